@@ -1,0 +1,35 @@
+# Sluice: the developer's verbs. The build itself is meson's.
+BUILD ?= build
+CHECK ?= build-check
+
+all: setup
+	@[ -f $(BUILD)/build.ninja ] || meson setup $(BUILD) >/dev/null
+	@ninja -C $(BUILD)
+
+# build dependencies, installed with apt-get when one is missing
+setup:
+	@tools/setup
+
+demo: all
+	@tests/demo $(BUILD)
+
+# sanitizers on: unit, fuzz smoke, BPF and scenario tests; ends in "N passed, N failed, N skipped"
+check: setup
+	@tests/check $(CHECK)
+
+bench: all
+	@bench/run $(BUILD)
+
+fuzz: setup
+	@tests/fuzz/run --seconds 60
+
+fmt:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all
+	@meson install -C $(BUILD)
+
+clean:
+	@rm -rf $(BUILD) $(CHECK) build-fuzz
+
+.PHONY: all setup demo check bench fuzz fmt install clean

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR BSD-2-Clause */
+#pragma once
+
+/**
+ * DOC: What the kernel side and the daemon share
+ *
+ * Maps, keys and events of bpf/, fixed width, no holes, the same on both
+ * sides. Addresses are always 16 bytes: IPv4 is written v4-mapped
+ * (::ffff:a.b.c.d), so that policy sees one form. Ports are host order.
+ * Times are nanoseconds of CLOCK_BOOTTIME unless a name says otherwise.
+ */
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+#define SL_PATH_BYTES 512  /* packed path, leaf first, components end in NUL */
+#define SL_NAME_BYTES 256  /* longest single component, NAME_MAX + 1 */
+#define SL_ARGS_BYTES 256  /* first bytes of the command line, NUL-separated */
+#define SL_PATH_DEPTH 24   /* components looked at before a path counts as cut */
+
+/** struct sl_who - one process at one moment; (pid, start_ns) names it for ever */
+struct sl_who {
+	__u64 start_ns; /* start of the thread group leader; 0: nobody known */
+	__u64 exe_ino;
+	__u64 cgroup_id;
+	__u32 exe_dev;
+	__u32 pid;
+	__u32 uid;
+	__u32 gid;
+};
+_Static_assert(sizeof(struct sl_who) == 40, "sl_who");
+
+enum sl_sock_flags {
+	SL_SOCK_ALLOWED = 1 << 0,	/* TCP: its one flow is allowed, stop looking */
+	SL_SOCK_PASSIVE = 1 << 1,	/* accepted from a governed listener */
+	SL_SOCK_NO_OWNER = 1 << 2,	/* created before the instance: owner unknown */
+	SL_SOCK_JUDGED = 1 << 3,	/* had a packet held: its end is an event */
+};
+
+/** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
+struct sl_sock {
+	struct sl_who owner;	/* created it: socket(2) */
+	struct sl_who user;	/* last connect(2) or addressed sendmsg(2) */
+	__u64 listener;		/* accepted: cookie of the listener; else 0 */
+	__u32 flags;		/* enum sl_sock_flags */
+	__u16 bound_port;	/* entry in sl_binds to drop at release; 0: none */
+	__u8 bound_proto;
+	__u8 pad;
+	__u8 bound_addr[16];
+};
+_Static_assert(sizeof(struct sl_sock) == 112, "sl_sock");
+
+/** struct sl_proc_key - map sl_procs: one image of one process */
+struct sl_proc_key {
+	__u64 start_ns;
+	__u64 exe_ino;
+	__u32 pid;
+	__u32 exe_dev;
+};
+_Static_assert(sizeof(struct sl_proc_key) == 24, "sl_proc_key");
+
+struct sl_path {
+	__u16 len;	/* bytes used in @buf */
+	__u8 is_cut;	/* deeper or longer than the limits above */
+	__u8 pad;
+	char buf[SL_PATH_BYTES + SL_NAME_BYTES];
+};
+
+/** struct sl_proc - executable path and command line, read by the kernel side itself */
+struct sl_proc {
+	struct sl_path exe;
+	__u16 args_len;
+	__u16 pad;
+	char comm[16];
+	char args[SL_ARGS_BYTES];
+};
+
+enum sl_dir { SL_DIR_OUT, SL_DIR_IN };
+
+/** struct sl_tuple - a packet's ends, seen from this machine */
+struct sl_tuple {
+	__u8 laddr[16];
+	__u8 raddr[16];
+	__u16 lport; /* ICMP: identifier */
+	__u16 rport; /* ICMP: 0 */
+	__u8 proto;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct sl_tuple) == 40, "sl_tuple");
+
+/**
+ * struct sl_held - map sl_held: which socket a queued packet belongs to
+ *
+ * A copy of the socket's record: the socket may be gone before it is judged.
+ */
+struct sl_held {
+	__u64 cookie; /* inbound TCP: the listener's */
+	__u32 dir;    /* enum sl_dir */
+	__u32 pad;
+	struct sl_sock sock;
+};
+
+/** struct sl_flow_key - one conversation of one socket */
+struct sl_flow_key {
+	__u64 cookie; /* inbound TCP: the listener's */
+	__u8 raddr[16];
+	__u16 rport; /* ICMP: 0 */
+	__u8 proto;
+	__u8 pad[5];
+};
+_Static_assert(sizeof(struct sl_flow_key) == 32, "sl_flow_key");
+
+enum sl_verdict {
+	SL_UNDECIDED, /* held: ask the daemon */
+	SL_ALLOW,
+	SL_REJECT,    /* the application gets an error, see docs/errno.md */
+	SL_SILENT,    /* dropped like a black hole */
+};
+
+/** struct sl_flow - map sl_flows: the verdict and what it carried (UDP, ICMP) */
+struct sl_flow {
+	__u64 id;
+	__u64 bytes_in;
+	__u64 bytes_out;
+	__u64 last_ns;
+	struct sl_tuple tuple;
+	__u32 verdict; /* enum sl_verdict */
+	__u32 dir;
+};
+_Static_assert(sizeof(struct sl_flow) == 80, "sl_flow");
+
+/** struct sl_bind_key - map sl_binds: governed listeners and bound UDP sockets */
+struct sl_bind_key {
+	__u8 addr[16]; /* zero: any */
+	__u16 port;
+	__u8 proto;
+	__u8 pad[5];
+};
+_Static_assert(sizeof(struct sl_bind_key) == 24, "sl_bind_key");
+
+struct sl_bind {
+	__u64 cookie; /* the newest of them */
+	__u32 refs;   /* SO_REUSEPORT */
+	__u32 pad;
+};
+
+/** struct sl_config - map sl_config: written by the daemon, one element */
+struct sl_config {
+	__u64 netns_cookie; /* the one namespace whose packets nft sees */
+	__u32 is_closed;    /* fail class: 1 refuses what nobody can judge */
+	__u32 n_elsewhere;  /* connects in other namespaces, judged by the fail class */
+	__u32 queue_num;    /* for a successor that is handed the queue's descriptor */
+	__u32 pad;
+};
+
+enum sl_event_kind {
+	SL_EV_TCP_CLOSED = 1, /* the protocol is done; byte counts are final */
+	SL_EV_RELEASED,	      /* not TCP: the last descriptor went, all its flows end */
+};
+
+/** struct sl_event - ring sl_events, emitted for judged sockets only, never wakes the reader */
+struct sl_event {
+	__u64 cookie; /* accepted sockets: the listener's */
+	__u64 bytes_in;
+	__u64 bytes_out;
+	__u8 raddr[16]; /* TCP only, with rport */
+	__u16 rport;
+	__u16 kind;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sl_event) == 48, "sl_event");
+
+/**
+ * enum sl_mark - values of our field of the packet mark (DESIGN §3)
+ *
+ * Set and read only between our own chains of one hook; a packet leaves with
+ * the field as it came. It proves nothing: the first chain overwrites it.
+ */
+enum sl_mark {
+	SL_MARK_NONE,
+	SL_MARK_HELD,	/* undecided: to the queue, and to the fail class if nobody reads it */
+	SL_MARK_NAMES,	/* carries an answer of a name server */
+	SL_MARK_REJECT, /* decided: the gate chain rejects it */
+};
+#define SL_MARK_MASK 0xff000000U
+#define SL_MARK_SHIFT 24

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-2-Clause OR LGPL-2.1-or-later
+/**
+ * DOC: connect - notes who uses a socket, at the moment of use
+ *
+ * cgroup/connect4,6 and cgroup/sendmsg4,6. The user may not be the creator:
+ * forked, passed over SCM_RIGHTS, changed by exec or setuid.
+ *
+ * Refuses two things only: a datagram to a destination that was rejected for
+ * this socket before (the same errno that the first rejection gives), and
+ * traffic in a network namespace whose packets nobody sees, when the fail
+ * class is closed.
+ */
+#include "bpf/lib/identity.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+enum { REFUSE = 0, GO_ON = 1 };
+enum { SL_EPERM = 1, SL_ECONNREFUSED = 111 };
+
+static __always_inline struct sl_sock *note_user(__u64 cookie)
+{
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+
+	if (!sock) { /* older than the instance, or made by the kernel for MPTCP */
+		struct sl_sock fresh = { .flags = SL_SOCK_NO_OWNER };
+
+		bpf_map_update_elem(&sl_socks, &cookie, &fresh, BPF_NOEXIST);
+		sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	}
+	if (sock)
+		who_is_current(&sock->user);
+	return sock;
+}
+
+static __always_inline bool is_loopback(const __u8 addr[16])
+{
+	const __u32 *w = (const __u32 *)addr;
+
+	if (!w[0] && !w[1] && w[2] == bpf_htonl(0xffff))
+		return addr[12] == 127;
+	return !w[0] && !w[1] && !w[2] && w[3] == bpf_htonl(1);
+}
+
+/* the fail class decides where no plane is installed */
+static __always_inline int elsewhere(struct bpf_sock_addr *ctx, struct sl_config *conf,
+				     const __u8 addr[16])
+{
+	if (is_loopback(addr))
+		return GO_ON;
+	__sync_fetch_and_add(&conf->n_elsewhere, 1);
+	if (!conf->is_closed)
+		return GO_ON;
+	bpf_set_retval(-SL_EPERM);
+	return REFUSE;
+}
+
+static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], bool is_connect)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct sl_sock *sock = note_user(cookie);
+	struct sl_config *conf = get_config();
+	struct sl_flow_key key = {};
+	struct sl_flow *flow;
+
+	if (!sock || !conf)
+		return GO_ON;
+	if (bpf_get_netns_cookie(ctx) != conf->netns_cookie)
+		return elsewhere(ctx, conf, addr);
+	if (is_connect) {
+		sock->flags &= ~SL_SOCK_ALLOWED; /* a new conversation */
+		return GO_ON;
+	}
+	key.cookie = cookie;
+	__builtin_memcpy(key.raddr, addr, 16);
+	key.rport = bpf_ntohs(ctx->user_port);
+	key.proto = ctx->protocol;
+	flow = bpf_map_lookup_elem(&sl_flows, &key);
+	if (!flow || flow->verdict != SL_REJECT)
+		return GO_ON;
+	bpf_set_retval(-SL_ECONNREFUSED);
+	return REFUSE;
+}
+
+static __always_inline int used4(struct bpf_sock_addr *ctx, bool is_connect)
+{
+	__u8 addr[16];
+
+	unmap4(addr, ctx->user_ip4);
+	return used(ctx, addr, is_connect);
+}
+
+static __always_inline int used6(struct bpf_sock_addr *ctx, bool is_connect)
+{
+	__u32 word[4];
+
+	word[0] = ctx->user_ip6[0];
+	word[1] = ctx->user_ip6[1];
+	word[2] = ctx->user_ip6[2];
+	word[3] = ctx->user_ip6[3];
+	return used(ctx, (const __u8 *)word, is_connect);
+}
+
+SEC("cgroup/connect4")
+int sl_connect4(struct bpf_sock_addr *ctx)
+{
+	return used4(ctx, true);
+}
+
+SEC("cgroup/connect6")
+int sl_connect6(struct bpf_sock_addr *ctx)
+{
+	return used6(ctx, true);
+}
+
+SEC("cgroup/sendmsg4")
+int sl_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return used4(ctx, false);
+}
+
+SEC("cgroup/sendmsg6")
+int sl_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return used6(ctx, false);
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: BSD-2-Clause OR LGPL-2.1-or-later
+/**
+ * DOC: netfilter - which packets are held
+ *
+ * Socket filters, called by the nft rules of src/kernel/nft.c (xt_bpf) on the
+ * packets of the namespace; the context is an IP packet. A packet belongs to
+ * us when its socket is in sl_socks, which no mark can forge. Returning 1 is
+ * a match. Neither the packet nor its mark is changed here.
+ *
+ *	sl_out_held	no verdict, or a denial: to the hold chain
+ *	sl_in_held	the same for packets that come in
+ *	sl_out_reject, sl_out_silent, sl_in_reject, sl_in_silent
+ *			the denial that was remembered for this conversation
+ *	sl_out_query	never matches; notes who asked a name server on loopback
+ *	sl_in_answer	an answer to a governed socket's DNS query
+ */
+#include "bpf/lib/maps.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define PORT_DNS 53
+#define ICMP_ECHO_REPLY 0
+#define ICMPV6_ECHO_REPLY 129
+#define EXTENSIONS_MAX 6 /* IPv6 extension headers looked through */
+
+struct packet {
+	struct sl_tuple tuple;
+	__u32 n_payload;
+	__u8 icmp_type;
+};
+
+static __always_inline int read_transport(struct __sk_buff *skb, __u32 at, struct packet *p,
+					  bool out)
+{
+	__be16 ports[4] = {};
+
+	if (bpf_skb_load_bytes(skb, at, ports, sizeof(ports)))
+		return -1;
+	p->n_payload = skb->len - at;
+	switch (p->tuple.proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+		p->tuple.lport = bpf_ntohs(out ? ports[0] : ports[1]);
+		p->tuple.rport = bpf_ntohs(out ? ports[1] : ports[0]);
+		p->n_payload -= p->n_payload < 8 ? p->n_payload : 8;
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		p->icmp_type = bpf_ntohs(ports[0]) >> 8;
+		p->tuple.lport = bpf_ntohs(ports[2]); /* identifier of an echo */
+		p->n_payload -= p->n_payload < 8 ? p->n_payload : 8;
+		break;
+	}
+	return 0;
+}
+
+static __always_inline int read_packet4(struct __sk_buff *skb, struct packet *p, bool out)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
+		return -1;
+	unmap4(p->tuple.laddr, out ? ip.saddr : ip.daddr);
+	unmap4(p->tuple.raddr, out ? ip.daddr : ip.saddr);
+	p->tuple.proto = ip.protocol;
+	if (ip.frag_off & bpf_htons(0x1fff))
+		return -1;
+	return read_transport(skb, ip.ihl * 4, p, out);
+}
+
+static __always_inline int read_packet6(struct __sk_buff *skb, struct packet *p, bool out)
+{
+	struct ipv6hdr ip;
+	__u32 at = sizeof(ip);
+	__u8 head[2], next;
+
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
+		return -1;
+	__builtin_memcpy(p->tuple.laddr, out ? &ip.saddr : &ip.daddr, 16);
+	__builtin_memcpy(p->tuple.raddr, out ? &ip.daddr : &ip.saddr, 16);
+	next = ip.nexthdr;
+	for (int i = 0; i < EXTENSIONS_MAX; i++) {
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
+			break;
+		if (bpf_skb_load_bytes(skb, at, head, sizeof(head)))
+			return -1;
+		next = head[0];
+		at += (head[1] + 1) * 8;
+	}
+	p->tuple.proto = next;
+	return read_transport(skb, at, p, out);
+}
+
+static __always_inline int read_packet(struct __sk_buff *skb, struct packet *p, bool out)
+{
+	__u8 first;
+
+	__builtin_memset(p, 0, sizeof(*p));
+	if (bpf_skb_load_bytes(skb, 0, &first, 1))
+		return -1;
+	return first >> 4 == 6 ? read_packet6(skb, p, out) : read_packet4(skb, p, out);
+}
+
+static __always_inline struct sl_flow *find_flow(const struct packet *p, __u64 cookie)
+{
+	struct sl_flow_key key = {};
+
+	key.cookie = cookie;
+	__builtin_memcpy(key.raddr, p->tuple.raddr, 16);
+	key.rport = p->tuple.rport;
+	key.proto = p->tuple.proto;
+	return bpf_map_lookup_elem(&sl_flows, &key);
+}
+
+static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl_sock *sock,
+				 __u32 dir)
+{
+	struct sl_held held = { .cookie = cookie, .dir = dir };
+
+	sock->flags |= SL_SOCK_JUDGED;
+	held.sock = *sock;
+	bpf_map_update_elem(&sl_held, &p->tuple, &held, BPF_ANY);
+}
+
+/* replies to a socket that only ever sent must find it: see find_bound() */
+static __always_inline void note_sender(const struct packet *p, __u64 cookie, struct sl_sock *sock)
+{
+	struct sl_bind fresh = { .cookie = cookie, .refs = 1 };
+	struct sl_bind_key key = {};
+
+	if (sock->bound_port || p->tuple.proto == IPPROTO_TCP)
+		return;
+	key.port = p->tuple.lport;
+	key.proto = p->tuple.proto;
+	if (!key.port || bpf_map_update_elem(&sl_binds, &key, &fresh, BPF_NOEXIST))
+		return;
+	sock->bound_port = key.port;
+	sock->bound_proto = key.proto;
+}
+
+static __always_inline void note_query(const struct packet *p, __u64 cookie)
+{
+	if (p->tuple.rport == PORT_DNS)
+		bpf_map_update_elem(&sl_resolving, &p->tuple, &cookie, BPF_ANY);
+}
+
+SEC("socket")
+int sl_out_held(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_sock *sock;
+	struct sl_flow *flow;
+	struct packet p;
+
+	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	if (!sock || sock->flags & SL_SOCK_ALLOWED)
+		return 0;
+	if (read_packet(skb, &p, true))
+		return 1; /* unreadable and ours: nobody can allow it */
+	note_query(&p, cookie);
+	flow = find_flow(&p, cookie);
+	if (flow && flow->verdict == SL_ALLOW) {
+		if (p.tuple.proto == IPPROTO_TCP) {
+			sock->flags |= SL_SOCK_ALLOWED;
+			return 0;
+		}
+		__sync_fetch_and_add(&flow->bytes_out, p.n_payload);
+		flow->last_ns = bpf_ktime_get_boot_ns();
+		return 0;
+	}
+	if (!flow) {
+		note_sender(&p, cookie, sock);
+		hold(&p, cookie, sock, SL_DIR_OUT);
+	}
+	return 1;
+}
+
+static __always_inline int out_verdict_is(struct __sk_buff *skb, __u32 verdict)
+{
+	struct sl_flow *flow;
+	struct packet p;
+
+	if (read_packet(skb, &p, true))
+		return 0;
+	flow = find_flow(&p, bpf_get_socket_cookie(skb));
+	return flow && flow->verdict == verdict;
+}
+
+SEC("socket")
+int sl_out_reject(struct __sk_buff *skb)
+{
+	return out_verdict_is(skb, SL_REJECT);
+}
+
+SEC("socket")
+int sl_out_silent(struct __sk_buff *skb)
+{
+	return out_verdict_is(skb, SL_SILENT);
+}
+
+SEC("socket")
+int sl_out_query(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct packet p;
+
+	if (bpf_map_lookup_elem(&sl_socks, &cookie) && !read_packet(skb, &p, true))
+		note_query(&p, cookie);
+	return 0;
+}
+
+/* the governed socket a packet is for: bound to the address, or to any */
+static __always_inline __u64 find_bound(const struct packet *p)
+{
+	struct sl_bind_key key = {};
+	struct sl_bind *bind;
+
+	key.port = p->tuple.lport;
+	key.proto = p->tuple.proto;
+	bind = bpf_map_lookup_elem(&sl_binds, &key);
+	if (bind)
+		return bind->cookie;
+	__builtin_memcpy(key.addr, p->tuple.laddr, 16);
+	bind = bpf_map_lookup_elem(&sl_binds, &key);
+	return bind ? bind->cookie : 0;
+}
+
+
+SEC("socket")
+int sl_in_held(struct __sk_buff *skb)
+{
+	struct sl_sock *sock;
+	struct sl_flow *flow;
+	struct packet p;
+	__u64 cookie;
+
+	if (read_packet(skb, &p, false))
+		return 0;
+	cookie = find_bound(&p);
+	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	if (!sock)
+		return 0;
+	flow = find_flow(&p, cookie);
+	if (flow && flow->verdict == SL_ALLOW) {
+		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
+		flow->last_ns = bpf_ktime_get_boot_ns();
+		return 0;
+	}
+	if (!flow) {
+		if (p.tuple.proto == IPPROTO_ICMP || p.tuple.proto == IPPROTO_ICMPV6)
+			return 0; /* an answer nobody of ours asked for: the kernel drops it */
+		hold(&p, cookie, sock, SL_DIR_IN);
+	}
+	return 1;
+}
+
+static __always_inline int in_verdict_is(struct __sk_buff *skb, __u32 verdict)
+{
+	struct sl_flow *flow;
+	struct packet p;
+
+	if (read_packet(skb, &p, false))
+		return 0;
+	flow = find_flow(&p, find_bound(&p));
+	return flow && flow->verdict == verdict;
+}
+
+SEC("socket")
+int sl_in_reject(struct __sk_buff *skb)
+{
+	return in_verdict_is(skb, SL_REJECT);
+}
+
+SEC("socket")
+int sl_in_silent(struct __sk_buff *skb)
+{
+	return in_verdict_is(skb, SL_SILENT);
+}
+
+SEC("socket")
+int sl_in_answer(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	if (read_packet(skb, &p, false))
+		return 0;
+	return bpf_map_lookup_elem(&sl_resolving, &p.tuple) != NULL;
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-2-Clause OR LGPL-2.1-or-later
+/**
+ * DOC: socket - the life of a governed socket
+ *
+ * cgroup/sock_create writes its creator into sl_socks, cgroup/post_bind* what
+ * it is bound to into sl_binds, cgroup/sock_release takes both out. Nothing is
+ * refused here.
+ */
+#include "bpf/lib/identity.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+enum { REFUSE = 0, GO_ON = 1 };
+
+SEC("cgroup/sock_create")
+int sl_create(struct bpf_sock *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct sl_sock sock = {};
+
+	who_is_current(&sock.owner);
+	sock.user = sock.owner;
+	bpf_map_update_elem(&sl_socks, &cookie, &sock, BPF_ANY);
+	return GO_ON;
+}
+
+static __always_inline void bound(struct bpf_sock *ctx, const __u8 addr[16])
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	struct sl_bind_key key = {};
+	struct sl_bind fresh = { .cookie = cookie }, *bind;
+
+	if (!sock || ctx->protocol != IPPROTO_UDP || sock->bound_port)
+		return;
+	__builtin_memcpy(key.addr, addr, 16);
+	key.port = ctx->src_port;
+	key.proto = ctx->protocol;
+	bpf_map_update_elem(&sl_binds, &key, &fresh, BPF_NOEXIST);
+	bind = bpf_map_lookup_elem(&sl_binds, &key);
+	if (!bind)
+		return;
+	bind->cookie = cookie;
+	__sync_fetch_and_add(&bind->refs, 1);
+	sock->bound_port = key.port;
+	sock->bound_proto = key.proto;
+	__builtin_memcpy(sock->bound_addr, key.addr, 16);
+}
+
+SEC("cgroup/post_bind4")
+int sl_bind4(struct bpf_sock *ctx)
+{
+	__u8 addr[16] = {};
+
+	if (ctx->src_ip4)
+		unmap4(addr, ctx->src_ip4);
+	bound(ctx, addr);
+	return GO_ON;
+}
+
+SEC("cgroup/post_bind6")
+int sl_bind6(struct bpf_sock *ctx)
+{
+	__u32 word[4];
+
+	word[0] = ctx->src_ip6[0];
+	word[1] = ctx->src_ip6[1];
+	word[2] = ctx->src_ip6[2];
+	word[3] = ctx->src_ip6[3];
+	/* ::ffff:0.0.0.0 is any as well */
+	if (!word[0] && !word[1] && word[2] == bpf_htonl(0xffff) && !word[3])
+		word[2] = 0;
+	bound(ctx, (const __u8 *)word);
+	return GO_ON;
+}
+
+static __always_inline void unbind(struct sl_sock *sock)
+{
+	struct sl_bind_key key = {};
+	struct sl_bind *bind;
+
+	__builtin_memcpy(key.addr, sock->bound_addr, 16);
+	key.port = sock->bound_port;
+	key.proto = sock->bound_proto;
+	bind = bpf_map_lookup_elem(&sl_binds, &key);
+	if (bind && __sync_fetch_and_add(&bind->refs, -1) <= 1)
+		bpf_map_delete_elem(&sl_binds, &key);
+}
+
+SEC("cgroup/sock_release")
+int sl_release(struct bpf_sock *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	struct sl_event *event;
+
+	if (!sock)
+		return GO_ON;
+	if (sock->bound_port)
+		unbind(sock);
+	/* TCP goes on without its descriptor until its last state: see sl_sockops */
+	if (ctx->protocol == IPPROTO_TCP && ctx->state != BPF_TCP_CLOSE &&
+	    ctx->state != BPF_TCP_LISTEN)
+		return GO_ON;
+	if (sock->flags & SL_SOCK_JUDGED && ctx->protocol != IPPROTO_TCP) {
+		event = event_new(SL_EV_RELEASED, cookie);
+		if (event)
+			bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	}
+	bpf_map_delete_elem(&sl_socks, &cookie);
+	return GO_ON;
+}

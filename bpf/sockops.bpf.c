@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-2-Clause OR LGPL-2.1-or-later
+/**
+ * DOC: sockops - listeners, accepted sockets, the end of TCP
+ *
+ * An accepted socket is made in softirq, where "current" is nobody: it gets
+ * the identity of its listener through socket storage that the kernel clones.
+ * At the last TCP state the byte counts of the socket itself are reported.
+ */
+#include "bpf/lib/maps.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define AF_INET 2
+#define SOCK_DONE_BIT 1 /* enum sock_flags: the peer's FIN was taken */
+
+static __always_inline void local_address(struct bpf_sock_ops *ctx, __u8 to[16])
+{
+	__u32 word[4];
+
+	if (ctx->family == AF_INET) {
+		__builtin_memset(to, 0, 16);
+		if (ctx->local_ip4)
+			unmap4(to, ctx->local_ip4);
+		return;
+	}
+	word[0] = ctx->local_ip6[0];
+	word[1] = ctx->local_ip6[1];
+	word[2] = ctx->local_ip6[2];
+	word[3] = ctx->local_ip6[3];
+	__builtin_memcpy(to, word, 16);
+}
+
+static __always_inline void remote_address(struct bpf_sock_ops *ctx, __u8 to[16])
+{
+	__u32 word[4];
+
+	if (ctx->family == AF_INET) {
+		unmap4(to, ctx->remote_ip4);
+		return;
+	}
+	word[0] = ctx->remote_ip6[0];
+	word[1] = ctx->remote_ip6[1];
+	word[2] = ctx->remote_ip6[2];
+	word[3] = ctx->remote_ip6[3];
+	__builtin_memcpy(to, word, 16);
+}
+
+static __always_inline void listening(struct bpf_sock_ops *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	struct sl_bind fresh = { .cookie = cookie }, *bind;
+	struct bpf_sock *sk = ctx->sk;
+	struct sl_bind_key key = {};
+
+	if (!sock || !sk)
+		return;
+	bpf_sk_storage_get(&sl_listener, sk, &cookie, BPF_SK_STORAGE_GET_F_CREATE);
+	local_address(ctx, key.addr);
+	key.port = ctx->local_port;
+	key.proto = IPPROTO_TCP;
+	bpf_map_update_elem(&sl_binds, &key, &fresh, BPF_NOEXIST);
+	bind = bpf_map_lookup_elem(&sl_binds, &key);
+	if (!bind)
+		return;
+	bind->cookie = cookie;
+	__sync_fetch_and_add(&bind->refs, 1);
+	sock->bound_port = key.port;
+	sock->bound_proto = key.proto;
+	__builtin_memcpy(sock->bound_addr, key.addr, 16);
+}
+
+static __always_inline void accepted(struct bpf_sock_ops *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct bpf_sock *sk = ctx->sk;
+	struct sl_sock *listener, child;
+	__u64 *parent;
+
+	if (!sk)
+		return;
+	parent = bpf_sk_storage_get(&sl_listener, sk, 0, 0);
+	if (!parent)
+		return;
+	listener = bpf_map_lookup_elem(&sl_socks, parent);
+	if (!listener)
+		return;
+	child = *listener;
+	child.listener = *parent;
+	child.bound_port = 0; /* the entry in sl_binds stays the listener's */
+	/* its SYN was let in, or it would not be here */
+	child.flags |= SL_SOCK_PASSIVE | SL_SOCK_ALLOWED;
+	bpf_map_update_elem(&sl_socks, &cookie, &child, BPF_ANY);
+	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+static __always_inline void count(struct bpf_sock_ops *ctx, struct sl_event *event)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tcp;
+	unsigned long flags;
+	__u64 fin;
+
+	tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	if (!tcp)
+		return;
+	flags = BPF_CORE_READ(tcp, inet_conn.icsk_inet.sk.__sk_common.skc_flags);
+	/* bytes_received counts the peer's FIN as one byte */
+	fin = flags >> SOCK_DONE_BIT & 1;
+	event->bytes_in = BPF_CORE_READ(tcp, bytes_received);
+	if (event->bytes_in)
+		event->bytes_in -= fin;
+	event->bytes_out = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+}
+
+static __always_inline void closed(struct bpf_sock_ops *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	struct sl_event *event;
+
+	if (!sock)
+		return;
+	if (sock->flags & SL_SOCK_JUDGED) {
+		event = event_new(SL_EV_TCP_CLOSED, sock->listener ? sock->listener : cookie);
+		if (event) {
+			remote_address(ctx, event->raddr);
+			event->rport = bpf_ntohl(ctx->remote_port);
+			count(ctx, event);
+			bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+		}
+	}
+	bpf_map_delete_elem(&sl_socks, &cookie);
+}
+
+SEC("sockops")
+int sl_sockops(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		listening(ctx);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		accepted(ctx);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ctx->args[1] == BPF_TCP_CLOSE)
+			closed(ctx);
+		break;
+	}
+	return 1;
+}

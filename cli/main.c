@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+struct verb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+};
+
+static const struct verb verbs[] = {
+	{ "status", cmd_status, "what an instance does now (the default)" },
+	{ "run", cmd_run, "run a command in an instance of its own" },
+	{ "flows", cmd_flows, "connections, with their program, name and verdict" },
+	{ "doctor", cmd_doctor, "what this kernel offers, and what is lost without it" },
+	{ "panic", cmd_panic, "remove an instance from the machine, also a dead one" },
+};
+
+static void print_help(FILE *to)
+{
+	fprintf(to, "usage: sluice [VERB [OPTION]…]\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		fprintf(to, "  %-8s %s\n", verbs[i].name, verbs[i].help);
+	fprintf(to, "\n"
+		    "  sluice VERB --help   options of a verb; sluice(1) has the rest\n"
+		    "  sluice --version\n"
+		    "\n"
+		    "Every verb takes --json; all but run take --instance ID.\n"
+		    "Exit status: 0 yes, 1 no, 2 usage, 3 daemon unreachable, 4 not permitted,\n"
+		    "5 not found; run returns the command's, or 125 to 127 like env(1).\n");
+}
+
+int main(int argc, char **argv)
+{
+	static char *const default_argv[] = { "status", NULL };
+	const char *name = argc > 1 ? argv[1] : "status";
+
+	/* `sluice flows --follow | head` ends like any other filter */
+	(void)signal(SIGPIPE, SIG_DFL);
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+		print_help(stdout);
+		return CLI_YES;
+	}
+	if (strcmp(name, "--version") == 0) {
+		printf("sluice %s\n", SLUICE_VERSION);
+		return CLI_YES;
+	}
+	if (argc < 2)
+		return cmd_status(1, (char **)default_argv);
+	/* `sluice --json` is `sluice status --json` */
+	if (name[0] == '-')
+		return cmd_status(argc, argv);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return verbs[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "sluice: no verb \"%s\"\n", name);
+	print_help(stderr);
+	return CLI_USAGE;
+}

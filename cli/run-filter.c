@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <ini.h>
+
+#include "base/macros.h"
+#include "cli/run.h"
+
+struct manifest {
+	char exe[256];
+	struct {
+		char key[32];
+		bool is_file, is_required, is_repeatable;
+	} options[RUN_OPTIONS_MAX];
+	unsigned int n_options;
+};
+
+static int take_line(void *data, const char *section, const char *name, const char *value)
+{
+	struct manifest *manifest = data;
+
+	if (!strcmp(section, "Extension") && !strcmp(name, "Executable"))
+		snprintf(manifest->exe, sizeof(manifest->exe), "%s", value);
+	if (!strcmp(section, "Options") && manifest->n_options < RUN_OPTIONS_MAX) {
+		unsigned int i = manifest->n_options++;
+
+		snprintf(manifest->options[i].key, sizeof(manifest->options[i].key), "%s", name);
+		manifest->options[i].is_file = strstr(value, "file") != NULL;
+		manifest->options[i].is_required = strstr(value, "required") != NULL;
+		manifest->options[i].is_repeatable = strstr(value, "repeatable") != NULL;
+	}
+	return 1;
+}
+
+int run_sibling(const char *name, const char *installed, char *path, size_t n)
+{
+	char self[512];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (len < 0)
+		return -errno;
+	self[len] = '\0';
+	slash = strrchr(self, '/');
+	*slash = '\0';
+	snprintf(path, n, "%s/%s", self, name);
+	if (access(path, F_OK) == 0)
+		return 0;
+	snprintf(path, n, "%s/%s", installed, name);
+	return access(path, F_OK) == 0 ? 0 : -errno;
+}
+
+/* an executable named in a manifest is beside it, unless its path is absolute */
+static void place_exe(const char *manifest_path, const char *exe, char *path, size_t n)
+{
+	const char *slash = strrchr(manifest_path, '/');
+
+	if (exe[0] == '/')
+		snprintf(path, n, "%s", exe);
+	else
+		snprintf(path, n, "%.*s/%s", (int)(slash - manifest_path), manifest_path, exe);
+}
+
+static int find_by_name(struct run_filter *filter, struct manifest *manifest)
+{
+	char name[64], path[512];
+
+	snprintf(name, sizeof(name), "%s.manifest", filter->name);
+	snprintf(path, sizeof(path), "providers/%s", name);
+	if (run_sibling(path, MANIFESTDIR, path, sizeof(path)) < 0) {
+		snprintf(path, sizeof(path), "%s/%s", MANIFESTDIR, name);
+		if (access(path, F_OK) < 0) {
+			fprintf(stderr, "sluice: no filter is named \"%s\" (looked for %s); "
+					"a filter of your own is named by its path, ./%s\n",
+				filter->name, path, filter->name);
+			return -1;
+		}
+	}
+	if (ini_parse(path, take_line, manifest) != 0 || !manifest->exe[0]) {
+		fprintf(stderr, "sluice: %s: not a manifest of an extension\n", path);
+		return -1;
+	}
+	place_exe(path, manifest->exe, filter->exe, sizeof(filter->exe));
+	return 0;
+}
+
+static int find_by_path(const char *word, struct run_filter *filter, struct manifest *manifest)
+{
+	char path[PATH_MAX], beside[PATH_MAX + 16];
+	const char *slash;
+
+	if (!realpath(word, path) || strlen(path) >= sizeof(filter->exe)) {
+		fprintf(stderr, "sluice: filter %s: %s\n", word,
+			strerror(errno ? errno : ENAMETOOLONG));
+		return -1;
+	}
+	if (access(path, X_OK) < 0) {
+		fprintf(stderr, "sluice: filter %s is not executable: %s\n", path, strerror(errno));
+		return -1;
+	}
+	snprintf(filter->exe, sizeof(filter->exe), "%s", path);
+	slash = strrchr(path, '/');
+	snprintf(filter->name, sizeof(filter->name), "%s", slash + 1);
+	snprintf(beside, sizeof(beside), "%s.manifest", path);
+	if (access(beside, F_OK) == 0)
+		(void)ini_parse(beside, take_line, manifest);
+	return 0;
+}
+
+static int known_option(const struct manifest *manifest, const char *key)
+{
+	for (unsigned int i = 0; i < manifest->n_options; i++)
+		if (!strcmp(manifest->options[i].key, key))
+			return (int)i;
+	return -1;
+}
+
+static int check_option(const struct run_filter *filter, const struct manifest *manifest,
+			const char *key)
+{
+	if (manifest->n_options == 0 || known_option(manifest, key) >= 0)
+		return 0;
+	fprintf(stderr, "sluice: filter %s has no option \"%s\"; it has:", filter->name, key);
+	for (unsigned int i = 0; i < manifest->n_options; i++)
+		fprintf(stderr, " %s", manifest->options[i].key);
+	fprintf(stderr, "\n");
+	return -1;
+}
+
+static int add_option(struct run_filter *filter, const struct manifest *manifest, char *text)
+{
+	struct run_option *option = &filter->options[filter->n_options];
+	char *equals = strchr(text, '=');
+	int known;
+
+	if (!equals || equals == text || (size_t)(equals - text) >= sizeof(option->key)) {
+		fprintf(stderr, "sluice: filter %s: \"%s\" is not of the form key=value\n",
+			filter->name, text);
+		return -1;
+	}
+	*equals++ = '\0';
+	if (check_option(filter, manifest, text))
+		return -1;
+	if (filter->n_options == RUN_OPTIONS_MAX || strlen(equals) >= sizeof(option->value)) {
+		fprintf(stderr, "sluice: filter %s: option %s is too long, or one too many\n",
+			filter->name, text);
+		return -1;
+	}
+	snprintf(option->key, sizeof(option->key), "%s", text);
+	snprintf(option->value, sizeof(option->value), "%s", equals);
+	option->fd = -1;
+	known = known_option(manifest, text);
+	if (known >= 0 && manifest->options[known].is_file) {
+		option->fd = open(equals, O_RDONLY | O_CLOEXEC);
+		if (option->fd < 0) {
+			fprintf(stderr, "sluice: filter %s: cannot open %s: %s\n", filter->name,
+				equals, strerror(errno));
+			return -1;
+		}
+	}
+	filter->n_options++;
+	return 0;
+}
+
+static unsigned int count_option(const struct run_filter *filter, const char *key)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < filter->n_options; i++)
+		n += !strcmp(filter->options[i].key, key);
+	return n;
+}
+
+static int check_complete(const struct run_filter *filter, const struct manifest *manifest)
+{
+	for (unsigned int i = 0; i < manifest->n_options; i++) {
+		const char *key = manifest->options[i].key;
+		unsigned int n = count_option(filter, key);
+
+		if (manifest->options[i].is_required && n == 0) {
+			fprintf(stderr, "sluice: filter %s needs %s=…: --filter %s:%s=%s\n",
+				filter->name, key, filter->name, key,
+				manifest->options[i].is_file ? "FILE" : "VALUE");
+			return -1;
+		}
+		if (!manifest->options[i].is_repeatable && n > 1) {
+			fprintf(stderr, "sluice: filter %s: option %s is given %u times\n",
+				filter->name, key, n);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int run_filter_parse(const char *spec, struct run_filter *ret_filter)
+{
+	_cleanup_free_ char *text = strdup(spec);
+	struct manifest manifest = { 0 };
+	char *options, *rest, *word;
+	int r;
+
+	*ret_filter = (struct run_filter){ 0 };
+	if (!text)
+		return -1;
+	options = strchr(text, ':');
+	if (options)
+		*options++ = '\0';
+	snprintf(ret_filter->name, sizeof(ret_filter->name), "%s", text);
+	r = strchr(text, '/') ? find_by_path(text, ret_filter, &manifest)
+			      : find_by_name(ret_filter, &manifest);
+	for (word = options ? strtok_r(options, ",", &rest) : NULL; word && !r;
+	     word = strtok_r(NULL, ",", &rest))
+		r = add_option(ret_filter, &manifest, word);
+	return r ? r : check_complete(ret_filter, &manifest);
+}
+
+void run_filter_close(struct run_filter *filter)
+{
+	for (unsigned int i = 0; i < filter->n_options; i++)
+		filter->options[i].fd = close_fd(filter->options[i].fd);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/client.h"
+
+static const char *text_of(struct json_object *object, const char *name)
+{
+	struct json_object *value = json_object_object_get(object, name);
+
+	return value ? json_object_get_string(value) : "";
+}
+
+static int64_t number_of(struct json_object *object, const char *name)
+{
+	return json_object_get_int64(json_object_object_get(object, name));
+}
+
+/* seconds since an RFC 3339 time in UTC; -1: not one */
+static int64_t age_of(const char *text)
+{
+	struct tm tm = { 0 };
+	time_t then;
+
+	if (!strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
+		return -1;
+	then = timegm(&tm);
+	return time(NULL) - then;
+}
+
+static void print_age(int64_t s)
+{
+	if (s < 0)
+		return;
+	if (s < 120)
+		printf("  up %" PRId64 " s", s);
+	else if (s < 7200)
+		printf("  up %" PRId64 " min", s / 60);
+	else if (s < 172800)
+		printf("  up %" PRId64 " h %" PRId64 " min", s / 3600, s / 60 % 60);
+	else
+		printf("  up %" PRId64 " d %" PRId64 " h", s / 86400, s / 3600 % 24);
+}
+
+static enum cli_colour colour_of(const char *state)
+{
+	static const struct {
+		const char *state;
+		enum cli_colour colour;
+	} colours[] = {
+		{ "enforcing", COLOUR_GOOD },  { "running", COLOUR_GOOD },
+		{ "failed", COLOUR_BAD },      { "stopped", COLOUR_DIM },
+		{ "restarting", COLOUR_WARN }, { "starting", COLOUR_WARN },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(colours); i++)
+		if (strcmp(colours[i].state, state) == 0)
+			return colours[i].colour;
+	return COLOUR_NONE;
+}
+
+static void print_provider(struct json_object *provider)
+{
+	const char *message = text_of(provider, "message");
+
+	printf("  ");
+	cli_cell(text_of(provider, "kind"), 8, COLOUR_NONE);
+	putchar(' ');
+	cli_cell(text_of(provider, "name"), 18, COLOUR_NONE);
+	putchar(' ');
+	cli_cell(text_of(provider, "state"), 11, colour_of(text_of(provider, "state")));
+	printf(" %" PRId64 " flows, %" PRId64 " dropped", number_of(provider, "flows"),
+	       number_of(provider, "dropped"));
+	if (number_of(provider, "late"))
+		printf(", %" PRId64 " late", number_of(provider, "late"));
+	if (number_of(provider, "restarts"))
+		printf(", %" PRId64 " restarts", number_of(provider, "restarts"));
+	printf("   fails %s\n", text_of(provider, "fail"));
+	if (*message) {
+		printf("  ! ");
+		cli_cell(message, 0, COLOUR_WARN);
+		putchar('\n');
+	}
+}
+
+static void print_status(struct json_object *status)
+{
+	struct json_object *providers = json_object_object_get(status, "providers");
+	size_t n = json_object_is_type(providers, json_type_array)
+			   ? json_object_array_length(providers)
+			   : 0;
+
+	printf("Sluice %s  instance ", text_of(status, "version"));
+	cli_cell(text_of(status, "instance"), 0, COLOUR_NONE);
+	printf("  ");
+	cli_cell(text_of(status, "state"), 0, colour_of(text_of(status, "state")));
+	print_age(age_of(text_of(status, "started")));
+	printf("  fails %s\n", text_of(status, "fail"));
+	for (size_t i = 0; i < n; i++)
+		print_provider(json_object_array_get_idx(providers, i));
+	if (n == 0)
+		printf("  no provider: every flow is allowed and shown\n");
+	printf("  flows    %" PRId64 " open, %" PRId64 " held, %" PRId64 " in all, %" PRId64
+	       " dropped\n",
+	       number_of(status, "flows_open"), number_of(status, "flows_held"),
+	       number_of(status, "flows_total"), number_of(status, "flows_dropped"));
+	printf("  governs  ");
+	cli_cell(text_of(status, "cgroup"), 0, COLOUR_NONE);
+	printf("   queue %s   generation %" PRId64 "\n", text_of(status, "queue"),
+	       number_of(status, "generation"));
+	if (number_of(status, "deadlines_missed")) {
+		printf("  ! %" PRId64 " flows were decided by the fail class: no answer in time\n",
+		       number_of(status, "deadlines_missed"));
+	}
+}
+
+static void print_json(struct json_object *object)
+{
+	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+							    JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+static void print_unreachable(const char *instance, const struct client_error *error)
+{
+	_cleanup_json_ struct json_object *status = json_object_new_object();
+
+	json_object_object_add(status, "instance",
+			       instance ? json_object_new_string(instance) : NULL);
+	json_object_object_add(status, "state",
+			       json_object_new_string(error->status == CLI_NOT_PERMITTED
+							      ? "not-permitted"
+							      : "unreachable"));
+	json_object_object_add(status, "message", json_object_new_string(error->text));
+	print_json(status);
+}
+
+int cmd_status(int argc, char **argv)
+{
+	bool is_json = false;
+	const char *instance = NULL;
+	const struct cli_option options[] = {
+		{ "instance", NULL, &instance, "ID", "which instance, if several run" },
+		{ "json", &is_json, NULL, NULL, "one JSON object" },
+	};
+	_cleanup_client_ struct client client = CLIENT_CLOSED;
+	_cleanup_json_ struct json_object *reply = NULL;
+	struct client_error error = { 0 };
+	int r;
+
+	r = cli_parse(argc, argv, options, ARRAY_SIZE(options));
+	if (r >= 0)
+		return r;
+	r = client_open(SLUICE_RUN_FOLDER, instance, &client, &error);
+	if (!r)
+		r = client_call(&client, "GetStatus", &reply, &error);
+	if (r) {
+		if (is_json)
+			print_unreachable(*client.instance ? client.instance : instance, &error);
+		return cli_error(r, "%s", error.text);
+	}
+	if (is_json)
+		print_json(json_object_object_get(reply, "status"));
+	else
+		print_status(json_object_object_get(reply, "status"));
+	return CLI_YES;
+}

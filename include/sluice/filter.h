@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SLUICE_FILTER_H
+#define SLUICE_FILTER_H
+
+/**
+ * DOC: Content filter providers (since 0.1)
+ *
+ * A filter is asked about every new flow of the programs its instance governs
+ * and answers with a verdict. The flow's first packet is held meanwhile:
+ * nothing of it has left the machine.
+ *
+ * Threads: a struct sluice_filter belongs to one thread at a time. The
+ * library makes no thread, no signal handler, no global, and has no loop:
+ * sluice_filter_main() is a loop for programs that need nothing else; any
+ * other loop polls sluice_filter_get_fd() for reading and calls
+ * sluice_filter_process().
+ *
+ * Errors: every int is 0 or a negative errno. sluice_filter_error() says the
+ * last failure of a handle in words.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SLUICE_API __attribute__((visibility("default")))
+
+struct sluice_filter; /* one filter session with the daemon */
+
+enum sluice_direction { SLUICE_OUTBOUND, SLUICE_INBOUND };
+
+/** enum sluice_host_source - where a flow's host name was learnt; never guessed */
+enum sluice_host_source { SLUICE_HOST_NONE, SLUICE_HOST_DNS };
+
+/** enum sluice_verdict - what becomes of a flow; errors an application gets: sluice-errno table */
+enum sluice_verdict {
+	SLUICE_ALLOW,	    /* goes on at kernel speed; nobody looks at it again */
+	SLUICE_DROP,	    /* the application gets ECONNREFUSED at once */
+	SLUICE_DROP_SILENT, /* like a black hole: the application's own timer decides */
+};
+
+/**
+ * struct sluice_flow - a new flow; valid only inside the callback that gets it
+ * @size: bytes of this struct in the library in use; newer fields are appended
+ *
+ * Strings are never NULL: what is unknown is empty. Addresses are 16 bytes in
+ * network order, IPv4 as ::ffff:a.b.c.d; ports are in host order.
+ */
+struct sluice_flow {
+	size_t size;
+	uint64_t id;		  /* never used twice within an instance */
+	enum sluice_direction direction;
+	uint8_t protocol;	  /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP … */
+	uint8_t local_address[16];
+	uint8_t remote_address[16];
+	uint16_t local_port;	  /* ICMP: the identifier */
+	uint16_t remote_port;	  /* ICMP: 0 */
+	const char *host;	  /* name this application resolved to the address */
+	enum sluice_host_source host_source;
+	uint32_t pid;		  /* process that connects or sends */
+	uint32_t owner_pid;	  /* process that created the socket; 0: unknown */
+	uint32_t uid, gid;	  /* of the process that connects or sends */
+	uint32_t owner_uid;
+	const char *exe;	  /* path of its executable */
+	uint64_t exe_inode;
+	uint32_t exe_device;
+	const char *command;	  /* its command line, arguments joined by spaces */
+	bool is_cut;		  /* exe or command was too long and is cut */
+	const char *cgroup;	  /* below the cgroup root, "/user.slice/…" */
+	const char *unit;	  /* systemd unit, from the cgroup */
+	const char *container;	  /* container id or machine name, from the cgroup */
+	uint32_t ifindex;	  /* interface it would leave (or came in) by */
+	const char *interface;
+	const char *interface_kind; /* "ethernet", "wifi", "tunnel" …; "other" if unknown */
+};
+
+/**
+ * struct sluice_filter_ops - what a filter does; unset members are skipped, new_flow must be set
+ * @size: sizeof(struct sluice_filter_ops)
+ *
+ * Callbacks run inside sluice_filter_process() and must not call
+ * sluice_filter_free().
+ */
+struct sluice_filter_ops {
+	size_t size;
+	const char *name; /* for people and logs; at most 31 bytes */
+	/* one option of the configuration; @fd: open file of a file option, else -1;
+	 * it is the library's and is closed after the callback: dup(2) it to keep it.
+	 * A negative errno refuses the configuration, and so does an option given to
+	 * a filter without this member. sluice_filter_fail() says why in words. */
+	int (*option)(struct sluice_filter *filter, const char *key, const char *value, int fd,
+		      void *data);
+	/* all options are there. A negative errno says that the filter cannot start;
+	 * sluice_filter_fail() says why in words. */
+	int (*start)(struct sluice_filter *filter, void *data);
+	/* judge @flow: call sluice_filter_answer() now or later, once */
+	void (*new_flow)(struct sluice_filter *filter, const struct sluice_flow *flow, void *data);
+	/* an allowed flow ended; payload bytes as the socket counted them */
+	void (*flow_closed)(struct sluice_filter *filter, uint64_t flow_id, uint64_t bytes_in,
+			    uint64_t bytes_out, void *data);
+	/* the session ends; no answer is taken any more */
+	void (*stop)(struct sluice_filter *filter, void *data);
+};
+
+/**
+ * sluice_filter_new() - begin a session on the provider channel, descriptor 3
+ * @ops:        not copied, must outlive the filter
+ * @data:       given to every callback, never touched
+ * @ret_filter: out: owned by the caller, on 0 only; sluice_filter_free() ends it
+ *
+ * Return: 0; -ENOTCONN when descriptor 3 is not a provider channel (the
+ *         program was not started by Sluice); -ENOMEM; -EINVAL for bad @ops.
+ */
+SLUICE_API int sluice_filter_new(const struct sluice_filter_ops *ops, void *data,
+				 struct sluice_filter **ret_filter);
+
+/** sluice_filter_free() - close the session; NULL is fine. Return: NULL */
+SLUICE_API struct sluice_filter *sluice_filter_free(struct sluice_filter *filter);
+
+/** sluice_filter_get_fd() - the descriptor to poll; it stays the library's */
+SLUICE_API int sluice_filter_get_fd(const struct sluice_filter *filter);
+
+/** sluice_filter_get_events() - what to poll it for, as in poll(2) */
+SLUICE_API short sluice_filter_get_events(const struct sluice_filter *filter);
+
+/**
+ * sluice_filter_process() - read what is there and run callbacks; never blocks
+ *
+ * Return: 0; -ESHUTDOWN after an orderly stop: free the filter and exit 0;
+ *         -EPIPE when the daemon went away; -EPROTO when it broke the protocol.
+ */
+SLUICE_API int sluice_filter_process(struct sluice_filter *filter);
+
+/**
+ * sluice_filter_answer() - judge a flow
+ * @reason: why, for people, shown in flow records; at most 127 bytes; may be NULL
+ *
+ * The answer is queued when the channel is full and sent by a later
+ * sluice_filter_process(). An answer for an unknown flow, a second or a late
+ * one is ignored by the daemon and counted against the provider.
+ *
+ * Return: 0, -EINVAL for a verdict out of range or before the filter has
+ *         started, -ENOBUFS when 4096 answers are queued already: poll and
+ *         process before answering more, -ESHUTDOWN after a stop.
+ */
+SLUICE_API int sluice_filter_answer(struct sluice_filter *filter, uint64_t flow_id,
+				    enum sluice_verdict verdict, const char *reason);
+
+/**
+ * sluice_filter_fail() - say why an option or start callback is about to refuse
+ * @error: the negative errno the callback returns
+ * @fmt:   for people: the thing, the reason, the next step; at most 255 bytes
+ *
+ * The text reaches whoever started the filter, together with the callback's
+ * return value. Return: @error, so that a callback ends in one statement.
+ */
+SLUICE_API int sluice_filter_fail(struct sluice_filter *filter, int error, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** sluice_filter_log() - a line for people; level as in syslog(3); lost when the channel is full */
+SLUICE_API void sluice_filter_log(struct sluice_filter *filter, int level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** sluice_filter_error() - the last failure in words; valid until the next call; never NULL */
+SLUICE_API const char *sluice_filter_error(const struct sluice_filter *filter);
+
+/**
+ * sluice_filter_main() - new, poll and process until the end, free
+ *
+ * Return: an exit status: 0 after an orderly stop, 1 after a failure, which
+ *         has been printed on stderr; a refused start is told to the daemon,
+ *         which shows it, and not printed again.
+ */
+SLUICE_API int sluice_filter_main(const struct sluice_filter_ops *ops, void *data);
+
+/** sluice_address_to_text() - numeric form, IPv4 without its prefix; @n >= 46. Return: @text */
+SLUICE_API const char *sluice_address_to_text(const uint8_t address[16], char *text, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

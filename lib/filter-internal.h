@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Inside a filter session
+ *
+ *	NEW ──WELCOME──▶ WELCOMED ──START──▶ STARTED ──STOP──▶ STOPPING ──▶ ENDED
+ *	                     └─────START────▶ REFUSED ──STOP──────┘
+ *
+ * WELCOMED takes OPTIONs; only STARTED gets flows. REFUSED is a filter that
+ * said no to an option or to its start: it waits for the daemon to end it.
+ * STOPPING lasts until STOPPED has left; ENDED gives -ESHUTDOWN for ever.
+ *
+ * What leaves goes straight to the channel, or to the outbox while the channel
+ * is full; order is kept. A full outbox stops reading, so that a filter which
+ * answers inside new_flow never sees -ENOBUFS and the daemon feels the
+ * back-pressure.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sluice/filter.h>
+
+#include "wire/provider-records.h"
+
+#define FILTER_CHANNEL_FD 3
+#define FILTER_ANSWERS_MAX 4096U /* promised by sluice_filter_answer() */
+#define FILTER_CONTROL_MAX 64U	 /* READY, PONG, STOPPED waiting behind them */
+#define FILTER_BATCH 256U /* records per sluice_filter_process(): other descriptors live too */
+#define FILTER_ERROR_BYTES 512U
+
+enum filter_state {
+	FILTER_NEW,
+	FILTER_WELCOMED,
+	FILTER_STARTED,
+	FILTER_REFUSED,
+	FILTER_STOPPING,
+	FILTER_ENDED,
+};
+
+/* members newer than the ops a program was built with are unset for it */
+#define FILTER_OPS_SET(ops, member)                                                                \
+	((ops)->size >= offsetof(struct sluice_filter_ops, member) + sizeof((ops)->member) &&      \
+	 (ops)->member)
+
+struct outbox_entry {
+	uint16_t type;
+	union {
+		struct wire_ready ready;
+		struct wire_pong pong;
+		struct wire_stopped stopped;
+		struct wire_flow_verdict verdict;
+	} body;
+};
+
+#define OUTBOX_ENTRIES (FILTER_ANSWERS_MAX + FILTER_CONTROL_MAX)
+
+/** struct outbox - records that wait for a place in the channel, oldest first */
+struct outbox {
+	unsigned int head; /* oldest entry */
+	unsigned int n;
+	unsigned int n_answers;			     /* of the n */
+	struct outbox_entry entries[OUTBOX_ENTRIES]; /* untouched pages cost nothing */
+};
+
+struct sluice_filter {
+	const struct sluice_filter_ops *ops;
+	void *data;
+	int fd;
+	enum filter_state state;
+	int broken;	    /* negative errno that ended the session, 0: none */
+	int refused;	    /* negative errno of the first callback that refused */
+	bool has_fail_text; /* the running callback has called sluice_filter_fail() */
+	char error[FILTER_ERROR_BYTES];
+	struct outbox outbox;
+};
+
+/**
+ * outbox_send() - send a record, or keep it until the channel has a place
+ * @type: READY, PONG, STOPPED or FLOW_VERDICT
+ *
+ * Return: 0, -ENOBUFS when there is no place left to keep it, -EPIPE or
+ *         another negative errno when the channel is broken.
+ */
+int outbox_send(struct outbox *outbox, int fd, uint16_t type, const void *body);
+
+/** outbox_flush() - send what waits. Return: 0, also when some still waits; negative errno */
+int outbox_flush(struct outbox *outbox, int fd);
+
+/** outbox_clear() - forget what waits: nobody would read it */
+void outbox_clear(struct outbox *outbox);
+
+/** filter_take_record() - act on one record. Return: 0, or the negative errno that ended the session */
+int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd);
+
+/** filter_set_error() - the words of sluice_filter_error() */
+void filter_set_error(struct sluice_filter *filter, const char *fmt, ...) _printf_(2, 3);
+
+/** filter_break() - the session is over: every later call gives this errno. Return: @error */
+int filter_break(struct sluice_filter *filter, int error, const char *what);
+
+/** filter_break_protocol() - the same for a record that may not be. Return: -EPROTO */
+int filter_break_protocol(struct sluice_filter *filter, const char *record, const char *why);
+
+/**
+ * filter_fail_send() - a record could not be sent
+ *
+ * A peer that is gone may have left records, a STOP even: let the reader find
+ * them or the end, so that an orderly stop never looks like a crash.
+ *
+ * Return: 0 for -EPIPE, else @error, which ended the session.
+ */
+int filter_fail_send(struct sluice_filter *filter, int error);

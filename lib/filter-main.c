@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "lib/filter-internal.h"
+
+static void cleanup_filter(struct sluice_filter **filter)
+{
+	*filter = sluice_filter_free(*filter);
+}
+
+static int explain_new(const struct sluice_filter_ops *ops, int r)
+{
+	const char *name = ops && ops->name && *ops->name ? ops->name : "filter";
+
+	if (r == -ENOTCONN)
+		fprintf(stderr,
+			"%s: not started by Sluice: run it with `sluice run --filter %s -- COMMAND`\n",
+			name, program_invocation_name);
+	else
+		fprintf(stderr, "%s: cannot begin a session: %s\n", name, strerror(-r));
+	return 1;
+}
+
+static int wait_for_channel(struct sluice_filter *filter)
+{
+	struct pollfd pollfd = { .fd = sluice_filter_get_fd(filter),
+				 .events = sluice_filter_get_events(filter) };
+
+	if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
+		return -errno;
+	return 0;
+}
+
+int sluice_filter_main(const struct sluice_filter_ops *ops, void *data)
+{
+	_cleanup_(cleanup_filter) struct sluice_filter *filter = NULL;
+	int r;
+
+	r = sluice_filter_new(ops, data, &filter);
+	if (r)
+		return explain_new(ops, r);
+	while (r == 0) {
+		r = wait_for_channel(filter);
+		if (r == 0)
+			r = sluice_filter_process(filter);
+	}
+	/* the daemon has the words of a refusal and shows them; once is enough */
+	if (filter->refused)
+		return 1;
+	if (r == -ESHUTDOWN)
+		return 0;
+	fprintf(stderr, "%s: %s\n", ops->name, sluice_filter_error(filter));
+	return 1;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: What a filter does with each record of the daemon
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "lib/filter-internal.h"
+
+static const char *const interface_kinds[] = {
+	"other", "loopback", "ethernet", "wifi", "cellular", "tunnel", "bridge", "virtual",
+};
+
+static int send_control(struct sluice_filter *filter, uint16_t type, const void *body)
+{
+	int r = outbox_send(&filter->outbox, filter->fd, type, body);
+
+	if (r == -ENOBUFS)
+		return filter_break_protocol(filter, "PING", "sent, but its answers are not read");
+	return r ? filter_fail_send(filter, r) : 0;
+}
+
+/* the first refusal is the one to tell: what follows may be its consequence */
+static void refuse(struct sluice_filter *filter, int error, const char *what, const char *which)
+{
+	if (!filter->has_fail_text)
+		filter_set_error(filter, "%s%s: %s", what, which, strerror(-error));
+	filter->refused = error;
+}
+
+static int take_welcome(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	const struct wire_welcome *welcome = WIRE_BODY(message, struct wire_welcome);
+
+	if (welcome->version != WIRE_PROVIDER_VERSION)
+		return filter_break_protocol(filter, "WELCOME",
+					     "a version that this library cannot speak");
+	filter->state = FILTER_WELCOMED;
+	return 0;
+}
+
+static int take_option(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	const struct wire_option *option = WIRE_BODY(message, struct wire_option);
+	int r = -EINVAL;
+
+	if (filter->refused)
+		return 0;
+	filter->has_fail_text = false;
+	if (FILTER_OPS_SET(filter->ops, option))
+		r = filter->ops->option(filter, option->key, option->value, fd, filter->data);
+	else
+		sluice_filter_fail(filter, r, "%s takes no options: leave out \"%s\"",
+				   filter->ops->name, option->key);
+	if (r < 0)
+		refuse(filter, r, "option ", option->key);
+	return 0;
+}
+
+static int take_start(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	struct wire_ready ready = { 0 };
+	int r = 0;
+
+	if (!filter->refused && FILTER_OPS_SET(filter->ops, start)) {
+		filter->has_fail_text = false;
+		r = filter->ops->start(filter, filter->data);
+		if (r < 0)
+			refuse(filter, r, "cannot start", "");
+	}
+	filter->state = filter->refused ? FILTER_REFUSED : FILTER_STARTED;
+	if (filter->refused) {
+		ready.error = (uint32_t)MIN(-(int64_t)filter->refused, 4095);
+		(void)snprintf(ready.text, sizeof(ready.text), "%.*s", (int)sizeof(ready.text) - 1,
+			       filter->error);
+	}
+	return send_control(filter, WIRE_READY, &ready);
+}
+
+static int take_ping(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	struct wire_pong pong = { .token = WIRE_BODY(message, struct wire_ping)->token };
+
+	return send_control(filter, WIRE_PONG, &pong);
+}
+
+static int take_stop(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	struct wire_stopped stopped = { 0 };
+	bool was_started = filter->state == FILTER_STARTED;
+
+	/* held flows are no longer ours: the daemon would count late answers against us */
+	outbox_clear(&filter->outbox);
+	filter->state = FILTER_STOPPING;
+	if (was_started && FILTER_OPS_SET(filter->ops, stop))
+		filter->ops->stop(filter, filter->data);
+	return send_control(filter, WIRE_STOPPED, &stopped);
+}
+
+static int take_flow_new(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	const struct wire_flow_new *new = WIRE_BODY(message, struct wire_flow_new);
+	struct sluice_flow flow = {
+		.size = sizeof(flow),
+		.id = new->id,
+		.direction = new->direction ? SLUICE_INBOUND : SLUICE_OUTBOUND,
+		.protocol = new->protocol,
+		.local_port = new->sport,
+		.remote_port = new->dport,
+		.host = new->host,
+		.host_source = new->host_source ? SLUICE_HOST_DNS : SLUICE_HOST_NONE,
+		.pid = new->pid,
+		.owner_pid = new->owner_pid,
+		.uid = new->uid,
+		.gid = new->gid,
+		.owner_uid = new->owner_uid,
+		.exe = new->exe,
+		.exe_inode = new->exe_inode,
+		.exe_device = new->exe_device,
+		.command = new->command,
+		.is_cut = new->is_cut,
+		.cgroup = new->cgroup,
+		.unit = new->unit,
+		.container = new->container,
+		.ifindex = new->ifindex,
+		.interface = new->interface,
+		.interface_kind = "other",
+	};
+
+	memcpy(flow.local_address, new->src, sizeof(flow.local_address));
+	memcpy(flow.remote_address, new->dst, sizeof(flow.remote_address));
+	if (new->interface_kind < ARRAY_SIZE(interface_kinds))
+		flow.interface_kind = interface_kinds[new->interface_kind];
+	filter->ops->new_flow(filter, &flow, filter->data);
+	return 0;
+}
+
+static int take_flow_closed(struct sluice_filter *filter, const struct wire_message *message,
+			    int fd)
+{
+	const struct wire_flow_closed *closed = WIRE_BODY(message, struct wire_flow_closed);
+
+	if (FILTER_OPS_SET(filter->ops, flow_closed))
+		filter->ops->flow_closed(filter, closed->id, closed->bytes_in, closed->bytes_out,
+					 filter->data);
+	return 0;
+}
+
+#define IN(state) (1U << FILTER_##state)
+
+/* every record the daemon may send, and in which states */
+static const struct {
+	uint16_t type;
+	unsigned int states;
+	int (*take)(struct sluice_filter *filter, const struct wire_message *message, int fd);
+} records[] = {
+	{ WIRE_WELCOME, IN(NEW), take_welcome },
+	{ WIRE_OPTION, IN(WELCOMED), take_option },
+	{ WIRE_START, IN(WELCOMED), take_start },
+	{ WIRE_PING, IN(WELCOMED) | IN(STARTED) | IN(REFUSED), take_ping },
+	{ WIRE_STOP, IN(NEW) | IN(WELCOMED) | IN(STARTED) | IN(REFUSED), take_stop },
+	{ WIRE_FLOW_NEW, IN(STARTED), take_flow_new },
+	{ WIRE_FLOW_CLOSED, IN(STARTED), take_flow_closed },
+};
+
+int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+		if (records[i].type != message->record->type)
+			continue;
+		if (!(records[i].states & 1U << filter->state))
+			return filter_break_protocol(filter, message->record->name,
+						     "not expected now");
+		return records[i].take(filter, message, fd);
+	}
+	return filter_break_protocol(filter, message->record->name, "not for a filter");
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/filter-internal.h"
+#include "wire/channel.h"
+
+static size_t body_bytes(uint16_t type)
+{
+	return wire_find(&wire_provider_channel, type)->struct_bytes;
+}
+
+static int send_now(int fd, uint16_t type, const void *body)
+{
+	return channel_send(fd, &wire_provider_channel, type, body, NULL, 0, -1);
+}
+
+static int keep(struct outbox *outbox, uint16_t type, const void *body)
+{
+	bool is_answer = type == WIRE_FLOW_VERDICT;
+	struct outbox_entry *entry;
+
+	if (is_answer && outbox->n_answers == FILTER_ANSWERS_MAX)
+		return -ENOBUFS;
+	if (outbox->n == OUTBOX_ENTRIES)
+		return -ENOBUFS;
+	entry = &outbox->entries[(outbox->head + outbox->n) % OUTBOX_ENTRIES];
+	entry->type = type;
+	memcpy(&entry->body, body, body_bytes(type));
+	outbox->n++;
+	outbox->n_answers += is_answer;
+	return 0;
+}
+
+int outbox_send(struct outbox *outbox, int fd, uint16_t type, const void *body)
+{
+	int r = -EAGAIN;
+
+	/* what waits goes first: the daemon relies on READY before any verdict */
+	if (outbox->n == 0)
+		r = send_now(fd, type, body);
+	return r == -EAGAIN ? keep(outbox, type, body) : r;
+}
+
+int outbox_flush(struct outbox *outbox, int fd)
+{
+	while (outbox->n > 0) {
+		struct outbox_entry *entry = &outbox->entries[outbox->head];
+		int r = send_now(fd, entry->type, &entry->body);
+
+		if (r)
+			return r == -EAGAIN ? 0 : r;
+		outbox->n_answers -= entry->type == WIRE_FLOW_VERDICT;
+		outbox->head = (outbox->head + 1) % OUTBOX_ENTRIES;
+		outbox->n--;
+	}
+	outbox->head = 0; /* stay on the pages that are touched already */
+	return 0;
+}
+
+void outbox_clear(struct outbox *outbox)
+{
+	outbox->head = outbox->n = outbox->n_answers = 0;
+}

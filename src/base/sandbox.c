@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: Profiles
+ *
+ * A profile is capabilities, groups of calls allowed without a look at their
+ * arguments, and calls allowed for some arguments. Argument checks compare
+ * registers only: what a pointer leads to can change after the check, so calls
+ * whose flags are in memory (clone3, openat2) are ENOSYS where the flags matter
+ * and libraries then use the older call.
+ *
+ * What nobody but the keeper gets: fork, setns, mount, set*id, kill of another
+ * process. What nobody gets: ptrace, process_vm_*, add_key, keyctl, unshare,
+ * perf_event_open, io_uring_*, init_module, kexec_*, userfaultfd, open_by_handle_at.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "base/macros.h"
+#include "base/sandbox.h"
+
+#ifdef SLUICE_SANITIZED
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+#define LOW32 0xffffffffULL /* int arguments: the kernel ignores the upper half of the register */
+#define CHECKED_ARGS 2
+#define OPEN_WRITES (O_ACCMODE | O_CREAT | O_TRUNC)
+
+/* clang-format off */
+#define CALLS(...) (const int[]){ __VA_ARGS__ }, ARRAY_SIZE(((const int[]){ __VA_ARGS__ }))
+#define S(name) SCMP_SYS(name)
+
+struct call_group {
+	const int *calls;
+	size_t n_calls;
+};
+
+/* a process that has one open socket and answers on it; sluice-names has only
+ * these and those of names_checked: 20 in all */
+static const struct call_group group_answer = { CALLS(
+	S(read), S(write), S(recvmsg), S(sendmsg), S(poll), S(ppoll), S(close), S(munmap), S(brk),
+	S(futex), S(exit), S(exit_group), S(clock_gettime), S(rt_sigreturn), S(rt_sigprocmask),
+	S(restart_syscall), S(getpid), S(gettid)) };
+
+/* what the loader, libc and an interpreter do to start and to run: no effect outside */
+static const struct call_group group_run = { CALLS(
+	S(mmap), S(mprotect), S(mremap), S(madvise), S(msync), S(mincore), S(membarrier),
+	S(arch_prctl), S(set_tid_address), S(set_robust_list), S(get_robust_list), S(rseq),
+	S(prlimit64), S(getrlimit), S(getrandom), S(prctl), S(uname), S(sysinfo), S(getcpu),
+	S(getrusage), S(times), S(sched_yield), S(sched_getaffinity), S(sched_getparam),
+	S(sched_getscheduler), S(getpriority), S(getppid), S(getuid), S(geteuid), S(getgid),
+	S(getegid), S(getresuid), S(getresgid), S(getgroups), S(getpgid), S(getpgrp), S(getsid),
+	S(capget), S(capset), S(seccomp), S(landlock_create_ruleset), S(landlock_add_rule),
+	S(landlock_restrict_self), S(umask), S(rt_sigaction), S(rt_sigsuspend), S(rt_sigpending),
+	S(rt_sigtimedwait), S(sigaltstack), S(pause), S(alarm), S(setitimer), S(getitimer),
+	S(nanosleep), S(clock_nanosleep), S(clock_getres), S(gettimeofday), S(time)) };
+
+/* descriptors that are open already, and looking at the file system */
+static const struct call_group group_look = { CALLS(
+	S(readv), S(writev), S(pread64), S(preadv), S(lseek), S(fstat), S(newfstatat), S(stat),
+	S(lstat), S(statx), S(statfs), S(fstatfs), S(access), S(faccessat), S(faccessat2),
+	S(readlink), S(readlinkat), S(getdents64), S(getcwd), S(chdir), S(fchdir), S(fadvise64),
+	S(fcntl), S(dup), S(dup2), S(dup3), S(pipe), S(pipe2), S(close_range), S(select),
+	S(pselect6), S(epoll_create), S(epoll_create1), S(epoll_ctl), S(epoll_wait),
+	S(epoll_pwait), S(epoll_pwait2), S(eventfd2), S(timerfd_create), S(timerfd_settime),
+	S(timerfd_gettime), S(signalfd4), S(inotify_init1), S(inotify_add_watch),
+	S(inotify_rm_watch), S(sendto), S(recvfrom), S(sendmmsg), S(recvmmsg), S(getsockopt),
+	S(setsockopt), S(getsockname), S(getpeername), S(shutdown)) };
+
+/* files in state folders, sockets, the kernel plane */
+static const struct call_group group_govern = { CALLS(
+	S(open), S(openat), S(openat2), S(creat), S(pwrite64), S(pwritev), S(fsync), S(fdatasync),
+	S(ftruncate), S(fallocate), S(flock), S(unlink), S(unlinkat), S(mkdir), S(mkdirat),
+	S(rmdir), S(rename), S(renameat), S(renameat2), S(symlink), S(symlinkat), S(link),
+	S(linkat), S(chmod), S(fchmod), S(fchmodat), S(utimensat), S(name_to_handle_at),
+	S(memfd_create), S(ioctl), S(socket), S(socketpair), S(bind), S(connect), S(listen),
+	S(accept), S(accept4), S(splice), S(tee), S(bpf)) };
+
+/* other processes, users, namespaces, mounts */
+static const struct call_group group_keep = { CALLS(
+	S(fork), S(vfork), S(clone), S(clone3), S(execve), S(execveat), S(wait4), S(waitid), S(kill),
+	S(tgkill), S(pidfd_open), S(pidfd_getfd), S(pidfd_send_signal), S(setns), S(mount),
+	S(umount2), S(setuid), S(setgid), S(setreuid), S(setregid), S(setresuid), S(setresgid),
+	S(setfsuid), S(setfsgid), S(setgroups), S(chown), S(fchown), S(lchown), S(fchownat),
+	S(setsid), S(setpgid), S(setpriority), S(setrlimit), S(sched_setaffinity),
+	S(sched_setscheduler), S(mknod), S(mknodat)) };
+
+/* struct checked_call - a call that is allowed when all comparisons hold; several entries: any */
+struct checked_call {
+	int call;
+	unsigned int n_args;
+	struct scmp_arg_cmp args[CHECKED_ARGS];
+};
+
+#define IS(arg, mask, value) SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, mask, value)
+
+static const struct checked_call names_checked[] = {
+	/* memory for libc, but no new code; its tgkill(2) is allowed for itself, for abort(3) */
+	{ S(mmap), 1, { IS(2, PROT_EXEC, 0) } },
+};
+
+static const struct checked_call provider_checked[] = {
+	/* files are read, never made or written: what a filter sees stays with it */
+	{ S(open), 1, { IS(1, OPEN_WRITES, O_RDONLY) } },
+	{ S(openat), 1, { IS(2, OPEN_WRITES, O_RDONLY) } },
+	/* threads, but no processes */
+	{ S(clone), 1, { IS(0, CLONE_THREAD, CLONE_THREAD) } },
+	/* loops wake themselves through a pair; a datagram socket could send to any path */
+	{ S(socketpair), 2, { IS(0, LOW32, AF_UNIX), IS(1, 0xf, SOCK_STREAM) } },
+	{ S(socketpair), 2, { IS(0, LOW32, AF_UNIX), IS(1, 0xf, SOCK_SEQPACKET) } },
+	/* isatty(3) and the like; TIOCSTI would type into the terminal of `sluice run` */
+	{ S(ioctl), 1, { IS(1, LOW32, TCGETS) } },
+	{ S(ioctl), 1, { IS(1, LOW32, TIOCGWINSZ) } },
+	{ S(ioctl), 1, { IS(1, LOW32, FIONREAD) } },
+	{ S(ioctl), 1, { IS(1, LOW32, FIONBIO) } },
+	{ S(ioctl), 1, { IS(1, LOW32, FIOCLEX) } },
+	{ S(ioctl), 1, { IS(1, LOW32, FIONCLEX) } },
+};
+
+/* the flags are behind a pointer: absent, so that libc takes clone and openat */
+static const struct call_group group_absent = { CALLS(S(clone3), S(openat2)) };
+
+static const struct call_group group_execute = { CALLS(S(execve)) };
+
+#ifdef SLUICE_SANITIZED
+/* what the run time of the sanitizers calls on top */
+static const struct call_group group_sanitizer = { CALLS(
+	S(mmap), S(mprotect), S(madvise), S(mremap), S(sched_yield), S(sigaltstack),
+	S(rt_sigaction), S(prlimit64), S(personality), S(sysinfo), S(sched_getaffinity)) };
+#endif
+
+struct profile {
+	const char *name;
+	const cap_value_t *start_caps; /* given to it by sandbox_become(); the first n_caps stay */
+	int n_start_caps, n_caps;
+	const struct call_group *groups[6];
+	const struct call_group *absent;
+	const struct checked_call *checked;
+	size_t n_checked;
+	bool may_signal; /* others than itself */
+};
+
+static const cap_value_t daemon_caps[] = {
+	CAP_NET_ADMIN, CAP_BPF, /* for ever */
+	CAP_PERFMON,		/* until the BPF programs are loaded */
+};
+
+/* CAP_SYS_PTRACE is not here: the executable of a process is read by BPF, in the process */
+static const cap_value_t keeper_caps[] = {
+	CAP_SYS_ADMIN,		      /* bpffs, namespaces */
+	CAP_SETUID, CAP_SETGID, CAP_SETPCAP, /* sandbox_become() */
+	CAP_KILL,		      /* children of other users, the governed cgroup */
+	CAP_DAC_OVERRIDE, CAP_CHOWN,  /* folders of the children, cgroup files */
+	CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON, /* to hand them on to sluiced; clean-up after it */
+};
+
+static const struct profile profiles[_SANDBOX_N] = {
+	[SANDBOX_DAEMON] = {
+		.name = "sluiced",
+		.start_caps = daemon_caps, .n_start_caps = 3, .n_caps = 2,
+		.groups = { &group_answer, &group_run, &group_look, &group_govern },
+	},
+	[SANDBOX_KEEPER] = {
+		.name = "sluice-keeper",
+		.start_caps = keeper_caps, .n_start_caps = ARRAY_SIZE(keeper_caps),
+		.n_caps = ARRAY_SIZE(keeper_caps),
+		.groups = { &group_answer, &group_run, &group_look, &group_govern, &group_keep },
+		.may_signal = true,
+	},
+	[SANDBOX_NAMES] = {
+		.name = "sluice-names",
+		.groups = { &group_answer },
+		.checked = names_checked, .n_checked = ARRAY_SIZE(names_checked),
+	},
+	[SANDBOX_PROVIDER] = {
+		.name = "provider",
+		.groups = { &group_answer, &group_run, &group_look, &group_execute },
+		.absent = &group_absent,
+		.checked = provider_checked, .n_checked = ARRAY_SIZE(provider_checked),
+	},
+};
+/* clang-format on */
+
+static bool has_entered;
+
+bool sandbox_has_entered(void)
+{
+	return has_entered;
+}
+
+#ifdef SLUICE_SANITIZED
+/* asked by the leak checker at exit; it needs clone and ptrace, which are refused by then */
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+	return has_entered;
+}
+#endif
+
+const char *sandbox_name(enum sandbox_profile profile)
+{
+	return profile < _SANDBOX_N ? profiles[profile].name : "unknown";
+}
+
+int sandbox_start_caps(enum sandbox_profile profile, const cap_value_t **ret_caps)
+{
+	*ret_caps = profiles[profile].start_caps;
+	return profiles[profile].n_start_caps;
+}
+
+static void cleanup_cap(cap_t *caps)
+{
+	if (*caps)
+		cap_free(*caps);
+}
+
+static bool has_value(const cap_value_t *set, int n, cap_value_t value)
+{
+	for (int i = 0; i < n; i++)
+		if (set[i] == value)
+			return true;
+	return false;
+}
+
+static int has_cap(cap_value_t value, cap_flag_t flag)
+{
+	_cleanup_(cleanup_cap) cap_t caps = cap_get_proc();
+	cap_flag_value_t is_set = CAP_CLEAR;
+
+	if (!caps || cap_get_flag(caps, value, flag, &is_set) < 0)
+		return -errno;
+	return is_set == CAP_SET;
+}
+
+static int cut_bounding(const cap_value_t *keep, int n)
+{
+	int r = has_cap(CAP_SETPCAP, CAP_EFFECTIVE);
+
+	if (r <= 0)
+		return r;
+	for (cap_value_t cap = 0; cap < cap_max_bits(); cap++)
+		if (!has_value(keep, n, cap) && cap_get_bound(cap) == 1 && cap_drop_bound(cap) < 0)
+			return -errno;
+	return 0;
+}
+
+/* permitted and effective, and inheritable if asked, become exactly @set */
+static int set_caps(const cap_value_t *set, int n, bool is_inheritable)
+{
+	_cleanup_(cleanup_cap) cap_t caps = cap_init();
+
+	if (!caps)
+		return -errno;
+	if (n > 0 && (cap_set_flag(caps, CAP_PERMITTED, n, set, CAP_SET) < 0 ||
+		      cap_set_flag(caps, CAP_EFFECTIVE, n, set, CAP_SET) < 0))
+		return -errno;
+	if (n > 0 && is_inheritable && cap_set_flag(caps, CAP_INHERITABLE, n, set, CAP_SET) < 0)
+		return -errno;
+	return cap_set_proc(caps) < 0 ? -errno : 0;
+}
+
+int sandbox_keep_caps(enum sandbox_profile profile)
+{
+	const struct profile *p = &profiles[profile];
+	cap_value_t kept[CAP_LAST_CAP + 1];
+	int n = 0, r;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	r = cut_bounding(p->start_caps, p->n_caps);
+	if (r < 0)
+		return r;
+	if (cap_reset_ambient() < 0)
+		return -errno;
+	for (int i = 0; i < p->n_caps; i++) {
+		r = has_cap(p->start_caps[i], CAP_PERMITTED);
+		if (r < 0)
+			return r;
+		if (r)
+			kept[n++] = p->start_caps[i];
+	}
+	return set_caps(kept, n, false);
+}
+
+static int add_group(scmp_filter_ctx filter, uint32_t action, const struct call_group *group)
+{
+	for (size_t i = 0; i < group->n_calls; i++) {
+		int r = seccomp_rule_add(filter, action, group->calls[i], 0);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* abort(3) and raise(3) signal the own process; another's pid is refused */
+static int add_self_signals(scmp_filter_ctx filter)
+{
+	struct scmp_arg_cmp self = IS(0, LOW32, (scmp_datum_t)getpid());
+	int r;
+
+	r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, S(kill), 1, &self);
+	if (r < 0)
+		return r;
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, S(tgkill), 1, &self);
+}
+
+static int add_profile(scmp_filter_ctx filter, const struct profile *p)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(p->groups) && p->groups[i]; i++)
+		r = add_group(filter, SCMP_ACT_ALLOW, p->groups[i]);
+	for (size_t i = 0; r == 0 && i < p->n_checked; i++)
+		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, p->checked[i].call,
+					   p->checked[i].n_args, p->checked[i].args);
+	if (r == 0 && p->absent)
+		r = add_group(filter, SCMP_ACT_ERRNO(ENOSYS), p->absent);
+	if (r == 0 && !p->may_signal)
+		r = add_self_signals(filter);
+#ifdef SLUICE_SANITIZED
+	if (r == 0)
+		r = add_group(filter, SCMP_ACT_ALLOW, &group_sanitizer);
+#endif
+	return r;
+}
+
+static void cleanup_filter(scmp_filter_ctx *filter)
+{
+	if (*filter)
+		seccomp_release(*filter);
+}
+
+int sandbox_enter(enum sandbox_profile profile)
+{
+	_cleanup_(cleanup_filter) scmp_filter_ctx filter = NULL;
+	int r;
+
+	r = sandbox_keep_caps(profile);
+	if (r < 0)
+		return r;
+	filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	if (!filter)
+		return -ENOMEM;
+	/* a search tree: these filters are long and run at every call */
+	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (r < 0)
+		return r;
+	r = add_profile(filter, &profiles[profile]);
+	if (r < 0)
+		return r;
+#ifdef SLUICE_SANITIZED
+	__sanitizer_sandbox_on_notify(NULL);
+#endif
+	r = seccomp_load(filter);
+	if (r < 0)
+		return r;
+	has_entered = true;
+	return 0;
+}
+
+static int raise_ambient(const cap_value_t *caps, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (cap_set_ambient(caps[i], CAP_SET) < 0)
+			return -errno;
+	return 0;
+}
+
+int sandbox_become(uid_t uid, gid_t gid, const cap_value_t *ambient, int n)
+{
+	int r;
+
+	if (setgroups(0, NULL) < 0)
+		return -errno;
+	/* while CAP_SETPCAP is there */
+	r = cut_bounding(ambient, n);
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setresgid(gid, gid, gid) < 0 ||
+	    setresuid(uid, uid, uid) < 0)
+		return -errno;
+	r = set_caps(ambient, n, true);
+	if (r < 0)
+		return r;
+	r = raise_ambient(ambient, n);
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: sluiced
+ *
+ * Joins the pure modules (flow, session, policy) with the kernel plane, the
+ * keeper, sluice-names, the providers and the control socket, on one sd-event
+ * loop. It parses packet headers and fixed records, nothing else.
+ *
+ *	main.c       start, loop, end
+ *	keeper.c     the channel to sluice-keeper: configuration, children
+ *	judge.c      queue → flow → provider → verdict; deadlines, the end of flows
+ *	identity.c   who: paths and names for a struct sl_who
+ *	names.c      answers of name servers → sluice-names → name cache
+ *	providers.c  sessions with providers
+ *	records.c    flow records, status, the control socket
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include <systemd/sd-event.h>
+
+#include "control/control.h"
+#include "flow/flow.h"
+#include "flow/names.h"
+#include "kernel/link.h"
+#include "kernel/plane.h"
+#include "session/session.h"
+#include "wire/channel.h"
+#include "wire/keeper-records.h"
+#include "wire/provider-records.h"
+
+#define FLOWS_MAX 65536U
+#define FILTERS_MAX 16U
+#define OPTIONS_MAX 128U
+#define LINKS_MAX 64U
+#define NAMES_PENDING_MAX 256U	 /* answers of name servers that are being read */
+#define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
+#define TICK_US 20000U		 /* ring, deadlines, sessions */
+#define IDLE_UDP_US 120000000U	 /* as nf_conntrack's udp_timeout_stream */
+
+struct option {
+	uint32_t filter;
+	char key[32];
+	char value[256];
+	int fd; /* owned; -1: none */
+};
+
+struct filter {
+	char name[32];
+	bool is_closed;
+	struct session session;
+	int sock; /* -1: no process */
+	pid_t pid;
+	sd_event_source *source;
+	bool wants_write; /* its channel was full: flows wait to be sent */
+	uint64_t n_flows, n_dropped, n_late;
+	char message[256];
+};
+
+/** struct identity - strings of one program in one cgroup, shared by its flows */
+struct identity {
+	struct identity *next;
+	struct sl_who who;
+	unsigned int n_users;
+	bool is_cut;
+	char *exe, *command, *cgroup, *unit, *container;
+};
+
+struct pending_answer {
+	uint64_t token; /* 0: free */
+	uint32_t packet_id, mark;
+	uint32_t n_looks; /* DONEs to come */
+	uint32_t pid;
+	struct names_app app;
+	uint64_t deadline_us;
+};
+
+struct daemon {
+	sd_event *event;
+	sd_event_source *tick, *queue_source, *keeper_source, *names_source;
+	int keeper_sock, names_sock, flows_fd;
+	bool is_ending;
+	uint32_t generation;
+
+	struct wire_k_instance instance;
+	struct option options[OPTIONS_MAX];
+	unsigned int n_options;
+	struct filter filters[FILTERS_MAX];
+	unsigned int n_filters;
+	bool is_closed; /* any filter is */
+	bool is_ready;	/* the keeper was told */
+	int kept_queue;
+
+	struct plane *plane;
+	struct flow_table *flows;
+	struct names_cache *names;
+	struct control *control;
+	struct identity *identities[1024];
+	struct link links[LINKS_MAX];
+	uint64_t links_read_us;
+	unsigned int n_links;
+
+	struct session names_session;
+	pid_t names_pid;
+	uint64_t next_token;
+	struct pending_answer answers[NAMES_PENDING_MAX];
+	unsigned int n_answers;
+
+	uint64_t started_us; /* CLOCK_REALTIME */
+	uint64_t beat_us, swept_us;
+	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets;
+	uint8_t *packet; /* 2 * QUEUE_PACKET_MAX */
+	uint8_t *record; /* WIRE_RECORD_MAX */
+};
+
+uint64_t daemon_now_us(void); /* CLOCK_BOOTTIME */
+
+/* keeper.c */
+int keeper_read_config(struct daemon *daemon);
+int keeper_watch(struct daemon *daemon);
+void keeper_tell_state(struct daemon *daemon, int error, const char *text);
+void keeper_keep(struct daemon *daemon, uint32_t slot, int fd);
+void keeper_spawn(struct daemon *daemon, uint32_t slot);
+void keeper_kill(struct daemon *daemon, uint32_t slot);
+void keeper_beat(struct daemon *daemon);
+
+/* judge.c */
+int judge_watch(struct daemon *daemon);
+void judge_read_queue(struct daemon *daemon);
+void judge_drain_events(struct daemon *daemon);
+void judge_tick(struct daemon *daemon, uint64_t now_us);
+/** judge_flow() - a filter's answer; the next filter is asked, or the flow is decided */
+void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
+		const char *reason);
+/** judge_ask() - hand a held flow to the filter whose turn it is, if that one can take it now */
+void judge_ask(struct daemon *daemon, struct flow *flow);
+void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew);
+/** judge_restore() - after adoption: the flow table from the kernel's */
+void judge_restore(struct daemon *daemon);
+void judge_close_all(struct daemon *daemon);
+void judge_forget(struct flow *flow, void *data);
+
+/* identity.c */
+struct identity *identity_get(struct daemon *daemon, const struct sl_who *who);
+void identity_put(struct daemon *daemon, struct identity *identity);
+const struct link *identity_link(struct daemon *daemon, uint32_t ifindex);
+
+/* names.c */
+void names_read_answer(struct daemon *daemon, const struct queue_packet *packet);
+void names_connected(struct daemon *daemon, int sock, pid_t pid);
+void names_lost(struct daemon *daemon);
+void names_tick(struct daemon *daemon, uint64_t now_us);
+
+/* providers.c */
+void providers_connected(struct daemon *daemon, unsigned int index, int sock, pid_t pid);
+void providers_lost(struct daemon *daemon, unsigned int index, int status);
+void providers_tick(struct daemon *daemon, uint64_t now_us);
+void providers_stop(struct daemon *daemon);
+/** providers_send_flow() - Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
+int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow);
+void providers_send_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
+			   uint64_t bytes_out);
+
+/* records.c */
+int records_open(struct daemon *daemon);
+void records_judged(struct daemon *daemon, const struct flow *flow);
+void records_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
+		    uint64_t bytes_out);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "daemon/daemon.h"
+#include "policy/cgroup.h"
+
+#define LINKS_FRESH_US 2000000U /* interfaces may be renamed */
+
+/* a packed path holds its components leaf first */
+static char *unpack_path(const struct sl_path *path)
+{
+	const char *components[SL_PATH_DEPTH + 1];
+	size_t n = 0, at = 0, len = MIN(path->len, sizeof(path->buf));
+	char *text = malloc(len + 8), *end = text;
+
+	if (!text)
+		return NULL;
+	while (at < len && n < SL_PATH_DEPTH) {
+		components[n++] = path->buf + at;
+		at += strnlen(path->buf + at, len - at) + 1;
+	}
+	if (path->is_cut) {
+		memcpy(end, "...", 3);
+		end += 3;
+	}
+	while (n--) {
+		size_t bytes = strnlen(components[n], SL_NAME_BYTES);
+
+		*end++ = '/';
+		memcpy(end, components[n], bytes);
+		end += bytes;
+	}
+	if (end == text)
+		*end++ = '/';
+	*end = '\0';
+	return text;
+}
+
+static char *join_args(const struct sl_proc *proc)
+{
+	size_t n = MIN(proc->args_len, sizeof(proc->args));
+	char *text = malloc(n + 1);
+
+	if (!text)
+		return NULL;
+	memcpy(text, proc->args, n);
+	while (n && text[n - 1] == '\0')
+		n--;
+	text[n] = '\0';
+	for (size_t i = 0; i < n; i++)
+		if (text[i] == '\0')
+			text[i] = ' ';
+	return text;
+}
+
+static void fill(struct daemon *daemon, struct identity *identity)
+{
+	struct sl_path path;
+	struct sl_proc proc;
+	struct cgroup_names names = { 0 };
+
+	if (plane_find_proc(daemon->plane, &identity->who, &proc) == 0) {
+		identity->exe = unpack_path(&proc.exe);
+		identity->command = join_args(&proc);
+		identity->is_cut = proc.exe.is_cut || proc.args_len == SL_ARGS_BYTES;
+	}
+	if (plane_find_cgroup(daemon->plane, identity->who.cgroup_id, &path) == 0) {
+		identity->cgroup = unpack_path(&path);
+		if (identity->cgroup)
+			cgroup_read_path(identity->cgroup, &names);
+	}
+	identity->unit = strdup(names.unit);
+	identity->container = strdup(names.container);
+}
+
+static struct identity **bucket_of(struct daemon *daemon, const struct sl_who *who)
+{
+	uint64_t h = who->start_ns ^ (uint64_t)who->pid << 20 ^ who->exe_ino;
+
+	h = (h ^ h >> 31) * 0x9e3779b97f4a7c15ULL;
+	return &daemon->identities[h >> 54];
+}
+
+struct identity *identity_get(struct daemon *daemon, const struct sl_who *who)
+{
+	struct identity **bucket = bucket_of(daemon, who), *identity;
+
+	for (identity = *bucket; identity; identity = identity->next)
+		if (!memcmp(&identity->who, who, sizeof(*who)))
+			break;
+	if (!identity) {
+		identity = calloc(1, sizeof(*identity));
+		if (!identity)
+			return NULL;
+		identity->who = *who;
+		fill(daemon, identity);
+		identity->next = *bucket;
+		*bucket = identity;
+	}
+	identity->n_users++;
+	return identity;
+}
+
+void identity_put(struct daemon *daemon, struct identity *identity)
+{
+	struct identity **at;
+
+	if (!identity || --identity->n_users)
+		return;
+	for (at = bucket_of(daemon, &identity->who); *at != identity; at = &(*at)->next)
+		;
+	*at = identity->next;
+	free(identity->exe);
+	free(identity->command);
+	free(identity->cgroup);
+	free(identity->unit);
+	free(identity->container);
+	free(identity);
+}
+
+const struct link *identity_link(struct daemon *daemon, uint32_t ifindex)
+{
+	static const struct link unknown = { .kind = LINK_OTHER };
+	uint64_t now = daemon_now_us();
+
+	if (now - daemon->links_read_us > LINKS_FRESH_US) {
+		daemon->n_links = 0;
+		daemon->links_read_us = now;
+	}
+	for (unsigned int i = 0; i < daemon->n_links; i++)
+		if (daemon->links[i].ifindex == ifindex)
+			return &daemon->links[i];
+	if (!ifindex || daemon->n_links == LINKS_MAX ||
+	    link_read(ifindex, &daemon->links[daemon->n_links]) < 0)
+		return &unknown;
+	return &daemon->links[daemon->n_links++];
+}

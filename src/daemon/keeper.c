@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+#define SLOT_QUEUE 0 /* of KEEP: the keeper knows that it holds packets */
+
+static void take_instance(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	daemon->instance = *WIRE_BODY(message, struct wire_k_instance);
+}
+
+static void take_filter(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	const struct wire_k_filter *record = WIRE_BODY(message, struct wire_k_filter);
+	struct filter *filter = &daemon->filters[daemon->n_filters];
+
+	if (daemon->n_filters == FILTERS_MAX)
+		return;
+	snprintf(filter->name, sizeof(filter->name), "%s", record->name);
+	filter->is_closed = record->is_closed;
+	filter->sock = -1;
+	session_init(&filter->session, daemon_now_us());
+	daemon->is_closed |= filter->is_closed;
+	daemon->n_filters++;
+}
+
+static void take_option(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	const struct wire_k_option *record = WIRE_BODY(message, struct wire_k_option);
+	struct option *option = &daemon->options[daemon->n_options];
+
+	if (daemon->n_options == OPTIONS_MAX)
+		return;
+	option->filter = record->index;
+	snprintf(option->key, sizeof(option->key), "%s", record->key);
+	snprintf(option->value, sizeof(option->value), "%s", record->value);
+	option->fd = TAKE_FD(*fd);
+	daemon->n_options++;
+}
+
+static void take_flows(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	close_fd(daemon->flows_fd);
+	daemon->flows_fd = TAKE_FD(*fd);
+}
+
+static void take_kept(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	if (WIRE_BODY(message, struct wire_k_kept)->slot != SLOT_QUEUE)
+		return;
+	close_fd(daemon->kept_queue);
+	daemon->kept_queue = TAKE_FD(*fd);
+}
+
+static void take_go(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	daemon->generation = WIRE_BODY(message, struct wire_k_go)->generation;
+}
+
+static void take_child(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	const struct wire_k_child *child = WIRE_BODY(message, struct wire_k_child);
+
+	if (child->error || *fd < 0) {
+		log_error("the keeper could not start child %u: %s", child->slot,
+			  strerror((int)child->error));
+		if (child->slot && child->slot <= daemon->n_filters)
+			providers_lost(daemon, child->slot - 1, 0);
+	} else if (child->slot == 0) {
+		names_connected(daemon, TAKE_FD(*fd), (pid_t)child->pid);
+	} else if (child->slot <= daemon->n_filters) {
+		providers_connected(daemon, child->slot - 1, TAKE_FD(*fd), (pid_t)child->pid);
+	}
+}
+
+static void take_exited(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	const struct wire_k_exited *exited = WIRE_BODY(message, struct wire_k_exited);
+
+	if (exited->slot == 0) {
+		if ((pid_t)exited->pid == daemon->names_pid)
+			names_lost(daemon);
+	} else if (exited->slot <= daemon->n_filters) {
+		if ((pid_t)exited->pid == daemon->filters[exited->slot - 1].pid)
+			providers_lost(daemon, exited->slot - 1, (int)exited->status);
+	}
+}
+
+static void take_nothing(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+}
+
+static const struct {
+	uint16_t type;
+	void (*take)(struct daemon *daemon, const struct wire_message *message, int *fd);
+} table[] = {
+	{ WIRE_K_INSTANCE, take_instance }, { WIRE_K_FILTER, take_filter },
+	{ WIRE_K_OPTION, take_option },	    { WIRE_K_FLOWS, take_flows },
+	{ WIRE_K_COMMIT, take_nothing },    { WIRE_K_KEPT, take_kept },
+	{ WIRE_K_GO, take_go },		    { WIRE_K_CHILD, take_child },
+	{ WIRE_K_EXITED, take_exited },
+};
+
+static int read_one(struct daemon *daemon, uint16_t *ret_type)
+{
+	struct wire_message message;
+	_cleanup_close_ int fd = -1;
+	int r = channel_recv(daemon->keeper_sock, &wire_keeper_channel, WIRE_FROM_ANY,
+			     daemon->record, &message, NULL, &fd);
+
+	if (r)
+		return r > 0 ? -EPROTO : r;
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].type == message.record->type)
+			table[i].take(daemon, &message, &fd);
+	*ret_type = message.record->type;
+	return 0;
+}
+
+int keeper_read_config(struct daemon *daemon)
+{
+	struct pollfd poll_keeper = { .fd = daemon->keeper_sock, .events = POLLIN };
+	uint16_t type = 0;
+	int r;
+
+	while (type != WIRE_K_GO) {
+		if (poll(&poll_keeper, 1, -1) < 0 && errno != EINTR)
+			return -errno;
+		r = read_one(daemon, &type);
+		if (r < 0 && r != -EAGAIN)
+			return r;
+	}
+	return 0;
+}
+
+static int on_keeper(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct daemon *daemon = data;
+	uint16_t type;
+	int r;
+
+	while ((r = read_one(daemon, &type)) == 0)
+		;
+	if (r == -EAGAIN)
+		return 0;
+	daemon->is_ending = true; /* the keeper says the end by closing */
+	return sd_event_exit(daemon->event, 0);
+}
+
+int keeper_watch(struct daemon *daemon)
+{
+	return sd_event_add_io(daemon->event, &daemon->keeper_source, daemon->keeper_sock, EPOLLIN,
+			       on_keeper, daemon);
+}
+
+static void send_record(struct daemon *daemon, uint16_t type, const void *body, int fd)
+{
+	int r = channel_send(daemon->keeper_sock, &wire_keeper_channel, type, body, NULL, 0, fd);
+
+	if (r < 0)
+		log_error("cannot reach the keeper: %s", strerror(-r));
+}
+
+void keeper_tell_state(struct daemon *daemon, int error, const char *text)
+{
+	struct wire_k_state state = { .error = (uint32_t)error };
+
+	snprintf(state.text, sizeof(state.text), "%s", text);
+	send_record(daemon, WIRE_K_STATE, &state, -1);
+}
+
+void keeper_keep(struct daemon *daemon, uint32_t slot, int fd)
+{
+	struct wire_k_keep keep = { .slot = slot };
+
+	send_record(daemon, WIRE_K_KEEP, &keep, fd);
+}
+
+void keeper_spawn(struct daemon *daemon, uint32_t slot)
+{
+	struct wire_k_spawn spawn = { .slot = slot };
+
+	send_record(daemon, WIRE_K_SPAWN, &spawn, -1);
+}
+
+void keeper_kill(struct daemon *daemon, uint32_t slot)
+{
+	struct wire_k_kill kill = { .slot = slot };
+
+	send_record(daemon, WIRE_K_KILL, &kill, -1);
+}
+
+void keeper_beat(struct daemon *daemon)
+{
+	struct wire_k_beat beat = { .n_held = (uint32_t)flow_table_n_held(daemon->flows) };
+
+	send_record(daemon, WIRE_K_BEAT, &beat, -1);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Names from answers of name servers
+ *
+ * An answer to a governed socket is held while sluice-names reads it, so that
+ * the application cannot connect before its names are known. Payload is
+ * forwarded unread. When sluice-names is gone or slow the answer goes on.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "flow/packet.h"
+#include "wire/names-records.h"
+
+#define LOOK_DNS 1
+
+static void let_answer_go(struct daemon *daemon, struct pending_answer *answer)
+{
+	(void)plane_answer(daemon->plane, answer->packet_id, QUEUE_ACCEPT,
+			   answer->mark & ~SL_MARK_MASK);
+	answer->token = 0;
+	daemon->n_answers--;
+}
+
+static struct pending_answer *find_answer(struct daemon *daemon, uint64_t token)
+{
+	for (size_t i = 0; i < NAMES_PENDING_MAX; i++)
+		if (daemon->answers[i].token == token)
+			return &daemon->answers[i];
+	return NULL;
+}
+
+/* a datagram, or a piece of a stream, in chunks that fit a record */
+static int look(struct daemon *daemon, struct pending_answer *answer,
+		const struct packet_view *view, uint64_t cookie)
+{
+	struct wire_look record = { .token = answer->token, .kind = LOOK_DNS };
+	size_t at = 0;
+
+	if (view->tuple.proto == IPPROTO_TCP)
+		record.stream = cookie;
+	do {
+		size_t n = MIN(view->n_payload - at, WIRE_TAIL_MAX);
+		int r;
+
+		record.seq = view->tcp_seq + (uint32_t)at;
+		r = channel_send(daemon->names_sock, &wire_names_channel, WIRE_LOOK, &record,
+				 view->payload + at, n, -1);
+		if (r < 0)
+			return r;
+		answer->n_looks++;
+		at += n;
+	} while (at < view->n_payload);
+	return 0;
+}
+
+static int begin_answer(struct daemon *daemon, const struct queue_packet *packet,
+			struct pending_answer **ret_answer, struct packet_view *view,
+			uint64_t *ret_cookie)
+{
+	struct pending_answer *answer;
+	struct sl_sock sock;
+
+	if (daemon->names_sock < 0 ||
+	    packet_parse(packet->bytes, packet->n_bytes, true, view) || view->n_payload == 0)
+		return -ENODATA;
+	if (plane_find_query(daemon->plane, &view->tuple, ret_cookie) < 0 ||
+	    plane_find_sock(daemon->plane, *ret_cookie, &sock) < 0)
+		return -ENOENT;
+	answer = find_answer(daemon, 0);
+	if (!answer)
+		return -ENOBUFS;
+	*answer = (struct pending_answer){ .token = ++daemon->next_token,
+					   .packet_id = packet->id,
+					   .mark = packet->mark,
+					   .pid = sock.user.pid,
+					   .app = names_app_of(&sock.user),
+					   .deadline_us = daemon_now_us() + NAMES_DEADLINE_US };
+	daemon->n_answers++;
+	*ret_answer = answer;
+	return 0;
+}
+
+void names_read_answer(struct daemon *daemon, const struct queue_packet *packet)
+{
+	struct pending_answer *answer;
+	struct packet_view view;
+	uint64_t cookie;
+
+	if (begin_answer(daemon, packet, &answer, &view, &cookie) < 0) {
+		(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
+				   packet->mark & ~SL_MARK_MASK);
+		return;
+	}
+	if (look(daemon, answer, &view, cookie) < 0)
+		let_answer_go(daemon, answer);
+}
+
+static void take_name(struct daemon *daemon, const struct wire_name *name)
+{
+	struct pending_answer *answer = find_answer(daemon, name->token);
+
+	if (answer && name->token)
+		names_add(daemon->names, &answer->app, answer->pid, name->address, name->name,
+			  name->ttl_s, daemon_now_us());
+}
+
+static void take_done(struct daemon *daemon, const struct wire_done *done)
+{
+	struct pending_answer *answer = find_answer(daemon, done->token);
+
+	if (answer && done->token && --answer->n_looks == 0)
+		let_answer_go(daemon, answer);
+}
+
+static int on_names(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct daemon *daemon = data;
+	struct wire_message message;
+	int r, passed = -1;
+
+	while ((r = channel_recv(fd, &wire_names_channel, 1, daemon->record, &message, NULL,
+				 &passed)) == 0) {
+		close_fd(passed);
+		if (message.record->type == WIRE_NAME)
+			take_name(daemon, WIRE_BODY(&message, struct wire_name));
+		else
+			take_done(daemon, WIRE_BODY(&message, struct wire_done));
+	}
+	if (r == -EAGAIN)
+		return 0;
+	if (r > 0)
+		log_error("sluice-names broke the protocol: %s", wire_strerror(r));
+	keeper_kill(daemon, 0);
+	names_lost(daemon);
+	return 0;
+}
+
+void names_connected(struct daemon *daemon, int sock, pid_t pid)
+{
+	daemon->names_sock = sock;
+	daemon->names_pid = pid;
+	if (sd_event_add_io(daemon->event, &daemon->names_source, sock, EPOLLIN, on_names, daemon) <
+	    0)
+		log_error("cannot watch sluice-names: names stay unknown");
+}
+
+void names_lost(struct daemon *daemon)
+{
+	if (daemon->names_sock < 0)
+		return;
+	daemon->names_source = sd_event_source_disable_unref(daemon->names_source);
+	daemon->names_sock = close_fd(daemon->names_sock);
+	session_exited(&daemon->names_session, daemon_now_us());
+	for (size_t i = 0; i < NAMES_PENDING_MAX; i++)
+		if (daemon->answers[i].token)
+			let_answer_go(daemon, &daemon->answers[i]);
+}
+
+void names_tick(struct daemon *daemon, uint64_t now_us)
+{
+	bool is_slow = false;
+
+	for (size_t i = 0; daemon->n_answers && i < NAMES_PENDING_MAX; i++)
+		if (daemon->answers[i].token && now_us >= daemon->answers[i].deadline_us) {
+			let_answer_go(daemon, &daemon->answers[i]);
+			is_slow = true;
+		}
+	if (is_slow) { /* it hangs: an answer is read in microseconds */
+		log_warning("sluice-names did not read an answer in time: replacing it");
+		keeper_kill(daemon, 0);
+		names_lost(daemon);
+	}
+	if (daemon->names_session.state == SESSION_DOWN &&
+	    session_tick(&daemon->names_session, now_us) == SESSION_DO_SPAWN) {
+		keeper_spawn(daemon, 0);
+		session_spawned(&daemon->names_session, now_us);
+		session_said_hello(&daemon->names_session, now_us);
+		session_ready(&daemon->names_session, true, now_us);
+	}
+}

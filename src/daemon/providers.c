@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Providers
+ *
+ * One session per filter. What a provider says is foreign: a bad record ends
+ * its session, an answer for a flow that is not asked of it is counted and
+ * ignored. Its channel never blocks us: when it is full, flows stay held and
+ * are sent when it can be written again.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+static int send_record(struct filter *filter, uint16_t type, const void *body, int fd)
+{
+	if (filter->sock < 0)
+		return -ENOTCONN;
+	return channel_send(filter->sock, &wire_provider_channel, type, body, NULL, 0, fd);
+}
+
+static void set_events(struct filter *filter, bool wants_write)
+{
+	filter->wants_write = wants_write;
+	(void)sd_event_source_set_io_events(filter->source,
+					    wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void copy_text(char *to, size_t n, const char *from)
+{
+	snprintf(to, n, "%s", from ? from : "");
+}
+
+static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wire_flow_new *record)
+{
+	const struct link *link = identity_link(daemon, flow->ifindex);
+	const struct identity *identity = flow->identity;
+
+	*record = (struct wire_flow_new){ .id = flow->id,
+					  .cookie = flow->key.cookie,
+					  .owner_pid = flow->owner_pid,
+					  .owner_uid = flow->owner_uid,
+					  .ifindex = flow->ifindex,
+					  .direction = flow->direction,
+					  .protocol = flow->tuple.proto,
+					  .host_source = flow->host_source,
+					  .interface_kind = (uint8_t)link->kind,
+					  .sport = flow->tuple.lport,
+					  .dport = flow->tuple.rport };
+	memcpy(record->src, flow->tuple.laddr, sizeof(record->src));
+	memcpy(record->dst, flow->tuple.raddr, sizeof(record->dst));
+	copy_text(record->interface, sizeof(record->interface), link->name);
+	copy_text(record->host, sizeof(record->host), flow->host);
+	if (!identity)
+		return;
+	record->pid = identity->who.pid;
+	record->uid = identity->who.uid;
+	record->gid = identity->who.gid;
+	record->exe_inode = identity->who.exe_ino;
+	record->exe_device = identity->who.exe_dev;
+	record->is_cut = identity->is_cut;
+	copy_text(record->exe, sizeof(record->exe), identity->exe);
+	copy_text(record->command, sizeof(record->command), identity->command);
+	copy_text(record->cgroup, sizeof(record->cgroup), identity->cgroup);
+	copy_text(record->unit, sizeof(record->unit), identity->unit);
+	copy_text(record->container, sizeof(record->container), identity->container);
+}
+
+int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow)
+{
+	struct filter *filter = &daemon->filters[index];
+	struct wire_flow_new record;
+	int r;
+
+	fill_flow(daemon, flow, &record);
+	r = send_record(filter, WIRE_FLOW_NEW, &record, -1);
+	if (r == -EAGAIN)
+		set_events(filter, true);
+	if (r == 0)
+		filter->n_flows++;
+	return r;
+}
+
+void providers_send_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
+			   uint64_t bytes_out)
+{
+	struct wire_flow_closed record = { .id = flow->id,
+					   .bytes_in = bytes_in,
+					   .bytes_out = bytes_out };
+
+	/* a report, nothing waits for it: lost when the channel is full */
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		if (daemon->filters[i].session.state == SESSION_RUNNING)
+			(void)send_record(&daemon->filters[i], WIRE_FLOW_CLOSED, &record, -1);
+}
+
+/* ---- what a provider says ---- */
+
+static int take_hello(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	const struct wire_hello *hello = WIRE_BODY(message, struct wire_hello);
+	struct filter *filter = &daemon->filters[index];
+	struct wire_welcome welcome = { .version = WIRE_PROVIDER_VERSION,
+					.session = (uint64_t)filter->session.restarts + 1 };
+	struct wire_start start = { .reason = filter->session.restarts ? 1 : 0 };
+
+	if (filter->session.state != SESSION_CALLED)
+		return -EPROTO;
+	if (hello->version < WIRE_PROVIDER_VERSION) {
+		log_error("%s speaks protocol version %u, this sluiced needs %u: rebuild it",
+			  filter->name, hello->version, WIRE_PROVIDER_VERSION);
+		return -EPROTO;
+	}
+	copy_text(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
+	session_said_hello(&filter->session, daemon_now_us());
+	(void)send_record(filter, WIRE_WELCOME, &welcome, -1);
+	for (unsigned int i = 0; i < daemon->n_options; i++) {
+		const struct option *option = &daemon->options[i];
+		struct wire_option record = { 0 };
+
+		if (option->filter != index)
+			continue;
+		copy_text(record.key, sizeof(record.key), option->key);
+		copy_text(record.value, sizeof(record.value), option->value);
+		(void)send_record(filter, WIRE_OPTION, &record, option->fd);
+	}
+	return send_record(filter, WIRE_START, &start, -1);
+}
+
+/* the first start of all decides whether the instance is in force */
+static void tell_when_ready(struct daemon *daemon, const struct filter *filter)
+{
+	char text[320];
+
+	if (daemon->is_ready)
+		return;
+	if (filter->session.state == SESSION_FAILED) {
+		snprintf(text, sizeof(text), "filter %s: %s", filter->name, filter->message);
+		daemon->is_ready = true;
+		keeper_tell_state(daemon, EINVAL, text);
+		return;
+	}
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		if (daemon->filters[i].session.state != SESSION_RUNNING)
+			return;
+	daemon->is_ready = true;
+	keeper_tell_state(daemon, 0, "");
+}
+
+static int take_ready(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	const struct wire_ready *ready = WIRE_BODY(message, struct wire_ready);
+	struct filter *filter = &daemon->filters[index];
+
+	if (filter->session.state != SESSION_STARTING)
+		return -EPROTO;
+	session_ready(&filter->session, ready->error == 0, daemon_now_us());
+	copy_text(filter->message, sizeof(filter->message), ready->text);
+	if (ready->error)
+		log_error("filter %s did not start: %s", filter->name,
+			  ready->text[0] ? ready->text : strerror((int)ready->error));
+	tell_when_ready(daemon, filter);
+	judge_ask_waiting(daemon, index, true);
+	return 0;
+}
+
+static int take_pong(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	session_heard(&daemon->filters[index].session, daemon_now_us());
+	return 0;
+}
+
+static int take_log(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	const struct wire_log *line = WIRE_BODY(message, struct wire_log);
+	struct filter *filter = &daemon->filters[index];
+
+	copy_text(filter->message, sizeof(filter->message), line->text);
+	log_line(line->level, "%s: %s", filter->name, line->text);
+	return 0;
+}
+
+static int take_verdict(struct daemon *daemon, unsigned int index,
+			const struct wire_message *message)
+{
+	static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT };
+	const struct wire_flow_verdict *answer = WIRE_BODY(message, struct wire_flow_verdict);
+	struct filter *filter = &daemon->filters[index];
+	struct flow *flow = flow_table_find_id(daemon->flows, answer->id);
+
+	if (filter->session.state != SESSION_RUNNING)
+		return -EPROTO;
+	if (!flow || flow->state != FLOW_HELD || flow->asked != index || !flow->is_sent) {
+		filter->n_late++;
+		return 0;
+	}
+	if (answer->verdict != 0)
+		filter->n_dropped++;
+	judge_flow(daemon, flow, verdicts[answer->verdict], (int)index, answer->reason);
+	return 0;
+}
+
+static int take_stopped(struct daemon *daemon, unsigned int index,
+			const struct wire_message *message)
+{
+	return 0; /* its exit follows */
+}
+
+static const struct {
+	uint16_t type;
+	int (*take)(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+} table[] = {
+	{ WIRE_FLOW_VERDICT, take_verdict }, { WIRE_HELLO, take_hello }, { WIRE_READY, take_ready },
+	{ WIRE_PONG, take_pong },	     { WIRE_LOG, take_log },	 { WIRE_STOPPED, take_stopped },
+};
+
+static int take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].type == message->record->type)
+			return table[i].take(daemon, index, message);
+	return -EPROTO;
+}
+
+static void disconnect(struct filter *filter)
+{
+	filter->source = sd_event_source_disable_unref(filter->source);
+	filter->sock = close_fd(filter->sock);
+	filter->wants_write = false;
+}
+
+static void break_off(struct daemon *daemon, unsigned int index, int error)
+{
+	struct filter *filter = &daemon->filters[index];
+
+	if (error != -EPIPE) {
+		snprintf(filter->message, sizeof(filter->message), "broke the protocol: %s",
+			 error > 0 ? wire_strerror(error) : strerror(-error));
+		log_error("filter %s %s: replacing it", filter->name, filter->message);
+		keeper_kill(daemon, index + 1);
+	}
+	disconnect(filter); /* its exit is told by the keeper */
+}
+
+static int read_provider(struct daemon *daemon, unsigned int index)
+{
+	struct filter *filter = &daemon->filters[index];
+	struct wire_message message;
+	int passed = -1, r;
+
+	while (filter->sock >= 0) {
+		r = channel_recv(filter->sock, &wire_provider_channel, 1, daemon->record, &message,
+				 NULL, &passed);
+		if (r)
+			return r;
+		close_fd(passed);
+		r = take(daemon, index, &message);
+		if (r < 0 && r != -EAGAIN)
+			return r;
+	}
+	return -EAGAIN;
+}
+
+static int on_provider(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct daemon *daemon = data;
+	unsigned int index = 0;
+	int r;
+
+	while (index < daemon->n_filters && daemon->filters[index].sock != fd)
+		index++;
+	if (index == daemon->n_filters)
+		return 0;
+	if (events & EPOLLOUT) {
+		set_events(&daemon->filters[index], false);
+		judge_ask_waiting(daemon, index, false);
+	}
+	r = read_provider(daemon, index);
+	if (r != -EAGAIN)
+		break_off(daemon, index, r);
+	return 0;
+}
+
+void providers_connected(struct daemon *daemon, unsigned int index, int sock, pid_t pid)
+{
+	struct filter *filter = &daemon->filters[index];
+
+	disconnect(filter);
+	filter->sock = sock;
+	filter->pid = pid;
+	if (sd_event_add_io(daemon->event, &filter->source, sock, EPOLLIN, on_provider, daemon) < 0)
+		log_error("cannot watch filter %s", filter->name);
+}
+
+static void say_exit(struct filter *filter, int status)
+{
+	if (WIFSIGNALED(status))
+		snprintf(filter->message, sizeof(filter->message), "killed by signal %d (%s)%s",
+			 WTERMSIG(status), strsignal(WTERMSIG(status)),
+			 filter->session.is_hung ? ": it hung" : "");
+	else
+		snprintf(filter->message, sizeof(filter->message), "exited with status %d",
+			 WEXITSTATUS(status));
+}
+
+void providers_lost(struct daemon *daemon, unsigned int index, int status)
+{
+	struct filter *filter = &daemon->filters[index];
+
+	if (filter->session.state == SESSION_DOWN || filter->session.state == SESSION_FAILED)
+		return;
+	(void)read_provider(daemon, index); /* what it said last counts */
+	disconnect(filter);
+	filter->pid = 0;
+	if (filter->session.state == SESSION_FAILED) /* it said why: READY with an errno */
+		return;
+	say_exit(filter, status);
+	if (!daemon->is_ready && !daemon->generation && filter->session.state != SESSION_RUNNING &&
+	    filter->session.deaths >= 2)
+		filter->session.deaths = SESSION_DEATHS_MAX; /* never started: do not insist */
+	session_exited(&filter->session, daemon_now_us());
+	log_error("filter %s %s%s", filter->name, filter->message,
+		  filter->session.state == SESSION_FAILED ? ": giving up" : ": restarting it");
+	tell_when_ready(daemon, filter);
+	judge_ask_waiting(daemon, index, true);
+}
+
+void providers_tick(struct daemon *daemon, uint64_t now_us)
+{
+	struct wire_ping ping = { .token = now_us };
+
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
+		struct filter *filter = &daemon->filters[i];
+
+		switch (session_tick(&filter->session, now_us)) {
+		case SESSION_DO_SPAWN:
+			session_spawned(&filter->session, now_us);
+			keeper_spawn(daemon, i + 1);
+			break;
+		case SESSION_DO_PING:
+			(void)send_record(filter, WIRE_PING, &ping, -1);
+			break;
+		case SESSION_DO_KILL:
+			keeper_kill(daemon, i + 1);
+			break;
+		case SESSION_DO_NOTHING:
+			break;
+		}
+	}
+}
+
+void providers_stop(struct daemon *daemon)
+{
+	struct wire_stop stop = { .reason = 1 };
+
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		(void)send_record(&daemon->filters[i], WIRE_STOP, &stop, -1);
+}

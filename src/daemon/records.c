@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: What sluiced tells people: flow records and the control socket
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "control/flow-json.h"
+#include "daemon/daemon.h"
+
+static uint64_t realtime_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void fill_identity(struct flow_record *record, const struct identity *identity)
+{
+	if (!identity)
+		return;
+	record->pid = identity->who.pid;
+	record->uid = identity->who.uid;
+	record->exe = identity->exe;
+	record->command = identity->command;
+	record->unit = identity->unit;
+	record->container = identity->container;
+	record->cgroup = identity->cgroup;
+}
+
+static void fill_record(struct daemon *daemon, const struct flow *flow, struct flow_record *record)
+{
+	const struct link *link = identity_link(daemon, flow->ifindex);
+
+	*record = (struct flow_record){ .time_us = realtime_us(),
+					.event = RECORD_NEW,
+					.id = flow->id,
+					.owner_pid = flow->owner_pid,
+					.protocol = flow->tuple.proto,
+					.direction = flow->direction,
+					.local_port = flow->tuple.lport,
+					.remote_port = flow->tuple.rport,
+					.host = flow->host,
+					.host_source = flow->host_source,
+					.interface = link->name,
+					.interface_kind = link_kind_name(link->kind),
+					.verdict = flow->verdict == SL_ALLOW ? RECORD_ALLOW
+									     : RECORD_DROP,
+					.reason = flow->reason,
+					.bytes_in = RECORD_UNKNOWN,
+					.bytes_out = RECORD_UNKNOWN,
+					.decision_us = flow->decided_us - flow->opened_us };
+	memcpy(record->local_address, flow->tuple.laddr, sizeof(record->local_address));
+	memcpy(record->remote_address, flow->tuple.raddr, sizeof(record->remote_address));
+	if (flow->provider >= 0)
+		record->provider = daemon->filters[flow->provider].name;
+	fill_identity(record, flow->identity);
+}
+
+static bool is_wanted(const struct daemon *daemon)
+{
+	return daemon->flows_fd >= 0 || (daemon->control && control_has_followers(daemon->control));
+}
+
+static void append_line(struct daemon *daemon, struct json_object *json)
+{
+	char line[8192];
+	size_t n;
+	const char *text = flow_json_line(json, &n);
+
+	if (!text || n >= sizeof(line))
+		return;
+	memcpy(line, text, n);
+	line[n++] = '\n';
+	if (write(daemon->flows_fd, line, n) == (ssize_t)n)
+		return;
+	log_error("cannot append to the flow records: %m; no more are written");
+	daemon->flows_fd = close_fd(daemon->flows_fd);
+}
+
+static void publish(struct daemon *daemon, const struct flow_record *record)
+{
+	struct json_object *json;
+
+	if (flow_json(record, &json) < 0)
+		return;
+	if (daemon->flows_fd >= 0)
+		append_line(daemon, json);
+	if (daemon->control)
+		control_publish(daemon->control, json);
+	json_object_put(json);
+}
+
+void records_judged(struct daemon *daemon, const struct flow *flow)
+{
+	struct flow_record record;
+
+	if (!is_wanted(daemon))
+		return;
+	fill_record(daemon, flow, &record);
+	publish(daemon, &record);
+}
+
+void records_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
+		    uint64_t bytes_out)
+{
+	struct flow_record record;
+
+	if (!is_wanted(daemon))
+		return;
+	fill_record(daemon, flow, &record);
+	record.event = RECORD_CLOSED;
+	record.bytes_in = bytes_in;
+	record.bytes_out = bytes_out;
+	publish(daemon, &record);
+}
+
+/* ---- the control socket ---- */
+
+static struct json_object *text_or_null(const char *text)
+{
+	return text && text[0] ? json_clean_string(text) : NULL;
+}
+
+static void add(struct json_object *object, const char *key, struct json_object *value)
+{
+	(void)json_object_object_add(object, key, value);
+}
+
+static void add_count(struct json_object *object, const char *key, uint64_t value)
+{
+	add(object, key, json_object_new_uint64(value));
+}
+
+static struct json_object *provider_json(const struct filter *filter)
+{
+	struct json_object *json = json_object_new_object();
+
+	add(json, "name", json_clean_string(filter->name));
+	add(json, "kind", json_object_new_string("filter"));
+	add(json, "state", json_object_new_string(session_state_name(filter->session.state)));
+	add(json, "pid", filter->pid > 0 ? json_object_new_int(filter->pid) : NULL);
+	add(json, "fail", json_object_new_string(filter->is_closed ? "closed" : "open"));
+	add_count(json, "flows", filter->n_flows);
+	add_count(json, "dropped", filter->n_dropped);
+	add_count(json, "late", filter->n_late);
+	add_count(json, "restarts", filter->session.restarts);
+	add(json, "message", text_or_null(filter->message));
+	return json;
+}
+
+static void add_time(struct json_object *object, const char *key, uint64_t time_us)
+{
+	time_t seconds = (time_t)(time_us / 1000000);
+	struct tm parts;
+	char text[40];
+
+	gmtime_r(&seconds, &parts);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+	add(object, key, json_object_new_string(text));
+}
+
+static int get_status(void *data, struct json_object **ret_status)
+{
+	struct daemon *daemon = data;
+	struct json_object *json = json_object_new_object();
+	struct json_object *providers = json_object_new_array();
+
+	add(json, "instance", json_clean_string(daemon->instance.id));
+	add(json, "version", json_object_new_string(SLUICE_VERSION));
+	add(json, "state", json_object_new_string(daemon->is_ready ? "enforcing" : "starting"));
+	add(json, "pid", json_object_new_int(getpid()));
+	add_count(json, "generation", daemon->generation);
+	add_time(json, "started", daemon->started_us);
+	add(json, "cgroup", json_clean_string(daemon->instance.cgroup));
+	add(json, "fail", json_object_new_string(daemon->is_closed ? "closed" : "open"));
+	add_count(json, "flows_open", flow_table_n_open(daemon->flows));
+	add_count(json, "flows_held", flow_table_n_held(daemon->flows));
+	add_count(json, "flows_total", daemon->n_total);
+	add_count(json, "flows_dropped", daemon->n_dropped);
+	add_count(json, "deadlines_missed", daemon->n_deadlines);
+	add(json, "queue", json_object_new_string(plane_queue_kind(daemon->plane)));
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		(void)json_object_array_add(providers, provider_json(&daemon->filters[i]));
+	add(json, "providers", providers);
+	*ret_status = json;
+	return 0;
+}
+
+static void add_check(struct json_object *checks, const char *name, const char *state,
+		      const char *detail, const char *lost)
+{
+	struct json_object *json = json_object_new_object();
+
+	add(json, "name", json_object_new_string(name));
+	add(json, "state", json_object_new_string(state));
+	add(json, "detail", json_clean_string(detail));
+	add(json, "lost", text_or_null(lost));
+	(void)json_object_array_add(checks, json);
+}
+
+static int doctor(void *data, struct json_object **ret_checks)
+{
+	struct daemon *daemon = data;
+	struct json_object *checks = json_object_new_array();
+	int r = plane_check(daemon->plane);
+
+	if (r < 0)
+		add_check(checks, "nft table", "missing", strerror(-r),
+			  "packets are not held: flows pass unjudged");
+	else
+		add_check(checks, "nft table", r ? "warning" : "ok",
+			  r ? "another program had removed it; it is back" : "in place", NULL);
+	add_check(checks, "sluice-names", daemon->names_sock >= 0 ? "ok" : "missing",
+		  daemon->names_sock >= 0 ? "running" : "does not run",
+		  daemon->names_sock >= 0 ? NULL : "flows have no host names");
+	*ret_checks = checks;
+	return 0;
+}
+
+static void list_flows(void *data, control_emit_fn emit, void *to)
+{
+	struct daemon *daemon = data;
+	struct flow *flow = flow_table_oldest_open(daemon->flows);
+
+	for (; flow; flow = flow_next(flow)) {
+		struct flow_record record;
+		struct json_object *json;
+
+		fill_record(daemon, flow, &record);
+		if (flow_json(&record, &json) < 0)
+			continue;
+		emit(to, json);
+		json_object_put(json);
+	}
+}
+
+int records_open(struct daemon *daemon)
+{
+	static const struct control_ops ops = { .get_status = get_status,
+						.doctor = doctor,
+						.list_flows = list_flows };
+	char path[300];
+
+	daemon->started_us = realtime_us();
+	snprintf(path, sizeof(path), "%s/control", daemon->instance.state);
+	return control_new(daemon->event, path, 0, &ops, daemon, &daemon->control);
+}

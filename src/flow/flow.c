@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "flow/flow.h"
+
+struct flow_list {
+	struct flow *oldest, *newest;
+	size_t n;
+};
+
+struct flow_table {
+	struct flow *slots;
+	struct flow **by_key, **by_id;
+	size_t n_slots, n_buckets, n_fresh; /* slots from n_fresh on were never used */
+	struct flow *free;
+	struct flow_list lists[FLOW_OPEN + 1];
+	uint64_t next_id;
+	flow_forget_fn forget_fn;
+	void *data;
+};
+
+static uint64_t mix(uint64_t h)
+{
+	h ^= h >> 32;
+	h *= 0x9e3779b97f4a7c15ULL;
+	h ^= h >> 29;
+	return h;
+}
+
+static uint64_t hash_key(const struct sl_flow_key *key)
+{
+	uint64_t words[sizeof(*key) / sizeof(uint64_t)], h = 0;
+
+	memcpy(words, key, sizeof(words));
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		h = mix(h ^ words[i]);
+	return h;
+}
+
+static struct flow **key_bucket(struct flow_table *table, const struct sl_flow_key *key)
+{
+	return &table->by_key[hash_key(key) & (table->n_buckets - 1)];
+}
+
+static struct flow **id_bucket(struct flow_table *table, uint64_t id)
+{
+	return &table->by_id[mix(id) & (table->n_buckets - 1)];
+}
+
+static void list_add(struct flow_list *list, struct flow *flow)
+{
+	flow->older = list->newest;
+	flow->newer = NULL;
+	if (list->newest)
+		list->newest->newer = flow;
+	else
+		list->oldest = flow;
+	list->newest = flow;
+	list->n++;
+}
+
+static void list_remove(struct flow_list *list, struct flow *flow)
+{
+	if (flow->older)
+		flow->older->newer = flow->newer;
+	else
+		list->oldest = flow->newer;
+	if (flow->newer)
+		flow->newer->older = flow->older;
+	else
+		list->newest = flow->older;
+	list->n--;
+}
+
+int flow_table_new(size_t n_max, uint64_t first_id, flow_forget_fn forget_fn, void *data,
+		   struct flow_table **ret_table)
+{
+	struct flow_table *table = calloc(1, sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	table->n_slots = n_max;
+	table->n_buckets = 1;
+	while (table->n_buckets < n_max)
+		table->n_buckets *= 2;
+	table->next_id = first_id;
+	table->forget_fn = forget_fn;
+	table->data = data;
+	table->slots = calloc(n_max, sizeof(*table->slots));
+	table->by_key = calloc(table->n_buckets, sizeof(*table->by_key));
+	table->by_id = calloc(table->n_buckets, sizeof(*table->by_id));
+	if (!table->slots || !table->by_key || !table->by_id) {
+		flow_table_free(table);
+		return -ENOMEM;
+	}
+	*ret_table = table;
+	return 0;
+}
+
+struct flow_table *flow_table_free(struct flow_table *table)
+{
+	if (!table)
+		return NULL;
+	for (enum flow_state s = FLOW_HELD; s <= FLOW_OPEN; s++)
+		while (table->lists[s].oldest)
+			flow_table_close(table, table->lists[s].oldest);
+	free(table->slots);
+	free(table->by_key);
+	free(table->by_id);
+	free(table);
+	return NULL;
+}
+
+struct flow *flow_table_find(struct flow_table *table, const struct sl_flow_key *key)
+{
+	struct flow *flow = *key_bucket(table, key);
+
+	while (flow && memcmp(&flow->key, key, sizeof(*key)))
+		flow = flow->next_key;
+	return flow;
+}
+
+struct flow *flow_table_find_id(struct flow_table *table, uint64_t id)
+{
+	struct flow *flow = *id_bucket(table, id);
+
+	while (flow && flow->id != id)
+		flow = flow->next_id;
+	return flow;
+}
+
+static struct flow *take_slot(struct flow_table *table)
+{
+	struct flow *flow = table->free;
+
+	if (flow) {
+		table->free = flow->next_key;
+		return flow;
+	}
+	if (table->n_fresh < table->n_slots)
+		return &table->slots[table->n_fresh++];
+	if (!table->lists[FLOW_OPEN].oldest)
+		return NULL;
+	flow_table_close(table, table->lists[FLOW_OPEN].oldest);
+	return take_slot(table);
+}
+
+int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uint64_t id,
+		    uint64_t now_us, struct flow **ret_flow)
+{
+	struct flow *flow = take_slot(table), **bucket;
+
+	if (!flow)
+		return FLOW_E_FULL;
+	memset(flow, 0, sizeof(*flow));
+	flow->state = FLOW_HELD;
+	flow->id = id ? id : table->next_id++;
+	flow->key = *key;
+	flow->opened_us = now_us;
+	flow->deadline_us = now_us + FLOW_DEADLINE_US;
+	flow->provider = -1;
+	bucket = key_bucket(table, key);
+	flow->next_key = *bucket;
+	*bucket = flow;
+	bucket = id_bucket(table, flow->id);
+	flow->next_id = *bucket;
+	*bucket = flow;
+	list_add(&table->lists[FLOW_HELD], flow);
+	*ret_flow = flow;
+	return 0;
+}
+
+int flow_hold(struct flow *flow, uint32_t packet_id, uint32_t mark)
+{
+	if (flow->n_packets == FLOW_PACKETS_MAX)
+		return FLOW_E_FULL;
+	flow->packets[flow->n_packets] = packet_id;
+	flow->marks[flow->n_packets++] = mark;
+	return 0;
+}
+
+int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdict verdict,
+		      uint64_t now_us)
+{
+	assert(verdict != SL_UNDECIDED);
+
+	if (flow->state != FLOW_HELD)
+		return FLOW_E_DONE;
+	list_remove(&table->lists[FLOW_HELD], flow);
+	flow->state = FLOW_OPEN;
+	flow->verdict = (uint8_t)verdict;
+	flow->decided_us = now_us;
+	list_add(&table->lists[FLOW_OPEN], flow);
+	return 0;
+}
+
+void flow_table_close(struct flow_table *table, struct flow *flow)
+{
+	struct flow **at = key_bucket(table, &flow->key);
+
+	while (*at != flow)
+		at = &(*at)->next_key;
+	*at = flow->next_key;
+	at = id_bucket(table, flow->id);
+	while (*at != flow)
+		at = &(*at)->next_id;
+	*at = flow->next_id;
+	list_remove(&table->lists[flow->state], flow);
+	table->forget_fn(flow, table->data);
+	flow->state = FLOW_FREE;
+	flow->next_key = table->free;
+	table->free = flow;
+}
+
+struct flow *flow_table_oldest_held(struct flow_table *table)
+{
+	return table->lists[FLOW_HELD].oldest;
+}
+
+struct flow *flow_table_oldest_open(struct flow_table *table)
+{
+	return table->lists[FLOW_OPEN].oldest;
+}
+
+size_t flow_table_n_held(const struct flow_table *table)
+{
+	return table->lists[FLOW_HELD].n;
+}
+
+size_t flow_table_n_open(const struct flow_table *table)
+{
+	return table->lists[FLOW_OPEN].n;
+}

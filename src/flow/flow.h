@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: The flow table
+ *
+ * A flow is one conversation of one socket (struct sl_flow_key).
+ *
+ *	flow_table_open()            flow_table_decide()        flow_table_close()
+ *	 ───────────────▶ FLOW_HELD ─────────────────▶ FLOW_OPEN ──────────────▶ (gone)
+ *
+ * While FLOW_HELD its packets are in the kernel's queue and their ids here.
+ * Who may answer: the provider in `asked`, until `deadline_us`; at the
+ * deadline expiry wins a tie, so that the outcome does not depend on which of
+ * the two the loop saw first.
+ *
+ * Pure: no descriptor, no clock; memory is taken once, by flow_table_new().
+ * A full table evicts its oldest open flow (its end is then not reported) and
+ * refuses a new one only when every flow is held.
+ *
+ * Times are microseconds of CLOCK_BOOTTIME.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/sluice-abi.h"
+
+#define FLOW_DEADLINE_US 5000000U /* a held flow is answered after 5 s at the latest */
+#define FLOW_PACKETS_MAX 16U	  /* held packets of one flow; more are dropped, UDP may do that */
+#define FLOW_HOST_BYTES 256U
+#define FLOW_REASON_BYTES 128U
+
+enum flow_state { FLOW_FREE, FLOW_HELD, FLOW_OPEN };
+
+enum flow_error {
+	_FLOW_E_SUCCESS,
+	FLOW_E_FULL,	/* every slot holds a held flow: the caller applies the fail class */
+	FLOW_E_UNKNOWN, /* no such flow */
+	FLOW_E_DONE,	/* decided before, or not asked of this provider */
+};
+
+struct identity;
+
+struct flow {
+	struct flow *next_key, *next_id; /* hash chains */
+	struct flow *older, *newer;	 /* held flows and open flows, each in order of time */
+	enum flow_state state;
+	uint64_t id;
+	struct sl_flow_key key;
+	struct sl_tuple tuple;
+	uint8_t direction;  /* enum sl_dir */
+	uint8_t verdict;    /* enum sl_verdict */
+	uint8_t host_source; /* 0 none, 1 dns */
+	uint8_t asked;	    /* index of the filter that may answer */
+	bool is_sent;	    /* the filter has been told */
+	uint32_t owner_pid, owner_uid;
+	uint32_t ifindex;
+	uint64_t opened_us, deadline_us, decided_us;
+	struct identity *identity; /* the caller's; see flow_table_new() */
+	uint32_t packets[FLOW_PACKETS_MAX];
+	uint32_t marks[FLOW_PACKETS_MAX];
+	unsigned int n_packets;
+	int provider; /* index of the filter that decided; -1: sluiced itself */
+	char host[FLOW_HOST_BYTES];
+	char reason[FLOW_REASON_BYTES];
+};
+
+struct flow_table;
+
+/**
+ * flow_table_new() - take memory for @n_max flows
+ * @first_id:  ids count up from here; larger than any id of a predecessor
+ * @forget_fn: called for each flow that leaves the table, to release its identity
+ */
+typedef void (*flow_forget_fn)(struct flow *flow, void *data);
+int flow_table_new(size_t n_max, uint64_t first_id, flow_forget_fn forget_fn, void *data,
+		   struct flow_table **ret_table);
+struct flow_table *flow_table_free(struct flow_table *table);
+
+/** flow_table_find() - by key; NULL: none */
+struct flow *flow_table_find(struct flow_table *table, const struct sl_flow_key *key);
+struct flow *flow_table_find_id(struct flow_table *table, uint64_t id);
+
+/**
+ * flow_table_open() - a new held flow with a deadline
+ * @id: 0: the next one; else of a flow that a predecessor knew
+ *
+ * Return: 0 or FLOW_E_FULL.
+ */
+int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uint64_t id,
+		    uint64_t now_us, struct flow **ret_flow);
+
+/** flow_hold() - remember one more held packet. Return: 0 or FLOW_E_FULL. */
+int flow_hold(struct flow *flow, uint32_t packet_id, uint32_t mark);
+
+/** flow_table_decide() - a held flow becomes open. Return: 0 or FLOW_E_DONE. */
+int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdict verdict,
+		      uint64_t now_us);
+
+/** flow_table_close() - forget a flow */
+void flow_table_close(struct flow_table *table, struct flow *flow);
+
+/** flow_table_oldest_held() - first in the order of deadlines; NULL: none */
+struct flow *flow_table_oldest_held(struct flow_table *table);
+struct flow *flow_table_oldest_open(struct flow_table *table);
+static inline struct flow *flow_next(const struct flow *flow)
+{
+	return flow->newer;
+}
+
+size_t flow_table_n_held(const struct flow_table *table);
+size_t flow_table_n_open(const struct flow_table *table);

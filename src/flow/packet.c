@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "flow/packet.h"
+
+#define IPV4_HEADER 20U
+#define IPV6_HEADER 40U
+#define EXTENSIONS_MAX 6
+#define TCP_HEADER 20U
+#define UDP_HEADER 8U
+#define TCP_SYN 0x02
+#define TCP_ACK 0x10
+
+static uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	return (uint32_t)get16(p) << 16 | get16(p + 2);
+}
+
+static void set_mapped(uint8_t to[16], const uint8_t from[4])
+{
+	memset(to, 0, 10);
+	to[10] = to[11] = 0xff;
+	memcpy(to + 12, from, 4);
+}
+
+static int parse_tcp(const uint8_t *p, size_t n, struct packet_view *view)
+{
+	size_t header;
+
+	if (n < TCP_HEADER)
+		return PACKET_E_SHORT;
+	header = (size_t)(p[12] >> 4) * 4;
+	if (header < TCP_HEADER || header > n)
+		return PACKET_E_SHAPE;
+	view->is_tcp_start = (p[13] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	view->tcp_seq = get32(p + 4) + (p[13] & TCP_SYN ? 1 : 0);
+	view->payload = p + header;
+	view->n_payload = n - header;
+	return 0;
+}
+
+static int parse_transport(const uint8_t *p, size_t n, bool is_inbound, struct packet_view *view)
+{
+	struct sl_tuple *tuple = &view->tuple;
+
+	if (n < UDP_HEADER)
+		return PACKET_E_SHORT;
+	switch (tuple->proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+		tuple->lport = get16(is_inbound ? p + 2 : p);
+		tuple->rport = get16(is_inbound ? p : p + 2);
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		tuple->lport = get16(p + 4);
+		break;
+	}
+	if (tuple->proto == IPPROTO_TCP)
+		return parse_tcp(p, n, view);
+	view->payload = p + UDP_HEADER;
+	view->n_payload = n - UDP_HEADER;
+	return 0;
+}
+
+static int parse_ipv4(const uint8_t *p, size_t n, bool is_inbound, struct packet_view *view)
+{
+	size_t header, total;
+
+	if (n < IPV4_HEADER)
+		return PACKET_E_SHORT;
+	header = (size_t)(p[0] & 15) * 4;
+	total = get16(p + 2);
+	if (total == 0 || total > n) /* 0: larger than 64 KiB (BIG TCP) */
+		total = n;
+	if (header < IPV4_HEADER || header > total || get16(p + 6) & 0x1fff)
+		return PACKET_E_SHAPE;
+	set_mapped(view->tuple.laddr, is_inbound ? p + 16 : p + 12);
+	set_mapped(view->tuple.raddr, is_inbound ? p + 12 : p + 16);
+	view->tuple.proto = p[9];
+	return parse_transport(p + header, total - header, is_inbound, view);
+}
+
+static int parse_ipv6(const uint8_t *p, size_t n, bool is_inbound, struct packet_view *view)
+{
+	size_t at = IPV6_HEADER;
+	uint8_t next;
+
+	if (n < IPV6_HEADER)
+		return PACKET_E_SHORT;
+	memcpy(view->tuple.laddr, is_inbound ? p + 24 : p + 8, 16);
+	memcpy(view->tuple.raddr, is_inbound ? p + 8 : p + 24, 16);
+	next = p[6];
+	for (int i = 0; i < EXTENSIONS_MAX; i++) {
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
+			break;
+		if (at + 2 > n)
+			return PACKET_E_SHORT;
+		next = p[at];
+		at += ((size_t)p[at + 1] + 1) * 8;
+	}
+	if (at > n)
+		return PACKET_E_SHORT;
+	view->tuple.proto = next;
+	return parse_transport(p + at, n - at, is_inbound, view);
+}
+
+int packet_parse(const uint8_t *bytes, size_t n_bytes, bool is_inbound,
+		 struct packet_view *ret_view)
+{
+	struct packet_view view = { 0 };
+	int r;
+
+	if (n_bytes == 0)
+		return PACKET_E_SHORT;
+	switch (bytes[0] >> 4) {
+	case 4:
+		r = parse_ipv4(bytes, n_bytes, is_inbound, &view);
+		break;
+	case 6:
+		r = parse_ipv6(bytes, n_bytes, is_inbound, &view);
+		break;
+	default:
+		return PACKET_E_VERSION;
+	}
+	if (r == 0)
+		*ret_view = view;
+	return r;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Headers of a queued packet
+ *
+ * The only foreign bytes sluiced reads: IP, TCP, UDP and ICMP headers, to
+ * find a packet's ends. Payload is located, never looked at. Pure.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/sluice-abi.h"
+
+enum packet_error {
+	_PACKET_E_SUCCESS,
+	PACKET_E_SHORT,	  /* headers are cut */
+	PACKET_E_VERSION, /* neither IPv4 nor IPv6 */
+	PACKET_E_SHAPE,	  /* a length that cannot be, a fragment that is not the first */
+};
+
+struct packet_view {
+	struct sl_tuple tuple;
+	uint32_t tcp_seq; /* of the first payload byte */
+	bool is_tcp_start; /* SYN without ACK */
+	const uint8_t *payload;
+	size_t n_payload;
+};
+
+/** packet_parse() - Return: 0 or enum packet_error; @ret_view is written on 0 only */
+int packet_parse(const uint8_t *bytes, size_t n_bytes, bool is_inbound,
+		 struct packet_view *ret_view);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "keeper/keeper.h"
+#include "wire/channel.h"
+
+#define CHANNEL_FD 3
+#define EXE_FD 4 /* closed by execve(), but for scripts: their interpreter opens it */
+
+/**
+ * DOC: What a child gets
+ *
+ * Descriptor 3: its channel. Standard input is /dev/null, output and errors
+ * are the keeper's. Nothing else is open, and the environment is two lines.
+ * The order matters: cgroup and namespaces need our rights, the uid ends them.
+ */
+struct plan {
+	const char *exe;
+	const char *cgroup; /* NULL: stay in ours */
+	uid_t uid;
+	enum sandbox_profile profile;
+	bool is_cut_off;    /* own empty network and IPC namespaces */
+	bool is_confined;   /* seccomp before execve(); else the program does it itself */
+};
+
+static void join_cgroup(const char *cgroup)
+{
+	_cleanup_close_ int fd = -1;
+	char path[600];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		log_warning("cannot enter %s: %m", cgroup);
+}
+
+static int set_descriptors(int channel)
+{
+	int null = open("/dev/null", O_RDONLY);
+
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+		return -errno;
+	if (channel != CHANNEL_FD && dup2(channel, CHANNEL_FD) < 0)
+		return -errno;
+	return fcntl(CHANNEL_FD, F_SETFD, 0) < 0 ? -errno : 0;
+}
+
+/* opened with our rights: the folders above it may be closed to the child's uid */
+static int open_exe(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char head[2] = "";
+
+	if (fd < 0 || dup3(fd, EXE_FD, O_CLOEXEC) < 0)
+		return -errno;
+	if (pread(EXE_FD, head, sizeof(head), 0) == sizeof(head) && head[0] == '#' &&
+	    head[1] == '!' && fcntl(EXE_FD, F_SETFD, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static int close_others(void)
+{
+	return syscall(SYS_close_range, EXE_FD + 1, ~0U, 0) < 0 ? -errno : 0;
+}
+
+static char **environment(void)
+{
+	static char *env[8] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C.UTF-8" };
+#ifdef SLUICE_SANITIZED
+	static const char *const passed[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS" };
+	static char text[ARRAY_SIZE(passed)][512];
+
+	for (size_t i = 0, n = 2; i < ARRAY_SIZE(passed); i++)
+		if (getenv(passed[i])) {
+			snprintf(text[i], sizeof(text[i]), "%s=%s", passed[i], getenv(passed[i]));
+			env[n++] = text[i];
+		}
+#endif
+	return env;
+}
+
+static int become(const struct plan *plan)
+{
+	const cap_value_t *caps = NULL;
+	int n = 0, r;
+
+	if (plan->profile == SANDBOX_DAEMON)
+		n = sandbox_start_caps(SANDBOX_DAEMON, &caps);
+	if (n < 0)
+		return n;
+	r = sandbox_become(plan->uid, plan->uid, caps, n);
+	if (r < 0)
+		return r;
+	/* after the change of uid, which clears it */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	return plan->is_confined ? sandbox_enter(plan->profile) : 0;
+}
+
+_Noreturn static void be_child(const struct plan *plan, int channel)
+{
+	char *argv[] = { (char *)(uintptr_t)plan->exe, NULL };
+	sigset_t none;
+	int r;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (plan->cgroup)
+		join_cgroup(plan->cgroup);
+	r = set_descriptors(channel);
+	if (r == 0)
+		r = open_exe(plan->exe);
+	if (r == 0)
+		r = close_others();
+	if (r == 0 && plan->is_cut_off && unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
+		r = -errno;
+	if (r == 0)
+		r = become(plan);
+	if (r == 0) {
+		syscall(SYS_execveat, EXE_FD, "", argv, environment(), AT_EMPTY_PATH);
+		r = -errno;
+	}
+	log_error("cannot start %s: %s", plan->exe, strerror(-r));
+	_exit(r == -ENOENT ? 127 : 126);
+}
+
+static pid_t start(const struct plan *plan, int *ret_sock)
+{
+	_cleanup_close_ int ours = -1, theirs = -1;
+	pid_t pid;
+	int r = channel_pair(&ours, &theirs);
+
+	if (r < 0)
+		return r;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		be_child(plan, theirs);
+	*ret_sock = TAKE_FD(ours);
+	return pid;
+}
+
+/* our own programs live in one folder, installed or not */
+static int sibling(const char *name, char *path, size_t n)
+{
+	ssize_t len = readlink("/proc/self/exe", path, n - 1);
+	char *slash;
+
+	if (len < 0)
+		return -errno;
+	path[len] = '\0';
+	slash = strrchr(path, '/');
+	if (!slash || (size_t)(slash - path) + strlen(name) + 2 > n)
+		return -ENAMETOOLONG;
+	memcpy(slash + 1, name, strlen(name) + 1);
+	return 0;
+}
+
+pid_t child_start_daemon(struct keeper *keeper, int *ret_sock)
+{
+	char exe[512];
+	struct plan plan = { .exe = exe,
+			     .uid = keeper->instance.daemon_uid,
+			     .profile = SANDBOX_DAEMON };
+	int r = sibling("sluiced", exe, sizeof(exe));
+
+	return r < 0 ? r : start(&plan, ret_sock);
+}
+
+pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
+{
+	char exe[512];
+	struct plan plan = { .exe = exe,
+			     .uid = keeper->instance.names_uid,
+			     .profile = SANDBOX_NAMES,
+			     .is_cut_off = true };
+	int r;
+
+	if (slot == 0) {
+		r = sibling("sluice-names", exe, sizeof(exe));
+		return r < 0 ? r : start(&plan, ret_sock);
+	}
+	if (slot > keeper->n_filters)
+		return -EINVAL;
+	plan.exe = keeper->filters[slot - 1].exe;
+	plan.uid = keeper->instance.provider_uid + slot - 1;
+	plan.profile = SANDBOX_PROVIDER;
+	plan.cgroup = keeper->providers_cgroup;
+	plan.is_confined = true;
+	return start(&plan, ret_sock);
+}

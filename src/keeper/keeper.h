@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: sluice-keeper
+ *
+ * The one process with rights over others. It acts on fixed records, holds
+ * descriptors while sluiced restarts, starts and kills what it is told to,
+ * and puts everything away at the end. It touches no packet, no file of a
+ * user, no JSON.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "wire/keeper-records.h"
+
+#define KEEPER_FILTERS_MAX 16U
+#define KEEPER_CHILDREN_MAX (KEEPER_FILTERS_MAX + 1U) /* slot 0: sluice-names */
+#define KEEPER_KEPT_MAX 16U
+#define KEEPER_CONFIG_MAX 256U /* records that describe the instance */
+
+/** struct config_record - one record of `sluice run`, repeated to every sluiced */
+struct config_record {
+	uint8_t *bytes;
+	size_t n_bytes;
+	int fd; /* owned; -1: none */
+};
+
+struct keeper {
+	struct wire_k_instance instance;
+	struct wire_k_filter filters[KEEPER_FILTERS_MAX];
+	unsigned int n_filters;
+	struct config_record config[KEEPER_CONFIG_MAX];
+	unsigned int n_config;
+	bool is_committed;
+
+	int run_sock;	 /* `sluice run`; its end ends the instance */
+	int daemon_sock; /* the sluiced of now; -1: none */
+	int signal_fd;
+	pid_t daemon_pid;
+	uint32_t generation;
+	uint64_t beat_ms;	/* when sluiced was heard last */
+	uint64_t orphaned_ms;	/* since when there is no sluiced that works; 0: there is one */
+	bool is_told;		/* run knows whether the instance is in force */
+	pid_t children[KEEPER_CHILDREN_MAX];
+	int kept[KEEPER_KEPT_MAX];
+	bool has_bpffs_mount;
+	char providers_cgroup[544];
+};
+
+/* place.c: folders, cgroups and mounts of the instance */
+int place_make(struct keeper *keeper);
+void place_kill_governed(const struct keeper *keeper);
+/** place_remove() - put everything away; says on stderr what would not go */
+void place_remove(struct keeper *keeper);
+
+/* child.c: processes. A pid, or a negative errno; @ret_sock: our end, owned by the caller */
+pid_t child_start_daemon(struct keeper *keeper, int *ret_sock);
+pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock);

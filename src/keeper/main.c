@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "keeper/keeper.h"
+#include "wire/channel.h"
+
+#define RUN_FD 3
+#define END_MS 3000U	    /* a sluiced that is told to end is killed after it */
+#define ADOPT_AGAIN_MS 100U /* between two attempts to start a successor */
+#define DAEMON_TRIES_MAX 20U
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void tell_run(struct keeper *keeper, int error, const char *text)
+{
+	struct wire_k_state state = { .error = (uint32_t)error };
+
+	if (keeper->is_told || keeper->run_sock < 0)
+		return;
+	snprintf(state.text, sizeof(state.text), "%s", text);
+	(void)channel_send(keeper->run_sock, &wire_keeper_channel, WIRE_K_STATE, &state, NULL, 0,
+			   -1);
+	keeper->is_told = true;
+}
+
+/* ---- what `sluice run` says ---- */
+
+static int take_instance(struct keeper *keeper, const struct wire_message *message)
+{
+	keeper->instance = *WIRE_BODY(message, struct wire_k_instance);
+	return 0;
+}
+
+static int take_filter(struct keeper *keeper, const struct wire_message *message)
+{
+	const struct wire_k_filter *filter = WIRE_BODY(message, struct wire_k_filter);
+
+	if (filter->index != keeper->n_filters || filter->index >= KEEPER_FILTERS_MAX)
+		return -EINVAL;
+	keeper->filters[keeper->n_filters++] = *filter;
+	return 0;
+}
+
+static int take_nothing(struct keeper *keeper, const struct wire_message *message)
+{
+	return 0;
+}
+
+static int take_commit(struct keeper *keeper, const struct wire_message *message)
+{
+	keeper->is_committed = true;
+	return 0;
+}
+
+static const struct {
+	uint16_t type;
+	int (*take)(struct keeper *keeper, const struct wire_message *message);
+} config_table[] = {
+	{ WIRE_K_INSTANCE, take_instance }, { WIRE_K_FILTER, take_filter },
+	{ WIRE_K_OPTION, take_nothing },    { WIRE_K_FLOWS, take_nothing },
+	{ WIRE_K_COMMIT, take_commit },
+};
+
+static int take_config(struct keeper *keeper, const struct wire_message *message)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(config_table); i++)
+		if (config_table[i].type == message->record->type)
+			return config_table[i].take(keeper, message);
+	return -EINVAL;
+}
+
+static int read_config_record(struct keeper *keeper, uint8_t *buffer)
+{
+	struct config_record *record = &keeper->config[keeper->n_config];
+	struct wire_message message;
+	_cleanup_close_ int fd = -1;
+	size_t n;
+	int r;
+
+	if (keeper->n_config == KEEPER_CONFIG_MAX)
+		return -E2BIG;
+	r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, buffer, &message, &n, &fd);
+	if (r)
+		return r > 0 ? -EPROTO : r;
+	r = take_config(keeper, &message);
+	if (r < 0)
+		return r;
+	record->bytes = malloc(n);
+	if (!record->bytes)
+		return -ENOMEM;
+	memcpy(record->bytes, buffer, n);
+	record->n_bytes = n;
+	record->fd = TAKE_FD(fd);
+	keeper->n_config++;
+	return 0;
+}
+
+static int read_config(struct keeper *keeper, uint8_t *buffer)
+{
+	struct pollfd poll_run = { .fd = keeper->run_sock, .events = POLLIN };
+	int r;
+
+	while (!keeper->is_committed) {
+		if (poll(&poll_run, 1, -1) < 0 && errno != EINTR)
+			return -errno;
+		r = read_config_record(keeper, buffer);
+		if (r < 0 && r != -EAGAIN)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- sluiced ---- */
+
+static void say_go(struct keeper *keeper)
+{
+	struct wire_k_go go = { .generation = keeper->generation, .held = keeper->kept[0] >= 0 };
+
+	for (unsigned int i = 0; i < keeper->n_config; i++)
+		(void)channel_send_raw(keeper->daemon_sock, keeper->config[i].bytes,
+				       keeper->config[i].n_bytes, keeper->config[i].fd);
+	for (uint32_t i = 0; i < KEEPER_KEPT_MAX; i++) {
+		struct wire_k_kept kept = { .slot = i };
+
+		if (keeper->kept[i] >= 0)
+			(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_KEPT,
+					   &kept, NULL, 0, keeper->kept[i]);
+	}
+	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_GO, &go, NULL, 0, -1);
+}
+
+static int start_daemon(struct keeper *keeper)
+{
+	pid_t pid = child_start_daemon(keeper, &keeper->daemon_sock);
+
+	if (pid < 0)
+		return pid;
+	keeper->daemon_pid = pid;
+	keeper->beat_ms = now_ms();
+	say_go(keeper);
+	keeper->generation++;
+	return 0;
+}
+
+static void lose_daemon(struct keeper *keeper)
+{
+	keeper->daemon_sock = close_fd(keeper->daemon_sock);
+	if (keeper->daemon_pid > 0)
+		kill(keeper->daemon_pid, SIGKILL);
+	if (!keeper->orphaned_ms)
+		keeper->orphaned_ms = now_ms();
+}
+
+static void on_state(struct keeper *keeper, const struct wire_message *message, int fd)
+{
+	const struct wire_k_state *state = WIRE_BODY(message, struct wire_k_state);
+
+	if (state->error == 0)
+		keeper->orphaned_ms = 0;
+	tell_run(keeper, (int)state->error, state->text);
+}
+
+static void on_keep(struct keeper *keeper, const struct wire_message *message, int fd)
+{
+	uint32_t slot = WIRE_BODY(message, struct wire_k_keep)->slot;
+
+	if (slot >= KEEPER_KEPT_MAX || fd < 0)
+		return;
+	close_fd(keeper->kept[slot]);
+	keeper->kept[slot] = dup(fd);
+}
+
+static void on_spawn(struct keeper *keeper, const struct wire_message *message, int fd)
+{
+	struct wire_k_child child = { .slot = WIRE_BODY(message, struct wire_k_spawn)->slot };
+	_cleanup_close_ int sock = -1;
+	pid_t pid = -EINVAL;
+
+	if (child.slot < KEEPER_CHILDREN_MAX) {
+		if (keeper->children[child.slot] > 0) /* of an earlier sluiced */
+			kill(keeper->children[child.slot], SIGKILL);
+		pid = child_start(keeper, child.slot, &sock);
+		keeper->children[child.slot] = pid > 0 ? pid : 0;
+	}
+	child.pid = pid > 0 ? (uint32_t)pid : 0;
+	child.error = pid < 0 ? (uint32_t)-pid : 0;
+	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_CHILD, &child, NULL, 0,
+			   sock);
+}
+
+static void on_kill(struct keeper *keeper, const struct wire_message *message, int fd)
+{
+	uint32_t slot = WIRE_BODY(message, struct wire_k_kill)->slot;
+
+	if (slot < KEEPER_CHILDREN_MAX && keeper->children[slot] > 0)
+		kill(keeper->children[slot], SIGKILL);
+}
+
+static void on_beat(struct keeper *keeper, const struct wire_message *message, int fd)
+{
+	keeper->beat_ms = now_ms();
+}
+
+static const struct {
+	uint16_t type;
+	void (*handle)(struct keeper *keeper, const struct wire_message *message, int fd);
+} daemon_table[] = {
+	{ WIRE_K_STATE, on_state }, { WIRE_K_KEEP, on_keep }, { WIRE_K_SPAWN, on_spawn },
+	{ WIRE_K_KILL, on_kill },   { WIRE_K_BEAT, on_beat },
+};
+
+static void read_daemon(struct keeper *keeper, uint8_t *buffer)
+{
+	struct wire_message message;
+	int fd = -1, r;
+
+	while (keeper->daemon_sock >= 0) {
+		r = channel_recv(keeper->daemon_sock, &wire_keeper_channel, 1, buffer, &message,
+				 NULL, &fd);
+		if (r == -EAGAIN)
+			return;
+		if (r) {
+			if (r > 0)
+				log_error("sluiced sent a bad record: %s", wire_strerror(r));
+			lose_daemon(keeper);
+			return;
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(daemon_table); i++)
+			if (daemon_table[i].type == message.record->type)
+				daemon_table[i].handle(keeper, &message, fd);
+		fd = close_fd(fd);
+	}
+}
+
+/* ---- children that end ---- */
+
+static void child_ended(struct keeper *keeper, pid_t pid, int status)
+{
+	struct wire_k_exited exited = { .pid = (uint32_t)pid, .status = (uint32_t)status };
+
+	if (pid == keeper->daemon_pid) {
+		keeper->daemon_pid = 0;
+		lose_daemon(keeper);
+		return;
+	}
+	for (uint32_t i = 0; i < KEEPER_CHILDREN_MAX; i++) {
+		if (keeper->children[i] != pid)
+			continue;
+		keeper->children[i] = 0;
+		exited.slot = i;
+		if (keeper->daemon_sock >= 0)
+			(void)channel_send(keeper->daemon_sock, &wire_keeper_channel,
+					   WIRE_K_EXITED, &exited, NULL, 0, -1);
+	}
+}
+
+static void reap(struct keeper *keeper)
+{
+	struct signalfd_siginfo info;
+	int status;
+	pid_t pid;
+
+	while (read(keeper->signal_fd, &info, sizeof(info)) == sizeof(info))
+		;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		child_ended(keeper, pid, status);
+}
+
+/* ---- the watch ---- */
+
+static void release_held(struct keeper *keeper)
+{
+	/* the last copy of the queue: the fail class of the kernel's rules applies now */
+	if (keeper->kept[0] >= 0)
+		log_error("no sluiced for %u ms: held packets go to the fail class",
+			  KEEPER_SUCCESSOR_MS);
+	keeper->kept[0] = close_fd(keeper->kept[0]);
+}
+
+static void watch(struct keeper *keeper)
+{
+	uint64_t now = now_ms();
+
+	if (keeper->daemon_sock >= 0 && now - keeper->beat_ms > KEEPER_SILENCE_MS) {
+		log_error("sluiced was silent for %u ms: replacing it", KEEPER_SILENCE_MS);
+		lose_daemon(keeper);
+	}
+	if (keeper->orphaned_ms && now - keeper->orphaned_ms > KEEPER_SUCCESSOR_MS)
+		release_held(keeper);
+	if (keeper->daemon_sock >= 0 || keeper->daemon_pid > 0)
+		return;
+	if (keeper->generation == 1 && !keeper->is_told) {
+		tell_run(keeper, ESRCH, "sluiced ended while it started; see its message above");
+		return;
+	}
+	if (keeper->generation >= DAEMON_TRIES_MAX &&
+	    now - keeper->beat_ms < ADOPT_AGAIN_MS * keeper->generation)
+		return;
+	if (start_daemon(keeper) < 0)
+		log_error("cannot start sluiced: %m");
+}
+
+static bool run_has_ended(struct keeper *keeper, uint8_t *buffer)
+{
+	struct wire_message message;
+	int fd = -1;
+	int r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, buffer, &message, NULL, &fd);
+
+	close_fd(fd);
+	return r != -EAGAIN; /* after COMMIT it has nothing more to say */
+}
+
+static void loop(struct keeper *keeper, uint8_t *buffer)
+{
+	for (;;) {
+		struct pollfd fds[] = { { .fd = keeper->run_sock, .events = POLLIN },
+					{ .fd = keeper->signal_fd, .events = POLLIN },
+					{ .fd = keeper->daemon_sock, .events = POLLIN } };
+
+		if (poll(fds, ARRAY_SIZE(fds), KEEPER_BEAT_MS) < 0 && errno != EINTR)
+			return;
+		if (fds[2].revents)
+			read_daemon(keeper, buffer);
+		if (fds[1].revents)
+			reap(keeper);
+		if (fds[0].revents && run_has_ended(keeper, buffer))
+			return;
+		watch(keeper);
+	}
+}
+
+/* ---- the end ---- */
+
+static void wait_for_daemon(struct keeper *keeper)
+{
+	uint64_t end = now_ms() + END_MS;
+	uint8_t buffer[WIRE_RECORD_MAX];
+
+	/* half closed: sluiced reads the end, we still read what it wants done */
+	shutdown(keeper->daemon_sock, SHUT_WR);
+	while (keeper->daemon_pid > 0 && now_ms() < end) {
+		struct pollfd fds[] = { { .fd = keeper->signal_fd, .events = POLLIN },
+					{ .fd = keeper->daemon_sock, .events = POLLIN } };
+
+		(void)poll(fds, ARRAY_SIZE(fds), 50);
+		read_daemon(keeper, buffer);
+		reap(keeper);
+	}
+	if (keeper->daemon_pid > 0)
+		kill(keeper->daemon_pid, SIGKILL);
+}
+
+static void finish(struct keeper *keeper)
+{
+	place_kill_governed(keeper);
+	if (keeper->daemon_pid <= 0 && keeper->is_told)
+		(void)start_daemon(keeper); /* it adopts what is there, and removes it */
+	if (keeper->daemon_pid > 0)
+		wait_for_daemon(keeper);
+	for (size_t i = 0; i < KEEPER_CHILDREN_MAX; i++)
+		if (keeper->children[i] > 0)
+			kill(keeper->children[i], SIGKILL);
+	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
+		keeper->kept[i] = close_fd(keeper->kept[i]);
+	place_remove(keeper);
+	for (unsigned int i = 0; i < keeper->n_config; i++) {
+		free(keeper->config[i].bytes);
+		close_fd(keeper->config[i].fd);
+	}
+}
+
+static int open_signals(struct keeper *keeper)
+{
+	sigset_t set;
+
+	sigfillset(&set); /* our end is the end of `sluice run`, not a signal */
+	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
+		return -errno;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	keeper->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return keeper->signal_fd < 0 ? -errno : 0;
+}
+
+static int begin(struct keeper *keeper, uint8_t *buffer)
+{
+	int r = open_signals(keeper);
+
+	if (!r)
+		r = read_config(keeper, buffer);
+	if (r < 0)
+		return r;
+	log_open("sluice-keeper", keeper->instance.log_level);
+	r = place_make(keeper);
+	if (r < 0)
+		return r;
+	r = sandbox_enter(SANDBOX_KEEPER);
+	return r < 0 ? r : start_daemon(keeper);
+}
+
+int main(void)
+{
+	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1 };
+	static uint8_t buffer[WIRE_RECORD_MAX];
+	int r;
+
+	log_open("sluice-keeper", LOG_NOTICE);
+	(void)setsid();
+	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
+		keeper.kept[i] = -1;
+	r = begin(&keeper, buffer);
+	if (r < 0) {
+		log_error("cannot begin: %s", strerror(-r));
+		tell_run(&keeper, -r, "sluice-keeper could not make the instance's place; see above");
+	} else {
+		loop(&keeper, buffer);
+	}
+	finish(&keeper);
+	return r < 0;
+}

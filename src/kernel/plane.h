@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: The kernel plane of one instance
+ *
+ * BPF programs on the governed cgroup, their maps, the nft table and the
+ * queue. Everything but the queue is pinned or lives in the kernel by itself:
+ * it enforces on when the daemon is gone, and a successor adopts it.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/sluice-abi.h"
+#include "kernel/queue.h"
+
+struct plane;
+
+struct plane_config {
+	const char *instance;
+	const char *cgroup; /* directory of the governed cgroup */
+	const char *bpffs;  /* folder for our pins */
+	bool is_closed;
+};
+
+/**
+ * plane_open() - install the plane, or adopt the pinned one
+ * @queue_fd:  the kept queue descriptor of a predecessor, consumed; -1: none
+ * @ret_error: out on failure: which step failed, for people; a constant
+ *
+ * Installing needs CAP_PERFMON once; adopting does not.
+ */
+int plane_open(const struct plane_config *config, int queue_fd, struct plane **ret_plane,
+	       const char **ret_error);
+
+/** plane_close() - let go of descriptors; what is in force stays. Return: NULL */
+struct plane *plane_close(struct plane *plane);
+
+/** plane_remove() - take everything out of the kernel that plane_open() put there */
+void plane_remove(struct plane *plane);
+
+bool plane_was_adopted(const struct plane *plane);
+int plane_queue_fd(const struct plane *plane);
+const char *plane_queue_kind(const struct plane *plane);
+
+/** plane_check() - is the nft table still there? Puts it back. Return: 1 put back, 0, or -errno */
+int plane_check(struct plane *plane);
+
+int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
+int plane_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark);
+int plane_requeue(struct plane *plane);
+
+/** plane_find_held() - whose packet is this? Return: 0, or -ENOENT. */
+int plane_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
+int plane_find_proc(struct plane *plane, const struct sl_who *who, struct sl_proc *ret_proc);
+int plane_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *ret_path);
+/** plane_find_query() - the socket that asked a name server over this tuple */
+int plane_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie);
+int plane_find_sock(struct plane *plane, uint64_t cookie, struct sl_sock *ret_sock);
+
+/** plane_set_flow() - put a verdict in force; it is there before this returns */
+int plane_set_flow(struct plane *plane, const struct sl_flow_key *key, const struct sl_flow *flow);
+int plane_get_flow(struct plane *plane, const struct sl_flow_key *key, struct sl_flow *ret_flow);
+int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key);
+/** plane_next_flow() - iterate; @key is in/out, zero it to begin. Return: 0, -ENOENT at the end. */
+int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
+
+/** plane_drain() - call @fn for each event that waits in the ring; never blocks */
+typedef void (*plane_event_fn)(const struct sl_event *event, void *data);
+int plane_drain(struct plane *plane, plane_event_fn fn, void *data);

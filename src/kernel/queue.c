@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <libmnl/libmnl.h>
+
+#include "base/macros.h"
+#include "kernel/queue.h"
+
+#define QUEUE_RCVBUF (16 << 20)
+#define QUEUE_TRIES 64 /* other programs of this namespace may own some numbers */
+
+static struct nlmsghdr *begin(char *buffer, uint16_t num, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
+	struct nfgenmsg *gen;
+
+	header->nlmsg_type = (uint16_t)(NFNL_SUBSYS_QUEUE << 8 | type);
+	header->nlmsg_flags = NLM_F_REQUEST | flags;
+	gen = mnl_nlmsg_put_extra_header(header, sizeof(*gen));
+	gen->nfgen_family = AF_UNSPEC;
+	gen->version = NFNETLINK_V0;
+	gen->res_id = htons(num);
+	return header;
+}
+
+static int transact(int fd, const struct nlmsghdr *header)
+{
+	char buffer[MNL_SOCKET_BUFFER_SIZE];
+	const struct nlmsghdr *answer = (const struct nlmsghdr *)buffer;
+	const struct nlmsgerr *error;
+	ssize_t n;
+
+	if (send(fd, header, header->nlmsg_len, 0) < 0)
+		return -errno;
+	n = recv(fd, buffer, sizeof(buffer), 0);
+	if (n < 0)
+		return -errno;
+	if (!mnl_nlmsg_ok(answer, (int)n) || answer->nlmsg_type != NLMSG_ERROR)
+		return -EPROTO;
+	error = mnl_nlmsg_get_payload(answer);
+	return error->error;
+}
+
+static int bind_number(int fd, uint16_t num)
+{
+	struct nfqnl_msg_config_cmd command = { .command = NFQNL_CFG_CMD_BIND,
+						.pf = htons(AF_UNSPEC) };
+	char buffer[MNL_SOCKET_BUFFER_SIZE];
+	struct nlmsghdr *header = begin(buffer, num, NFQNL_MSG_CONFIG, NLM_F_ACK);
+
+	mnl_attr_put(header, NFQA_CFG_CMD, sizeof(command), &command);
+	return transact(fd, header);
+}
+
+static int set_parameters(int fd, uint16_t num)
+{
+	struct nfqnl_msg_config_params params = { .copy_range = htonl(QUEUE_PACKET_MAX),
+						  .copy_mode = NFQNL_COPY_PACKET };
+	char buffer[MNL_SOCKET_BUFFER_SIZE];
+	struct nlmsghdr *header = begin(buffer, num, NFQNL_MSG_CONFIG, NLM_F_ACK);
+
+	mnl_attr_put(header, NFQA_CFG_PARAMS, sizeof(params), &params);
+	mnl_attr_put_u32(header, NFQA_CFG_FLAGS, htonl(NFQA_CFG_F_GSO));
+	mnl_attr_put_u32(header, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO));
+	mnl_attr_put_u32(header, NFQA_CFG_QUEUE_MAXLEN, htonl(QUEUE_LENGTH_MAX));
+	return transact(fd, header);
+}
+
+static int open_netlink(int *ret_fd)
+{
+	struct sockaddr_nl any = { .nl_family = AF_NETLINK };
+	_cleanup_close_ int fd = -1;
+	int bytes = QUEUE_RCVBUF, on = 1;
+
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0)
+		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int queue_open(uint16_t first, int *ret_fd, uint16_t *ret_num)
+{
+	_cleanup_close_ int fd = -1;
+	uint16_t num = first;
+	int r = open_netlink(&fd);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < QUEUE_TRIES; i++, num++) {
+		r = bind_number(fd, num);
+		if (r != -EBUSY && r != -EPERM)
+			break;
+	}
+	if (r < 0)
+		return r;
+	r = set_parameters(fd, num);
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	*ret_num = num;
+	return 0;
+}
+
+static int read_attribute(const struct nlattr *attr, void *data)
+{
+	struct queue_packet *packet = data;
+	const struct nfqnl_msg_packet_hdr *header;
+
+	switch (mnl_attr_get_type(attr)) {
+	case NFQA_PACKET_HDR:
+		header = mnl_attr_get_payload(attr);
+		packet->id = ntohl(header->packet_id);
+		packet->is_inbound = header->hook == NF_INET_LOCAL_IN;
+		break;
+	case NFQA_MARK:
+		packet->mark = ntohl(mnl_attr_get_u32(attr));
+		break;
+	case NFQA_IFINDEX_OUTDEV:
+	case NFQA_IFINDEX_INDEV:
+		packet->ifindex = ntohl(mnl_attr_get_u32(attr));
+		break;
+	case NFQA_PAYLOAD:
+		packet->bytes = mnl_attr_get_payload(attr);
+		packet->n_bytes = mnl_attr_get_payload_len(attr);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+int queue_read(int fd, uint8_t *buffer, struct queue_packet *ret_packet)
+{
+	const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)buffer;
+	struct queue_packet packet = { 0 };
+	ssize_t n;
+
+	do {
+		n = recv(fd, buffer, 2 * QUEUE_PACKET_MAX, MSG_DONTWAIT);
+	} while (n < 0 && (errno == EINTR || errno == ENOBUFS));
+	if (n < 0)
+		return -errno;
+	if (!mnl_nlmsg_ok(header, (int)n) ||
+	    header->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
+		return -EBADMSG;
+	mnl_attr_parse(header, sizeof(struct nfgenmsg), read_attribute, &packet);
+	*ret_packet = packet;
+	return 0;
+}
+
+int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark)
+{
+	struct nfqnl_msg_verdict_hdr answer = {
+		.verdict = htonl(verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP),
+		.id = htonl(id),
+	};
+	char buffer[256];
+	struct nlmsghdr *header = begin(buffer, num, NFQNL_MSG_VERDICT, 0);
+
+	mnl_attr_put(header, NFQA_VERDICT_HDR, sizeof(answer), &answer);
+	mnl_attr_put_u32(header, NFQA_MARK, htonl(mark));
+	return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
+}
+
+int queue_requeue(int fd, uint16_t num)
+{
+	struct nfqnl_msg_verdict_hdr answer = { .verdict = htonl(NF_REPEAT),
+						.id = htonl(0x7fffffff) };
+	char buffer[256];
+	struct nlmsghdr *header = begin(buffer, num, NFQNL_MSG_VERDICT_BATCH, 0);
+
+	mnl_attr_put(header, NFQA_VERDICT_HDR, sizeof(answer), &answer);
+	return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: The queue that holds packets
+ *
+ * One NFQUEUE. Its descriptor is also kept by sluice-keeper: as long as one
+ * copy is open the kernel goes on holding; a successor of ours says
+ * queue_requeue() and is given every held packet again.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define QUEUE_LENGTH_MAX 16384U	  /* packets held at once; more fall to the fail class */
+#define QUEUE_PACKET_MAX 65535U
+
+enum queue_verdict { QUEUE_ACCEPT, QUEUE_DROP };
+
+/** struct queue_packet - valid until the next queue_read() */
+struct queue_packet {
+	uint32_t id;
+	uint32_t mark;
+	uint32_t ifindex; /* out for outgoing, in for incoming */
+	bool is_inbound;
+	const uint8_t *bytes; /* from the IP header */
+	size_t n_bytes;
+};
+
+/**
+ * queue_open() - bind a free queue number of this namespace
+ * @ret_fd:  out: owned by the caller
+ * @ret_num: out: the number
+ */
+int queue_open(uint16_t first, int *ret_fd, uint16_t *ret_num);
+
+/** queue_read() - one packet; -EAGAIN when none is there. @buffer: 2 * QUEUE_PACKET_MAX bytes */
+int queue_read(int fd, uint8_t *buffer, struct queue_packet *ret_packet);
+
+/** queue_answer() - let @id go on or drop it; its mark becomes @mark */
+int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark);
+
+/** queue_requeue() - have every held packet delivered again, to us */
+int queue_requeue(int fd, uint16_t num);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Keeper channels: sluice-keeper (end 0) and `sluice run` or sluiced (end 1)
+ *
+ * `sluice run` describes the instance with INSTANCE, FILTER, OPTION…, COMMIT.
+ * The keeper keeps the records and repeats them to every sluiced it starts,
+ * then gives back what it holds for it (KEPT) and says GO.
+ *
+ * sluiced asks the keeper for what needs rights it has not: KEEP, SPAWN, KILL.
+ * It beats BEAT every KEEPER_BEAT_MS; silence means it hangs and is replaced.
+ */
+
+#include "wire/table.h"
+
+#define KEEPER_BEAT_MS 200U	   /* how often sluiced shows that it lives */
+#define KEEPER_SILENCE_MS 1000U	   /* DESIGN §2: the watchdog fires after one second */
+#define KEEPER_SUCCESSOR_MS 5000U  /* held packets wait that long for a new sluiced */
+
+/* clang-format off */
+#define WIRE_FIELDS_K_INSTANCE(F, S) \
+	F(S, str,  id,         32,  "name of the instance") \
+	F(S, str,  cgroup,     512, "governed cgroup, full path of its directory") \
+	F(S, str,  state,      256, "state folder, owned by the daemon's uid") \
+	F(S, str,  bpffs,      256, "folder for pins, owned by the daemon's uid") \
+	F(S, u32,  daemon_uid, 0,   "user id of sluiced") \
+	F(S, u32,  names_uid,  0,   "user id of sluice-names") \
+	F(S, u32,  provider_uid, 0, "user id of the first provider; the next ones count up") \
+	F(S, u8,   log_level,  7,   "last syslog priority shown")
+
+#define WIRE_FIELDS_K_FILTER(F, S) \
+	F(S, u32,  index,      15,  "which provider, from 0") \
+	F(S, u8,   is_closed,  1,   "fail class: 1 refuses what it cannot judge") \
+	F(S, str,  name,       32,  "name for people") \
+	F(S, str,  exe,        256, "executable of the provider")
+
+#define WIRE_FIELDS_K_OPTION(F, S) \
+	F(S, u32,  index,      15,  "which provider") \
+	F(S, str,  key,        32,  "name of the option") \
+	F(S, str,  value,      256, "its text; a file option carries the open file")
+
+#define WIRE_FIELDS_K_FLOWS(F, S) \
+	F(S, u8,   unused,     1,   "0; the descriptor is where flow records are appended")
+
+#define WIRE_FIELDS_K_COMMIT(F, S) \
+	F(S, u8,   unused,     1,   "0")
+
+#define WIRE_FIELDS_K_STATE(F, S) \
+	F(S, u32,  error,      4095, "0: the instance is in force; else why it is not") \
+	F(S, str,  text,       512, "for people: the thing, the reason, the next step")
+
+#define WIRE_FIELDS_K_KEPT(F, S) \
+	F(S, u32,  slot,       15,  "which descriptor of KEEP")
+
+#define WIRE_FIELDS_K_GO(F, S) \
+	F(S, u32,  generation, 0,   "0 for the first sluiced, counts its successors") \
+	F(S, u8,   held,       1,   "1: packets may be held in the queue of slot 0")
+
+#define WIRE_FIELDS_K_CHILD(F, S) \
+	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider") \
+	F(S, u32,  pid,        0,   "its pid; the descriptor is our end of its channel") \
+	F(S, u32,  error,      4095, "0, or why it could not be started")
+
+#define WIRE_FIELDS_K_EXITED(F, S) \
+	F(S, u32,  slot,       31,  "which child") \
+	F(S, u32,  pid,        0,   "its pid") \
+	F(S, u32,  status,     0,   "wait status")
+
+#define WIRE_FIELDS_K_KEEP(F, S) \
+	F(S, u32,  slot,       15,  "where to keep the descriptor that comes along")
+
+#define WIRE_FIELDS_K_SPAWN(F, S) \
+	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider")
+
+#define WIRE_FIELDS_K_KILL(F, S) \
+	F(S, u32,  slot,       31,  "which child to kill with SIGKILL")
+
+#define WIRE_FIELDS_K_BEAT(F, S) \
+	F(S, u32,  n_held,     0,   "flows held now, for messages")
+
+#define WIRE_KEEPER_TABLE(R) \
+	R(K_INSTANCE, wire_k_instance, WIRE_FIELDS_K_INSTANCE, 1,  1, 0, "what to govern") \
+	R(K_FILTER,   wire_k_filter,   WIRE_FIELDS_K_FILTER,   2,  1, 0, "a filter of the instance") \
+	R(K_OPTION,   wire_k_option,   WIRE_FIELDS_K_OPTION,   3,  1, 0, "an option of a filter") \
+	R(K_FLOWS,    wire_k_flows,    WIRE_FIELDS_K_FLOWS,    4,  1, 0, "where to append flow records") \
+	R(K_COMMIT,   wire_k_commit,   WIRE_FIELDS_K_COMMIT,   5,  1, 0, "the description is complete") \
+	R(K_STATE,    wire_k_state,    WIRE_FIELDS_K_STATE,    6,  1, 0, "sluiced: in force, or failed") \
+	R(K_KEEP,     wire_k_keep,     WIRE_FIELDS_K_KEEP,     7,  1, 0, "sluiced: keep this descriptor") \
+	R(K_SPAWN,    wire_k_spawn,    WIRE_FIELDS_K_SPAWN,    8,  1, 0, "sluiced: start this child") \
+	R(K_KILL,     wire_k_kill,     WIRE_FIELDS_K_KILL,     9,  1, 0, "sluiced: kill this child") \
+	R(K_BEAT,     wire_k_beat,     WIRE_FIELDS_K_BEAT,     10, 1, 0, "sluiced: alive") \
+	R(K_KEPT,     wire_k_kept,     WIRE_FIELDS_K_KEPT,     16, 0, 0, "a kept descriptor comes back") \
+	R(K_GO,       wire_k_go,       WIRE_FIELDS_K_GO,       17, 0, 0, "all is said: begin") \
+	R(K_CHILD,    wire_k_child,    WIRE_FIELDS_K_CHILD,    18, 0, 0, "answer to SPAWN") \
+	R(K_EXITED,   wire_k_exited,   WIRE_FIELDS_K_EXITED,   19, 0, 0, "a child ended")
+/* clang-format on */
+
+enum wire_keeper_type { WIRE_KEEPER_TABLE(WIRE_ENUM) };
+WIRE_KEEPER_TABLE(WIRE_DECLARE)

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Provider channel, version 1: sluiced (end 0) and a provider (end 1), on fd 3
+ *
+ *	provider                          sluiced
+ *	   ── HELLO ───────────────────────▶
+ *	   ◀─ WELCOME, OPTION…, START ──────
+ *	   ── READY ───────────────────────▶    (or READY with an errno: not started)
+ *	   ◀─ FLOW_NEW ─────────────────────
+ *	   ── FLOW_VERDICT ────────────────▶    exactly one for each FLOW_NEW
+ *	   ◀─ FLOW_CLOSED ──────────────────    only for flows it allowed
+ *	   ◀─ PING ─────────  PONG ────────▶    a provider that does not answer is hung
+ *	   ◀─ STOP ──────────  STOPPED ────▶
+ *
+ * For each flow the provider that got FLOW_NEW may answer until the flow's
+ * deadline; after it sluiced has answered by the fail class, and a late or
+ * second FLOW_VERDICT is counted and ignored.
+ */
+
+#include "wire/table.h"
+
+#define WIRE_PROVIDER_VERSION 1U
+
+/* clang-format off */
+#define WIRE_FIELDS_HELLO(F, S) \
+	F(S, u32,  version,    0,   "protocol version the provider speaks") \
+	F(S, u8,   kind,       1,   "1: filter") \
+	F(S, str,  name,       32,  "name for people and logs")
+
+#define WIRE_FIELDS_WELCOME(F, S) \
+	F(S, u32,  version,    0,   "protocol version in force") \
+	F(S, u64,  session,    0,   "names this run of the provider") \
+	F(S, str,  instance,   32,  "the instance that governs")
+
+#define WIRE_FIELDS_OPTION(F, S) \
+	F(S, str,  key,        32,  "name of the option") \
+	F(S, str,  value,      256, "its text; a file option carries the open file as descriptor")
+
+#define WIRE_FIELDS_START(F, S) \
+	F(S, u8,   reason,     2,   "0 enabled, 1 restarted after it died, 2 restarted after it hung")
+
+#define WIRE_FIELDS_READY(F, S) \
+	F(S, u32,  error,      4095, "0, or the errno that kept it from starting") \
+	F(S, str,  text,       256, "what it says about its start, for people")
+
+#define WIRE_FIELDS_FLOW_NEW(F, S) \
+	F(S, u64,  id,         0,   "the flow, for ever unique in this instance") \
+	F(S, u64,  cookie,     0,   "socket cookie") \
+	F(S, u64,  exe_inode,  0,   "inode of the executable") \
+	F(S, u32,  exe_device, 0,   "its device, as in the kernel's dev_t") \
+	F(S, u32,  pid,        0,   "process that uses the socket") \
+	F(S, u32,  owner_pid,  0,   "process that created the socket; 0: unknown") \
+	F(S, u32,  uid,        0,   "user id of the user of the socket") \
+	F(S, u32,  gid,        0,   "its group id") \
+	F(S, u32,  owner_uid,  0,   "user id of the creator") \
+	F(S, u32,  ifindex,    0,   "egress (inbound: ingress) interface; 0: unknown") \
+	F(S, u8,   direction,  1,   "0 outbound, 1 inbound") \
+	F(S, u8,   protocol,   0,   "IP protocol number") \
+	F(S, u8,   host_source, 1,  "0 none, 1 dns") \
+	F(S, u8,   interface_kind, 7, "0 other, 1 loopback, 2 ethernet, 3 wifi, 4 cellular, 5 tunnel, 6 bridge, 7 virtual") \
+	F(S, u8,   is_cut,     1,   "1: exe or command is longer than its field") \
+	F(S, u16,  sport,      0,   "local port; ICMP: identifier") \
+	F(S, u16,  dport,      0,   "remote port") \
+	F(S, addr, src,        0,   "local address") \
+	F(S, addr, dst,        0,   "remote address") \
+	F(S, str,  interface,  16,  "name of the interface") \
+	F(S, str,  unit,       128, "systemd unit, from the cgroup") \
+	F(S, str,  container,  72,  "container id or machine name, from the cgroup") \
+	F(S, str,  host,       256, "name this application resolved to the address") \
+	F(S, str,  exe,        512, "path of the executable") \
+	F(S, str,  command,    256, "command line, arguments joined by spaces") \
+	F(S, str,  cgroup,     512, "cgroup, below the cgroup root")
+
+#define WIRE_FIELDS_FLOW_VERDICT(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
+	F(S, u8,   verdict,    2,   "0 allow, 1 drop with an error, 2 drop silently") \
+	F(S, u8,   scope,      0,   "0: this flow") \
+	F(S, str,  reason,     128, "why, for people: list and line, rule …")
+
+#define WIRE_FIELDS_FLOW_CLOSED(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
+	F(S, u64,  bytes_in,   0,   "payload bytes received by the socket") \
+	F(S, u64,  bytes_out,  0,   "payload bytes sent by the socket")
+
+#define WIRE_FIELDS_LOG(F, S) \
+	F(S, u8,   level,      7,   "syslog priority") \
+	F(S, str,  text,       512, "one line, shown by status and in the log")
+
+#define WIRE_FIELDS_PING(F, S) \
+	F(S, u64,  token,      0,   "to be returned")
+
+#define WIRE_FIELDS_PONG(F, S) \
+	F(S, u64,  token,      0,   "of the PING")
+
+#define WIRE_FIELDS_STOP(F, S) \
+	F(S, u8,   reason,     3,   "0 disabled, 1 instance ends, 2 replaced, 3 protocol error")
+
+#define WIRE_FIELDS_STOPPED(F, S) \
+	F(S, u32,  error,      4095, "0, or what went wrong while stopping")
+
+#define WIRE_PROVIDER_TABLE(R) \
+	R(HELLO,        wire_hello,        WIRE_FIELDS_HELLO,        1,  1, 0, "first record of a provider") \
+	R(WELCOME,      wire_welcome,      WIRE_FIELDS_WELCOME,      2,  0, 0, "answer to HELLO") \
+	R(OPTION,       wire_option,       WIRE_FIELDS_OPTION,       3,  0, 0, "one option of the configuration") \
+	R(START,        wire_start,        WIRE_FIELDS_START,        4,  0, 0, "all options are there: start") \
+	R(READY,        wire_ready,        WIRE_FIELDS_READY,        5,  1, 0, "started, or why not") \
+	R(PING,         wire_ping,         WIRE_FIELDS_PING,         6,  0, 0, "are you there") \
+	R(PONG,         wire_pong,         WIRE_FIELDS_PONG,         7,  1, 0, "yes") \
+	R(STOP,         wire_stop,         WIRE_FIELDS_STOP,         8,  0, 0, "end; held flows are no longer yours") \
+	R(STOPPED,      wire_stopped,      WIRE_FIELDS_STOPPED,      9,  1, 0, "ended") \
+	R(LOG,          wire_log,          WIRE_FIELDS_LOG,          10, 1, 0, "a line for people") \
+	R(FLOW_NEW,     wire_flow_new,     WIRE_FIELDS_FLOW_NEW,     16, 0, 0, "judge this flow") \
+	R(FLOW_VERDICT, wire_flow_verdict, WIRE_FIELDS_FLOW_VERDICT, 17, 1, 0, "the judgement") \
+	R(FLOW_CLOSED,  wire_flow_closed,  WIRE_FIELDS_FLOW_CLOSED,  18, 0, 0, "an allowed flow ended")
+/* clang-format on */
+
+enum wire_provider_type { WIRE_PROVIDER_TABLE(WIRE_ENUM) };
+WIRE_PROVIDER_TABLE(WIRE_DECLARE)

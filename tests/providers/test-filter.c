@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: A filter that does what a scenario tells it
+ *
+ * Denies by exact conditions, answers late, never, or dies at a chosen flow.
+ * Every option may be given more than once where that makes sense:
+ *
+ *	deny-address=ADDRESS[/BITS]  remote address, IPv4 or IPv6
+ *	deny-port=N                  remote port
+ *	deny-local-port=N            local port (inbound flows)
+ *	deny-uid=N                   user of the socket
+ *	deny-exe=PATH                executable
+ *	deny-host=NAME               host name of the flow
+ *	deny-all=1
+ *	silent=1                     denials look like a black hole
+ *	delay-ms=N                   each answer comes that much later
+ *	mute=1                       takes flows and PINGs, never judges
+ *	hang-after=N                 stops reading its channel at the Nth flow
+ *	crash-after=N                aborts at the Nth flow
+ *	probe=1                      tries what a provider must not be able to do;
+ *	                             the outcome is the reason of each verdict
+ */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sluice/filter.h>
+
+#define N_RULES 64
+#define N_LATE 16384 /* answers that wait for delay-ms */
+
+enum field { BY_ADDRESS, BY_PORT, BY_LOCAL_PORT, BY_UID, BY_EXE, BY_HOST, BY_ANYTHING };
+
+struct rule {
+	enum field field;
+	uint8_t address[16];
+	unsigned int bits;
+	unsigned long number;
+	char text[256];
+};
+
+struct late {
+	uint64_t id;
+	uint64_t due_ms;
+	enum sluice_verdict verdict;
+};
+
+struct state {
+	struct rule rules[N_RULES];
+	size_t n_rules;
+	bool is_silent, is_mute, is_probing;
+	unsigned long delay_ms, hang_after, crash_after, n_flows;
+	char probe[128];
+	struct late late[N_LATE]; /* a ring: all have the same delay, so the first is due first */
+	size_t first, n_late;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* "ADDRESS[/BITS]" into 16 bytes, IPv4 as ::ffff:a.b.c.d */
+static int parse_network(const char *text, struct rule *rule)
+{
+	char copy[64];
+	char *slash;
+	bool is_v4 = !strchr(text, ':');
+
+	if (snprintf(copy, sizeof(copy), "%s%s", is_v4 ? "::ffff:" : "", text) >= (int)sizeof(copy))
+		return -EINVAL;
+	rule->bits = 128;
+	slash = strchr(copy, '/');
+	if (slash) {
+		*slash = '\0';
+		rule->bits = (unsigned int)strtoul(slash + 1, NULL, 10) + (is_v4 ? 96 : 0);
+	}
+	if (rule->bits > 128 || inet_pton(AF_INET6, copy, rule->address) != 1)
+		return -EINVAL;
+	return 0;
+}
+
+static bool is_in_network(const struct rule *rule, const uint8_t address[16])
+{
+	unsigned int whole = rule->bits / 8, rest = rule->bits % 8;
+
+	if (memcmp(rule->address, address, whole))
+		return false;
+	return !rest || (rule->address[whole] ^ address[whole]) >> (8 - rest) == 0;
+}
+
+static int add_rule(struct state *state, enum field field, const char *value)
+{
+	struct rule *rule = &state->rules[state->n_rules];
+
+	if (state->n_rules == N_RULES)
+		return -E2BIG;
+	rule->field = field;
+	rule->number = strtoul(value, NULL, 10);
+	snprintf(rule->text, sizeof(rule->text), "%s", value);
+	if (field == BY_ADDRESS && parse_network(value, rule) < 0)
+		return -EINVAL;
+	state->n_rules++;
+	return 0;
+}
+
+static const struct {
+	const char *key;
+	enum field field;
+} rule_keys[] = {
+	{ "deny-address", BY_ADDRESS },	      { "deny-port", BY_PORT }, { "deny-uid", BY_UID },
+	{ "deny-local-port", BY_LOCAL_PORT }, { "deny-exe", BY_EXE },	{ "deny-host", BY_HOST },
+	{ "deny-all", BY_ANYTHING },
+};
+
+static int on_option(struct sluice_filter *filter, const char *key, const char *value, int fd,
+		     void *data)
+{
+	struct state *state = data;
+
+	for (size_t i = 0; i < sizeof(rule_keys) / sizeof(rule_keys[0]); i++) {
+		if (!strcmp(key, rule_keys[i].key))
+			return add_rule(state, rule_keys[i].field, value);
+	}
+	if (!strcmp(key, "silent"))
+		state->is_silent = strcmp(value, "0");
+	else if (!strcmp(key, "mute"))
+		state->is_mute = strcmp(value, "0");
+	else if (!strcmp(key, "probe"))
+		state->is_probing = strcmp(value, "0");
+	else if (!strcmp(key, "delay-ms"))
+		state->delay_ms = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "hang-after"))
+		state->hang_after = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "crash-after"))
+		state->crash_after = strtoul(value, NULL, 10);
+	else
+		return -EINVAL;
+	return 0;
+}
+
+/* errno of each thing a provider must not be able to do; 0 means that it could */
+static void probe_rights(struct state *state)
+{
+	int net, file, priv, watch, fd;
+
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	net = fd < 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	fd = open("/etc/shadow", O_RDONLY | O_CLOEXEC);
+	file = fd < 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	priv = kill(getppid(), 0) < 0 ? errno : 0;
+	watch = ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) < 0 ? errno : 0;
+	snprintf(state->probe, sizeof(state->probe), "socket=%d shadow=%d kill=%d ptrace=%d", net,
+		 file, priv, watch);
+}
+
+static int on_start(struct sluice_filter *filter, void *data)
+{
+	struct state *state = data;
+
+	if (state->is_probing)
+		probe_rights(state);
+	return 0;
+}
+
+static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow)
+{
+	switch (rule->field) {
+	case BY_ADDRESS:
+		return is_in_network(rule, flow->remote_address);
+	case BY_PORT:
+		return flow->remote_port == rule->number;
+	case BY_LOCAL_PORT:
+		return flow->local_port == rule->number;
+	case BY_UID:
+		return flow->uid == rule->number;
+	case BY_EXE:
+		return !strcmp(flow->exe, rule->text);
+	case BY_HOST:
+		return !strcmp(flow->host, rule->text);
+	case BY_ANYTHING:
+		return true;
+	}
+	return false;
+}
+
+static void give_answer(struct sluice_filter *filter, const struct state *state, uint64_t id,
+			enum sluice_verdict verdict)
+{
+	sluice_filter_answer(filter, id, verdict,
+			     state->is_probing	       ? state->probe
+			     : verdict == SLUICE_ALLOW ? NULL
+						       : "test");
+}
+
+static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
+{
+	struct state *state = data;
+	enum sluice_verdict verdict = SLUICE_ALLOW;
+
+	state->n_flows++;
+	if (state->n_flows == state->crash_after)
+		abort();
+	while (state->hang_after && state->n_flows >= state->hang_after)
+		pause();
+	if (state->is_mute)
+		return;
+	for (size_t i = 0; i < state->n_rules && verdict == SLUICE_ALLOW; i++) {
+		if (rule_matches(&state->rules[i], flow))
+			verdict = state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP;
+	}
+	if (!state->delay_ms || state->n_late == N_LATE) {
+		give_answer(filter, state, flow->id, verdict);
+		return;
+	}
+	state->late[(state->first + state->n_late++) % N_LATE] = (struct late){
+		.id = flow->id, .due_ms = now_ms() + state->delay_ms, .verdict = verdict
+	};
+}
+
+/* answers what is due. Return: milliseconds until the next one, -1 for none */
+static int answer_due(struct sluice_filter *filter, struct state *state)
+{
+	while (state->n_late) {
+		const struct late *late = &state->late[state->first];
+		uint64_t now = now_ms();
+
+		if (late->due_ms > now)
+			return (int)(late->due_ms - now);
+		give_answer(filter, state, late->id, late->verdict);
+		state->first = (state->first + 1) % N_LATE;
+		state->n_late--;
+	}
+	return -1;
+}
+
+static const struct sluice_filter_ops ops = {
+	.size = sizeof(ops),
+	.name = "test-filter",
+	.option = on_option,
+	.start = on_start,
+	.new_flow = on_new_flow,
+};
+
+int main(void)
+{
+	static struct state state;
+	struct sluice_filter *filter;
+	int r = sluice_filter_new(&ops, &state, &filter);
+
+	if (r < 0) {
+		fprintf(stderr, "test-filter: %s\n", strerror(-r));
+		return 1;
+	}
+	while (r >= 0) {
+		struct pollfd pfd = { .fd = sluice_filter_get_fd(filter) };
+		int wait_ms = answer_due(filter, &state);
+
+		pfd.events = sluice_filter_get_events(filter);
+		if (poll(&pfd, 1, wait_ms) > 0)
+			r = sluice_filter_process(filter);
+	}
+	sluice_filter_free(filter);
+	return r == -ESHUTDOWN ? 0 : 1;
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""107 — whoever parses holds nothing; whoever holds parses nothing
+
+   symbols of sluiced:       no reader of DNS, TLS, HTTP or QUIC
+   symbols of sluice-names:  no capability, netlink, BPF or socket call
+"""
+import re
+import subprocess
+
+from lib import main
+
+PARSER = re.compile(r"(^|_)(dns|tls|sni|http|quic|clienthello)(_|\d|$)")
+POWER = re.compile(r"^(bpf_|mnl_|nftnl_|nfq_|cap_set|setns$|unshare$|socket$|connect$|bind$|"
+                   r"execv|fork$|ptrace$|setuid$|setresuid$)")
+
+
+def symbols(path, *options):
+    text = subprocess.run(["nm", "--format=posix", *options, path], check=True,
+                          capture_output=True, text=True).stdout
+    return [line.split() for line in text.splitlines()]
+
+
+def scenario(t):
+    t.needs("nm", "readelf", "sluice-names")
+    code = [name for name, kind, *_ in symbols(f"{t.build}/sluiced", "--defined-only")
+            if kind in "tTwW" and not name.startswith("__")]
+    t.check(len(code) > 50, f"sluiced has its symbols, {len(code)} of them")
+    parsers = [name for name in code if PARSER.search(name)]
+    t.equal(parsers, [], "sluiced: parsers of application content")
+
+    code = [name for name, kind, *_ in symbols(f"{t.build}/sluice-names", "--defined-only")]
+    t.check([name for name in code if PARSER.search(name)],
+            "the pattern finds the parser where it belongs, in sluice-names")
+    used = [words[0].split("@")[0] for words in symbols(f"{t.build}/sluice-names", "--undefined-only")]
+    powers = [name for name in used + code if POWER.search(name)]
+    t.equal(powers, [], "sluice-names: calls that need or give power")
+
+    needed = subprocess.run(["readelf", "-d", f"{t.build}/sluice-names"], check=True,
+                            capture_output=True, text=True).stdout
+    for library in ("libbpf", "libmnl", "libnftnl", "libcap", "libsystemd", "libjson"):
+        t.check(library not in needed, f"sluice-names: links {library}")
+
+
+if __name__ == "__main__":
+    main(scenario)

@@ -1,0 +1,162 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Programs that scenarios govern, one function each. Prints one JSON object.
+
+    actor.py ACT [ARGUMENT…]
+"""
+
+import array
+import errno
+import hashlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+
+
+def _family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _connect(address, port):
+    """errno name of a TCP connect, "0" when it worked"""
+    with socket.socket(_family(address), socket.SOCK_STREAM) as s:
+        try:
+            s.connect((address, int(port)))
+        except OSError as error:
+            return errno.errorcode[error.errno]
+    return "0"
+
+
+def _ask(address, port):
+    """errno name of a connected datagram's answer"""
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        try:
+            s.connect((address, int(port)))
+            s.send(b"x")
+            s.recv(100)
+        except TimeoutError:
+            return "ETIMEDOUT"
+        except OSError as error:
+            return errno.errorcode[error.errno]
+    return "0"
+
+
+def act_connect(address, port):
+    return {"pid": os.getpid(), "error": _connect(address, port)}
+
+
+def act_names(name, port, count):
+    """resolves `name`, then `count` flows to it: TCP and UDP, over both families"""
+    ends = {info[4][0] for info in socket.getaddrinfo(name, int(port))}
+    makers = [(make, end) for make in (_connect, _ask) for end in sorted(ends)]
+    errors, slowest = {}, 0
+    for i in range(int(count)):
+        make, end = makers[i % len(makers)]
+        began = time.monotonic()
+        error = make(end, port)
+        slowest = max(slowest, time.monotonic() - began)
+        errors[error] = errors.get(error, 0) + 1
+    return {"errors": errors, "count": int(count), "max_us": int(slowest * 1e6)}
+
+
+def act_forked(address, port):
+    """the child of a child connects"""
+    reader, writer = os.pipe()
+    if not os.fork():
+        if not os.fork():
+            os.write(writer, json.dumps(act_connect(address, port)).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        return json.load(file)
+
+
+def act_thread(address, port):
+    result = {}
+    thread = threading.Thread(target=lambda: result.update(act_connect(address, port)))
+    thread.start()
+    thread.join()
+    return result
+
+
+def act_passed(address, port):
+    """a socket made here is connected by a child that got it over SCM_RIGHTS"""
+    ours, theirs = socket.socketpair()
+    made = socket.socket(_family(address), socket.SOCK_STREAM)
+    child = os.fork()
+    if not child:
+        made.close()
+        _, extra, _, _ = theirs.recvmsg(1, 64)
+        fd = array.array("i", extra[0][2])[0]
+        socket.socket(fileno=fd).connect((address, int(port)))
+        os._exit(0)
+    ours.sendmsg([b"s"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [made.fileno()]))])
+    _, status = os.waitpid(child, 0)
+    return {"pid": child, "owner_pid": os.getpid(), "status": status}
+
+
+def act_exec(address, port):
+    """socket(), then exec of another program that connects it"""
+    s = socket.socket(_family(address), socket.SOCK_STREAM)
+    os.set_inheritable(s.fileno(), True)
+    os.execv("/bin/bash", ["bash", "-c", f"exec {sys.executable} {__file__} exec2 {s.fileno()} {address} {port}"])
+
+
+def act_exec2(fd, address, port):
+    socket.socket(fileno=int(fd)).connect((address, int(port)))
+    return {"pid": os.getpid()}
+
+
+def act_moved(path, address, port):
+    """joins a new cgroup, `path` below its own, then connects"""
+    with open("/proc/self/mounts") as mounts:
+        root = next(line.split()[1] for line in mounts if line.split()[2] == "cgroup2")
+    with open("/proc/self/cgroup") as file:
+        own = next(line[3:].strip() for line in file if line.startswith("0::"))
+    folder = root + own
+    for part in path.split("/"):
+        folder = os.path.join(folder, part)
+        os.makedirs(folder, exist_ok=True)
+    with open(folder + "/cgroup.procs", "w") as file:
+        file.write(str(os.getpid()))
+    return act_connect(address, port)
+
+
+def act_download(address, port, path):
+    """Return: size, digest, and the longest time without a byte"""
+    s = socket.create_connection((address, int(port)))
+    s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    print("connected", file=sys.stderr, flush=True)
+    head, digest, size, longest = b"", hashlib.sha256(), 0, 0.0
+    while b"\r\n\r\n" not in head:
+        head += s.recv(1)
+    last = time.monotonic()
+    while data := s.recv(65536):
+        now = time.monotonic()
+        longest, last = max(longest, now - last), now
+        digest.update(data)
+        size += len(data)
+    return {"size": size, "sha256": digest.hexdigest(), "longest_gap_ms": int(longest * 1000)}
+
+
+def act_serve(port):
+    """answers one TCP connection and one datagram on `port`, then ends"""
+    stream = socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
+    datagram = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    datagram.bind(("::", int(port)))
+    print("listening", file=sys.stderr, flush=True)
+    connection, _ = stream.accept()
+    got = connection.recv(100)
+    connection.sendall(got)
+    connection.close()
+    data, peer = datagram.recvfrom(100)
+    datagram.sendto(data, peer)
+    return {"pid": os.getpid()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()["act_" + sys.argv[1]](*sys.argv[2:])), flush=True)

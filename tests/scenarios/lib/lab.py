@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The lab every scenario works in.
+
+    client namespace                         server namespace
+    COMMAND under `sluice run`               servers (threads of the test), capture
+      10.77.0.1, fd00:77::1  uplink ───── wire  10.77.0.2, fd00:77::2
+                                                and every address of
+                                                10.79.0.0/16 and fd00:79::/64
+
+Programs see a resolv.conf that names the lab's DNS server, through a private
+mount namespace: the machine's own file is never touched.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+
+from . import machine, servers
+from .capture import Capture
+from .dns import Zone
+from .ns import Namespace
+from .run import Program, SluiceRun
+from .wait import Timeout, wait_for
+
+CLIENT4, CLIENT6 = "10.77.0.1", "fd00:77::1"
+SERVER4, SERVER6 = "10.77.0.2", "fd00:77::2"
+WIDE4, WIDE6 = "10.79.0.0/16", "fd00:79::/64"
+
+# mounts its first argument as resolv.conf, then becomes the program
+WITH_RESOLVER = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+
+
+class Lab:
+    def __init__(self, build):
+        self.build = os.path.realpath(build)
+        self.folder = tempfile.mkdtemp(prefix=f"sluice-t{os.getpid()}-")
+        os.chmod(self.folder, 0o755)
+        self._n_files = 0
+        self.programs = []
+        self._servers = []
+        self._traces = machine.traces()
+        self._processes = set(machine.processes(self.build))
+        self.zone = None
+        self.client, self.server = Namespace("client"), Namespace("server")
+        self._connect()
+
+    def _connect(self):
+        self.client.ip(f"link add uplink type veth peer name wire netns {self.server.path}")
+        for namespace, interface, four, six in (
+                (self.client, "uplink", CLIENT4, CLIENT6),
+                (self.server, "wire", SERVER4, SERVER6)):
+            namespace.sysctl(f"ipv6/conf/{interface}/accept_ra", 0)
+            namespace.sysctl(f"ipv6/conf/{interface}/router_solicitations", 0)
+            namespace.ip(f"address add {four}/24 dev {interface}")
+            namespace.ip(f"address add {six}/64 dev {interface} nodad")
+            namespace.ip(f"link set {interface} up")
+            namespace.sysctl("ipv4/ping_group_range", "0 2147483647")
+        for wide, gateway in ((WIDE4, SERVER4), (WIDE6, SERVER6)):
+            self.client.ip(f"route add {wide} via {gateway} dev uplink")
+            self.server.ip(f"route add local {wide} dev lo")
+        # errors that answer refused traffic must not run into a rate limit
+        for name in ("ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"):
+            self.client.sysctl(name, 0)
+            self.server.sysctl(name, 0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind:
+            for program in self.programs[-4:]:
+                print(program.report())
+        for program in self.programs:
+            program.end()
+        try:
+            if not kind:
+                self.expect_nothing_left()
+        finally:
+            self._close()
+
+    def _close(self):
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+        self.client.close()
+        self.server.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # files
+
+    def path(self, name):
+        """a file of the build folder"""
+        return os.path.join(self.build, name)
+
+    def new_file(self, suffix, text=None):
+        """path of a new file of the lab; without a text it does not exist yet"""
+        self._n_files += 1
+        path = os.path.join(self.folder, f"{self._n_files}.{suffix}")
+        if text is not None:
+            with open(path, "w") as file:
+                file.write(text)
+        return path
+
+    # servers
+
+    def dns(self):
+        """starts the DNS server; Return: its zone, to be filled"""
+        self.zone = Zone()
+        self._servers += servers.dns_servers(self.server, self.zone)
+        return self.zone
+
+    def http(self, port=80):
+        self._servers.append(servers.http_server(self.server, port))
+        return self._servers[-1]
+
+    def tcp_echo(self, port):
+        self._servers.append(servers.tcp_echo(self.server, port))
+
+    def udp_echo(self, port):
+        self._servers.append(servers.UdpServer(self.server, port, lambda data: data))
+        return self._servers[-1]
+
+    def capture(self):
+        """counts what leaves the client, on the far end of the wire"""
+        return Capture(self.server, "wire")
+
+    def connect_in(self, port, address=CLIENT4, within=5):
+        """a TCP connection from the server namespace to a program of the client's"""
+        with self.server:
+            return socket.create_connection((address, port), within)
+
+    # programs
+
+    def _in_place(self, command):
+        """the command, seeing the lab's resolver"""
+        if not self.zone:
+            return command
+        resolver = os.path.join(self.folder, "resolv.conf")
+        if not os.path.exists(resolver):
+            with open(resolver, "w") as file:
+                file.write(f"nameserver {SERVER4}\noptions timeout:2 attempts:2\n")
+        return ["unshare", "-m", "sh", "-c", WITH_RESOLVER, resolver, *command]
+
+    def start_plain(self, command):
+        """a program without Sluice, in the same place: the positive control"""
+        self.programs.append(Program(self, self._in_place(command)))
+        return self.programs[-1]
+
+    def plain(self, command, within=60):
+        program = self.start_plain(command)
+        program.wait(within)
+        return program
+
+    def start(self, filters, command, **settings):
+        """`sluice run` with these filters; Return: it, running"""
+        self.programs.append(SluiceRun(self, filters, self._in_place(command), **settings))
+        return self.programs[-1]
+
+    def run(self, filters, command, within=60, **settings):
+        """the same, to its end"""
+        program = self.start(filters, command, **settings)
+        program.wait(within)
+        return program
+
+    def flowgen(self, *words):
+        """the command line of the flow generator"""
+        return [self.path("tests/providers/flowgen"), *[str(word) for word in words]]
+
+    def actor(self, *words):
+        """the command line of one act of actor.py"""
+        path = os.path.join(os.path.dirname(os.path.realpath(__file__)), "actor.py")
+        return [sys.executable, path, *[str(word) for word in words]]
+
+    def test_filter(self, **options):
+        """--filter argument for the test filter; deny_port=80 is deny-port=80, lists repeat"""
+        pairs = [(key.replace("_", "-"), value) for key, values in options.items()
+                 for value in (values if isinstance(values, list) else [values])]
+        text = ",".join(f"{key}={value}" for key, value in pairs)
+        return self.path("tests/providers/test-filter") + (":" + text if text else "")
+
+    def n_held(self):
+        """packets in the client namespace's queues, as the kernel counts them"""
+        try:
+            lines = self.client.read_proc("netfilter/nfnetlink_queue").splitlines()
+        except FileNotFoundError:
+            return 0
+        return sum(int(line.split()[2]) for line in lines)
+
+    def counter(self, name):
+        """a counter of /proc/net/snmp or netstat of the client namespace: "Tcp.RetransSegs" """
+        group, field = name.split(".")
+        for source in ("snmp", "netstat"):
+            lines = [line.split() for line in self.client.read_proc(source).splitlines()]
+            for names, values in zip(lines[::2], lines[1::2]):
+                if names[0] == group + ":" and field in names:
+                    return int(values[names.index(field)])
+        raise KeyError(name)
+
+    # the end
+
+    def _leftovers(self):
+        left = {f"process {pid} {exe}" for pid, exe in machine.processes(self.build).items()
+                if pid not in self._processes and machine.is_alive(pid)}
+        tables = self.plain(["nft", "list", "tables"], 10).stdout
+        left |= {"nft " + line for line in tables.splitlines() if "sluice" in line}
+        if not machine.has_strangers(self.build):
+            left |= machine.traces() - self._traces
+        return left
+
+    def expect_nothing_left(self, within=5):
+        """fails when an instance of this lab left anything on the machine"""
+        try:
+            wait_for(lambda: not self._leftovers(), within, "everything removed")
+        except Timeout:
+            left = self._leftovers()
+            if left:
+                raise Timeout("left behind: " + "; ".join(sorted(left))) from None

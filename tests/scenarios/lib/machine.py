@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Reads the machine: processes, cgroups, mounts; and what a run left behind."""
+
+import os
+
+OURS = ("sluice", "sluiced", "sluice-keeper", "sluice-names")
+
+
+def cgroup_root():
+    """mount point of the cgroup v2 tree, wherever it is; None without one"""
+    with open("/proc/self/mounts") as mounts:
+        for line in mounts:
+            words = line.split()
+            if words[2] == "cgroup2":
+                return words[1]
+    return None
+
+
+def exe_of(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+    except OSError:
+        return ""
+
+
+def status_of(pid):
+    """/proc/PID/status as a dict of strings"""
+    with open(f"/proc/{pid}/status") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def netns_of(pid):
+    return os.stat(f"/proc/{pid}/ns/net").st_ino
+
+
+def cgroup_of(pid):
+    """path below the v2 root"""
+    with open(f"/proc/{pid}/cgroup") as file:
+        for line in file:
+            if line.startswith("0::"):
+                return line[3:].strip()
+    return ""
+
+
+def is_alive(pid):
+    """false also for a zombie"""
+    try:
+        return status_of(pid)["State"][0] not in "ZX"
+    except (OSError, KeyError):
+        return False
+
+
+def processes(build):
+    """pid → executable of everything that runs from the build folder"""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and exe_of(name).startswith(build + "/"):
+            found[int(name)] = exe_of(name)
+    return found
+
+
+def has_strangers(build):
+    """somebody else's Sluice runs on this machine: its cgroups are not our leftovers"""
+    for name in os.listdir("/proc"):
+        exe = exe_of(name) if name.isdigit() else ""
+        if os.path.basename(exe) in OURS and not exe.startswith(build + "/"):
+            return True
+    return False
+
+
+def traces():
+    """what an instance may leave on the machine, as a set of lines"""
+    found = set()
+    root = cgroup_root()
+    for top, label in ((root, "cgroup"), ("/run/sluice", "file"), ("/sys/fs/bpf", "pin")):
+        for folder, folders, files in os.walk(top or "/nonexistent"):
+            names = folders + files if label == "file" else folders
+            found |= {f"{label} {folder}/{name}" for name in names
+                      if label == "file" or "sluice" in name}
+    with open("/proc/self/mounts") as mounts:
+        found |= {"mount " + line.split()[1] for line in mounts
+                  if "sluice" in line or line.split()[2] == "bpf"}
+    return found

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Servers of the lab: threads of the test whose sockets are in a namespace.
+
+Each listens on IPv4 and IPv6 at once and answers from the address it was
+asked at, because the server namespace owns whole networks.
+"""
+
+import http.server
+import socket
+import socketserver
+import struct
+import threading
+
+IPV6_RECVPKTINFO, IPV6_PKTINFO, IPV6_FREEBIND = 49, 50, 78
+PATTERN = bytes(range(256)) * 256  # 64 KiB: what /bytes/N repeats
+
+
+class _Tcp6(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 4096
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        socketserver.TCPServer.server_bind(self)
+
+    def handle_error(self, request, client_address):
+        pass  # clients that go away are what many scenarios are about
+
+
+def _serve(namespace, port, handler, **attributes):
+    with namespace:
+        server = _Tcp6(("::", port), handler)
+    for name, value in attributes.items():
+        setattr(server, name, value)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return server
+
+
+class _Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+
+
+class _Http(http.server.BaseHTTPRequestHandler):
+    """/bytes/N: N bytes · /slow/N/CHUNK/MS: the same with pauses · else: the Host"""
+
+    protocol_version = "HTTP/1.0"
+
+    def _begin(self, size):
+        self.send_response(200)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+
+    def _send(self, size, chunk, pause_s):
+        sent = 0
+        while sent < size:
+            part = PATTERN[:min(chunk, size - sent, len(PATTERN))]
+            self.wfile.write(part)
+            sent += len(part)
+            if pause_s:
+                self.server.pause.wait(pause_s)
+
+    def do_GET(self):
+        words = self.path.strip("/").split("/")
+        if words[0] == "bytes":
+            self._begin(int(words[1]))
+            self._send(int(words[1]), len(PATTERN), 0)
+        elif words[0] == "slow":
+            self._begin(int(words[1]))
+            self._send(int(words[1]), int(words[2]), int(words[3]) / 1000)
+        else:
+            text = f"hello from {self.headers.get('Host', 'nobody')}\n".encode()
+            self._begin(len(text))
+            self.wfile.write(text)
+
+    do_HEAD = do_GET
+
+    def do_POST(self):
+        left = int(self.headers.get("Content-Length", 0))
+        got = 0
+        while got < left:
+            got += len(self.rfile.read(min(65536, left - got)))
+        text = f"{got}\n".encode()
+        self._begin(len(text))
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+class _DnsStream(socketserver.StreamRequestHandler):
+    def handle(self):
+        while len(head := self.rfile.read(2)) == 2:
+            reply = self.server.zone.answer(self.rfile.read(struct.unpack("!H", head)[0]), "tcp")
+            if reply is None:
+                return
+            self.wfile.write(struct.pack("!H", len(reply)) + reply)
+
+
+class UdpServer:
+    """answers each datagram with `reply(data)`; None: no answer"""
+
+    def __init__(self, namespace, port, reply):
+        with namespace:
+            self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+        # most addresses of the server namespace are only a local route
+        self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+        self._socket.bind(("::", port))
+        self._reply = reply
+        self.n_received = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                data, extra, _, peer = self._socket.recvmsg(65536, 256)
+            except OSError:
+                return
+            self.n_received += 1
+            reply = self._reply(data)
+            if reply is None:
+                continue
+            # answer from where it was asked, by whatever route leads back
+            where = [(level, kind, info[:16] + bytes(4)) for level, kind, info in extra
+                     if kind == IPV6_PKTINFO]
+            try:
+                self._socket.sendmsg([reply], where, 0, peer)
+            except OSError:
+                pass
+
+    def shutdown(self):
+        self._socket.close()
+
+    server_close = shutdown
+
+
+def tcp_echo(namespace, port):
+    return _serve(namespace, port, _Echo)
+
+
+def http_server(namespace, port):
+    return _serve(namespace, port, _Http, pause=threading.Event())
+
+
+def dns_servers(namespace, zone, port=53):
+    udp = UdpServer(namespace, port, lambda data: zone.answer(data, "udp"))
+    return [udp, _serve(namespace, port, _DnsStream, zone=zone)]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`t`, what a scenario gets, and the end of each scenario file.
+
+    tests/scenarios/101-….py BUILD        exit status: 0 passed, 1 failed, 77 skipped
+"""
+
+import os
+import shutil
+import signal
+import sys
+import traceback
+
+from . import machine
+from .lab import Lab
+
+SKIPPED = 77
+LIMIT_S = 150  # a scenario that takes longer hangs
+
+
+class Failure(AssertionError):
+    pass
+
+
+class Skip(Exception):
+    """what is missing for the scenario to mean anything"""
+
+
+class Test:
+    def __init__(self, build):
+        self.build = os.path.realpath(build)
+
+    def lab(self):
+        return Lab(self.build)
+
+    def note(self, text):
+        """a figure for people"""
+        print("  " + text, flush=True)
+
+    def check(self, condition, text):
+        if not condition:
+            raise Failure(text)
+
+    def equal(self, found, wanted, text):
+        if found != wanted:
+            raise Failure(f"{text}: wanted {wanted!r}, found {found!r}")
+
+    def needs(self, *names):
+        """programs of the machine, or files of the build folder (with a /)"""
+        for name in names:
+            there = os.path.exists(os.path.join(self.build, name)) or shutil.which(name)
+            if not there:
+                raise Skip(f"{name} is not there")
+
+
+def _need_machine(t):
+    if os.geteuid() != 0:
+        raise Skip("only root can make network namespaces and cgroups")
+    if not machine.cgroup_root():
+        raise Skip("no cgroup v2 tree is mounted")
+    t.needs("sluice", "sluiced", "tests/providers/test-filter", "ip", "nft", "setpriv", "unshare")
+
+
+def _end(number, _):
+    raise SystemExit(128 + number)
+
+
+def _out_of_time(*_):
+    raise Failure(f"took longer than {LIMIT_S} s")
+
+
+def main(scenario):
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {sys.argv[0]} BUILD")
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.alarm(LIMIT_S)
+    t = Test(sys.argv[1])
+    try:
+        _need_machine(t)
+        scenario(t)
+    except Skip as reason:
+        print(f"skipped: {reason}")
+        sys.exit(SKIPPED)
+    except Exception:
+        traceback.print_exc(file=sys.stdout)
+        sys.exit(1)
