@@ -67,11 +67,11 @@ static void place_exe(const char *manifest_path, const char *exe, char *path, si
 
 static int find_by_name(struct run_filter *filter, struct manifest *manifest)
 {
-	char name[64], path[512];
+	char name[64], beside[96], path[512];
 
 	snprintf(name, sizeof(name), "%s.manifest", filter->name);
-	snprintf(path, sizeof(path), "providers/%s", name);
-	if (run_sibling(path, MANIFESTDIR, path, sizeof(path)) < 0) {
+	snprintf(beside, sizeof(beside), "providers/%s", name);
+	if (run_sibling(beside, MANIFESTDIR, path, sizeof(path)) < 0) {
 		snprintf(path, sizeof(path), "%s/%s", MANIFESTDIR, name);
 		if (access(path, F_OK) < 0) {
 			fprintf(stderr, "sluice: no filter is named \"%s\" (looked for %s); "

@@ -44,8 +44,7 @@ struct call_group {
 	size_t n_calls;
 };
 
-/* a process that has one open socket and answers on it; sluice-names has only
- * these and those of names_checked: 20 in all */
+/* answering on an open socket; with names_checked and signals to itself 21: all of sluice-names */
 static const struct call_group group_answer = { CALLS(
 	S(read), S(write), S(recvmsg), S(sendmsg), S(poll), S(ppoll), S(close), S(munmap), S(brk),
 	S(futex), S(exit), S(exit_group), S(clock_gettime), S(rt_sigreturn), S(rt_sigprocmask),
@@ -129,7 +128,7 @@ static const struct checked_call provider_checked[] = {
 /* the flags are behind a pointer: absent, so that libc takes clone and openat */
 static const struct call_group group_absent = { CALLS(S(clone3), S(openat2)) };
 
-static const struct call_group group_execute = { CALLS(S(execve)) };
+static const struct call_group group_execute = { CALLS(S(execve), S(execveat)) };
 
 #ifdef SLUICE_SANITIZED
 /* what the run time of the sanitizers calls on top */

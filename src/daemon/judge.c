@@ -56,6 +56,10 @@ static void put_in_force(struct daemon *daemon, const struct flow *flow)
 				 .verdict = flow->verdict,
 				 .dir = flow->direction };
 
+	if (flow->direction == SL_DIR_OUT)
+		entry.bytes_out = flow->n_held_bytes;
+	else
+		entry.bytes_in = flow->n_held_bytes;
 	if (plane_set_flow(daemon->plane, &flow->key, &entry) < 0)
 		log_error("cannot write a verdict to the kernel: %m");
 }
@@ -193,7 +197,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		to_fail_class(daemon, packet);
 		return;
 	}
-	if (flow_hold(flow, packet->id, packet->mark))
+	if (flow_hold(flow, packet->id, packet->mark, view.n_payload))
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 	if (is_new)
 		judge_ask(daemon, flow);

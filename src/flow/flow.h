@@ -62,6 +62,7 @@ struct flow {
 	uint32_t packets[FLOW_PACKETS_MAX];
 	uint32_t marks[FLOW_PACKETS_MAX];
 	unsigned int n_packets;
+	uint64_t n_held_bytes; /* payload of the held packets, which nobody else counts */
 	int provider; /* index of the filter that decided; -1: sluiced itself */
 	char host[FLOW_HOST_BYTES];
 	char reason[FLOW_REASON_BYTES];
@@ -93,7 +94,7 @@ int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uin
 		    uint64_t now_us, struct flow **ret_flow);
 
 /** flow_hold() - remember one more held packet. Return: 0 or FLOW_E_FULL. */
-int flow_hold(struct flow *flow, uint32_t packet_id, uint32_t mark);
+int flow_hold(struct flow *flow, uint32_t packet_id, uint32_t mark, size_t n_payload);
 
 /** flow_table_decide() - a held flow becomes open. Return: 0 or FLOW_E_DONE. */
 int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdict verdict,

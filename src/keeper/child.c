@@ -29,7 +29,7 @@ struct plan {
 	const char *cgroup; /* NULL: stay in ours */
 	uid_t uid;
 	enum sandbox_profile profile;
-	bool is_cut_off;    /* own empty network and IPC namespaces */
+	int network;	    /* namespace to enter; -1: stay in ours */
 	bool is_confined;   /* seccomp before execve(); else the program does it itself */
 };
 
@@ -121,14 +121,16 @@ _Noreturn static void be_child(const struct plan *plan, int channel)
 	r = set_descriptors(channel);
 	if (r == 0)
 		r = open_exe(plan->exe);
+	if (r == 0 && plan->network >= 0 && setns(plan->network, CLONE_NEWNET) < 0)
+		r = -errno;
 	if (r == 0)
 		r = close_others();
-	if (r == 0 && plan->is_cut_off && unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
-		r = -errno;
 	if (r == 0)
 		r = become(plan);
 	if (r == 0) {
-		syscall(SYS_execveat, EXE_FD, "", argv, environment(), AT_EMPTY_PATH);
+		execve(plan->exe, argv, environment()); /* so that comm is its name */
+		if (errno == EACCES)
+			syscall(SYS_execveat, EXE_FD, "", argv, environment(), AT_EMPTY_PATH);
 		r = -errno;
 	}
 	log_error("cannot start %s: %s", plan->exe, strerror(-r));
@@ -173,7 +175,8 @@ pid_t child_start_daemon(struct keeper *keeper, int *ret_sock)
 	char exe[512];
 	struct plan plan = { .exe = exe,
 			     .uid = keeper->instance.daemon_uid,
-			     .profile = SANDBOX_DAEMON };
+			     .profile = SANDBOX_DAEMON,
+			     .network = -1 };
 	int r = sibling("sluiced", exe, sizeof(exe));
 
 	return r < 0 ? r : start(&plan, ret_sock);
@@ -185,7 +188,7 @@ pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
 	struct plan plan = { .exe = exe,
 			     .uid = keeper->instance.names_uid,
 			     .profile = SANDBOX_NAMES,
-			     .is_cut_off = true };
+			     .network = keeper->no_net };
 	int r;
 
 	if (slot == 0) {

@@ -47,6 +47,7 @@ struct keeper {
 	pid_t children[KEEPER_CHILDREN_MAX];
 	int kept[KEEPER_KEPT_MAX];
 	bool has_bpffs_mount;
+	int no_net; /* an empty network namespace, for who needs none */
 	char providers_cgroup[544];
 };
 

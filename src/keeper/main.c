@@ -416,7 +416,7 @@ static int begin(struct keeper *keeper, uint8_t *buffer)
 
 int main(void)
 {
-	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1 };
+	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1, .no_net = -1 };
 	static uint8_t buffer[WIRE_RECORD_MAX];
 	int r;
 

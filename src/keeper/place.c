@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -61,6 +62,19 @@ static int write_notes(const struct keeper *keeper)
 	return fclose(file) ? -errno : 0;
 }
 
+/* one for all: whoever is in it can open no socket anyway */
+static int make_empty_network(struct keeper *keeper)
+{
+	_cleanup_close_ int ours = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	if (ours < 0 || unshare(CLONE_NEWNET) < 0)
+		return -errno;
+	keeper->no_net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (keeper->no_net < 0 || setns(ours, CLONE_NEWNET) < 0)
+		return -errno;
+	return 0;
+}
+
 int place_make(struct keeper *keeper)
 {
 	const struct wire_k_instance *instance = &keeper->instance;
@@ -75,6 +89,8 @@ int place_make(struct keeper *keeper)
 		r = make_folder(keeper->providers_cgroup, 0755, 0);
 	if (!r)
 		r = make_bpffs(keeper);
+	if (!r)
+		r = make_empty_network(keeper);
 	return r < 0 ? r : write_notes(keeper);
 }
 

@@ -5,7 +5,7 @@
  *
  * Reads what servers answered to the governed applications, so that sluiced
  * need not. The bytes are hostile; therefore this process has descriptor 3 and
- * nothing else: no network, no file, no capability, twenty system calls. It
+ * nothing else: no network, no file, no capability, twenty-one system calls. It
  * keeps nothing but unfinished TCP streams and never logs content.
  *
  * sluiced sends LOOK and FORGET, and gets NAME… and one DONE for each LOOK.

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: nftables transactions of the command line
+ *
+ * What `panic` and `doctor` need of nf_tables: put messages into a batch, send
+ * it to the current network namespace, all or nothing.
+ */
+
+#include <stdint.h>
+
+#include <libmnl/libmnl.h>
+#include <libnftnl/rule.h>
+
+struct nft_batch {
+	char *buffer;
+	struct mnl_nlmsg_batch *messages;
+	uint32_t sequence;
+	int error; /* the first failure while building */
+};
+
+/** struct nft_hook - where a base chain sits; @device: netdev family only */
+struct nft_hook {
+	uint32_t number;
+	int32_t priority;
+	const char *device;
+};
+
+void nft_batch_init(struct nft_batch *batch);
+void nft_batch_deinit(struct nft_batch *batch);
+void nft_batch_add_table(struct nft_batch *batch, uint8_t family, const char *table);
+void nft_batch_delete_table(struct nft_batch *batch, uint8_t family, const char *table);
+void nft_batch_add_chain(struct nft_batch *batch, uint8_t family, const char *table,
+			 const char *chain, const struct nft_hook *hook);
+/** nft_batch_add_rule() - consumes @rule */
+void nft_batch_add_rule(struct nft_batch *batch, uint8_t family, const char *table,
+			const char *chain, struct nftnl_rule *rule);
+/** nft_batch_commit() - Return: 0 or a negative errno; then nothing has changed */
+int nft_batch_commit(struct nft_batch *batch);
+
+#define _cleanup_nft_batch_ __attribute__((cleanup(nft_batch_deinit)))

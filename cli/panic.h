@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: The parts of `sluice panic`
+ *
+ *	panic.c          arguments, the order of things, the report
+ *	panic-actions.c  one function per kind of thing
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <json-c/json.h>
+
+/** struct panic_notes - what the keeper wrote down, or what its habits say if it is lost */
+struct panic_notes {
+	char id[32];
+	char folder[256];
+	char cgroup[512];
+	char providers_cgroup[544];
+	char bpffs[256];
+	char table[64];
+	bool is_bpffs_mounted;
+	pid_t keeper_pid;
+	int netns_fd; /* of the instance, if a process of it lives; -1: the caller's own */
+};
+
+/** struct panic_report - arrays of {kind, name, reason} */
+struct panic_report {
+	struct json_object *removed;
+	struct json_object *left;
+};
+
+void panic_notes_read(const char *base, const char *instance, struct panic_notes *ret_notes);
+void panic_notes_close(struct panic_notes *notes);
+
+/** panic_note() - @error: 0 it is gone, a negative errno: why it stays */
+void panic_note(struct panic_report *report, const char *kind, const char *name, int error);
+
+void panic_processes(const struct panic_notes *notes, struct panic_report *report);
+void panic_table(const struct panic_notes *notes, struct panic_report *report);
+void panic_pins(const struct panic_notes *notes, struct panic_report *report);
+void panic_cgroups(const struct panic_notes *notes, struct panic_report *report);
+void panic_folder(const struct panic_notes *notes, struct panic_report *report);
