@@ -63,5 +63,8 @@ int client_receive(struct client *client, int timeout_ms, struct json_object **r
 int client_call(struct client *client, const char *method, struct json_object **ret_parameters,
 		struct client_error *error);
 
-#define CLIENT_CLOSED { .fd = -1 }
+#define CLIENT_CLOSED                                                                              \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
 #define _cleanup_client_ __attribute__((cleanup(client_close)))

@@ -29,7 +29,7 @@ struct probe {
 	const char *name;
 	void (*run)(struct probe_result *result);
 	bool is_required;
-	bool is_netns; /* needs root and a fresh network namespace */
+	bool is_netns;	  /* needs root and a fresh network namespace */
 	const char *lost; /* without it */
 };
 

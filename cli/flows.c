@@ -209,7 +209,8 @@ int cmd_flows(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	if (verdict && strcmp(verdict, "allow") != 0 && strcmp(verdict, "drop") != 0)
-		return cli_error(CLI_USAGE, "flows: --verdict is allow or drop, not \"%s\"", verdict);
+		return cli_error(CLI_USAGE, "flows: --verdict is allow or drop, not \"%s\"",
+				 verdict);
 	r = client_open(SLUICE_RUN_FOLDER, instance, &client, &error);
 	if (r)
 		return cli_error(r, "%s", error.text);

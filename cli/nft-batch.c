@@ -96,9 +96,9 @@ void nft_batch_add_rule(struct nft_batch *batch, uint8_t family, const char *tab
 	if (!batch->error) {
 		nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, table);
 		nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, chain);
-		nftnl_rule_nlmsg_build_payload(next_message(batch, NFT_MSG_NEWRULE, family,
-							    NLM_F_CREATE | NLM_F_APPEND),
-					       rule);
+		nftnl_rule_nlmsg_build_payload(
+			next_message(batch, NFT_MSG_NEWRULE, family, NLM_F_CREATE | NLM_F_APPEND),
+			rule);
 		mnl_nlmsg_batch_next(batch->messages);
 	}
 	nftnl_rule_free(rule);
@@ -140,7 +140,8 @@ int nft_batch_commit(struct nft_batch *batch)
 		return -errno;
 	nftnl_batch_end(mnl_nlmsg_batch_current(batch->messages), batch->sequence++);
 	mnl_nlmsg_batch_next(batch->messages);
-	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout,
+			 sizeof(timeout));
 	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
 	    mnl_socket_sendto(sock, mnl_nlmsg_batch_head(batch->messages),
 			      mnl_nlmsg_batch_size(batch->messages)) < 0)

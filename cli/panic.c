@@ -121,7 +121,8 @@ static int choose(const char *instance, bool is_all, char (*names)[32], unsigned
 		return cli_error(CLI_NOT_FOUND, "no instance is there: nothing to remove");
 	} else if (n > 1 && !is_all) {
 		return cli_error(CLI_NOT_FOUND,
-				 "%u instances are there: choose one with --instance ID, or --all", n);
+				 "%u instances are there: choose one with --instance ID, or --all",
+				 n);
 	}
 	*ret_n = n;
 	return 0;

@@ -283,10 +283,9 @@ static void on_signal(struct run *run)
 			if (run->command_pid > 0 &&
 			    waitpid(run->command_pid, &run->status, WNOHANG) == run->command_pid)
 				run->has_ended = true;
-		} else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP) {
-			/* the terminal sends SIGINT and SIGQUIT to COMMAND itself */
-			if (!run->has_ended)
-				kill(run->command_pid, (int)info.ssi_signo);
+		} else if (!run->has_ended && info.ssi_code != SI_KERNEL) {
+			/* what the terminal sends, COMMAND gets from the terminal itself */
+			kill(run->command_pid, (int)info.ssi_signo);
 		}
 	}
 }
