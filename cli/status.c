@@ -124,13 +124,13 @@ static void print_json(struct json_object *object)
 static void print_unreachable(const char *instance, const struct client_error *error)
 {
 	_cleanup_json_ struct json_object *status = json_object_new_object();
+	const char *state = error->status == CLI_NOT_PERMITTED ? "not-permitted"
+			    : error->status == CLI_NOT_FOUND   ? "not-found"
+							       : "unreachable";
 
 	json_object_object_add(status, "instance",
 			       instance ? json_object_new_string(instance) : NULL);
-	json_object_object_add(status, "state",
-			       json_object_new_string(error->status == CLI_NOT_PERMITTED
-							      ? "not-permitted"
-							      : "unreachable"));
+	json_object_object_add(status, "state", json_object_new_string(state));
 	json_object_object_add(status, "message", json_object_new_string(error->text));
 	print_json(status);
 }
@@ -140,7 +140,7 @@ int cmd_status(int argc, char **argv)
 	bool is_json = false;
 	const char *instance = NULL;
 	const struct cli_option options[] = {
-		{ "instance", NULL, &instance, "ID", "which instance, if several run" },
+		{ "instance", NULL, &instance, "ID", "which one, if several run" },
 		{ "json", &is_json, NULL, NULL, "one JSON object" },
 	};
 	_cleanup_client_ struct client client = CLIENT_CLOSED;

@@ -26,14 +26,53 @@ void judge_forget(struct flow *flow, void *data)
 	identity_put(data, flow->identity);
 }
 
-static void let_go(struct daemon *daemon, uint32_t id, uint32_t mark, enum sl_verdict verdict)
+static void reject(struct daemon *daemon, uint32_t id, uint32_t mark)
+{
+	/* the gate chain rejects it, and asks the program again */
+	(void)plane_answer(daemon->plane, id, QUEUE_ACCEPT, mark_of(mark, SL_MARK_REJECT));
+}
+
+static int on_pace(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct daemon *daemon = data;
+	struct paced paced;
+
+	while (pace_next(&daemon->pace, daemon_now_us(), &paced))
+		reject(daemon, paced.packet_id, paced.mark);
+	if (daemon->pace.n == 0)
+		return 0;
+	(void)sd_event_source_set_time_relative(source, PACE_INTERVAL_US);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void reject_by_icmp(struct daemon *daemon, uint32_t id, uint32_t mark)
+{
+	if (daemon->pace.n == 0 && pace_take(&daemon->pace, daemon_now_us())) {
+		reject(daemon, id, mark);
+		return;
+	}
+	if (!pace_wait(&daemon->pace, id, mark)) {
+		(void)plane_answer(daemon->plane, id, QUEUE_DROP, mark);
+		return;
+	}
+	if (daemon->pace.n > 1)
+		return;
+	(void)sd_event_source_set_time_relative(daemon->pace_timer, PACE_INTERVAL_US);
+	(void)sd_event_source_set_enabled(daemon->pace_timer, SD_EVENT_ONESHOT);
+}
+
+static void let_go(struct daemon *daemon, const struct flow *flow, uint32_t id, uint32_t mark,
+		   enum sl_verdict verdict)
 {
 	switch (verdict) {
 	case SL_ALLOW:
 		(void)plane_answer(daemon->plane, id, QUEUE_ACCEPT, mark_of(mark, SL_MARK_NONE));
 		break;
-	case SL_REJECT: /* the gate chain rejects it, and asks the program again */
-		(void)plane_answer(daemon->plane, id, QUEUE_ACCEPT, mark_of(mark, SL_MARK_REJECT));
+	case SL_REJECT:
+		if (flow->key.proto == IPPROTO_TCP)
+			reject(daemon, id, mark);
+		else
+			reject_by_icmp(daemon, id, mark);
 		break;
 	case SL_SILENT:
 	case SL_UNDECIDED:
@@ -70,7 +109,7 @@ static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ver
 		return;
 	put_in_force(daemon, flow);
 	for (unsigned int i = 0; i < flow->n_packets; i++)
-		let_go(daemon, flow->packets[i], flow->marks[i], verdict);
+		let_go(daemon, flow, flow->packets[i], flow->marks[i], verdict);
 	flow->n_packets = 0;
 	daemon->n_total++;
 	if (verdict != SL_ALLOW)
@@ -229,6 +268,11 @@ static int on_queue(sd_event_source *source, int fd, uint32_t events, void *data
 
 int judge_watch(struct daemon *daemon)
 {
+	int r = sd_event_add_time_relative(daemon->event, &daemon->pace_timer, CLOCK_MONOTONIC,
+					   PACE_INTERVAL_US, 100, on_pace, daemon);
+
+	if (r < 0)
+		return r;
 	return sd_event_add_io(daemon->event, &daemon->queue_source, plane_queue_fd(daemon->plane),
 			       EPOLLIN, on_queue, daemon);
 }

@@ -78,7 +78,7 @@ static int open_loop(struct daemon *daemon)
 {
 	int r = judge_watch(daemon);
 
-	if (!r)
+	if (r >= 0)
 		r = keeper_watch(daemon);
 	if (r >= 0)
 		r = sd_event_add_time_relative(daemon->event, &daemon->tick, CLOCK_MONOTONIC, 0, 0,
@@ -145,6 +145,7 @@ static void finish(struct daemon *daemon)
 	sd_event_source_disable_unref(daemon->names_source);
 	sd_event_source_disable_unref(daemon->keeper_source);
 	sd_event_source_disable_unref(daemon->queue_source);
+	sd_event_source_disable_unref(daemon->pace_timer);
 	sd_event_source_disable_unref(daemon->tick);
 	sd_event_unref(daemon->event);
 	free(daemon->packet);

@@ -3,7 +3,7 @@
 """107 — whoever parses holds nothing; whoever holds parses nothing
 
    symbols of sluiced:       no reader of DNS, TLS, HTTP or QUIC
-   symbols of sluice-names:  no capability, netlink, BPF or socket call
+   symbols of sluice-names:  no netlink, BPF, socket or process call
 """
 import re
 import subprocess
@@ -11,8 +11,9 @@ import subprocess
 from lib import main
 
 PARSER = re.compile(r"(^|_)(dns|tls|sni|http|quic|clienthello)(_|\d|$)")
-POWER = re.compile(r"^(bpf_|mnl_|nftnl_|nfq_|cap_set|setns$|unshare$|socket$|connect$|bind$|"
-                   r"execv|fork$|ptrace$|setuid$|setresuid$)")
+# calls that give rights up (src/base/sandbox.c) are welcome; these act on the world
+POWER = re.compile(r"^(bpf_|mnl_|nftnl_|nfq_|setns$|unshare$|socket$|connect$|bind$|listen$|"
+                   r"sendto$|execv|fork$|vfork$|ptrace$|mount$|kill$)")
 
 
 def symbols(path, *options):
@@ -34,11 +35,11 @@ def scenario(t):
             "the pattern finds the parser where it belongs, in sluice-names")
     used = [words[0].split("@")[0] for words in symbols(f"{t.build}/sluice-names", "--undefined-only")]
     powers = [name for name in used + code if POWER.search(name)]
-    t.equal(powers, [], "sluice-names: calls that need or give power")
+    t.equal(powers, [], "sluice-names: calls that act on the world")
 
     needed = subprocess.run(["readelf", "-d", f"{t.build}/sluice-names"], check=True,
                             capture_output=True, text=True).stdout
-    for library in ("libbpf", "libmnl", "libnftnl", "libcap", "libsystemd", "libjson"):
+    for library in ("libbpf", "libmnl", "libnftnl", "libsystemd", "libjson"):
         t.check(library not in needed, f"sluice-names: links {library}")
 
 

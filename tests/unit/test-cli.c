@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The sluice program against a daemon that is only its control socket: exit
+ * statuses, what goes to stdout, and --json against docs/schema.
+ *
+ * argv[1] is the program. /run is a tmpfs of our own mount namespace, so that
+ * no instance of this machine is seen or touched; that needs root.
+ */
+
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "base/macros.h"
+#include "control/control.h"
+#include "control/flow-json.h"
+#include "control/json-message.h"
+#include "tests/unit/schema.h"
+
+#define N_FLOWS 3
+
+static const char *program;
+static char output[65536];
+
+static int get_status(void *data, struct json_object **ret_status)
+{
+	*ret_status = json_tokener_parse(
+		"{\"instance\":\"one\",\"version\":\"0.1.0\",\"state\":\"enforcing\",\"pid\":7,"
+		"\"generation\":0,\"started\":\"2026-11-20T19:40:01Z\",\"cgroup\":\"/x\","
+		"\"fail\":\"open\",\"flows_open\":1,\"flows_held\":0,\"flows_total\":3,"
+		"\"flows_dropped\":1,\"deadlines_missed\":0,\"queue\":\"native\",\"providers\":["
+		"{\"name\":\"blocklist\",\"kind\":\"filter\",\"state\":\"running\",\"pid\":9,"
+		"\"fail\":\"closed\",\"flows\":3,\"dropped\":1,\"late\":0,\"restarts\":0,"
+		"\"message\":\"bad line \\u001b[31m in list:4\"}]}");
+	return *ret_status ? 0 : -ENOMEM;
+}
+
+static int doctor(void *data, struct json_object **ret_checks)
+{
+	*ret_checks =
+		json_tokener_parse("[{\"name\":\"canary\",\"state\":\"ok\","
+				   "\"detail\":\"a flow of our own was seen\",\"lost\":null}]");
+	return *ret_checks ? 0 : -ENOMEM;
+}
+
+static void list_flows(void *data, control_emit_fn emit, void *to)
+{
+	for (uint64_t id = 1; id <= N_FLOWS; id++) {
+		_cleanup_json_ struct json_object *flow = NULL;
+		struct flow_record record = {
+			.id = id,
+			.protocol = 6,
+			.pid = 4711,
+			.exe = "/usr/bin/\033]0;evil",
+			.host = id == 2 ? "tracker.example" : NULL,
+			.remote_address = { 0x20, 0x01, 0x0d, 0xb8, [15] = (uint8_t)id },
+			.remote_port = 443,
+			.verdict = id == 2 ? RECORD_DROP : RECORD_ALLOW,
+			.bytes_in = RECORD_UNKNOWN,
+			.bytes_out = RECORD_UNKNOWN,
+		};
+
+		if (flow_json(&record, &flow) == 0)
+			emit(to, flow);
+	}
+}
+
+/* a daemon of nothing but a control socket, in a child */
+static pid_t serve(const char *path)
+{
+	static const struct control_ops ops = { get_status, doctor, list_flows };
+	struct control *control = NULL;
+	sd_event *event = NULL;
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid)
+		return pid;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	if (sd_event_new(&event) < 0 || control_new(event, path, 0, &ops, NULL, &control) < 0)
+		_exit(1);
+	_exit(sd_event_loop(event));
+}
+
+static void stop(pid_t pid)
+{
+	(void)kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void wait_for(const char *path)
+{
+	for (int i = 0; i < 500 && access(path, F_OK) < 0; i++)
+		(void)usleep(10000);
+	assert_int_equal(access(path, F_OK), 0);
+}
+
+/* run it with @arguments; stdout goes to @output. Return: its exit status */
+static int run(const char *arguments)
+{
+	char command[1024];
+	size_t n;
+	FILE *file;
+	int status;
+
+	snprintf(command, sizeof(command), "%s %s 2>/dev/null", program, arguments);
+	file = popen(command, "re");
+	assert_non_null(file);
+	n = fread(output, 1, sizeof(output) - 1, file);
+	output[n] = 0;
+	status = pclose(file);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static bool output_matches(const char *schema)
+{
+	_cleanup_json_ struct json_object *json = json_tokener_parse(output);
+
+	return json && schema_check(schema, json);
+}
+
+static void need_root(void)
+{
+	if (getuid() != 0)
+		skip();
+}
+
+static void test_help_fits_one_screen(void **state)
+{
+	unsigned int lines = 0;
+
+	assert_int_equal(run("--help"), 0);
+	for (const char *c = output; *c; c++)
+		lines += *c == '\n';
+	assert_in_range(lines, 5, 24);
+	assert_non_null(strstr(output, "panic"));
+	assert_int_equal(run("help"), 0);
+	assert_int_equal(run("--version"), 0);
+	assert_string_equal(output, "sluice " SLUICE_VERSION "\n");
+}
+
+static void test_what_is_unknown_is_status_2(void **state)
+{
+	assert_int_equal(run("frobnicate"), 2);
+	assert_string_equal(output, "");
+	assert_int_equal(run("status --frob"), 2);
+	assert_int_equal(run("status extra"), 2);
+	assert_int_equal(run("flows --verdict maybe"), 2);
+	assert_int_equal(run("status --instance ../x"), 2);
+	assert_int_equal(run("status --instance"), 2);
+	assert_int_equal(run("panic --all --instance a"), 2);
+	assert_int_equal(run("flows --help"), 0);
+}
+
+static void test_no_instance_is_status_3(void **state)
+{
+	need_root();
+	assert_int_equal(run(""), 3);
+	assert_int_equal(run("status --json"), 3);
+	assert_non_null(strstr(output, "\"state\":\"unreachable\""));
+	assert_true(output_matches("status.json"));
+	assert_int_equal(run("flows"), 3);
+	assert_int_equal(run("status --instance other --json"), 5);
+	assert_non_null(strstr(output, "\"state\":\"not-found\""));
+	assert_true(output_matches("status.json"));
+	assert_int_equal(run("panic"), 5);
+}
+
+static void test_a_dead_daemon_is_status_3(void **state)
+{
+	pid_t pid;
+
+	need_root();
+	assert_int_equal(mkdir("/run/sluice/dead", 0755), 0);
+	pid = serve("/run/sluice/dead/control");
+	wait_for("/run/sluice/dead/control");
+	stop(pid);
+	assert_int_equal(run("status --json"), 3);
+	assert_true(output_matches("status.json"));
+	assert_int_equal(run("panic --json"), 0);
+	assert_true(output_matches("panic.json"));
+	assert_non_null(strstr(output, "/run/sluice/dead"));
+	assert_int_equal(access("/run/sluice/dead", F_OK), -1);
+	(void)mkdir("/run/sluice", 0755);
+}
+
+static void check_lines(const char *schema, unsigned int n_expected)
+{
+	unsigned int n = 0;
+
+	for (char *line = output, *end; (end = strchr(line, '\n')); line = end + 1, n++) {
+		_cleanup_json_ struct json_object *json = NULL;
+
+		*end = 0;
+		json = json_tokener_parse(line);
+		assert_non_null(json);
+		assert_true(schema_check(schema, json));
+	}
+	assert_int_equal(n, n_expected);
+}
+
+static void test_a_living_instance(void **state)
+{
+	pid_t pid;
+
+	need_root();
+	assert_int_equal(mkdir("/run/sluice/one", 0755), 0);
+	pid = serve("/run/sluice/one/control");
+	wait_for("/run/sluice/one/control");
+	assert_int_equal(run("status --json"), 0);
+	assert_true(output_matches("status.json"));
+	assert_int_equal(run(""), 0);
+	assert_non_null(strstr(output, "enforcing"));
+	assert_null(strchr(output, '\033'));
+	assert_int_equal(run("flows --json"), 0);
+	check_lines("flows.json", N_FLOWS);
+	assert_int_equal(run("flows --json --verdict drop"), 0);
+	check_lines("flows.json", 1);
+	assert_int_equal(run("flows --instance one"), 0);
+	assert_non_null(strstr(output, "tracker.example:443"));
+	assert_non_null(strstr(output, "[2001:db8::1]:443"));
+	assert_null(strchr(output, '\033'));
+	(void)run("doctor --json");
+	assert_true(output_matches("doctor.json"));
+	assert_non_null(strstr(output, "\"canary\""));
+	stop(pid);
+	assert_int_equal(run("panic --instance one"), 0);
+}
+
+static void test_two_instances_must_be_told_apart(void **state)
+{
+	pid_t pids[2];
+
+	need_root();
+	assert_int_equal(mkdir("/run/sluice/a", 0755), 0);
+	assert_int_equal(mkdir("/run/sluice/b", 0755), 0);
+	pids[0] = serve("/run/sluice/a/control");
+	pids[1] = serve("/run/sluice/b/control");
+	wait_for("/run/sluice/a/control");
+	wait_for("/run/sluice/b/control");
+	assert_int_equal(run("status"), 5);
+	assert_int_equal(run("status --instance b"), 0);
+	assert_int_equal(run("panic"), 5);
+	stop(pids[0]);
+	stop(pids[1]);
+	assert_int_equal(run("panic --all --json"), 0);
+	check_lines("panic.json", 2);
+}
+
+static void test_strangers_are_status_4(void **state)
+{
+	char command[512];
+	pid_t pid;
+
+	need_root();
+	(void)mkdir("/run/sluice", 0755);
+	assert_int_equal(mkdir("/run/sluice/one", 0755), 0);
+	pid = serve("/run/sluice/one/control");
+	wait_for("/run/sluice/one/control");
+	/* from a folder that nobody may enter, the program would not even start */
+	snprintf(command, sizeof(command), "status >/dev/null; cp %s /run/sluice-test", program);
+	assert_int_equal(run(command), 0);
+	assert_int_equal(system("setpriv --reuid 65534 --clear-groups /run/sluice-test status "
+				"2>/dev/null; test $? = 4"),
+			 0);
+	assert_int_equal(system("setpriv --reuid 65534 --clear-groups /run/sluice-test panic "
+				"2>/dev/null; test $? = 4"),
+			 0);
+	stop(pid);
+}
+
+static int setup_world(void **state)
+{
+	if (getuid() != 0)
+		return 0;
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", "/run", "tmpfs", 0, "mode=0755") < 0)
+		return -1;
+	return mkdir("/run/sluice", 0755);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_help_fits_one_screen),
+		cmocka_unit_test(test_what_is_unknown_is_status_2),
+		cmocka_unit_test(test_no_instance_is_status_3),
+		cmocka_unit_test(test_a_dead_daemon_is_status_3),
+		cmocka_unit_test(test_a_living_instance),
+		cmocka_unit_test(test_two_instances_must_be_told_apart),
+		cmocka_unit_test(test_strangers_are_status_4),
+	};
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: test-cli PROGRAM\n");
+		return 2;
+	}
+	program = argv[1];
+	return cmocka_run_group_tests_name("cli", tests, setup_world, NULL);
+}
