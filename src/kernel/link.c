@@ -11,6 +11,7 @@
 #include "base/macros.h"
 #include "kernel/link.h"
 
+#define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
 static const char *const kind_names[] = {
 	[LINK_OTHER] = "other",	      [LINK_LOOPBACK] = "loopback", [LINK_ETHERNET] = "ethernet",
 	[LINK_WIFI] = "wifi",	      [LINK_CELLULAR] = "cellular", [LINK_TUNNEL] = "tunnel",
@@ -108,7 +109,7 @@ static int read_link(const struct nlmsghdr *header, void *data)
 int link_read(uint32_t ifindex, struct link *ret_link)
 {
 	struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	char buffer[MNL_SOCKET_BUFFER_SIZE];
+	char buffer[ANSWER_BYTES];
 	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
 	struct link link = { .ifindex = ifindex };
 	struct ifinfomsg *info;

@@ -27,6 +27,7 @@
 #define PORT_DNS 53
 #define PRIORITY_DECIDE (-150) /* mangle: before nat (-100), after conntrack (-200) */
 #define PRIORITY_GATE (-149)
+#define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
 #define BATCH_BYTES (1 << 17)
 
 /**
@@ -392,7 +393,7 @@ static int ignore(const struct nlmsghdr *header, void *data)
 /* waits for one answer to each message; the kernel stops at the first error */
 static int batch_answers(struct mnl_socket *sock, uint32_t n_expected)
 {
-	char buffer[MNL_SOCKET_BUFFER_SIZE];
+	char buffer[ANSWER_BYTES];
 	uint32_t n = 0;
 
 	while (n < n_expected) {
@@ -539,7 +540,7 @@ int nft_remove(const char *instance)
 int nft_exists(const char *instance)
 {
 	struct mnl_socket *sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	char buffer[MNL_SOCKET_BUFFER_SIZE], name[64];
+	char buffer[ANSWER_BYTES], name[64];
 	struct nftnl_table *table = nftnl_table_alloc();
 	struct nlmsghdr *header;
 	ssize_t n;

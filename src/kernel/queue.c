@@ -13,6 +13,7 @@
 #include "base/macros.h"
 #include "kernel/queue.h"
 
+#define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
 #define QUEUE_RCVBUF (16 << 20)
 #define QUEUE_TRIES 64 /* other programs of this namespace may own some numbers */
 
@@ -32,7 +33,7 @@ static struct nlmsghdr *begin(char *buffer, uint16_t num, uint16_t type, uint16_
 
 static int transact(int fd, const struct nlmsghdr *header)
 {
-	char buffer[MNL_SOCKET_BUFFER_SIZE];
+	char buffer[ANSWER_BYTES];
 	const struct nlmsghdr *answer = (const struct nlmsghdr *)buffer;
 	const struct nlmsgerr *error;
 	ssize_t n;
@@ -52,7 +53,7 @@ static int bind_number(int fd, uint16_t num)
 {
 	struct nfqnl_msg_config_cmd command = { .command = NFQNL_CFG_CMD_BIND,
 						.pf = htons(AF_UNSPEC) };
-	char buffer[MNL_SOCKET_BUFFER_SIZE];
+	char buffer[ANSWER_BYTES];
 	struct nlmsghdr *header = begin(buffer, num, NFQNL_MSG_CONFIG, NLM_F_ACK);
 
 	mnl_attr_put(header, NFQA_CFG_CMD, sizeof(command), &command);
@@ -63,7 +64,7 @@ static int set_parameters(int fd, uint16_t num)
 {
 	struct nfqnl_msg_config_params params = { .copy_range = htonl(QUEUE_PACKET_MAX),
 						  .copy_mode = NFQNL_COPY_PACKET };
-	char buffer[MNL_SOCKET_BUFFER_SIZE];
+	char buffer[ANSWER_BYTES];
 	struct nlmsghdr *header = begin(buffer, num, NFQNL_MSG_CONFIG, NLM_F_ACK);
 
 	mnl_attr_put(header, NFQA_CFG_PARAMS, sizeof(params), &params);
