@@ -132,7 +132,7 @@ _Static_assert(sizeof(struct sl_flow) == 80, "sl_flow");
 
 /** struct sl_bind_key - map sl_binds: governed listeners and bound UDP sockets */
 struct sl_bind_key {
-	__u8 addr[16]; /* zero: any */
+	__u8 addr[16]; /* ::ffff:0.0.0.0: any of IPv4; ::: any, dual-stack */
 	__u16 port;
 	__u8 proto;
 	__u8 pad[5];

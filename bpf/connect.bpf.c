@@ -36,7 +36,7 @@ static __always_inline bool is_loopback(const __u8 addr[16])
 {
 	const __u32 *w = (const __u32 *)addr;
 
-	if (!w[0] && !w[1] && w[2] == bpf_htonl(0xffff))
+	if (is_mapped4(addr))
 		return addr[12] == 127;
 	return !w[0] && !w[1] && !w[2] && w[3] == bpf_htonl(1);
 }
@@ -66,14 +66,16 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 		return GO_ON;
 	if (bpf_get_netns_cookie(ctx) != conf->netns_cookie)
 		return elsewhere(ctx, conf, addr);
-	if (is_connect) {
-		sock->flags &= ~SL_SOCK_ALLOWED; /* a new conversation */
-		return GO_ON;
-	}
 	key.cookie = cookie;
 	__builtin_memcpy(key.raddr, addr, 16);
 	key.rport = bpf_ntohs(ctx->user_port);
 	key.proto = ctx->protocol;
+	if (is_connect) {
+		sock->flags &= ~SL_SOCK_ALLOWED;
+		if (ctx->protocol == IPPROTO_TCP) /* a new conversation, even with the same peer */
+			bpf_map_delete_elem(&sl_flows, &key);
+		return GO_ON;
+	}
 	flow = bpf_map_lookup_elem(&sl_flows, &key);
 	if (!flow || flow->verdict != SL_REJECT)
 		return GO_ON;

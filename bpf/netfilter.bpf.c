@@ -130,12 +130,14 @@ static __always_inline void note_sender(const struct packet *p, __u64 cookie, st
 
 	if (sock->bound_port || p->tuple.proto == IPPROTO_TCP)
 		return;
+	any_of_family(key.addr, is_mapped4(p->tuple.laddr));
 	key.port = p->tuple.lport;
 	key.proto = p->tuple.proto;
 	if (!key.port || bpf_map_update_elem(&sl_binds, &key, &fresh, BPF_NOEXIST))
 		return;
 	sock->bound_port = key.port;
 	sock->bound_proto = key.proto;
+	__builtin_memcpy(sock->bound_addr, key.addr, 16);
 }
 
 static __always_inline void note_query(const struct packet *p, __u64 cookie)
@@ -209,22 +211,27 @@ int sl_out_query(struct __sk_buff *skb)
 	return 0;
 }
 
-/* the governed socket a packet is for: bound to the address, or to any */
+/* the governed socket a packet is for: bound to the address, to any of its family, to any */
 static __always_inline __u64 find_bound(const struct packet *p)
 {
+	bool is_ipv4 = is_mapped4(p->tuple.laddr);
 	struct sl_bind_key key = {};
 	struct sl_bind *bind;
 
+	__builtin_memcpy(key.addr, p->tuple.laddr, 16);
 	key.port = p->tuple.lport;
 	key.proto = p->tuple.proto;
 	bind = bpf_map_lookup_elem(&sl_binds, &key);
-	if (bind)
-		return bind->cookie;
-	__builtin_memcpy(key.addr, p->tuple.laddr, 16);
-	bind = bpf_map_lookup_elem(&sl_binds, &key);
+	if (!bind) {
+		any_of_family(key.addr, is_ipv4);
+		bind = bpf_map_lookup_elem(&sl_binds, &key);
+	}
+	if (!bind && is_ipv4) { /* a dual-stack socket */
+		any_of_family(key.addr, false);
+		bind = bpf_map_lookup_elem(&sl_binds, &key);
+	}
 	return bind ? bind->cookie : 0;
 }
-
 
 SEC("socket")
 int sl_in_held(struct __sk_buff *skb)
@@ -280,9 +287,17 @@ int sl_in_silent(struct __sk_buff *skb)
 SEC("socket")
 int sl_in_answer(struct __sk_buff *skb)
 {
+	struct sl_flow *flow;
 	struct packet p;
+	__u64 *cookie;
 
 	if (read_packet(skb, &p, false))
 		return 0;
-	return bpf_map_lookup_elem(&sl_resolving, &p.tuple) != NULL;
+	cookie = bpf_map_lookup_elem(&sl_resolving, &p.tuple);
+	if (!cookie)
+		return 0;
+	flow = find_flow(&p, *cookie); /* sl_in_held does not see this packet */
+	if (flow)
+		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
+	return 1;
 }

@@ -50,10 +50,9 @@ static __always_inline void bound(struct bpf_sock *ctx, const __u8 addr[16])
 SEC("cgroup/post_bind4")
 int sl_bind4(struct bpf_sock *ctx)
 {
-	__u8 addr[16] = {};
+	__u8 addr[16];
 
-	if (ctx->src_ip4)
-		unmap4(addr, ctx->src_ip4);
+	unmap4(addr, ctx->src_ip4);
 	bound(ctx, addr);
 	return GO_ON;
 }
@@ -67,9 +66,6 @@ int sl_bind6(struct bpf_sock *ctx)
 	word[1] = ctx->src_ip6[1];
 	word[2] = ctx->src_ip6[2];
 	word[3] = ctx->src_ip6[3];
-	/* ::ffff:0.0.0.0 is any as well */
-	if (!word[0] && !word[1] && word[2] == bpf_htonl(0xffff) && !word[3])
-		word[2] = 0;
 	bound(ctx, (const __u8 *)word);
 	return GO_ON;
 }

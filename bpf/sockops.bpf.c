@@ -18,9 +18,7 @@ static __always_inline void local_address(struct bpf_sock_ops *ctx, __u8 to[16])
 	__u32 word[4];
 
 	if (ctx->family == AF_INET) {
-		__builtin_memset(to, 0, 16);
-		if (ctx->local_ip4)
-			unmap4(to, ctx->local_ip4);
+		unmap4(to, ctx->local_ip4);
 		return;
 	}
 	word[0] = ctx->local_ip6[0];

@@ -206,9 +206,9 @@ int client_receive(struct client *client, int timeout_ms, struct json_object **r
 	int r;
 
 	while ((r = json_inbox_next(&client->inbox, &reply)) == JSON_E_MORE) {
-		int64_t left = timeout_ms < 0 ? -1 : MAX(end - now_ms(), 0);
+		int64_t left = end - now_ms();
 
-		r = feed(client, (int)left, error);
+		r = feed(client, timeout_ms < 0 ? -1 : (int)MAX(left, 0), error);
 		if (r)
 			return r;
 	}

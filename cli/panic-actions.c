@@ -170,13 +170,14 @@ void panic_table(const struct panic_notes *notes, struct panic_report *report)
 		panic_note(report, "table", name, r);
 }
 
-/* Return: how many files were removed, or a negative errno */
-static int empty_folder(const char *path)
+/* @ret_n: out: how many files were removed, also on failure. Return: 0 or the last error */
+static int empty_folder(const char *path, unsigned int *ret_n)
 {
 	DIR *dir = opendir(path);
 	struct dirent *entry;
-	int n = 0, r = 0;
+	int r = 0;
 
+	*ret_n = 0;
 	if (!dir)
 		return -errno;
 	while ((entry = readdir(dir))) {
@@ -185,26 +186,27 @@ static int empty_folder(const char *path)
 		if (unlinkat(dirfd(dir), entry->d_name, 0) < 0)
 			r = -errno;
 		else
-			n++;
+			++*ret_n;
 	}
 	closedir(dir);
-	return r < 0 ? r : n;
+	return r;
 }
 
 /* links without a pin and a process detach by themselves */
 void panic_pins(const struct panic_notes *notes, struct panic_report *report)
 {
+	unsigned int n;
 	char name[320];
-	int n = empty_folder(notes->bpffs);
-	int r = n < 0 ? n : 0;
+	int r = empty_folder(notes->bpffs, &n);
 
-	if (n == -ENOENT)
+	if (r == -ENOENT)
 		return;
-	if (notes->is_bpffs_mounted && umount2(notes->bpffs, MNT_DETACH) < 0 && errno != EINVAL)
-		r = -errno;
+	/* a bpffs of our own has files that the kernel put there and keeps: it goes as a whole */
+	if (notes->is_bpffs_mounted)
+		r = umount2(notes->bpffs, MNT_DETACH) < 0 && errno != EINVAL ? -errno : 0;
 	if (r == 0 && rmdir(notes->bpffs) < 0)
 		r = -errno;
-	snprintf(name, sizeof(name), "%s (%d)", notes->bpffs, MAX(n, 0));
+	snprintf(name, sizeof(name), "%s (%u)", notes->bpffs, n);
 	panic_note(report, "pins", name, r);
 }
 
@@ -270,12 +272,13 @@ void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
 
 void panic_folder(const struct panic_notes *notes, struct panic_report *report)
 {
-	int r = empty_folder(notes->folder);
+	unsigned int n;
+	int r = empty_folder(notes->folder, &n);
 
 	if (r == -ENOENT)
 		return;
-	if (r >= 0)
-		r = rmdir(notes->folder) < 0 ? -errno : 0;
+	if (r == 0 && rmdir(notes->folder) < 0)
+		r = -errno;
 	panic_note(report, "folder", notes->folder, r);
 	(void)rmdir("/run/sluice"); /* stays while another instance is there */
 }

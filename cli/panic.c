@@ -151,7 +151,9 @@ int cmd_panic(int argc, char **argv)
 	r = choose(instance, is_all, names, &n);
 	if (r)
 		return r;
-	for (unsigned int i = 0; i < n; i++)
-		status = MAX(status, panic_instance(names[i], is_json));
+	for (unsigned int i = 0; i < n; i++) {
+		r = panic_instance(names[i], is_json);
+		status = MAX(status, r);
+	}
 	return status;
 }

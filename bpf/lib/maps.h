@@ -112,6 +112,21 @@ static __always_inline struct sl_config *get_config(void)
 	return bpf_map_lookup_elem(&sl_config, &zero);
 }
 
+static __always_inline bool is_mapped4(const __u8 addr[16])
+{
+	const __u32 *w = (const __u32 *)addr;
+
+	return !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
+}
+
+/* the key of sl_binds that stands for every address of the family */
+static __always_inline void any_of_family(__u8 to[16], bool is_ipv4)
+{
+	__builtin_memset(to, 0, 16);
+	if (is_ipv4)
+		to[10] = to[11] = 0xff;
+}
+
 static __always_inline void unmap4(__u8 to[16], __be32 addr)
 {
 	__builtin_memset(to, 0, 10);

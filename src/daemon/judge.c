@@ -314,11 +314,11 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 
 static void on_released(struct daemon *daemon, const struct sl_event *event)
 {
-	struct flow *flow = flow_table_oldest_open(daemon->flows), *next;
+	struct flow *flow = flow_table_find_cookie(daemon->flows, event->cookie, NULL), *next;
 
 	for (; flow; flow = next) {
-		next = flow_next(flow);
-		if (flow->key.cookie == event->cookie && flow->key.proto != IPPROTO_TCP)
+		next = flow_table_find_cookie(daemon->flows, event->cookie, flow);
+		if (flow->state == FLOW_OPEN)
 			close_counted(daemon, flow);
 	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ struct flow_list {
 
 struct flow_table {
 	struct flow *slots;
-	struct flow **by_key, **by_id;
+	struct flow **by_key, **by_id, **by_cookie;
 	size_t n_slots, n_buckets, n_fresh; /* slots from n_fresh on were never used */
 	struct flow *free;
 	struct flow_list lists[FLOW_OPEN + 1];
@@ -49,6 +50,17 @@ static struct flow **key_bucket(struct flow_table *table, const struct sl_flow_k
 static struct flow **id_bucket(struct flow_table *table, uint64_t id)
 {
 	return &table->by_id[mix(id) & (table->n_buckets - 1)];
+}
+
+/* a TCP socket has one flow, and those of a busy listener would make one long chain */
+static bool is_in_cookie_index(const struct sl_flow_key *key)
+{
+	return key->proto != IPPROTO_TCP;
+}
+
+static struct flow **cookie_bucket(struct flow_table *table, uint64_t cookie)
+{
+	return &table->by_cookie[mix(cookie) & (table->n_buckets - 1)];
 }
 
 static void list_add(struct flow_list *list, struct flow *flow)
@@ -93,7 +105,8 @@ int flow_table_new(size_t n_max, uint64_t first_id, flow_forget_fn forget_fn, vo
 	table->slots = calloc(n_max, sizeof(*table->slots));
 	table->by_key = calloc(table->n_buckets, sizeof(*table->by_key));
 	table->by_id = calloc(table->n_buckets, sizeof(*table->by_id));
-	if (!table->slots || !table->by_key || !table->by_id) {
+	table->by_cookie = calloc(table->n_buckets, sizeof(*table->by_cookie));
+	if (!table->slots || !table->by_key || !table->by_id || !table->by_cookie) {
 		flow_table_free(table);
 		return -ENOMEM;
 	}
@@ -111,6 +124,7 @@ struct flow_table *flow_table_free(struct flow_table *table)
 	free(table->slots);
 	free(table->by_key);
 	free(table->by_id);
+	free(table->by_cookie);
 	free(table);
 	return NULL;
 }
@@ -130,6 +144,16 @@ struct flow *flow_table_find_id(struct flow_table *table, uint64_t id)
 
 	while (flow && flow->id != id)
 		flow = flow->next_id;
+	return flow;
+}
+
+struct flow *flow_table_find_cookie(struct flow_table *table, uint64_t cookie,
+				    const struct flow *after)
+{
+	struct flow *flow = after ? after->next_cookie : *cookie_bucket(table, cookie);
+
+	while (flow && flow->key.cookie != cookie)
+		flow = flow->next_cookie;
 	return flow;
 }
 
@@ -169,6 +193,11 @@ int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uin
 	bucket = id_bucket(table, flow->id);
 	flow->next_id = *bucket;
 	*bucket = flow;
+	if (is_in_cookie_index(key)) {
+		bucket = cookie_bucket(table, key->cookie);
+		flow->next_cookie = *bucket;
+		*bucket = flow;
+	}
 	list_add(&table->lists[FLOW_HELD], flow);
 	*ret_flow = flow;
 	return 0;
@@ -210,6 +239,12 @@ void flow_table_close(struct flow_table *table, struct flow *flow)
 	while (*at != flow)
 		at = &(*at)->next_id;
 	*at = flow->next_id;
+	if (is_in_cookie_index(&flow->key)) {
+		at = cookie_bucket(table, flow->key.cookie);
+		while (*at != flow)
+			at = &(*at)->next_cookie;
+		*at = flow->next_cookie;
+	}
 	list_remove(&table->lists[flow->state], flow);
 	table->forget_fn(flow, table->data);
 	flow->state = FLOW_FREE;

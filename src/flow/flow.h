@@ -44,7 +44,7 @@ enum flow_error {
 struct identity;
 
 struct flow {
-	struct flow *next_key, *next_id; /* hash chains */
+	struct flow *next_key, *next_id, *next_cookie; /* hash chains */
 	struct flow *older, *newer;	 /* held flows and open flows, each in order of time */
 	enum flow_state state;
 	uint64_t id;
@@ -83,6 +83,10 @@ struct flow_table *flow_table_free(struct flow_table *table);
 /** flow_table_find() - by key; NULL: none */
 struct flow *flow_table_find(struct flow_table *table, const struct sl_flow_key *key);
 struct flow *flow_table_find_id(struct flow_table *table, uint64_t id);
+
+/** flow_table_find_cookie() - a flow, not of TCP, of the socket after @after; NULL begins and ends */
+struct flow *flow_table_find_cookie(struct flow_table *table, uint64_t cookie,
+				    const struct flow *after);
 
 /**
  * flow_table_open() - a new held flow with a deadline

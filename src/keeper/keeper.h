@@ -42,6 +42,8 @@ struct keeper {
 	pid_t daemon_pid;
 	uint32_t generation;
 	uint64_t beat_ms;	/* when sluiced was heard last */
+	uint64_t started_ms;	/* when this sluiced was started */
+	bool has_beaten;	/* its loop runs: silence counts from now on */
 	uint64_t orphaned_ms;	/* since when there is no sluiced that works; 0: there is one */
 	bool is_told;		/* run knows whether the instance is in force */
 	pid_t children[KEEPER_CHILDREN_MAX];

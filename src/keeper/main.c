@@ -16,8 +16,8 @@
 
 #define RUN_FD 3
 #define END_MS 3000U	    /* a sluiced that is told to end is killed after it */
-#define ADOPT_AGAIN_MS 100U /* between two attempts to start a successor */
-#define DAEMON_TRIES_MAX 20U
+#define START_MS 20000U	    /* sluiced loads BPF programs: slow in emulation, fast elsewhere */
+#define START_AGAIN_MS 100U /* between two starts of sluiced at the least */
 
 static uint64_t now_ms(void)
 {
@@ -152,7 +152,8 @@ static int start_daemon(struct keeper *keeper)
 	if (pid < 0)
 		return pid;
 	keeper->daemon_pid = pid;
-	keeper->beat_ms = now_ms();
+	keeper->started_ms = keeper->beat_ms = now_ms();
+	keeper->has_beaten = false;
 	say_go(keeper);
 	keeper->generation++;
 	return 0;
@@ -214,6 +215,7 @@ static void on_kill(struct keeper *keeper, const struct wire_message *message, i
 
 static void on_beat(struct keeper *keeper, const struct wire_message *message, int fd)
 {
+	keeper->has_beaten = true;
 	keeper->beat_ms = now_ms();
 }
 
@@ -297,8 +299,10 @@ static void watch(struct keeper *keeper)
 {
 	uint64_t now = now_ms();
 
-	if (keeper->daemon_sock >= 0 && now - keeper->beat_ms > KEEPER_SILENCE_MS) {
-		log_error("sluiced was silent for %u ms: replacing it", KEEPER_SILENCE_MS);
+	if (keeper->daemon_sock >= 0 &&
+	    now - keeper->beat_ms > (keeper->has_beaten ? KEEPER_SILENCE_MS : START_MS)) {
+		log_error("sluiced was silent for %llu ms: replacing it",
+			  (unsigned long long)(now - keeper->beat_ms));
 		lose_daemon(keeper);
 	}
 	if (keeper->orphaned_ms && now - keeper->orphaned_ms > KEEPER_SUCCESSOR_MS)
@@ -309,8 +313,7 @@ static void watch(struct keeper *keeper)
 		tell_run(keeper, ESRCH, "sluiced ended while it started; see its message above");
 		return;
 	}
-	if (keeper->generation >= DAEMON_TRIES_MAX &&
-	    now - keeper->beat_ms < ADOPT_AGAIN_MS * keeper->generation)
+	if (keeper->generation > 1 && now - keeper->started_ms < START_AGAIN_MS)
 		return;
 	if (start_daemon(keeper) < 0)
 		log_error("cannot start sluiced: %m");

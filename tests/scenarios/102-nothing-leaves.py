@@ -26,7 +26,7 @@ N_BY_NAME = 1000
 
 def script(flowgen, cases, prefix=""):
     """one shell command that makes all the flows; a line of JSON for each case"""
-    lines = [f"{prefix} {flowgen} {kind} {address} {port} {count} {count} 2000"
+    lines = [f"{prefix} {flowgen} {kind} {address} {port} {count} {count} 1000"
              for kind, address, port, count in cases]
     return ["sh", "-c", "; ".join(lines)]
 

@@ -26,6 +26,8 @@ from .wait import Timeout, wait_for
 
 CLIENT4, CLIENT6 = "10.77.0.1", "fd00:77::1"
 SERVER4, SERVER6 = "10.77.0.2", "fd00:77::2"
+MAC = {CLIENT4: "02:00:00:00:00:01", CLIENT6: "02:00:00:00:00:01",
+       SERVER4: "02:00:00:00:00:02", SERVER6: "02:00:00:00:00:02"}
 WIDE4, WIDE6 = "10.79.0.0/16", "fd00:79::/64"
 
 # mounts its first argument as resolv.conf, then becomes the program
@@ -47,23 +49,29 @@ class Lab:
         self._connect()
 
     def _connect(self):
-        self.client.ip(f"link add uplink type veth peer name wire netns {self.server.path}")
+        self.client.ip(f"link add uplink address {MAC[CLIENT4]} type veth "
+                       f"peer name wire address {MAC[SERVER4]} netns {self.server.path}")
         for namespace, interface, four, six in (
                 (self.client, "uplink", CLIENT4, CLIENT6),
                 (self.server, "wire", SERVER4, SERVER6)):
+            namespace.sysctl(f"ipv6/conf/{interface}/accept_dad", 0)
             namespace.sysctl(f"ipv6/conf/{interface}/accept_ra", 0)
             namespace.sysctl(f"ipv6/conf/{interface}/router_solicitations", 0)
             namespace.ip(f"address add {four}/24 dev {interface}")
             namespace.ip(f"address add {six}/64 dev {interface} nodad")
             namespace.ip(f"link set {interface} up")
             namespace.sysctl("ipv4/ping_group_range", "0 2147483647")
+        self._introduce()
         for wide, gateway in ((WIDE4, SERVER4), (WIDE6, SERVER6)):
             self.client.ip(f"route add {wide} via {gateway} dev uplink")
             self.server.ip(f"route add local {wide} dev lo")
-        # errors that answer refused traffic must not run into a rate limit
-        for name in ("ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"):
-            self.client.sysctl(name, 0)
-            self.server.sysctl(name, 0)
+
+    def _introduce(self):
+        """each end knows the other's link address: the first flow waits for no discovery"""
+        for namespace, interface, peers in ((self.client, "uplink", (SERVER4, SERVER6)),
+                                            (self.server, "wire", (CLIENT4, CLIENT6))):
+            for peer in peers:
+                namespace.ip(f"neighbour add {peer} lladdr {MAC[peer]} dev {interface} nud permanent")
 
     def __enter__(self):
         return self
