@@ -25,7 +25,6 @@
 
 #include <libnftnl/expr.h>
 
-#include "abi/sluice-abi.h"
 #include "base/macros.h"
 #include "cli/doctor.h"
 #include "cli/nft-batch.h"
@@ -275,7 +274,7 @@ static int on_rule(const struct nlmsghdr *message, void *data)
 		if (mnl_attr_get_type(attr) == FRA_FWMASK)
 			mask = mnl_attr_get_u32(attr);
 	}
-	if (mark && (mask & SL_MARK_MASK) && owners->n++ == 0) {
+	if (mark && (mask & DOCTOR_MARK_MASK) && owners->n++ == 0) {
 		owners->first_mark = mark;
 		owners->first_mask = mask;
 	}
@@ -323,8 +322,8 @@ void probe_mark_owners(struct probe_result *result)
 	else if (owners.n)
 		probe_says(result, PROBE_WARNING,
 			   "%u routing rules match in our bits 0x%x, the first 0x%x/0x%x", owners.n,
-			   SL_MARK_MASK, owners.first_mark, owners.first_mask);
+			   DOCTOR_MARK_MASK, owners.first_mark, owners.first_mask);
 	else
 		probe_says(result, PROBE_OK, "no routing rule matches in our bits 0x%x",
-			   SL_MARK_MASK);
+			   DOCTOR_MARK_MASK);
 }

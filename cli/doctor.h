@@ -18,6 +18,7 @@
 
 enum probe_state { PROBE_OK, PROBE_MISSING, PROBE_WARNING, _PROBE_STATE_N };
 
+#define DOCTOR_MARK_MASK 0xff000000U /* SL_MARK_MASK of the kernel side; a test compares */
 #define PROBE_DETAIL_BYTES 200U
 
 struct probe_result {

@@ -61,29 +61,7 @@ static bool has_comm(pid_t pid, const char *prefix)
 	       strncmp(comm, prefix, strlen(prefix)) == 0;
 }
 
-void panic_notes_read(const char *base, const char *instance, struct panic_notes *ret_notes)
-{
-	char path[320];
-
-	*ret_notes = (struct panic_notes){ .netns_fd = -1 };
-	snprintf(ret_notes->id, sizeof(ret_notes->id), "%s", instance);
-	snprintf(ret_notes->folder, sizeof(ret_notes->folder), "%s/%s", base, instance);
-	snprintf(ret_notes->table, sizeof(ret_notes->table), "sluice_%s", instance);
-	snprintf(ret_notes->bpffs, sizeof(ret_notes->bpffs), "/sys/fs/bpf/sluice-%s", instance);
-	snprintf(path, sizeof(path), "%s/instance", ret_notes->folder);
-	(void)ini_parse(path, on_note, ret_notes);
-	/* a pid outlives its process: what it names now may be somebody else */
-	if (ret_notes->keeper_pid > 1 && has_comm(ret_notes->keeper_pid, "sluice-keeper"))
-		return;
-	ret_notes->keeper_pid = 0;
-	ret_notes->netns_fd = close_fd(ret_notes->netns_fd);
-}
-
-void panic_notes_close(struct panic_notes *notes)
-{
-	notes->netns_fd = close_fd(notes->netns_fd);
-}
-
+/* "pid (comm) state ppid …": comm may hold anything. Return: 0 if it is gone, or dead and unreaped */
 static pid_t parent_of(pid_t pid)
 {
 	_cleanup_close_ int fd = -1;
@@ -96,8 +74,34 @@ static pid_t parent_of(pid_t pid)
 	if (n <= 0)
 		return 0;
 	text[n] = 0;
-	end = strrchr(text, ')'); /* "pid (comm) state ppid": comm may hold anything */
-	return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
+	end = strrchr(text, ')');
+	if (!end || strlen(end) < 5 || end[2] == 'Z')
+		return 0;
+	return (pid_t)strtol(end + 4, NULL, 10);
+}
+
+void panic_notes_read(const char *base, const char *instance, struct panic_notes *ret_notes)
+{
+	char path[320];
+
+	*ret_notes = (struct panic_notes){ .netns_fd = -1 };
+	snprintf(ret_notes->id, sizeof(ret_notes->id), "%s", instance);
+	snprintf(ret_notes->folder, sizeof(ret_notes->folder), "%s/%s", base, instance);
+	snprintf(ret_notes->table, sizeof(ret_notes->table), "sluice_%s", instance);
+	snprintf(ret_notes->bpffs, sizeof(ret_notes->bpffs), "/sys/fs/bpf/sluice-%s", instance);
+	snprintf(path, sizeof(path), "%s/instance", ret_notes->folder);
+	(void)ini_parse(path, on_note, ret_notes);
+	/* a pid outlives its process: what it names now may be somebody else */
+	if (ret_notes->keeper_pid > 1 && has_comm(ret_notes->keeper_pid, "sluice-keeper") &&
+	    parent_of(ret_notes->keeper_pid) > 0)
+		return;
+	ret_notes->keeper_pid = 0;
+	ret_notes->netns_fd = close_fd(ret_notes->netns_fd);
+}
+
+void panic_notes_close(struct panic_notes *notes)
+{
+	notes->netns_fd = close_fd(notes->netns_fd);
 }
 
 static void kill_process(pid_t pid, const char *what, struct panic_report *report)

@@ -3,7 +3,8 @@
 
 bool pace_take(struct pace *pace, uint64_t now_us)
 {
-	uint64_t full = now_us - PACE_BURST * PACE_INTERVAL_US;
+	uint64_t burst_us = PACE_BURST * PACE_INTERVAL_US;
+	uint64_t full = now_us > burst_us ? now_us - burst_us : 0; /* just booted: not below 0 */
 
 	if (pace->earned_us < full || pace->earned_us > now_us)
 		pace->earned_us = full;

@@ -79,10 +79,11 @@ void session_exited(struct session *session, uint64_t now_us)
 
 static enum session_action tick_running(struct session *session, uint64_t now_us)
 {
+	if (session->is_hung)
+		return SESSION_DO_NOTHING; /* killed once: its exit will be told */
 	if (session->heard_us < session->pinged_us &&
 	    now_us - session->pinged_us >= SESSION_SILENCE_US) {
 		session->is_hung = true;
-		session->pinged_us = now_us; /* once: its exit will be told */
 		return SESSION_DO_KILL;
 	}
 	if (session->heard_us >= session->pinged_us &&

@@ -44,6 +44,9 @@ def check_curl(t, lab, title, words):
             f"{title}: where it goes")
     t.equal(closed["bytes_out"], request + upload, f"{title}: bytes_out")
     t.equal(closed["bytes_in"], header + download, f"{title}: bytes_in")
+    lookup = run.wait_flow(event="closed", proto="udp", dport=53)
+    t.check(lookup["bytes_out"] > 12 and lookup["bytes_in"] > lookup["bytes_out"],
+            f"{title}: the DNS lookup, {lookup['bytes_out']} out and {lookup['bytes_in']} in")
 
 
 def check_datagrams(t, lab):

@@ -22,13 +22,17 @@
 
 #include <cmocka.h>
 
+#include "abi/sluice-abi.h"
 #include "base/macros.h"
+#include "cli/doctor.h"
 #include "control/control.h"
 #include "control/flow-json.h"
 #include "control/json-message.h"
 #include "tests/unit/schema.h"
 
 #define N_FLOWS 3
+
+_Static_assert(DOCTOR_MARK_MASK == SL_MARK_MASK, "doctor looks at another mark field");
 
 static const char *program;
 static char output[65536];

@@ -13,6 +13,7 @@ mount namespace: the machine's own file is never touched.
 
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -29,9 +30,6 @@ SERVER4, SERVER6 = "10.77.0.2", "fd00:77::2"
 MAC = {CLIENT4: "02:00:00:00:00:01", CLIENT6: "02:00:00:00:00:01",
        SERVER4: "02:00:00:00:00:02", SERVER6: "02:00:00:00:00:02"}
 WIDE4, WIDE6 = "10.79.0.0/16", "fd00:79::/64"
-
-# mounts its first argument as resolv.conf, then becomes the program
-WITH_RESOLVER = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 
 
 class Lab:
@@ -89,6 +87,8 @@ class Lab:
             self._close()
 
     def _close(self):
+        for pid in machine.processes_in(self.client.inode):
+            os.kill(pid, signal.SIGKILL)
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -149,7 +149,7 @@ class Lab:
         if not os.path.exists(resolver):
             with open(resolver, "w") as file:
                 file.write(f"nameserver {SERVER4}\noptions timeout:2 attempts:2\n")
-        return ["unshare", "-m", "sh", "-c", WITH_RESOLVER, resolver, *command]
+        return [self.path("tests/providers/with-resolver"), resolver, *command]
 
     def start_plain(self, command):
         """a program without Sluice, in the same place: the positive control"""
@@ -209,9 +209,10 @@ class Lab:
     # the end
 
     def _leftovers(self):
+        tables = self.plain(["nft", "list", "tables"], 10).stdout
         left = {f"process {pid} {exe}" for pid, exe in machine.processes(self.build).items()
                 if pid not in self._processes and machine.is_alive(pid)}
-        tables = self.plain(["nft", "list", "tables"], 10).stdout
+        left |= {f"process {pid} {exe}" for pid, exe in machine.processes_in(self.client.inode).items()}
         left |= {"nft " + line for line in tables.splitlines() if "sluice" in line}
         if not machine.has_strangers(self.build):
             left |= machine.traces() - self._traces

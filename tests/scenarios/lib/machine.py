@@ -59,6 +59,18 @@ def processes(build):
     return found
 
 
+def processes_in(namespace_inode):
+    """pid → executable of everything in that network namespace"""
+    found = {}
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and netns_of(name) == namespace_inode and is_alive(name):
+                found[int(name)] = exe_of(name)
+        except OSError:
+            pass  # it has ended meanwhile
+    return found
+
+
 def has_strangers(build):
     """somebody else's Sluice runs on this machine: its cgroups are not our leftovers"""
     for name in os.listdir("/proc"):

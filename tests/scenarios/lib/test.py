@@ -57,7 +57,7 @@ def _need_machine(t):
         raise Skip("only root can make network namespaces and cgroups")
     if not machine.cgroup_root():
         raise Skip("no cgroup v2 tree is mounted")
-    t.needs("sluice", "sluiced", "tests/providers/test-filter", "ip", "nft", "setpriv", "unshare")
+    t.needs("sluice", "sluiced", "tests/providers/test-filter", "ip", "nft", "setpriv")
 
 
 def _end(number, _):

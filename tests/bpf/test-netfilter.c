@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: The packet matches of bpf/netfilter.bpf.c, in the kernel that runs
+ *
+ * Packets that come in are found by what our sockets are bound to, packets
+ * that go out by the socket's cookie: each check fills the maps as the other
+ * programs would, calls a match and looks at what it returned and wrote.
+ *
+ * One line a check, "ok N - text"; exit status 77 when BPF cannot be loaded.
+ */
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "lab.h"
+#include "scene.h"
+
+#define SKIPPED 77
+#define INSNS_MAX 20000U /* as verified; the limit of the kernel is a million */
+#define PORT_DNS 53
+
+static const struct lab_ends udp4 = { "192.0.2.9", "10.0.0.1", 4000, 5000, IPPROTO_UDP };
+static const struct lab_ends udp6 = { "2001:db8::9", "2001:db8::1", 4000, 5000, IPPROTO_UDP };
+static const struct lab_ends tcp4 = { "192.0.2.9", "10.0.0.1", 4000, 5000, IPPROTO_TCP };
+static const struct lab_ends tcp6 = { "2001:db8::9", "2001:db8::1", 4000, 5000, IPPROTO_TCP };
+static const struct lab_ends echo4 = { "192.0.2.9", "10.0.0.1", 77, 0, IPPROTO_ICMP };
+static const struct lab_ends echo6 = { "2001:db8::9", "2001:db8::1", 77, 0, IPPROTO_ICMPV6 };
+static const struct lab_ends *const all_ends[] = { &udp4, &udp6, &tcp4, &tcp6, &echo4, &echo6 };
+
+static const uint8_t kinds[] = { IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING,
+				 IPPROTO_DSTOPTS, IPPROTO_HOPOPTS, IPPROTO_ROUTING };
+
+static struct {
+	unsigned int n, n_failed, insns_max;
+} tally;
+
+_printf_(2, 3) static void check(bool is_ok, const char *format, ...)
+{
+	va_list args;
+
+	tally.n_failed += !is_ok;
+	printf("%sok %u - ", is_ok ? "" : "not ", ++tally.n);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+}
+
+static void check_in_held(struct lab *lab, const struct lab_ends *ends)
+{
+	const char *other = ends_is_v6(ends) ? "2001:db8::2" : "10.0.0.2", *text = ends_text(ends);
+	struct lab_packet packet;
+
+	ends_packet(&packet, ends);
+	lab_clear(lab);
+	check(lab_run(lab, "sl_in_held", &packet) == 0 && !lab_n_entries(lab, "sl_held"),
+	      "%s for a socket that is not ours is not held", text);
+	set_server(lab, ends, NULL);
+	check(lab_run(lab, "sl_in_held", &packet) == 1 && is_held_as(lab, ends, SL_DIR_IN, COOKIE),
+	      "%s for a socket bound to any address is held, its ends written down", text);
+	check(lab_run(lab, "sl_in_held", &packet) == 1 && lab_n_entries(lab, "sl_held") == 1,
+	      "%s is held again when it is sent again, under the same ends", text);
+	set_server(lab, ends, ends->dst);
+	check(lab_run(lab, "sl_in_held", &packet) == 1, "%s for a socket bound to it is held",
+	      text);
+	set_server(lab, ends, other);
+	check(lab_run(lab, "sl_in_held", &packet) == 0,
+	      "%s for another address than the socket's is not held", text);
+	lab_clear(lab);
+	set_bind(lab, ends, NULL);
+	check(lab_run(lab, "sl_in_held", &packet) == 0, "%s for a socket that has gone is not held",
+	      text);
+}
+
+static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
+{
+	struct sl_flow_key key = ends_key(ends, SL_DIR_IN, COOKIE);
+	struct sl_flow flow = { 0 };
+	struct lab_packet packet;
+	const char *text = ends_text(ends);
+
+	ends_packet(&packet, ends);
+	set_server(lab, ends, NULL);
+	check(lab_run(lab, "sl_in_reject", &packet) == 0 &&
+		      lab_run(lab, "sl_in_silent", &packet) == 0,
+	      "undecided %s is neither rejected nor dropped", text);
+	set_flow(lab, &key, SL_ALLOW);
+	for (int i = 0; i < 3; i++)
+		if (lab_run(lab, "sl_in_held", &packet) != 0)
+			break;
+	lab_get(lab, "sl_flows", &key, &flow);
+	check(flow.bytes_in == 3 * ends_counted(ends) && flow.bytes_out == 0 && flow.last_ns,
+	      "allowed %s goes on and is counted, packet by packet", text);
+	set_flow(lab, &key, SL_REJECT);
+	check(lab_run(lab, "sl_in_held", &packet) == 1 &&
+		      lab_run(lab, "sl_in_reject", &packet) == 1 &&
+		      lab_run(lab, "sl_in_silent", &packet) == 0,
+	      "rejected %s is rejected", text);
+	set_flow(lab, &key, SL_SILENT);
+	check(lab_run(lab, "sl_in_held", &packet) == 1 &&
+		      lab_run(lab, "sl_in_reject", &packet) == 0 &&
+		      lab_run(lab, "sl_in_silent", &packet) == 1,
+	      "silenced %s is dropped", text);
+	check(!lab_n_entries(lab, "sl_held"), "decided %s is not held anew", text);
+}
+
+static void check_unasked_echo(struct lab *lab, const struct lab_ends *ends)
+{
+	struct lab_packet packet;
+
+	ends_packet(&packet, ends);
+	set_server(lab, ends, NULL);
+	check(lab_run(lab, "sl_in_held", &packet) == 0 && !lab_n_entries(lab, "sl_held"),
+	      "%s reply that nobody asked for is left to the kernel", ends_text(ends));
+}
+
+static void check_headers(struct lab *lab)
+{
+	struct lab_packet packet;
+	size_t n;
+
+	for (n = 0; n <= ARRAY_SIZE(kinds); n++) {
+		set_server(lab, &udp6, NULL);
+		lab_ipv6(&packet, &udp6, kinds, n);
+		check(lab_run(lab, "sl_in_held", &packet) == 1 &&
+			      is_held_as(lab, &udp6, SL_DIR_IN, COOKIE),
+		      "ports are found behind %zu extension headers", n);
+	}
+	for (n = 4; n <= 40; n += 12) {
+		set_server(lab, &udp4, NULL);
+		lab_ipv4(&packet, &udp4, n);
+		check(lab_run(lab, "sl_in_held", &packet) == 1 &&
+			      is_held_as(lab, &udp4, SL_DIR_IN, COOKIE),
+		      "ports are found behind %zu bytes of IPv4 options", n);
+	}
+	set_server(lab, &udp4, NULL);
+	lab_ipv4(&packet, &udp4, 0);
+	packet.bytes[7] = 1; /* 8 bytes into the datagram */
+	check(lab_run(lab, "sl_in_held", &packet) == 0,
+	      "a fragment that is not the first has no ports to be held by");
+}
+
+/* every length the headers can be cut to; a test run refuses packets of no byte */
+static void check_cut(struct lab *lab, const struct lab_ends *ends, size_t n_kinds)
+{
+	static const char *const programs[] = { "sl_in_held", "sl_in_reject", "sl_in_silent",
+						"sl_in_answer" };
+	size_t n_matched = 0, n_failed = 0;
+	struct lab_packet packet, cut;
+	struct sl_flow_key key = ends_key(ends, SL_DIR_IN, COOKIE);
+
+	if (ends_is_v6(ends))
+		lab_ipv6(&packet, ends, kinds, n_kinds);
+	else
+		lab_ipv4(&packet, ends, 4 * n_kinds);
+	set_server(lab, ends, NULL);
+	set_flow(lab, &key, SL_REJECT);
+	for (cut = packet, cut.n = 1; cut.n < packet.n_headers + 8; cut.n++)
+		for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+			int r = lab_run(lab, programs[i], &cut);
+
+			n_matched += r > 0;
+			n_failed += r < 0;
+		}
+	check(!n_matched && !n_failed && lab_run(lab, "sl_in_reject", &packet) == 1,
+	      "%s with %zu %s matches nothing, however its headers are cut", ends_text(ends),
+	      n_kinds, ends_is_v6(ends) ? "extension headers" : "options");
+}
+
+static void check_answer(struct lab *lab, const char *server, const char *client, uint8_t proto)
+{
+	struct lab_ends answer = { server, client, PORT_DNS, 40000, proto };
+	struct sl_tuple tuple = ends_tuple(&answer, SL_DIR_IN);
+	uint64_t cookie = COOKIE;
+	struct lab_packet packet;
+
+	lab_clear(lab);
+	ends_packet(&packet, &answer);
+	check(lab_run(lab, "sl_in_answer", &packet) == 0,
+	      "an answer over %s that nobody waits for is not read", ends_text(&answer));
+	lab_set(lab, "sl_resolving", &tuple, &cookie);
+	check(lab_run(lab, "sl_in_answer", &packet) == 1,
+	      "an answer over %s that is waited for is read", ends_text(&answer));
+	answer.dport++;
+	ends_packet(&packet, &answer);
+	check(lab_run(lab, "sl_in_answer", &packet) == 0,
+	      "an answer over %s to another port is not read", ends_text(&answer));
+}
+
+struct sender {
+	const struct lab_ends *ends;
+	enum sl_verdict verdict; /* SL_UNDECIDED: no flow in the map */
+};
+
+static void prepare(struct lab *lab, uint64_t cookie, void *data)
+{
+	const struct sender *sender = data;
+	struct sl_flow_key key = ends_key(sender->ends, SL_DIR_OUT, cookie);
+
+	set_sock(lab, cookie, 0);
+	if (sender->verdict != SL_UNDECIDED)
+		set_flow(lab, &key, sender->verdict);
+}
+
+static int run_out(struct lab *lab, const char *program, const struct lab_ends *ends,
+		   enum sl_verdict verdict, uint64_t *ret_cookie)
+{
+	struct sender sender = { ends, verdict };
+	struct lab_packet packet;
+
+	ends_packet(&packet, ends);
+	return lab_run_as(lab, program, &packet, prepare, &sender, ret_cookie);
+}
+
+static void check_out_foreign(struct lab *lab, const struct lab_ends *ends)
+{
+	static const char *const programs[] = { "sl_out_held", "sl_out_reject", "sl_out_silent",
+						"sl_out_query" };
+	struct lab_packet packet;
+	bool is_ok = true;
+
+	lab_clear(lab);
+	ends_packet(&packet, ends);
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		is_ok = is_ok && lab_run(lab, programs[i], &packet) == 0;
+	check(is_ok && !lab_n_entries(lab, "sl_held") && !lab_n_entries(lab, "sl_resolving"),
+	      "%s of a socket that is not ours is left alone", ends_text(ends));
+}
+
+static void check_out_verdict(struct lab *lab, const struct lab_ends *ends)
+{
+	const char *text = ends_text(ends);
+	struct sl_flow flow = { 0 };
+	struct sl_flow_key key;
+	uint64_t cookie = 0;
+	int r;
+
+	r = run_out(lab, "sl_out_held", ends, SL_UNDECIDED, &cookie);
+	check(r == 1 && is_held_as(lab, ends, SL_DIR_OUT, cookie),
+	      "%s of a socket of ours is held, its ends written down", text);
+	check(lab_n_entries(lab, "sl_binds") == (ends->proto != IPPROTO_TCP), "%s",
+	      ends->proto == IPPROTO_TCP ? "a reply to TCP finds its socket by itself"
+					 : "a reply to a socket that only sent finds it");
+	r = run_out(lab, "sl_out_held", ends, SL_ALLOW, &cookie);
+	key = ends_key(ends, SL_DIR_OUT, cookie);
+	lab_get(lab, "sl_flows", &key, &flow);
+	if (ends->proto == IPPROTO_TCP)
+		check(r == 0 && flags_of(lab, cookie) == SL_SOCK_ALLOWED,
+		      "allowed %s is not looked at again", text);
+	else
+		check(r == 0 && flow.bytes_out == LAB_PAYLOAD && flow.bytes_in == 0,
+		      "allowed %s goes out and is counted", text);
+	check(run_out(lab, "sl_out_held", ends, SL_REJECT, &cookie) == 1 &&
+		      run_out(lab, "sl_out_reject", ends, SL_REJECT, &cookie) == 1 &&
+		      run_out(lab, "sl_out_silent", ends, SL_REJECT, &cookie) == 0,
+	      "rejected %s is rejected on its way out", text);
+	check(run_out(lab, "sl_out_held", ends, SL_SILENT, &cookie) == 1 &&
+		      run_out(lab, "sl_out_reject", ends, SL_SILENT, &cookie) == 0 &&
+		      run_out(lab, "sl_out_silent", ends, SL_SILENT, &cookie) == 1,
+	      "silenced %s is dropped on its way out", text);
+}
+
+static void check_query(struct lab *lab, const char *program)
+{
+	static const struct lab_ends query = { "10.0.0.1", "192.0.2.53", 40000, PORT_DNS,
+					       IPPROTO_UDP };
+	struct sl_tuple tuple = ends_tuple(&query, SL_DIR_OUT);
+	uint64_t cookie = 0, found = 0;
+
+	run_out(lab, program, &query, SL_UNDECIDED, &cookie);
+	check(lab_get(lab, "sl_resolving", &tuple, &found) && found == cookie,
+	      "%s notes which socket asked a name server", program);
+	run_out(lab, program, &udp4, SL_UNDECIDED, &cookie);
+	check(!lab_n_entries(lab, "sl_resolving"), "%s notes nothing else", program);
+}
+
+static void check_out_unreadable(struct lab *lab)
+{
+	struct sender sender = { &udp4, SL_ALLOW };
+	struct lab_packet packet;
+	uint64_t cookie;
+	bool is_ok = true;
+
+	for (size_t n = 1; n < 28 && is_ok; n++) {
+		int r;
+
+		lab_ipv4(&packet, &udp4, 0);
+		packet.n = n;
+		r = lab_run_as(lab, "sl_out_held", &packet, prepare, &sender, &cookie);
+		is_ok = r == 1;
+	}
+	check(is_ok, "a packet of ours that cannot be read is not let out");
+}
+
+static void check_size(const char *name, unsigned int n_verified, void *data)
+{
+	tally.insns_max = MAX(tally.insns_max, n_verified);
+	check(n_verified && n_verified <= INSNS_MAX, "%s is verified in %u instructions", name,
+	      n_verified);
+}
+
+static void check_all(struct lab *lab)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(all_ends); i++) {
+		if (ends_is_echo(all_ends[i]))
+			check_unasked_echo(lab, all_ends[i]);
+		else
+			check_in_held(lab, all_ends[i]);
+		check_in_verdict(lab, all_ends[i]);
+		check_out_foreign(lab, all_ends[i]);
+		check_out_verdict(lab, all_ends[i]);
+		check_cut(lab, all_ends[i], 0);
+		check_cut(lab, all_ends[i], ARRAY_SIZE(kinds));
+	}
+	check_headers(lab);
+	check_out_unreadable(lab);
+	check_answer(lab, "192.0.2.53", "10.0.0.1", IPPROTO_UDP);
+	check_answer(lab, "2001:db8::53", "2001:db8::1", IPPROTO_TCP);
+	check_query(lab, "sl_out_held");
+	check_query(lab, "sl_out_query");
+	check(lab_each_program(lab, check_size, NULL) == 0, "every program tells its size");
+}
+
+int main(void)
+{
+	struct lab *lab = NULL;
+	int r = lab_new(&lab);
+
+	if (r == -EPERM || r == -EACCES || r == -ENOSYS) {
+		printf("BPF cannot be loaded here: %s\n", strerror(-r));
+		return SKIPPED;
+	}
+	if (r < 0) {
+		printf("Bail out! the programs do not load: %s\n", strerror(-r));
+		return EXIT_FAILURE;
+	}
+	check_all(lab);
+	lab_free(lab);
+	printf("1..%u\n  largest program: %u instructions as verified\n", tally.n, tally.insns_max);
+	return tally.n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""113 — sluice status, flows, doctor and panic on a living and on a dead instance
+
+   sluice status/flows/doctor ──▶ /run/sluice/ID/control ──▶ sluiced
+   sluice panic                    works with every process of the instance dead
+"""
+import json
+import os
+import signal
+
+from lib import machine, main
+from lib.wait import wait_for
+
+
+def start(lab):
+    """an instance with one open, one closed and one dropped flow; Return: (run, its id)"""
+    dropped = " ".join(lab.flowgen("tcp", "10.79.13.2", 7, 1))
+    allowed = " ".join(lab.flowgen("tcp", "10.79.13.1", 7, 1))
+    run = lab.start([lab.test_filter(deny_address="10.79.13.2")],
+                    ["sh", "-c", f"{allowed}; {dropped}; exec nc 10.79.13.3 7 </dev/zero >/dev/null"])
+    run.wait_flow(within=15, dst="10.79.13.3", event="new")
+    run.wait_flow(dst="10.79.13.1", event="closed")
+    return run, f"r{run.pid}"
+
+
+def sluice(lab, *words):
+    return lab.plain([lab.path("sluice"), *words], 20)
+
+
+def check_status(t, lab, run, instance):
+    answer = sluice(lab, "status", "--instance", instance, "--json")
+    t.equal(answer.popen.returncode, 0, f"status: exit status; {answer.stderr}")
+    status = answer.json()
+    status = status.get("status", status)
+    t.equal(status["instance"], instance, "status: instance")
+    t.equal(status["pid"], run.wait_pid("sluiced"), "status: pid of sluiced")
+    t.equal((status["flows_total"], status["flows_dropped"]), (3, 1), "status: flows")
+    t.equal(status["flows_open"], 1, "status: open flows")
+    provider = status["providers"][0]
+    t.equal((provider["name"], provider["state"]), ("test-filter", "running"), "status: provider")
+    t.equal(provider["pid"], run.wait_pid("test-filter"), "status: pid of the provider")
+
+
+def check_flows(t, lab, instance):
+    answer = sluice(lab, "flows", "--instance", instance, "--json")
+    t.equal(answer.popen.returncode, 0, f"flows: exit status; {answer.stderr}")
+    records = [json.loads(line) for line in answer.stdout.splitlines()]
+    t.equal([record["dst"] for record in records], ["10.79.13.3"], "flows: the open one")
+    table = sluice(lab, "flows", "--instance", instance).stdout
+    t.check("10.79.13.3" in table and "nc" in table, f"flows: the table {table!r}")
+
+
+def check_doctor(t, lab, instance):
+    answer = sluice(lab, "doctor", "--instance", instance, "--json")
+    t.check(answer.popen.returncode in (0, 1), f"doctor: exit status; {answer.stderr}")
+    checks = answer.json()["checks"]
+    t.check(len(checks) >= 5, f"doctor: {len(checks)} checks")
+    for check in checks:
+        t.check(check["name"] and check["state"] in ("ok", "missing", "warning") and check["detail"],
+                f"doctor: {check}")
+    t.note("doctor: " + ", ".join(f"{check['name']} {check['state']}" for check in checks))
+
+
+def check_absent(t, lab):
+    for words in (("status", "--instance", "nobody"), ("flows", "--instance", "nobody")):
+        answer = sluice(lab, *words)
+        t.equal(answer.popen.returncode, 5, f"{words}: exit status")
+        t.check("nobody" in answer.stderr, f"{words}: {answer.stderr!r}")
+    t.equal(sluice(lab, "no-such-verb").popen.returncode, 2, "an unknown verb: exit status")
+
+
+def check_panic(t, lab, run, instance):
+    """everybody killed with -9: what enforces stays in the kernel until panic"""
+    command = run.wait_flow(dst="10.79.13.3", event="new")["pid"]
+    governed = machine.cgroup_root() + machine.cgroup_of(command)
+    keeper, daemon = run.wait_pid("sluice-keeper"), run.wait_pid("sluiced")
+    os.kill(keeper, signal.SIGKILL)
+    run.kill(signal.SIGKILL)
+    run.wait()
+    wait_for(lambda: not machine.is_alive(daemon), 5, "sluiced to end with its keeper")
+    t.check(os.path.isdir(governed), "the governed cgroup is still there")
+    answer = sluice(lab, "panic", "--instance", instance)
+    t.check("sluice_" + instance in answer.stdout, f"panic says what it removed: {answer.stdout!r}")
+    # the program is not ours to kill: it goes on, free, and its cgroup stays with it
+    t.check(machine.is_alive(command), "the governed program lives")
+    t.equal(answer.popen.returncode, 1, f"panic: something is left, and it says so; {answer.stdout}")
+    t.check(governed in answer.stdout, f"panic names the cgroup: {answer.stdout!r}")
+    os.kill(command, signal.SIGKILL)
+    wait_for(lambda: not machine.is_alive(command), 5, "the governed program to end")
+    answer = sluice(lab, "panic", "--instance", instance)
+    t.equal(answer.popen.returncode, 0, f"panic again: {answer.stdout} {answer.stderr}")
+    lab.expect_nothing_left()
+
+
+def scenario(t):
+    t.needs("nc")
+    with t.lab() as lab:
+        lab.tcp_echo(7)
+        run, instance = start(lab)
+        check_status(t, lab, run, instance)
+        check_flows(t, lab, instance)
+        check_doctor(t, lab, instance)
+        check_absent(t, lab)
+        check_panic(t, lab, run, instance)
+
+
+if __name__ == "__main__":
+    main(scenario)
