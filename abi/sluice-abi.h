@@ -19,7 +19,7 @@
 #define SL_ARGS_BYTES 256  /* first bytes of the command line, NUL-separated */
 #define SL_PATH_DEPTH 24   /* components looked at before a path counts as cut */
 
-/** struct sl_who - one process at one moment; (pid, start_ns) names it for ever */
+/** struct sl_who - one process at one moment; (pid, start_ns, exec_id) names its image for ever */
 struct sl_who {
 	__u64 start_ns; /* start of the thread group leader; 0: nobody known */
 	__u64 exe_ino;
@@ -28,14 +28,17 @@ struct sl_who {
 	__u32 pid;
 	__u32 uid;
 	__u32 gid;
+	__u32 exec_id; /* counts the execve(2)s of the process */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_who) == 40, "sl_who");
+_Static_assert(sizeof(struct sl_who) == 48, "sl_who");
 
 enum sl_sock_flags {
 	SL_SOCK_ALLOWED = 1 << 0,	/* TCP: its one flow is allowed, stop looking */
 	SL_SOCK_PASSIVE = 1 << 1,	/* accepted from a governed listener */
 	SL_SOCK_NO_OWNER = 1 << 2,	/* created before the instance: owner unknown */
 	SL_SOCK_JUDGED = 1 << 3,	/* had a packet held: its end is an event */
+	SL_SOCK_GONE = 1 << 4,		/* TCP: no descriptor is left, the protocol goes on */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
@@ -49,7 +52,7 @@ struct sl_sock {
 	__u8 pad;
 	__u8 bound_addr[16];
 };
-_Static_assert(sizeof(struct sl_sock) == 112, "sl_sock");
+_Static_assert(sizeof(struct sl_sock) == 128, "sl_sock");
 
 /** struct sl_proc_key - map sl_procs: one image of one process */
 struct sl_proc_key {
@@ -57,8 +60,10 @@ struct sl_proc_key {
 	__u64 exe_ino;
 	__u32 pid;
 	__u32 exe_dev;
+	__u32 exec_id;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_proc_key) == 24, "sl_proc_key");
+_Static_assert(sizeof(struct sl_proc_key) == 32, "sl_proc_key");
 
 struct sl_path {
 	__u16 len;	/* bytes used in @buf */
@@ -174,8 +179,9 @@ _Static_assert(sizeof(struct sl_event) == 48, "sl_event");
 /**
  * enum sl_mark - values of our field of the packet mark (DESIGN §3)
  *
- * Set and read only between our own chains of one hook; a packet leaves with
- * the field as it came. It proves nothing: the first chain overwrites it.
+ * Set and read only between our own chains of one hook; the field is zero
+ * when a packet that was held leaves. It proves nothing: an application may
+ * set it, so whoever reads it asks a program about the socket as well.
  */
 enum sl_mark {
 	SL_MARK_NONE,

@@ -62,8 +62,10 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 	struct sl_flow_key key = {};
 	struct sl_flow *flow;
 
-	if (!sock || !conf)
+	if (!conf)
 		return GO_ON;
+	if (!sock) /* the map is full: nobody can govern it */
+		return conf->is_closed ? REFUSE : GO_ON;
 	if (bpf_get_netns_cookie(ctx) != conf->netns_cookie)
 		return elsewhere(ctx, conf, addr);
 	key.cookie = cookie;

@@ -9,8 +9,10 @@
  *
  *	sl_out_held	no verdict, or a denial: to the hold chain
  *	sl_in_held	the same for packets that come in
- *	sl_out_reject, sl_out_silent, sl_in_reject, sl_in_silent
- *			the denial that was remembered for this conversation
+ *	sl_out_ours, sl_in_ours
+ *			belongs to a governed socket, also one that is closed by now
+ *	sl_out_denied, sl_in_denied, sl_out_silent, sl_in_silent
+ *			a denial is remembered for this conversation; it is a silent one
  *	sl_out_query	never matches; notes who asked a name server on loopback
  *	sl_in_answer	an answer to a governed socket's DNS query
  */
@@ -21,7 +23,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PORT_DNS 53
 #define ICMP_ECHO_REPLY 0
 #define ICMPV6_ECHO_REPLY 129
-#define EXTENSIONS_MAX 6 /* IPv6 extension headers looked through */
+#define EXTENSIONS_MAX 16 /* IPv6 extension headers looked through; more are nobody's */
+
+/* of read_packet(): no ports; useless to the receiver without the first one, which is judged */
+#define LATER_FRAGMENT 1
 
 struct packet {
 	struct sl_tuple tuple;
@@ -34,9 +39,12 @@ static __always_inline int read_transport(struct __sk_buff *skb, __u32 at, struc
 {
 	__be16 ports[4] = {};
 
+	p->n_payload = skb->len - at;
+	if (p->tuple.proto != IPPROTO_TCP && p->tuple.proto != IPPROTO_UDP &&
+	    p->tuple.proto != IPPROTO_ICMP && p->tuple.proto != IPPROTO_ICMPV6)
+		return 0; /* known by its addresses alone */
 	if (bpf_skb_load_bytes(skb, at, ports, sizeof(ports)))
 		return -1;
-	p->n_payload = skb->len - at;
 	switch (p->tuple.proto) {
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
@@ -64,29 +72,44 @@ static __always_inline int read_packet4(struct __sk_buff *skb, struct packet *p,
 	unmap4(p->tuple.raddr, out ? ip.daddr : ip.saddr);
 	p->tuple.proto = ip.protocol;
 	if (ip.frag_off & bpf_htons(0x1fff))
-		return -1;
+		return LATER_FRAGMENT;
 	return read_transport(skb, ip.ihl * 4, p, out);
+}
+
+static __always_inline bool is_extension(__u8 next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
 }
 
 static __always_inline int read_packet6(struct __sk_buff *skb, struct packet *p, bool out)
 {
 	struct ipv6hdr ip;
 	__u32 at = sizeof(ip);
-	__u8 head[2], next;
+	__u8 head[4], next;
+	int i;
 
 	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
 		return -1;
 	__builtin_memcpy(p->tuple.laddr, out ? &ip.saddr : &ip.daddr, 16);
 	__builtin_memcpy(p->tuple.raddr, out ? &ip.daddr : &ip.saddr, 16);
 	next = ip.nexthdr;
-	for (int i = 0; i < EXTENSIONS_MAX; i++) {
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
+	for (i = 0; i < EXTENSIONS_MAX; i++) {
+		if (!is_extension(next))
 			break;
 		if (bpf_skb_load_bytes(skb, at, head, sizeof(head)))
 			return -1;
+		/* netfilter sees fragments that come in: the first has the ports */
+		if (next == IPPROTO_FRAGMENT && (head[2] || head[3] & 0xf8))
+			return LATER_FRAGMENT;
+		if (next == IPPROTO_FRAGMENT)
+			at += 8;
+		else
+			at += next == IPPROTO_AH ? (head[1] + 2) * 4 : (head[1] + 1) * 8;
 		next = head[0];
-		at += (head[1] + 1) * 8;
 	}
+	if (i == EXTENSIONS_MAX)
+		return -1;
 	p->tuple.proto = next;
 	return read_transport(skb, at, p, out);
 }
@@ -146,6 +169,23 @@ static __always_inline void note_query(const struct packet *p, __u64 cookie)
 		bpf_map_update_elem(&sl_resolving, &p->tuple, &cookie, BPF_ANY);
 }
 
+static __always_inline bool was_held(const struct packet *p, __u64 cookie)
+{
+	struct sl_held *held = bpf_map_lookup_elem(&sl_held, &p->tuple);
+
+	return held && held->cookie == cookie;
+}
+
+/* its socket was closed while it was held, and it is seen again: by a successor of sluiced */
+static __always_inline int held_before(struct __sk_buff *skb, __u64 cookie)
+{
+	struct packet p;
+
+	if ((skb->mark & SL_MARK_MASK) != SL_MARK_HELD << SL_MARK_SHIFT)
+		return 0;
+	return !read_packet(skb, &p, true) && was_held(&p, cookie);
+}
+
 SEC("socket")
 int sl_out_held(struct __sk_buff *skb)
 {
@@ -155,7 +195,9 @@ int sl_out_held(struct __sk_buff *skb)
 	struct packet p;
 
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
-	if (!sock || sock->flags & SL_SOCK_ALLOWED)
+	if (!sock)
+		return held_before(skb, cookie);
+	if (sock->flags & SL_SOCK_ALLOWED)
 		return 0;
 	if (read_packet(skb, &p, true))
 		return 1; /* unreadable and ours: nobody can allow it */
@@ -177,27 +219,38 @@ int sl_out_held(struct __sk_buff *skb)
 	return 1;
 }
 
-static __always_inline int out_verdict_is(struct __sk_buff *skb, __u32 verdict)
+SEC("socket")
+int sl_out_ours(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct packet p;
+
+	if (bpf_map_lookup_elem(&sl_socks, &cookie))
+		return 1;
+	return !read_packet(skb, &p, true) && was_held(&p, cookie);
+}
+
+static __always_inline __u32 out_verdict(struct __sk_buff *skb)
 {
 	struct sl_flow *flow;
 	struct packet p;
 
 	if (read_packet(skb, &p, true))
-		return 0;
+		return SL_UNDECIDED;
 	flow = find_flow(&p, bpf_get_socket_cookie(skb));
-	return flow && flow->verdict == verdict;
+	return flow ? flow->verdict : SL_UNDECIDED;
 }
 
 SEC("socket")
-int sl_out_reject(struct __sk_buff *skb)
+int sl_out_denied(struct __sk_buff *skb)
 {
-	return out_verdict_is(skb, SL_REJECT);
+	return out_verdict(skb) >= SL_REJECT;
 }
 
 SEC("socket")
 int sl_out_silent(struct __sk_buff *skb)
 {
-	return out_verdict_is(skb, SL_SILENT);
+	return out_verdict(skb) == SL_SILENT;
 }
 
 SEC("socket")
@@ -236,17 +289,21 @@ static __always_inline __u64 find_bound(const struct packet *p)
 SEC("socket")
 int sl_in_held(struct __sk_buff *skb)
 {
+	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
+	struct sl_config *conf = get_config();
 	struct sl_sock *sock;
 	struct sl_flow *flow;
 	struct packet p;
 	__u64 cookie;
+	int r;
 
-	if (read_packet(skb, &p, false))
-		return 0;
+	r = read_packet(skb, &p, false);
+	if (r) /* unreadable may be ours: held, and then dropped by sluiced */
+		return r != LATER_FRAGMENT && conf && conf->is_closed;
 	cookie = find_bound(&p);
-	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
-	if (!sock)
+	if (!cookie)
 		return 0;
+	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	flow = find_flow(&p, cookie);
 	if (flow && flow->verdict == SL_ALLOW) {
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
@@ -256,32 +313,43 @@ int sl_in_held(struct __sk_buff *skb)
 	if (!flow) {
 		if (p.tuple.proto == IPPROTO_ICMP || p.tuple.proto == IPPROTO_ICMPV6)
 			return 0; /* an answer nobody of ours asked for: the kernel drops it */
-		hold(&p, cookie, sock, SL_DIR_IN);
+		/* SO_REUSEPORT: the newest of several closed; another of ours is left */
+		hold(&p, cookie, sock ? sock : &nobody, SL_DIR_IN);
 	}
 	return 1;
 }
 
-static __always_inline int in_verdict_is(struct __sk_buff *skb, __u32 verdict)
+SEC("socket")
+int sl_in_ours(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	if (read_packet(skb, &p, false))
+		return 0;
+	return find_bound(&p) || bpf_map_lookup_elem(&sl_held, &p.tuple);
+}
+
+static __always_inline __u32 in_verdict(struct __sk_buff *skb)
 {
 	struct sl_flow *flow;
 	struct packet p;
 
 	if (read_packet(skb, &p, false))
-		return 0;
+		return SL_UNDECIDED;
 	flow = find_flow(&p, find_bound(&p));
-	return flow && flow->verdict == verdict;
+	return flow ? flow->verdict : SL_UNDECIDED;
 }
 
 SEC("socket")
-int sl_in_reject(struct __sk_buff *skb)
+int sl_in_denied(struct __sk_buff *skb)
 {
-	return in_verdict_is(skb, SL_REJECT);
+	return in_verdict(skb) >= SL_REJECT;
 }
 
 SEC("socket")
 int sl_in_silent(struct __sk_buff *skb)
 {
-	return in_verdict_is(skb, SL_SILENT);
+	return in_verdict(skb) == SL_SILENT;
 }
 
 SEC("socket")
@@ -297,6 +365,8 @@ int sl_in_answer(struct __sk_buff *skb)
 	if (!cookie)
 		return 0;
 	flow = find_flow(&p, *cookie); /* sl_in_held does not see this packet */
+	if (flow && flow->verdict != SL_ALLOW)
+		return 0;
 	if (flow)
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
 	return 1;

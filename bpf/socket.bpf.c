@@ -3,8 +3,8 @@
  * DOC: socket - the life of a governed socket
  *
  * cgroup/sock_create writes its creator into sl_socks, cgroup/post_bind* what
- * it is bound to into sl_binds, cgroup/sock_release takes both out. Nothing is
- * refused here.
+ * it is bound to into sl_binds, cgroup/sock_release takes both out. A
+ * socket is refused only under a closed fail class, when nobody could govern it.
  */
 #include "bpf/lib/identity.h"
 
@@ -12,15 +12,27 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { REFUSE = 0, GO_ON = 1 };
 
+static __always_inline bool is_unseen(struct bpf_sock *ctx)
+{
+	return ctx->type == SOCK_RAW || ctx->protocol == IPPROTO_ICMP ||
+	       ctx->protocol == IPPROTO_ICMPV6;
+}
+
 SEC("cgroup/sock_create")
 int sl_create(struct bpf_sock *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct sl_config *conf = get_config();
 	struct sl_sock sock = {};
+	bool is_closed = conf && conf->is_closed;
 
+	/* no hook sees what such a socket sends, and no plane is in that namespace */
+	if (is_closed && is_unseen(ctx) && bpf_get_netns_cookie(ctx) != conf->netns_cookie)
+		return REFUSE;
 	who_is_current(&sock.owner);
 	sock.user = sock.owner;
-	bpf_map_update_elem(&sl_socks, &cookie, &sock, BPF_ANY);
+	if (bpf_map_update_elem(&sl_socks, &cookie, &sock, BPF_ANY) && is_closed)
+		return REFUSE; /* the map is full: nobody could govern it */
 	return GO_ON;
 }
 
@@ -96,8 +108,10 @@ int sl_release(struct bpf_sock *ctx)
 		unbind(sock);
 	/* TCP goes on without its descriptor until its last state: see sl_sockops */
 	if (ctx->protocol == IPPROTO_TCP && ctx->state != BPF_TCP_CLOSE &&
-	    ctx->state != BPF_TCP_LISTEN)
+	    ctx->state != BPF_TCP_LISTEN) {
+		sock->flags |= SL_SOCK_GONE;
 		return GO_ON;
+	}
 	if (sock->flags & SL_SOCK_JUDGED && ctx->protocol != IPPROTO_TCP) {
 		event = event_new(SL_EV_RELEASED, cookie);
 		if (event)

@@ -51,8 +51,16 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct sl_bind_key key = {};
 
-	if (!sock || !sk)
+	if (!sk)
 		return;
+	if (!sock) { /* MPTCP's own subflow: nobody called socket(2) for it */
+		struct sl_sock unknown = { .flags = SL_SOCK_NO_OWNER };
+
+		bpf_map_update_elem(&sl_socks, &cookie, &unknown, BPF_NOEXIST);
+		sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+		if (!sock)
+			return;
+	}
 	bpf_sk_storage_get(&sl_listener, sk, &cookie, BPF_SK_STORAGE_GET_F_CREATE);
 	local_address(ctx, key.addr);
 	key.port = ctx->local_port;
@@ -128,7 +136,10 @@ static __always_inline void closed(struct bpf_sock_ops *ctx)
 			bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 		}
 	}
-	bpf_map_delete_elem(&sl_socks, &cookie);
+	if (sock->flags & (SL_SOCK_GONE | SL_SOCK_PASSIVE))
+		bpf_map_delete_elem(&sl_socks, &cookie);
+	else /* the descriptor lives and may connect or listen again */
+		sock->flags &= ~(SL_SOCK_ALLOWED | SL_SOCK_JUDGED);
 }
 
 SEC("sockops")

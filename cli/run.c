@@ -51,6 +51,7 @@ struct run {
 	int keeper_sock, signal_fd;
 	int status;	/* wait status of COMMAND */
 	bool has_ended;
+	bool is_told_to_end;
 };
 
 static int usage(void)
@@ -83,7 +84,8 @@ static int take_flows(struct run *run, const char *path)
 {
 	close_fd(run->flows_fd);
 	run->flows_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (run->flows_fd >= 0)
+	/* a pipe that nobody reads must not stop sluiced: it drops records then */
+	if (run->flows_fd >= 0 && fcntl(run->flows_fd, F_SETFL, O_APPEND | O_NONBLOCK) == 0)
 		return 0;
 	fprintf(stderr, "sluice: cannot open %s: %s\n", path, strerror(errno));
 	return -1;
@@ -228,10 +230,40 @@ static int start_keeper(struct run *run)
 	return 0;
 }
 
+static void on_signal(struct run *run)
+{
+	struct signalfd_siginfo info;
+
+	while (read(run->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD) {
+			if (run->command_pid > 0 &&
+			    waitpid(run->command_pid, &run->status, WNOHANG) == run->command_pid)
+				run->has_ended = true;
+		} else if (run->has_ended || run->command_pid == 0) {
+			run->is_told_to_end = true; /* COMMAND cannot: what is left is ended */
+		} else if (info.ssi_code != SI_KERNEL) {
+			/* what the terminal sends, COMMAND gets from the terminal itself */
+			kill(run->command_pid, (int)info.ssi_signo);
+		}
+	}
+}
+
+static void kill_command(struct run *run)
+{
+	_cleanup_close_ int fd = -1;
+	char path[600];
+
+	snprintf(path, sizeof(path), "%s/cgroup.kill", run->cgroup);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "1", 1) < 0)
+		fprintf(stderr, "sluice: cannot end the processes of %s: %m\n", run->cgroup);
+}
+
 /* the instance is in force before COMMAND begins */
 static int wait_for_state(struct run *run)
 {
-	struct pollfd poll_keeper = { .fd = run->keeper_sock, .events = POLLIN };
+	struct pollfd fds[] = { { .fd = run->keeper_sock, .events = POLLIN },
+				{ .fd = run->signal_fd, .events = POLLIN } };
 	_cleanup_free_ uint8_t *buffer = malloc(WIRE_RECORD_MAX);
 	const struct wire_k_state *state;
 	struct wire_message message;
@@ -239,7 +271,14 @@ static int wait_for_state(struct run *run)
 
 	if (!buffer)
 		return -1;
-	if (poll(&poll_keeper, 1, START_TIMEOUT_MS) <= 0) {
+	do {
+		r = poll(fds, ARRAY_SIZE(fds), START_TIMEOUT_MS);
+		if (r > 0 && fds[1].revents)
+			on_signal(run);
+	} while (r > 0 && !fds[0].revents && !run->is_told_to_end);
+	if (run->is_told_to_end)
+		return -1;
+	if (r <= 0) {
 		fprintf(stderr, "sluice: the instance did not start within %d s\n",
 			START_TIMEOUT_MS / 1000);
 		return -1;
@@ -274,22 +313,6 @@ _Noreturn static void be_command(struct run *run)
 	_exit(r == ENOENT ? EXIT_NO_COMMAND : EXIT_CANNOT_EXEC);
 }
 
-static void on_signal(struct run *run)
-{
-	struct signalfd_siginfo info;
-
-	while (read(run->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGCHLD) {
-			if (run->command_pid > 0 &&
-			    waitpid(run->command_pid, &run->status, WNOHANG) == run->command_pid)
-				run->has_ended = true;
-		} else if (!run->has_ended && info.ssi_code != SI_KERNEL) {
-			/* what the terminal sends, COMMAND gets from the terminal itself */
-			kill(run->command_pid, (int)info.ssi_signo);
-		}
-	}
-}
-
 /* until COMMAND and all its descendants have ended */
 static int wait_for_command(struct run *run)
 {
@@ -306,23 +329,14 @@ static int wait_for_command(struct run *run)
 			return -1;
 		if (fds[0].revents)
 			on_signal(run);
+		if (run->is_told_to_end)
+			kill_command(run);
 		if (fds[2].revents & (POLLHUP | POLLERR)) {
 			fprintf(stderr, "sluice: sluice-keeper ended: ending COMMAND, "
 					"which nobody would govern; `sluice panic` removes the rest\n");
 			return -1;
 		}
 	}
-}
-
-static void kill_command(struct run *run)
-{
-	_cleanup_close_ int fd = -1;
-	char path[600];
-
-	snprintf(path, sizeof(path), "%s/cgroup.kill", run->cgroup);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, "1", 1) < 0)
-		fprintf(stderr, "sluice: cannot end the processes of %s: %m\n", run->cgroup);
 }
 
 static int open_signals(struct run *run)

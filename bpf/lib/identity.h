@@ -161,6 +161,7 @@ static __always_inline void who_is_current(struct sl_who *who)
 	who->gid = ids >> 32;
 	who->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	who->cgroup_id = bpf_get_current_cgroup_id();
+	who->exec_id = BPF_CORE_READ(task, self_exec_id);
 	who->exe_ino = 0;
 	who->exe_dev = 0;
 	if (inode) {
@@ -171,6 +172,7 @@ static __always_inline void who_is_current(struct sl_who *who)
 	key.exe_ino = who->exe_ino;
 	key.pid = who->pid;
 	key.exe_dev = who->exe_dev;
+	key.exec_id = who->exec_id;
 	if (!bpf_map_lookup_elem(&sl_procs, &key))
 		remember_proc(&key);
 	if (!bpf_map_lookup_elem(&sl_cgroups, &who->cgroup_id))

@@ -21,6 +21,8 @@
 /* macros of uapi headers, which BTF does not carry */
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_ROUTING 43
+#define IPPROTO_FRAGMENT 44
+#define IPPROTO_AH 51
 #define IPPROTO_ICMPV6 58
 #define IPPROTO_DSTOPTS 60
 #ifndef NULL

@@ -39,6 +39,7 @@
 #define FLOWS_MAX 65536U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
+#define RECORDS_A_ROUND 256	 /* of one peer; then others get their turn */
 #define LINKS_MAX 64U
 #define NAMES_PENDING_MAX 256U	 /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
@@ -62,6 +63,8 @@ struct filter {
 	bool wants_write; /* its channel was full: flows wait to be sent */
 	uint64_t n_flows, n_dropped, n_late;
 	char message[256];
+	uint64_t log_second; /* its lines are counted by the second */
+	unsigned int n_lines;
 };
 
 /** struct identity - strings of one program in one cgroup, shared by its flows */
@@ -116,7 +119,7 @@ struct daemon {
 
 	uint64_t started_us; /* CLOCK_REALTIME */
 	uint64_t beat_us, swept_us;
-	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets;
+	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost;
 	uint8_t *packet; /* 2 * QUEUE_PACKET_MAX */
 	uint8_t *record; /* WIRE_RECORD_MAX */
 };

@@ -103,6 +103,17 @@ static void put_in_force(struct daemon *daemon, const struct flow *flow)
 		log_error("cannot write a verdict to the kernel: %m");
 }
 
+static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_in,
+		       uint64_t bytes_out)
+{
+	(void)plane_forget_flow(daemon->plane, &flow->key);
+	if (flow->verdict == SL_ALLOW) {
+		providers_send_closed(daemon, flow, bytes_in, bytes_out);
+		records_closed(daemon, flow, bytes_in, bytes_out);
+	}
+	flow_table_close(daemon->flows, flow);
+}
+
 static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
 	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
@@ -115,6 +126,8 @@ static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ver
 	if (verdict != SL_ALLOW)
 		daemon->n_dropped++;
 	records_judged(daemon, flow);
+	if (flow->is_gone)
+		close_flow(daemon, flow, 0, flow->n_held_bytes);
 }
 
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
@@ -206,6 +219,14 @@ static int open_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	return 0;
 }
 
+static bool is_denied_still(struct daemon *daemon, const struct flow *flow)
+{
+	struct sl_flow entry;
+
+	return flow->verdict != SL_ALLOW &&
+	       plane_get_flow(daemon->plane, &flow->key, &entry) == 0 && entry.id == flow->id;
+}
+
 static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
 {
 	struct sl_flow_key key = { 0 };
@@ -214,9 +235,12 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	struct flow *flow;
 	bool is_new;
 
-	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view) ||
-	    plane_find_held(daemon->plane, &view.tuple, &held) < 0) {
-		daemon->n_bad_packets++;
+	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view)) {
+		daemon->n_bad_packets++; /* made by hand and cut: no filter could allow it */
+		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
+		return;
+	}
+	if (plane_find_held(daemon->plane, &view.tuple, &held) < 0) {
 		to_fail_class(daemon, packet);
 		return;
 	}
@@ -226,8 +250,12 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	key.proto = view.tuple.proto;
 
 	flow = flow_table_find(daemon->flows, &key);
-	/* the kernel no longer knows it (LRU), or the socket connects again: a new conversation */
 	if (flow && flow->state == FLOW_OPEN) {
+		if (is_denied_still(daemon, flow)) {
+			let_go(daemon, flow, packet->id, packet->mark, flow->verdict);
+			return;
+		}
+		/* the kernel forgot it (LRU), or the socket connects again: a new conversation */
 		flow_table_close(daemon->flows, flow);
 		flow = NULL;
 	}
@@ -279,17 +307,6 @@ int judge_watch(struct daemon *daemon)
 
 /* ---- the end of flows ---- */
 
-static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_in,
-		       uint64_t bytes_out)
-{
-	(void)plane_forget_flow(daemon->plane, &flow->key);
-	if (flow->verdict == SL_ALLOW) {
-		providers_send_closed(daemon, flow, bytes_in, bytes_out);
-		records_closed(daemon, flow, bytes_in, bytes_out);
-	}
-	flow_table_close(daemon->flows, flow);
-}
-
 /* UDP and ICMP: the kernel counted in the flow's own entry */
 static void close_counted(struct daemon *daemon, struct flow *flow)
 {
@@ -310,6 +327,8 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 	flow = flow_table_find(daemon->flows, &key);
 	if (flow && flow->state == FLOW_OPEN)
 		close_flow(daemon, flow, event->bytes_in, event->bytes_out);
+	else if (flow)
+		flow->is_gone = true; /* it ends when it is judged */
 }
 
 static void on_released(struct daemon *daemon, const struct sl_event *event)
@@ -320,6 +339,8 @@ static void on_released(struct daemon *daemon, const struct sl_event *event)
 		next = flow_table_find_cookie(daemon->flows, event->cookie, flow);
 		if (flow->state == FLOW_OPEN)
 			close_counted(daemon, flow);
+		else
+			flow->is_gone = true;
 	}
 }
 

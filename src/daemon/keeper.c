@@ -70,6 +70,8 @@ static void take_child(struct daemon *daemon, const struct wire_message *message
 			  strerror((int)child->error));
 		if (child->slot && child->slot <= daemon->n_filters)
 			providers_lost(daemon, child->slot - 1, 0);
+		else if (child->slot == 0)
+			session_exited(&daemon->names_session, daemon_now_us());
 	} else if (child->slot == 0) {
 		names_connected(daemon, TAKE_FD(*fd), (pid_t)child->pid);
 	} else if (child->slot <= daemon->n_filters) {

@@ -175,6 +175,8 @@ int main(void)
 		snprintf(text, sizeof(text), "%s: %s", step, strerror(-r));
 		log_error("cannot start: %s", text);
 		keeper_tell_state(&daemon, -r, text);
+		if (daemon.plane && !plane_was_adopted(daemon.plane))
+			plane_remove(daemon.plane);
 		return 1;
 	}
 	r = sd_event_loop(daemon.event);

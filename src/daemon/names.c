@@ -119,9 +119,10 @@ static int on_names(sd_event_source *source, int fd, uint32_t events, void *data
 {
 	struct daemon *daemon = data;
 	struct wire_message message;
-	int r, passed = -1;
+	int r = -EAGAIN, passed = -1, n = 0;
 
-	while ((r = channel_recv(fd, &wire_names_channel, 1, daemon->record, &message, NULL,
+	while (n++ < RECORDS_A_ROUND &&
+	       (r = channel_recv(fd, &wire_names_channel, 1, daemon->record, &message, NULL,
 				 &passed)) == 0) {
 		close_fd(passed);
 		if (message.record->type == WIRE_NAME)
@@ -129,7 +130,7 @@ static int on_names(sd_event_source *source, int fd, uint32_t events, void *data
 		else
 			take_done(daemon, WIRE_BODY(&message, struct wire_done));
 	}
-	if (r == -EAGAIN)
+	if (r == 0 || r == -EAGAIN)
 		return 0;
 	if (r > 0)
 		log_error("sluice-names broke the protocol: %s", wire_strerror(r));

@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 
+#define LOG_LINES_MAX 20U /* of one provider in a second; more are dropped */
+
 static int send_record(struct filter *filter, uint16_t type, const void *body, int fd)
 {
 	if (filter->sock < 0)
@@ -178,7 +180,14 @@ static int take_log(struct daemon *daemon, unsigned int index, const struct wire
 	const struct wire_log *line = WIRE_BODY(message, struct wire_log);
 	struct filter *filter = &daemon->filters[index];
 
+	uint64_t second = daemon_now_us() / 1000000;
+
 	copy_text(filter->message, sizeof(filter->message), line->text);
+	if (second != filter->log_second)
+		filter->n_lines = 0;
+	filter->log_second = second;
+	if (filter->n_lines++ >= LOG_LINES_MAX)
+		return 0;
 	log_line(line->level, "%s: %s", filter->name, line->text);
 	return 0;
 }
@@ -251,7 +260,7 @@ static int read_provider(struct daemon *daemon, unsigned int index)
 	struct wire_message message;
 	int passed = -1, r;
 
-	while (filter->sock >= 0) {
+	for (int i = 0; i < RECORDS_A_ROUND && filter->sock >= 0; i++) {
 		r = channel_recv(filter->sock, &wire_provider_channel, 1, daemon->record, &message,
 				 NULL, &passed);
 		if (r)

@@ -3,6 +3,7 @@
  * DOC: What sluiced tells people: flow records and the control socket
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -77,6 +78,11 @@ static void append_line(struct daemon *daemon, struct json_object *json)
 	line[n++] = '\n';
 	if (write(daemon->flows_fd, line, n) == (ssize_t)n)
 		return;
+	if (errno == EAGAIN) { /* a pipe that nobody reads must not stop the network */
+		if (daemon->n_lines_lost++ == 0)
+			log_error("flow records are lost: their reader is too slow");
+		return;
+	}
 	log_error("cannot append to the flow records: %m; no more are written");
 	daemon->flows_fd = close_fd(daemon->flows_fd);
 }
@@ -221,16 +227,40 @@ static int doctor(void *data, struct json_object **ret_checks)
 	return 0;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const struct flow *const *x = a, *const *y = b;
+
+	return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
+}
+
+/* the table is in the order of decisions, a client wants that of beginnings */
+static struct flow **sorted_flows(struct daemon *daemon, size_t *ret_n)
+{
+	size_t n = flow_table_n_open(daemon->flows), i = 0;
+	struct flow **flows = calloc(n + 1, sizeof(*flows));
+	struct flow *flow = flow_table_oldest_open(daemon->flows);
+
+	if (!flows)
+		return NULL;
+	for (; flow; flow = flow_next(flow))
+		flows[i++] = flow;
+	qsort(flows, n, sizeof(*flows), by_id);
+	*ret_n = n;
+	return flows;
+}
+
 static void list_flows(void *data, control_emit_fn emit, void *to)
 {
 	struct daemon *daemon = data;
-	struct flow *flow = flow_table_oldest_open(daemon->flows);
+	size_t n = 0;
+	_cleanup_free_ struct flow **flows = sorted_flows(daemon, &n);
 
-	for (; flow; flow = flow_next(flow)) {
+	for (size_t i = 0; i < n; i++) {
 		struct flow_record record;
 		struct json_object *json;
 
-		fill_record(daemon, flow, &record);
+		fill_record(daemon, flows[i], &record);
 		if (flow_json(&record, &json) < 0)
 			continue;
 		emit(to, json);

@@ -55,6 +55,7 @@ struct flow {
 	uint8_t host_source; /* 0 none, 1 dns */
 	uint8_t asked;	    /* index of the filter that may answer */
 	bool is_sent;	    /* the filter has been told */
+	bool is_gone;	    /* its socket ended while it was held */
 	uint32_t owner_pid, owner_uid;
 	uint32_t ifindex;
 	uint64_t opened_us, deadline_us, decided_us;

@@ -7,7 +7,7 @@
 
 #define IPV4_HEADER 20U
 #define IPV6_HEADER 40U
-#define EXTENSIONS_MAX 6
+#define EXTENSIONS_MAX 16
 #define TCP_HEADER 20U
 #define UDP_HEADER 8U
 #define TCP_SYN 0x02
@@ -50,6 +50,11 @@ static int parse_transport(const uint8_t *p, size_t n, bool is_inbound, struct p
 {
 	struct sl_tuple *tuple = &view->tuple;
 
+	view->payload = p;
+	view->n_payload = n;
+	if (tuple->proto != IPPROTO_TCP && tuple->proto != IPPROTO_UDP &&
+	    tuple->proto != IPPROTO_ICMP && tuple->proto != IPPROTO_ICMPV6)
+		return 0; /* known by its addresses alone */
 	if (n < UDP_HEADER)
 		return PACKET_E_SHORT;
 	switch (tuple->proto) {
@@ -88,24 +93,40 @@ static int parse_ipv4(const uint8_t *p, size_t n, bool is_inbound, struct packet
 	return parse_transport(p + header, total - header, is_inbound, view);
 }
 
+static bool is_extension(uint8_t next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
+}
+
+static size_t extension_bytes(uint8_t type, const uint8_t *p, uint8_t *ret_next)
+{
+	*ret_next = p[0];
+	if (type == IPPROTO_FRAGMENT)
+		return 8;
+	return type == IPPROTO_AH ? ((size_t)p[1] + 2) * 4 : ((size_t)p[1] + 1) * 8;
+}
+
 static int parse_ipv6(const uint8_t *p, size_t n, bool is_inbound, struct packet_view *view)
 {
 	size_t at = IPV6_HEADER;
 	uint8_t next;
+	int i;
 
 	if (n < IPV6_HEADER)
 		return PACKET_E_SHORT;
 	memcpy(view->tuple.laddr, is_inbound ? p + 24 : p + 8, 16);
 	memcpy(view->tuple.raddr, is_inbound ? p + 8 : p + 24, 16);
 	next = p[6];
-	for (int i = 0; i < EXTENSIONS_MAX; i++) {
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
-			break;
-		if (at + 2 > n)
+	for (i = 0; i < (int)EXTENSIONS_MAX && is_extension(next); i++) {
+		if (at + 4 > n)
 			return PACKET_E_SHORT;
-		next = p[at];
-		at += ((size_t)p[at + 1] + 1) * 8;
+		if (next == IPPROTO_FRAGMENT && get16(p + at + 2) & 0xfff8)
+			return PACKET_E_SHAPE;
+		at += extension_bytes(next, &p[at], &next);
 	}
+	if (i == (int)EXTENSIONS_MAX)
+		return PACKET_E_SHAPE;
 	if (at > n)
 		return PACKET_E_SHORT;
 	view->tuple.proto = next;

@@ -48,6 +48,7 @@ struct keeper {
 	bool is_told;		/* run knows whether the instance is in force */
 	pid_t children[KEEPER_CHILDREN_MAX];
 	int kept[KEEPER_KEPT_MAX];
+	bool is_placed; /* the instance's name is ours: what carries it is put away at the end */
 	bool has_bpffs_mount;
 	int no_net; /* an empty network namespace, for who needs none */
 	char providers_cgroup[544];

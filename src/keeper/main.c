@@ -23,7 +23,7 @@ static uint64_t now_ms(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_BOOTTIME, &t);
+	clock_gettime(CLOCK_MONOTONIC, &t); /* a suspended machine is not a silent sluiced */
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
@@ -350,7 +350,7 @@ static void loop(struct keeper *keeper, uint8_t *buffer)
 
 /* ---- the end ---- */
 
-static void wait_for_daemon(struct keeper *keeper)
+static bool wait_for_daemon(struct keeper *keeper)
 {
 	uint64_t end = now_ms() + END_MS;
 	uint8_t buffer[WIRE_RECORD_MAX];
@@ -365,17 +365,25 @@ static void wait_for_daemon(struct keeper *keeper)
 		read_daemon(keeper, buffer);
 		reap(keeper);
 	}
-	if (keeper->daemon_pid > 0)
-		kill(keeper->daemon_pid, SIGKILL);
+	if (keeper->daemon_pid <= 0)
+		return true;
+	kill(keeper->daemon_pid, SIGKILL);
+	(void)waitpid(keeper->daemon_pid, NULL, 0);
+	keeper->daemon_sock = close_fd(keeper->daemon_sock);
+	keeper->daemon_pid = 0;
+	return false;
 }
 
 static void finish(struct keeper *keeper)
 {
+	if (!keeper->is_placed) /* nothing of it is ours */
+		return;
 	place_kill_governed(keeper);
 	if (keeper->daemon_pid <= 0 && keeper->is_told)
 		(void)start_daemon(keeper); /* it adopts what is there, and removes it */
-	if (keeper->daemon_pid > 0)
-		wait_for_daemon(keeper);
+	/* one that hangs is followed by one that only cleans up */
+	if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
+		(void)wait_for_daemon(keeper);
 	for (size_t i = 0; i < KEEPER_CHILDREN_MAX; i++)
 		if (keeper->children[i] > 0)
 			kill(keeper->children[i], SIGKILL);

@@ -62,6 +62,19 @@ static int write_notes(const struct keeper *keeper)
 	return fclose(file) ? -errno : 0;
 }
 
+/* it must not be there: two instances of one name would take each other's pins away */
+static int make_state(const struct wire_k_instance *instance)
+{
+	if (mkdir(instance->state, 0755) < 0) {
+		if (errno == EEXIST)
+			log_error("instance %s is there already, or died: `sluice status` shows it, "
+				  "`sluice panic --instance %s` removes it",
+				  instance->id, instance->id);
+		return -errno;
+	}
+	return chown(instance->state, instance->daemon_uid, instance->daemon_uid) < 0 ? -errno : 0;
+}
+
 /* one for all: whoever is in it can open no socket anyway */
 static int make_empty_network(struct keeper *keeper)
 {
@@ -84,7 +97,9 @@ int place_make(struct keeper *keeper)
 		 instance->cgroup);
 	r = make_folder(BASE_FOLDER, 0755, 0);
 	if (!r)
-		r = make_folder(instance->state, 0755, instance->daemon_uid);
+		r = make_state(instance);
+	if (!r)
+		keeper->is_placed = true;
 	if (!r)
 		r = make_folder(keeper->providers_cgroup, 0755, 0);
 	if (!r)

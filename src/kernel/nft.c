@@ -104,6 +104,8 @@ static const struct chain chains[] = {
 	{ "reject", -1, 0 },
 	{ "hold_out", -1, 0 },
 	{ "hold_in", -1, 0 },
+	{ "unjudged_out", -1, 0 },
+	{ "unjudged_in", -1, 0 },
 	{ "out", NF_INET_LOCAL_OUT, PRIORITY_DECIDE },
 	{ "gate_out", NF_INET_LOCAL_OUT, PRIORITY_GATE },
 	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE },
@@ -116,14 +118,17 @@ static const struct rule rules[] = {
 	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), ACCEPT),
 	RULE("out", ALWAYS, BPF(out_held), GOTO("hold_out")),
 
-	RULE("hold_out", ALWAYS, BPF(out_silent), DROP),
-	RULE("hold_out", ALWAYS, BPF(out_reject), SET_MARK(SL_MARK_REJECT), ACCEPT),
+	/* denied before or undecided: sluiced answers both, so that the application
+	 * meets the same error; a drop or a reject right here would be EPERM */
 	RULE("hold_out", ALWAYS, SET_MARK(SL_MARK_HELD), QUEUE),
 
-	/* the mark alone proves nothing: the program looks at the socket again */
-	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(out_reject), GOTO("reject")),
-	RULE("gate_out", WHEN_CLOSED, MARK_IS(SL_MARK_HELD), BPF(out_held), GOTO("reject")),
-	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(out_held), SET_MARK(SL_MARK_NONE)),
+	/* the mark alone proves nothing: the programs look at the socket again */
+	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(out_ours), GOTO("reject")),
+	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(out_ours), GOTO("unjudged_out")),
+	RULE("unjudged_out", ALWAYS, BPF(out_silent), DROP),
+	RULE("unjudged_out", WHEN_CLOSED, GOTO("reject")),
+	RULE("unjudged_out", ALWAYS, BPF(out_denied), GOTO("reject")),
+	RULE("unjudged_out", ALWAYS, SET_MARK(SL_MARK_NONE)),
 
 	RULE("in", ALWAYS, SPORT_IS(PORT_DNS), BPF(in_answer), SET_MARK(SL_MARK_NAMES), QUEUE),
 	RULE("in", ALWAYS, IIF_IS(LOOPBACK_IFINDEX), ACCEPT),
@@ -131,13 +136,14 @@ static const struct rule rules[] = {
 	RULE("in", ALWAYS, PROTO_IS(IPPROTO_TCP), ACCEPT),
 	RULE("in", ALWAYS, BPF(in_held), GOTO("hold_in")),
 
-	RULE("hold_in", ALWAYS, BPF(in_silent), DROP),
-	RULE("hold_in", ALWAYS, BPF(in_reject), SET_MARK(SL_MARK_REJECT), ACCEPT),
 	RULE("hold_in", ALWAYS, SET_MARK(SL_MARK_HELD), QUEUE),
 
-	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(in_reject), GOTO("reject")),
-	RULE("gate_in", WHEN_CLOSED, MARK_IS(SL_MARK_HELD), BPF(in_held), GOTO("reject")),
-	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(in_held), SET_MARK(SL_MARK_NONE)),
+	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(in_ours), GOTO("reject")),
+	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(in_ours), GOTO("unjudged_in")),
+	RULE("unjudged_in", ALWAYS, BPF(in_silent), DROP),
+	RULE("unjudged_in", WHEN_CLOSED, GOTO("reject")),
+	RULE("unjudged_in", ALWAYS, BPF(in_denied), GOTO("reject")),
+	RULE("unjudged_in", ALWAYS, SET_MARK(SL_MARK_NONE)),
 
 	RULE("reject", ALWAYS, PROTO_IS(IPPROTO_TCP), REJECT_TCP),
 	RULE("reject", ALWAYS, REJECT_ICMP),

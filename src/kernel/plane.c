@@ -59,11 +59,13 @@ static const struct {
 	size_t offset;
 } matches[] = {
 	{ "sl_out_held", offsetof(struct nft_programs, out_held) },
-	{ "sl_out_reject", offsetof(struct nft_programs, out_reject) },
+	{ "sl_out_ours", offsetof(struct nft_programs, out_ours) },
+	{ "sl_out_denied", offsetof(struct nft_programs, out_denied) },
 	{ "sl_out_silent", offsetof(struct nft_programs, out_silent) },
 	{ "sl_out_query", offsetof(struct nft_programs, out_query) },
 	{ "sl_in_held", offsetof(struct nft_programs, in_held) },
-	{ "sl_in_reject", offsetof(struct nft_programs, in_reject) },
+	{ "sl_in_ours", offsetof(struct nft_programs, in_ours) },
+	{ "sl_in_denied", offsetof(struct nft_programs, in_denied) },
 	{ "sl_in_silent", offsetof(struct nft_programs, in_silent) },
 	{ "sl_in_answer", offsetof(struct nft_programs, in_answer) },
 };
@@ -456,7 +458,8 @@ int plane_find_proc(struct plane *plane, const struct sl_who *who, struct sl_pro
 	struct sl_proc_key key = { .start_ns = who->start_ns,
 				   .exe_ino = who->exe_ino,
 				   .pid = who->pid,
-				   .exe_dev = who->exe_dev };
+				   .exe_dev = who->exe_dev,
+				   .exec_id = who->exec_id };
 
 	return lookup(plane, MAP_PROCS, &key, ret_proc);
 }

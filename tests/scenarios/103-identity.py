@@ -6,11 +6,10 @@
         └ each case has a destination of its own; its flow record is compared
           with what the program says about itself
 """
-import os
 import shutil
 import sys
 
-from lib import main
+from lib import machine, main
 
 CONTAINER = "c0ffee" * 10 + "beef"
 
@@ -22,7 +21,7 @@ def record_of(t, run, address):
 
 def check_processes(t, lab, permissive):
     """forked, threads, SCM_RIGHTS, exec: pid, owner_pid, exe"""
-    python = os.path.realpath(sys.executable)
+    python = machine.true_path(sys.executable)
     for number, act in enumerate(("connect", "forked", "thread", "passed", "exec"), 1):
         address = f"10.79.3.{number}"
         run = lab.run([permissive], lab.actor(act, address, 7))
@@ -40,7 +39,7 @@ def check_gone(t, lab, permissive):
     slow = lab.test_filter(delay_ms=300)
     run = lab.run([slow], ["sh", "-c", f"{copy} udp-once 10.79.3.20 7 1; sleep 1"])
     record = record_of(t, run, "10.79.3.20")
-    t.equal(record["exe"], copy, "gone process: exe")
+    t.equal(record["exe"], machine.true_path(copy), "gone process: exe")
     t.equal(record["pid"], run.json()["pid"], "gone process: pid")
     t.check(record["command"] and "udp-once" in record["command"],
             f"gone process: command line {record['command']!r}")

@@ -75,8 +75,10 @@ def check_panic(t, lab, run, instance):
     command = run.wait_flow(dst="10.79.13.3", event="new")["pid"]
     governed = machine.cgroup_root() + machine.cgroup_of(command)
     keeper, daemon = run.wait_pid("sluice-keeper"), run.wait_pid("sluiced")
-    os.kill(keeper, signal.SIGKILL)
-    run.kill(signal.SIGKILL)
+    # both at once: each of the two would clean up after the other
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        run.kill(number)
+        os.kill(keeper, number)
     run.wait()
     wait_for(lambda: not machine.is_alive(daemon), 5, "sluiced to end with its keeper")
     t.check(os.path.isdir(governed), "the governed cgroup is still there")

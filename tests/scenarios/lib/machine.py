@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Reads the machine: processes, cgroups, mounts; and what a run left behind."""
 
+import ctypes
 import os
 
+CLONE_NEWNS = 0x20000
 OURS = ("sluice", "sluiced", "sluice-keeper", "sluice-names")
 
 
@@ -21,6 +23,24 @@ def exe_of(pid):
         return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
     except OSError:
         return ""
+
+
+def true_path(path):
+    """the file's path from the root of the mount namespace, which is what Sluice
+    says: a chroot, such as that of tests/fresh, changes nothing for it"""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        root = os.open("/", os.O_PATH)
+        own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+        ctypes.CDLL(None).setns(own, CLONE_NEWNS)  # back to the true root
+        os.write(writer, os.readlink(f"/proc/self/fd/{root}").encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        prefix = file.read().rstrip("/")
+    os.waitpid(child, 0)
+    return prefix + os.path.realpath(path)
 
 
 def status_of(pid):
