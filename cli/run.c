@@ -31,6 +31,7 @@
 #define KEEPER_FD 3
 #define START_TIMEOUT_MS 30000
 #define BPFFS "/sys/fs/bpf"
+#define CGROUP_TRIES 500 /* times 10 ms */
 
 /* like env(1): COMMAND's own statuses stay its own */
 enum { EXIT_SLUICE = 125, EXIT_CANNOT_EXEC = 126, EXIT_NO_COMMAND = 127 };
@@ -376,8 +377,12 @@ static void finish(struct run *run)
 	close_fd(run->keeper_sock); /* the keeper takes this for the end */
 	if (run->keeper_pid > 0)
 		(void)waitpid(run->keeper_pid, NULL, 0);
-	if (run->cgroup[0])
-		(void)rmdir(run->cgroup); /* when the keeper never came that far */
+	/* when there is no keeper that did it; processes that were killed take a moment to go */
+	for (int i = 0; run->cgroup[0] && i < CGROUP_TRIES; i++) {
+		if (rmdir(run->cgroup) == 0 || errno != EBUSY)
+			break;
+		(void)poll(NULL, 0, 10);
+	}
 	for (unsigned int i = 0; i < run->n_filters; i++)
 		run_filter_close(&run->filters[i]);
 	close_fd(run->signal_fd);

@@ -15,7 +15,7 @@
 #include "keeper/keeper.h"
 
 #define BASE_FOLDER "/run/sluice"
-#define EMPTY_TRIES 200 /* times 10 ms for killed processes to be gone */
+#define EMPTY_TRIES 1000 /* times 10 ms for killed processes to be gone */
 
 static int make_folder(const char *path, mode_t mode, uid_t owner)
 {

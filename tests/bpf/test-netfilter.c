@@ -74,8 +74,8 @@ static void check_in_held(struct lab *lab, const struct lab_ends *ends)
 	      "%s for another address than the socket's is not held", text);
 	lab_clear(lab);
 	set_bind(lab, ends, NULL);
-	check(lab_run(lab, "sl_in_held", &packet) == 0, "%s for a socket that has gone is not held",
-	      text);
+	check(lab_run(lab, "sl_in_held", &packet) == 1 && lab_n_entries(lab, "sl_held") == 1,
+	      "%s for a port whose newest socket has gone is held: another of ours has it", text);
 }
 
 static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
@@ -87,7 +87,7 @@ static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
 
 	ends_packet(&packet, ends);
 	set_server(lab, ends, NULL);
-	check(lab_run(lab, "sl_in_reject", &packet) == 0 &&
+	check(lab_run(lab, "sl_in_denied", &packet) == 0 &&
 		      lab_run(lab, "sl_in_silent", &packet) == 0,
 	      "undecided %s is neither rejected nor dropped", text);
 	set_flow(lab, &key, SL_ALLOW);
@@ -99,15 +99,18 @@ static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
 	      "allowed %s goes on and is counted, packet by packet", text);
 	set_flow(lab, &key, SL_REJECT);
 	check(lab_run(lab, "sl_in_held", &packet) == 1 &&
-		      lab_run(lab, "sl_in_reject", &packet) == 1 &&
+		      lab_run(lab, "sl_in_denied", &packet) == 1 &&
 		      lab_run(lab, "sl_in_silent", &packet) == 0,
 	      "rejected %s is rejected", text);
 	set_flow(lab, &key, SL_SILENT);
 	check(lab_run(lab, "sl_in_held", &packet) == 1 &&
-		      lab_run(lab, "sl_in_reject", &packet) == 0 &&
+		      lab_run(lab, "sl_in_denied", &packet) == 1 &&
 		      lab_run(lab, "sl_in_silent", &packet) == 1,
 	      "silenced %s is dropped", text);
 	check(!lab_n_entries(lab, "sl_held"), "decided %s is not held anew", text);
+	check(lab_run(lab, "sl_in_ours", &packet) == 1, "%s for a socket of ours is ours", text);
+	lab_clear(lab);
+	check(lab_run(lab, "sl_in_ours", &packet) == 0, "%s for nobody is not ours", text);
 }
 
 static void check_unasked_echo(struct lab *lab, const struct lab_ends *ends)
@@ -118,6 +121,22 @@ static void check_unasked_echo(struct lab *lab, const struct lab_ends *ends)
 	set_server(lab, ends, NULL);
 	check(lab_run(lab, "sl_in_held", &packet) == 0 && !lab_n_entries(lab, "sl_held"),
 	      "%s reply that nobody asked for is left to the kernel", ends_text(ends));
+}
+
+/* netfilter sees IPv6 fragments before they are put together */
+static void check_fragments6(struct lab *lab)
+{
+	static const uint8_t fragment[] = { IPPROTO_FRAGMENT };
+	struct lab_packet packet;
+
+	set_server(lab, &udp6, NULL);
+	lab_ipv6(&packet, &udp6, fragment, 1);
+	packet.bytes[40 + 2] = 0;
+	packet.bytes[40 + 3] = 1; /* offset 0, more to come */
+	check(lab_run(lab, "sl_in_held", &packet) == 1 && is_held_as(lab, &udp6, SL_DIR_IN, COOKIE),
+	      "the first fragment of IPv6 is held");
+	packet.bytes[40 + 3] = 8;
+	check(lab_run(lab, "sl_in_held", &packet) == 0, "a later fragment of IPv6 is not");
 }
 
 static void check_headers(struct lab *lab)
@@ -144,12 +163,13 @@ static void check_headers(struct lab *lab)
 	packet.bytes[7] = 1; /* 8 bytes into the datagram */
 	check(lab_run(lab, "sl_in_held", &packet) == 0,
 	      "a fragment that is not the first has no ports to be held by");
+	check_fragments6(lab);
 }
 
 /* every length the headers can be cut to; a test run refuses packets of no byte */
 static void check_cut(struct lab *lab, const struct lab_ends *ends, size_t n_kinds)
 {
-	static const char *const programs[] = { "sl_in_held", "sl_in_reject", "sl_in_silent",
+	static const char *const programs[] = { "sl_in_held", "sl_in_denied", "sl_in_silent",
 						"sl_in_answer" };
 	size_t n_matched = 0, n_failed = 0;
 	struct lab_packet packet, cut;
@@ -168,7 +188,7 @@ static void check_cut(struct lab *lab, const struct lab_ends *ends, size_t n_kin
 			n_matched += r > 0;
 			n_failed += r < 0;
 		}
-	check(!n_matched && !n_failed && lab_run(lab, "sl_in_reject", &packet) == 1,
+	check(!n_matched && !n_failed && lab_run(lab, "sl_in_denied", &packet) == 1,
 	      "%s with %zu %s matches nothing, however its headers are cut", ends_text(ends),
 	      n_kinds, ends_is_v6(ends) ? "extension headers" : "options");
 }
@@ -220,8 +240,8 @@ static int run_out(struct lab *lab, const char *program, const struct lab_ends *
 
 static void check_out_foreign(struct lab *lab, const struct lab_ends *ends)
 {
-	static const char *const programs[] = { "sl_out_held", "sl_out_reject", "sl_out_silent",
-						"sl_out_query" };
+	static const char *const programs[] = { "sl_out_held", "sl_out_ours", "sl_out_denied",
+						"sl_out_silent", "sl_out_query" };
 	struct lab_packet packet;
 	bool is_ok = true;
 
@@ -257,11 +277,11 @@ static void check_out_verdict(struct lab *lab, const struct lab_ends *ends)
 		check(r == 0 && flow.bytes_out == LAB_PAYLOAD && flow.bytes_in == 0,
 		      "allowed %s goes out and is counted", text);
 	check(run_out(lab, "sl_out_held", ends, SL_REJECT, &cookie) == 1 &&
-		      run_out(lab, "sl_out_reject", ends, SL_REJECT, &cookie) == 1 &&
+		      run_out(lab, "sl_out_denied", ends, SL_REJECT, &cookie) == 1 &&
 		      run_out(lab, "sl_out_silent", ends, SL_REJECT, &cookie) == 0,
 	      "rejected %s is rejected on its way out", text);
 	check(run_out(lab, "sl_out_held", ends, SL_SILENT, &cookie) == 1 &&
-		      run_out(lab, "sl_out_reject", ends, SL_SILENT, &cookie) == 0 &&
+		      run_out(lab, "sl_out_denied", ends, SL_SILENT, &cookie) == 1 &&
 		      run_out(lab, "sl_out_silent", ends, SL_SILENT, &cookie) == 1,
 	      "silenced %s is dropped on its way out", text);
 }

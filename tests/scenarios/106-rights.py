@@ -4,7 +4,7 @@
 
    sluice run ── sluice-keeper ─┬─ sluiced         own uid, NET_ADMIN + BPF
                                 ├─ sluice-names    own uid, nothing, no network
-                                └─ test-filter     own uid, nothing, no socket
+                                └─ test-filter     own uid, nothing, no network
 """
 import os
 
@@ -67,8 +67,9 @@ def scenario(t):
         names, provider = run.wait_pid("sluice-names"), run.wait_pid("test-filter")
         check_bare(t, governed, names, "sluice-names")
         check_bare(t, governed, provider, "provider")
-        t.check(machine.netns_of(names) not in (lab.client.inode, machine.netns_of(os.getpid())),
-                "sluice-names: has an empty network of its own")
+        for title, pid in (("sluice-names", names), ("provider", provider)):
+            t.check(machine.netns_of(pid) not in (lab.client.inode, machine.netns_of(os.getpid())),
+                    f"{title}: has an empty network of its own")
         uids = {machine.status_of(pid)["Uid"].split()[0] for pid in (daemon, names, provider)}
         t.equal(len(uids), 3, "different uids of sluiced, sluice-names and provider")
 

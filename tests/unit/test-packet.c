@@ -264,18 +264,30 @@ static void only_the_first_fragment_has_ends(void **state)
 }
 
 /* the same as read_packet6() of bpf/netfilter.bpf.c, or a held packet is not found */
-static void what_is_behind_a_header_not_known_is_not_looked_at(void **state)
+static void only_the_first_fragment_of_ipv6_has_ports(void **state)
 {
 	static const uint8_t fragment[] = { IPPROTO_FRAGMENT };
-	static const uint8_t seven[7] = { [0 ... 6] = IPPROTO_DSTOPTS };
 	struct made made = make6(IPPROTO_UDP, fragment, 1);
 	struct packet_view view;
 
+	made.bytes[40 + 2] = 0;
+	made.bytes[40 + 3] = 1; /* offset 0, more to come */
 	assert_int_equal(parse(&made, &view), 0);
-	assert_ports(&view, IPPROTO_FRAGMENT, 0, 0);
-	made = make6(IPPROTO_UDP, seven, 7);
+	assert_int_equal(view.tuple.proto, IPPROTO_UDP);
+	made.bytes[40 + 3] = 8;
+	assert_int_equal(parse(&made, &view), PACKET_E_SHAPE);
+}
+
+static void a_chain_of_headers_without_end_is_refused(void **state)
+{
+	static const uint8_t many[16] = { [0 ... 15] = IPPROTO_DSTOPTS };
+	struct made made = make6(IPPROTO_UDP, many, 7);
+	struct packet_view view;
+
 	assert_int_equal(parse(&made, &view), 0);
-	assert_ports(&view, IPPROTO_DSTOPTS, 0, 0);
+	assert_int_equal(view.tuple.proto, IPPROTO_UDP);
+	made = make6(IPPROTO_UDP, many, 16);
+	assert_int_equal(parse(&made, &view), PACKET_E_SHAPE);
 }
 
 static void a_tcp_data_offset_may_lie(void **state)
@@ -327,7 +339,8 @@ int main(void)
 		cmocka_unit_test(an_ipv4_header_cannot_be_shorter_than_it_is),
 		cmocka_unit_test(the_total_length_of_ipv4_ends_the_payload),
 		cmocka_unit_test(only_the_first_fragment_has_ends),
-		cmocka_unit_test(what_is_behind_a_header_not_known_is_not_looked_at),
+		cmocka_unit_test(only_the_first_fragment_of_ipv6_has_ports),
+		cmocka_unit_test(a_chain_of_headers_without_end_is_refused),
 		cmocka_unit_test(a_tcp_data_offset_may_lie),
 		cmocka_unit_test(a_syn_takes_a_sequence_number),
 	};
