@@ -27,7 +27,7 @@
 
 #include "base/macros.h"
 #include "cli/doctor.h"
-#include "cli/nft-batch.h"
+#include "kernel/nft-batch.h"
 
 /* UAPI of 6.2; older headers lack them */
 #ifndef TUN_F_USO4

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "cli/nft-batch.h"
+#include "kernel/nft-batch.h"
 #include "cli/panic.h"
 
 #include "base/macros.h"
@@ -231,6 +231,18 @@ static int remove_cgroup(const char *path)
 	return rmdir(path) < 0 ? -errno : 0;
 }
 
+static int remove_cgroup_soon(const char *path)
+{
+	int r = -EBUSY;
+
+	for (int i = 0; i < EMPTY_TRIES && r == -EBUSY; i++) {
+		if (i)
+			(void)poll(NULL, 0, 10);
+		r = remove_cgroup(path);
+	}
+	return r;
+}
+
 static void kill_cgroup(const char *path)
 {
 	_cleanup_close_ int fd = -1;
@@ -257,18 +269,14 @@ void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
 
 	if (is_ours(notes->providers_cgroup, notes->id)) {
 		kill_cgroup(notes->providers_cgroup);
-		for (int i = 0; i < EMPTY_TRIES; i++) {
-			r = remove_cgroup(notes->providers_cgroup);
-			if (r != -EBUSY)
-				break;
-			(void)poll(NULL, 0, 10);
-		}
+		r = remove_cgroup_soon(notes->providers_cgroup);
 		if (r != -ENOENT)
 			panic_note(report, "cgroup", notes->providers_cgroup, r);
 	}
-	/* the user's own programs: they go on, with an open network */
+	/* the user's own programs: they go on, with an open network, unless `sluice run` is
+	 * there: it ends them when it sees that its keeper is gone */
 	if (is_ours(notes->cgroup, notes->id)) {
-		r = remove_cgroup(notes->cgroup);
+		r = remove_cgroup_soon(notes->cgroup);
 		if (r != -ENOENT)
 			panic_note(report, "cgroup", notes->cgroup, r);
 	}

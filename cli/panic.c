@@ -84,8 +84,10 @@ static int panic_instance(const char *instance, bool is_json)
 	bool is_clean;
 
 	panic_notes_read(SLUICE_RUN_FOLDER, instance, &notes);
+	/* the folder last, and only when all went: it holds the notes for the next attempt */
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
-		actions[i].run(&notes, &report);
+		if (actions[i].run != panic_folder || json_object_array_length(report.left) == 0)
+			actions[i].run(&notes, &report);
 	print_report(instance, &report, is_json);
 	is_clean = json_object_array_length(report.left) == 0;
 	json_object_put(report.removed);

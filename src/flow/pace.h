@@ -16,8 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PACE_BURST 30U	      /* of icmp_msgs_burst; the rest is left to others */
-#define PACE_INTERVAL_US 1250U /* 800 a second, of icmp_msgs_per_sec */
+#define PACE_BURST 20U	      /* of icmp_msgs_burst; the kernel counts up to 3 for one message */
+#define PACE_INTERVAL_US 2000U /* 500 a second, of icmp_msgs_per_sec, for the same reason */
 #define PACE_WAITING_MAX 4096U
 
 struct paced {

@@ -305,6 +305,7 @@ static void watch(struct keeper *keeper)
 			  (unsigned long long)(now - keeper->beat_ms));
 		lose_daemon(keeper);
 	}
+	now = now_ms(); /* orphaned_ms may have been set just now */
 	if (keeper->orphaned_ms && now - keeper->orphaned_ms > KEEPER_SUCCESSOR_MS)
 		release_held(keeper);
 	if (keeper->daemon_sock >= 0 || keeper->daemon_pid > 0)

@@ -57,6 +57,21 @@ def check_signals(t, lab):
         lab.expect_nothing_left()
 
 
+def check_signals_later(t, lab):
+    """COMMAND has ended, its child has not: a signal ends the child and the instance"""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        path = lab.new_file("pid")
+        command = f"setsid sleep 60 & echo $! >{path}; echo $$ >{path}.command; exit 0"
+        run = lab.start([lab.test_filter()], ["sh", "-c", command])
+        child, command = int(read_pid(path)), int(read_pid(path + ".command"))
+        wait_for(lambda: not machine.is_alive(command), 10, "COMMAND to end")
+        t.check(machine.is_alive(child), "the child runs on")
+        run.kill(number)
+        wait_for(lambda: run.popen.poll() is not None, 8, f"sluice run to end after {number.name}")
+        t.check(not machine.is_alive(child), f"after {number.name}: the child has ended")
+        lab.expect_nothing_left()
+
+
 def check_killed(t, lab):
     """kill -9 of `sluice run`: the keeper ends the cgroup and removes everything"""
     path = lab.new_file("pid")
@@ -78,6 +93,7 @@ def scenario(t):
         check_statuses(t, lab, lab.test_filter())
         check_descendants(t, lab)
         check_signals(t, lab)
+        check_signals_later(t, lab)
         check_killed(t, lab)
 
 

@@ -92,6 +92,7 @@ def check_panic(t, lab, run, instance):
     wait_for(lambda: not machine.is_alive(command), 5, "the governed program to end")
     answer = sluice(lab, "panic", "--instance", instance)
     t.equal(answer.popen.returncode, 0, f"panic again: {answer.stdout} {answer.stderr}")
+    t.check(not os.path.isdir(governed), f"panic again removes the empty cgroup {governed}")
     lab.expect_nothing_left()
 
 
@@ -104,7 +105,15 @@ def scenario(t):
         check_flows(t, lab, instance)
         check_doctor(t, lab, instance)
         check_absent(t, lab)
-        check_panic(t, lab, run, instance)
+        governed = machine.cgroup_root() + run.wait_flow(dst="10.79.13.3", event="new")["cgroup"]
+        try:
+            check_panic(t, lab, run, instance)
+        finally:  # what a failure leaves must not stay on the machine
+            if os.path.isdir(governed):
+                with open(governed + "/cgroup.kill", "w") as file:
+                    file.write("1")
+                wait_for(lambda: not open(governed + "/cgroup.procs").read(), 5, "an empty cgroup")
+                os.rmdir(governed)
 
 
 if __name__ == "__main__":

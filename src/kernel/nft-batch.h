@@ -2,10 +2,11 @@
 #pragma once
 
 /**
- * DOC: nftables transactions of the command line
+ * DOC: nftables transactions
  *
- * What `panic` and `doctor` need of nf_tables: put messages into a batch, send
- * it to the current network namespace, all or nothing.
+ * Put messages into a batch, send it to the current network namespace, all or
+ * nothing. Used by the plane, and by `sluice doctor` and `sluice panic`, which
+ * must work without it.
  */
 
 #include <stdint.h>
@@ -31,6 +32,7 @@ void nft_batch_init(struct nft_batch *batch);
 void nft_batch_deinit(struct nft_batch *batch);
 void nft_batch_add_table(struct nft_batch *batch, uint8_t family, const char *table);
 void nft_batch_delete_table(struct nft_batch *batch, uint8_t family, const char *table);
+/** nft_batch_add_chain() - @hook: NULL for a chain that is only reached by goto */
 void nft_batch_add_chain(struct nft_batch *batch, uint8_t family, const char *table,
 			 const char *chain, const struct nft_hook *hook);
 /** nft_batch_add_rule() - consumes @rule */

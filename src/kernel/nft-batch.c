@@ -11,9 +11,9 @@
 #include <libnftnl/table.h>
 
 #include "base/macros.h"
-#include "cli/nft-batch.h"
+#include "kernel/nft-batch.h"
 
-#define BATCH_BYTES (1U << 16)
+#define BATCH_BYTES (1U << 17)
 
 void nft_batch_init(struct nft_batch *batch)
 {
@@ -79,10 +79,13 @@ void nft_batch_add_chain(struct nft_batch *batch, uint8_t family, const char *ta
 	}
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, table);
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, name);
-	nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter");
-	nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, hook->number);
-	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, hook->priority);
-	if (hook->device)
+	if (hook) {
+		nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter");
+		nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, hook->number);
+		nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, hook->priority);
+		nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	}
+	if (hook && hook->device)
 		nftnl_chain_set_str(chain, NFTNL_CHAIN_DEV, hook->device);
 	nftnl_chain_nlmsg_build_payload(next_message(batch, NFT_MSG_NEWCHAIN, family, NLM_F_CREATE),
 					chain);
@@ -130,6 +133,7 @@ static int read_errors(struct mnl_socket *sock, uint32_t n_expected)
 int nft_batch_commit(struct nft_batch *batch)
 {
 	struct timeval timeout = { .tv_sec = 5 };
+	int bytes = 4 * BATCH_BYTES;
 	struct mnl_socket *sock;
 	int r;
 
@@ -142,6 +146,8 @@ int nft_batch_commit(struct nft_batch *batch)
 	mnl_nlmsg_batch_next(batch->messages);
 	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout,
 			 sizeof(timeout));
+	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
 	    mnl_socket_sendto(sock, mnl_nlmsg_batch_head(batch->messages),
 			      mnl_nlmsg_batch_size(batch->messages)) < 0)

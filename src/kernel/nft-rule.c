@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/x_tables.h>
+#include <linux/netfilter/xt_bpf.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libnftnl/expr.h>
+
+#include "abi/sluice-abi.h"
+#include "kernel/nft-rule.h"
+
+static struct nftnl_expr *add(struct nftnl_rule *rule, const char *name)
+{
+	struct nftnl_expr *expr = nftnl_expr_alloc(name);
+
+	if (expr)
+		nftnl_rule_add_expr(rule, expr);
+	return expr;
+}
+
+static void add_meta(struct nftnl_rule *rule, uint32_t key)
+{
+	struct nftnl_expr *e = add(rule, "meta");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, NFT_REG_1);
+}
+
+static void add_cmp(struct nftnl_rule *rule, const void *data, uint32_t n)
+{
+	struct nftnl_expr *e = add(rule, "cmp");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
+	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, n);
+}
+
+static void add_transport(struct nftnl_rule *rule, uint32_t offset, uint32_t n)
+{
+	struct nftnl_expr *e = add(rule, "payload");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, n);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+}
+
+static void add_bitwise(struct nftnl_rule *rule, const void *mask, const void *xor, uint32_t n)
+{
+	struct nftnl_expr *e = add(rule, "bitwise");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, n);
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, mask, n);
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, xor, n);
+}
+
+static void add_meta_is(struct nftnl_rule *rule, uint32_t key, const void *value, uint32_t n)
+{
+	add_meta(rule, key);
+	add_cmp(rule, value, n);
+}
+
+static void add_port_is(struct nftnl_rule *rule, uint32_t offset, uint32_t port)
+{
+	uint16_t value = htons((uint16_t)port);
+
+	add_transport(rule, offset, sizeof(value));
+	add_cmp(rule, &value, sizeof(value));
+}
+
+static void add_is_syn(struct nftnl_rule *rule)
+{
+	uint8_t mask = TH_SYN | TH_ACK | TH_RST, none = 0, syn = TH_SYN;
+
+	add_transport(rule, offsetof(struct tcphdr, th_flags), 1);
+	add_bitwise(rule, &mask, &none, 1);
+	add_cmp(rule, &syn, 1);
+}
+
+static void add_mark_is(struct nftnl_rule *rule, uint32_t value)
+{
+	uint32_t mask = SL_MARK_MASK, none = 0, mark = value << SL_MARK_SHIFT;
+
+	add_meta(rule, NFT_META_MARK);
+	add_bitwise(rule, &mask, &none, sizeof(mask));
+	add_cmp(rule, &mark, sizeof(mark));
+}
+
+/* only our field changes: mark = mark & ~mask ^ value */
+static void add_set_mark(struct nftnl_rule *rule, uint32_t value)
+{
+	uint32_t keep = ~SL_MARK_MASK, mark = value << SL_MARK_SHIFT;
+	struct nftnl_expr *e;
+
+	add_meta(rule, NFT_META_MARK);
+	add_bitwise(rule, &keep, &mark, sizeof(keep));
+	e = add(rule, "meta");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_SREG, NFT_REG_1);
+}
+
+static int add_bpf(struct nftnl_rule *rule, int fd)
+{
+	struct nftnl_expr *e = add(rule, "match");
+	struct xt_bpf_info_v1 *info = calloc(1, XT_ALIGN(sizeof(*info)));
+
+	if (!info)
+		return -ENOMEM;
+	info->mode = XT_BPF_MODE_FD_ELF;
+	info->fd = fd;
+	nftnl_expr_set_str(e, NFTNL_EXPR_MT_NAME, "bpf");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_MT_REV, 1);
+	/* libnftnl frees what it is given */
+	nftnl_expr_set(e, NFTNL_EXPR_MT_INFO, info, XT_ALIGN(sizeof(*info)));
+	return 0;
+}
+
+static int add_queue(struct nftnl_rule *rule, const struct nft_plan *plan)
+{
+	struct xt_NFQ_info_v3 *info;
+	struct nftnl_expr *e;
+
+	if (plan->has_native) {
+		e = add(rule, "queue");
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, plan->queue_num);
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_TOTAL, 1);
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_FLAGS, NFT_QUEUE_FLAG_BYPASS);
+		return 0;
+	}
+	info = calloc(1, XT_ALIGN(sizeof(*info)));
+	if (!info)
+		return -ENOMEM;
+	info->queuenum = plan->queue_num;
+	info->queues_total = 1;
+	info->flags = NFQ_FLAG_BYPASS;
+	e = add(rule, "target");
+	nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 3);
+	nftnl_expr_set(e, NFTNL_EXPR_TG_INFO, info, XT_ALIGN(sizeof(*info)));
+	return 0;
+}
+
+static void add_reject(struct nftnl_rule *rule, uint32_t type, uint8_t code)
+{
+	struct nftnl_expr *e = add(rule, "reject");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_REJECT_TYPE, type);
+	nftnl_expr_set_u8(e, NFTNL_EXPR_REJECT_CODE, code);
+}
+
+static void add_verdict(struct nftnl_rule *rule, int verdict, const char *chain)
+{
+	struct nftnl_expr *e = add(rule, "immediate");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
+	if (chain)
+		nftnl_expr_set_str(e, NFTNL_EXPR_IMM_CHAIN, chain);
+}
+
+static int program_of(const struct nft_plan *plan, uint32_t offset)
+{
+	int fd;
+
+	memcpy(&fd, (const char *)&plan->programs + offset, sizeof(fd));
+	return fd;
+}
+
+static int add_step(struct nftnl_rule *rule, const struct step *step, const struct nft_plan *plan)
+{
+	uint8_t proto = (uint8_t)step->value;
+
+	switch (step->kind) {
+	case STEP_OIF_IS:
+		add_meta_is(rule, NFT_META_OIF, &step->value, sizeof(step->value));
+		break;
+	case STEP_IIF_IS:
+		add_meta_is(rule, NFT_META_IIF, &step->value, sizeof(step->value));
+		break;
+	case STEP_PROTO_IS:
+		add_meta_is(rule, NFT_META_L4PROTO, &proto, sizeof(proto));
+		break;
+	case STEP_SPORT_IS:
+		add_port_is(rule, 0, step->value);
+		break;
+	case STEP_DPORT_IS:
+		add_port_is(rule, 2, step->value);
+		break;
+	case STEP_IS_SYN:
+		add_is_syn(rule);
+		break;
+	case STEP_MARK_IS:
+		add_mark_is(rule, step->value);
+		break;
+	case STEP_SET_MARK:
+		add_set_mark(rule, step->value);
+		break;
+	case STEP_BPF:
+		return add_bpf(rule, program_of(plan, step->value));
+	case STEP_QUEUE:
+		return add_queue(rule, plan);
+	case STEP_REJECT_TCP:
+		add_reject(rule, NFT_REJECT_TCP_RST, 0);
+		break;
+	case STEP_REJECT_ICMP:
+		add_reject(rule, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH);
+		break;
+	case STEP_VERDICT:
+		add_verdict(rule, (int)step->value, NULL);
+		break;
+	case STEP_GOTO:
+		add_verdict(rule, NFT_GOTO, step->chain);
+		break;
+	}
+	return 0;
+}
+
+int nft_rule_build(const struct nft_rule *rule, const struct nft_plan *plan,
+		   struct nftnl_rule **ret_rule)
+{
+	struct nftnl_rule *built = nftnl_rule_alloc();
+	int r = 0;
+
+	if (!built)
+		return -ENOMEM;
+	nftnl_rule_set_u32(built, NFTNL_RULE_FAMILY, NFPROTO_INET);
+	for (unsigned int i = 0; i < rule->n_steps && !r; i++)
+		r = add_step(built, &rule->steps[i], plan);
+	if (r < 0)
+		nftnl_rule_free(built);
+	else
+		*ret_rule = built;
+	return r;
+}
