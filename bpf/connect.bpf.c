@@ -5,10 +5,10 @@
  * cgroup/connect4,6 and cgroup/sendmsg4,6. The user may not be the creator:
  * forked, passed over SCM_RIGHTS, changed by exec or setuid.
  *
- * Refuses two things only: a datagram to a destination that was rejected for
- * this socket before (the same errno that the first rejection gives), and
- * traffic in a network namespace whose packets nobody sees, when the fail
- * class is closed.
+ * Refuses a datagram to a destination that was rejected for this socket before
+ * (the same errno that the first rejection gives); and, when the fail class is
+ * closed, what nobody can govern: traffic in a network namespace whose packets
+ * nobody sees, and a socket for which the map has no room.
  */
 #include "bpf/lib/identity.h"
 

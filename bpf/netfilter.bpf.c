@@ -7,7 +7,7 @@
  * us when its socket is in sl_socks, which no mark can forge. Returning 1 is
  * a match. Neither the packet nor its mark is changed here.
  *
- *	sl_out_held	no verdict, or a denial: to the hold chain
+ *	sl_out_held	no verdict, or a denial: to the queue, sluiced answers both
  *	sl_in_held	the same for packets that come in
  *	sl_out_ours, sl_in_ours
  *			belongs to a governed socket, also one that is closed by now
@@ -23,7 +23,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PORT_DNS 53
 #define ICMP_ECHO_REPLY 0
 #define ICMPV6_ECHO_REPLY 129
-#define EXTENSIONS_MAX 16 /* IPv6 extension headers looked through; more are nobody's */
+#define EXTENSIONS_MAX 16 /* IPv6 extension headers looked through; more are unreadable */
 
 /* of read_packet(): no ports; useless to the receiver without the first one, which is judged */
 #define LATER_FRAGMENT 1
@@ -176,7 +176,7 @@ static __always_inline bool was_held(const struct packet *p, __u64 cookie)
 	return held && held->cookie == cookie;
 }
 
-/* its socket was closed while it was held, and it is seen again: by a successor of sluiced */
+/* its socket was closed while it was held, and it is seen again: a successor queues it anew */
 static __always_inline int held_before(struct __sk_buff *skb, __u64 cookie)
 {
 	struct packet p;
@@ -323,9 +323,11 @@ SEC("socket")
 int sl_in_ours(struct __sk_buff *skb)
 {
 	struct packet p;
+	int r;
 
-	if (read_packet(skb, &p, false))
-		return 0;
+	r = read_packet(skb, &p, false);
+	if (r) /* asked for held packets only: as sl_in_held has it */
+		return r != LATER_FRAGMENT;
 	return find_bound(&p) || bpf_map_lookup_elem(&sl_held, &p.tuple);
 }
 

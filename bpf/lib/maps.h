@@ -7,7 +7,7 @@
  * Each definition is weak: the objects are linked into one, which holds each
  * map once. Sizes are the largest an instance may hold; hash maps without
  * preallocation cost nothing until used, LRU maps forget the oldest entry,
- * and forgetting is always safe: what is not found is asked again.
+ * and a forgotten verdict is asked again. A full sl_socks is the fail class's.
  */
 
 #include "vmlinux.h"
@@ -136,7 +136,10 @@ static __always_inline void unmap4(__u8 to[16], __be32 addr)
 	__builtin_memcpy(to + 12, &addr, 4);
 }
 
-/* NULL when the ring is full: the flow's end is then noticed by its idle time */
+/*
+ * NULL when the ring is full: UDP, ICMP and denied flows then end by their idle
+ * time, allowed TCP when the daemon's table evicts it, without a report
+ */
 static __always_inline struct sl_event *event_new(__u16 kind, __u64 cookie)
 {
 	struct sl_event *event = bpf_ringbuf_reserve(&sl_events, sizeof(*event), 0);

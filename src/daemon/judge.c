@@ -223,8 +223,12 @@ static bool is_denied_still(struct daemon *daemon, const struct flow *flow)
 {
 	struct sl_flow entry;
 
-	return flow->verdict != SL_ALLOW &&
-	       plane_get_flow(daemon->plane, &flow->key, &entry) == 0 && entry.id == flow->id;
+	if (flow->verdict == SL_ALLOW ||
+	    plane_get_flow(daemon->plane, &flow->key, &entry) < 0 || entry.id != flow->id)
+		return false;
+	entry.last_ns = daemon_now_us() * 1000; /* it is busy: not to be forgotten as idle */
+	(void)plane_set_flow(daemon->plane, &flow->key, &entry);
+	return true;
 }
 
 static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
