@@ -104,7 +104,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, 1 << 22); /* the ends of all flows at one moment: 65536 × 56 bytes */
 } sl_events SEC(".maps") __weak;
 
 static __always_inline struct sl_config *get_config(void)

@@ -138,8 +138,9 @@ void keeper_beat(struct daemon *daemon);
 /* judge.c */
 int judge_watch(struct daemon *daemon);
 void judge_read_queue(struct daemon *daemon);
-void judge_drain_events(struct daemon *daemon);
-void judge_tick(struct daemon *daemon, uint64_t now_us);
+/** judge_drain_events(), judge_tick() - Return: true when there is more to do at once */
+bool judge_drain_events(struct daemon *daemon);
+bool judge_tick(struct daemon *daemon, uint64_t now_us);
 /** judge_flow() - a filter's answer; the next filter is asked, or the flow is decided */
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
 		const char *reason);

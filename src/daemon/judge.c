@@ -360,9 +360,9 @@ static void on_event(const struct sl_event *event, void *data)
 	}
 }
 
-void judge_drain_events(struct daemon *daemon)
+bool judge_drain_events(struct daemon *daemon)
 {
-	(void)plane_drain(daemon->plane, on_event, daemon);
+	return plane_drain(daemon->plane, on_event, daemon) == 1;
 }
 
 /* filters that were not asked yet have no time left either */
@@ -405,14 +405,16 @@ static void expire_idle(struct daemon *daemon, uint64_t now_us)
 	}
 }
 
-void judge_tick(struct daemon *daemon, uint64_t now_us)
+bool judge_tick(struct daemon *daemon, uint64_t now_us)
 {
-	judge_drain_events(daemon);
+	bool has_more = judge_drain_events(daemon);
+
 	expire_held(daemon, now_us);
 	if (now_us - daemon->swept_us > IDLE_UDP_US / 10) {
 		daemon->swept_us = now_us;
 		expire_idle(daemon, now_us);
 	}
+	return has_more;
 }
 
 void judge_close_all(struct daemon *daemon)

@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 
 #define KEEPER_FD 3
+#define TICK_ACCURACY_US 1000U /* sd-event takes 0 for a quarter of a second */
 #define LAST_EVENTS_US 100000U /* at the end: for the last states of TCP */
 
 uint64_t daemon_now_us(void)
@@ -25,15 +26,15 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct daemon *daemon = data;
 	uint64_t now = daemon_now_us();
+	bool has_more = judge_tick(daemon, now);
 
-	judge_tick(daemon, now);
 	names_tick(daemon, now);
 	providers_tick(daemon, now);
 	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
 		daemon->beat_us = now;
 		keeper_beat(daemon);
 	}
-	(void)sd_event_source_set_time_relative(source, TICK_US);
+	(void)sd_event_source_set_time_relative(source, has_more ? 0 : TICK_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -81,8 +82,8 @@ static int open_loop(struct daemon *daemon)
 	if (r >= 0)
 		r = keeper_watch(daemon);
 	if (r >= 0)
-		r = sd_event_add_time_relative(daemon->event, &daemon->tick, CLOCK_MONOTONIC, 0, 0,
-					       on_tick, daemon);
+		r = sd_event_add_time_relative(daemon->event, &daemon->tick, CLOCK_MONOTONIC, 0,
+					       TICK_ACCURACY_US, on_tick, daemon);
 	if (r >= 0)
 		r = records_open(daemon);
 	return r < 0 ? r : 0;
@@ -123,7 +124,8 @@ static void take_last_events(struct daemon *daemon)
 
 	do {
 		judge_read_queue(daemon);
-		judge_drain_events(daemon);
+		while (judge_drain_events(daemon))
+			keeper_beat(daemon);
 		if (flow_table_n_open(daemon->flows) == 0)
 			break;
 		nanosleep(&pause, NULL);

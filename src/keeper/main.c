@@ -15,7 +15,7 @@
 #include "wire/channel.h"
 
 #define RUN_FD 3
-#define END_MS 3000U	    /* a sluiced that is told to end is killed after it */
+#define END_MS 5000U	    /* a sluiced that is told to end is killed after it */
 #define START_MS 20000U	    /* sluiced loads BPF programs: slow in emulation, fast elsewhere */
 #define START_AGAIN_MS 100U /* between two starts of sluiced at the least */
 

@@ -80,6 +80,7 @@ struct plane {
 	bool was_adopted;
 	struct ring_buffer *ring;
 	plane_event_fn event_fn;
+	unsigned int n_events; /* of this round */
 	void *event_data;
 };
 
@@ -295,7 +296,7 @@ static int on_event(void *data, void *bytes, size_t n)
 
 	if (n >= sizeof(struct sl_event))
 		plane->event_fn(bytes, plane->event_data);
-	return 0;
+	return ++plane->n_events < PLANE_EVENTS_A_ROUND ? 0 : -EAGAIN; /* this one is consumed */
 }
 
 /* with the predecessor's queue its packets come back; without, begin a new one */
@@ -515,6 +516,9 @@ int plane_drain(struct plane *plane, plane_event_fn fn, void *data)
 
 	plane->event_fn = fn;
 	plane->event_data = data;
+	plane->n_events = 0;
 	r = ring_buffer__consume(plane->ring);
+	if (r == -EAGAIN)
+		return 1;
 	return r < 0 ? r : 0;
 }

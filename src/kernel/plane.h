@@ -66,6 +66,12 @@ int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key);
 /** plane_next_flow() - iterate; @key is in/out, zero it to begin. Return: 0, -ENOENT at the end. */
 int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 
-/** plane_drain() - call @fn for each event that waits in the ring; never blocks */
+/**
+ * plane_drain() - call @fn for events that wait in the ring; never blocks
+ *
+ * Return: 0 when none is left, 1 after PLANE_EVENTS_A_ROUND of them: others
+ *         get their turn, call again soon; or a negative errno.
+ */
+#define PLANE_EVENTS_A_ROUND 512U
 typedef void (*plane_event_fn)(const struct sl_event *event, void *data);
 int plane_drain(struct plane *plane, plane_event_fn fn, void *data);

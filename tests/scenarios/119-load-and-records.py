@@ -16,7 +16,7 @@ from lib import main
 from lib.wait import Timeout, wait_for
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-N_PROCESSES, N_EACH = 4, 3000
+N_PROCESSES, N_EACH = 6, 4000
 N_SOCKETS = N_PROCESSES * N_EACH
 N_UNREAD = 400  # records of so many flows are more than a pipe holds
 
