@@ -6,6 +6,7 @@
  * it is bound to into sl_binds, cgroup/sock_release takes both out. A
  * socket is refused only under a closed fail class, when nobody could govern it.
  */
+#include "bpf/lib/binds.h"
 #include "bpf/lib/identity.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -41,22 +42,13 @@ static __always_inline void bound(struct bpf_sock *ctx, const __u8 addr[16])
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	struct sl_bind_key key = {};
-	struct sl_bind fresh = { .cookie = cookie }, *bind;
 
 	if (!sock || ctx->protocol != IPPROTO_UDP || sock->bound_port)
 		return;
 	__builtin_memcpy(key.addr, addr, 16);
 	key.port = ctx->src_port;
 	key.proto = ctx->protocol;
-	bpf_map_update_elem(&sl_binds, &key, &fresh, BPF_NOEXIST);
-	bind = bpf_map_lookup_elem(&sl_binds, &key);
-	if (!bind)
-		return;
-	bind->cookie = cookie;
-	__sync_fetch_and_add(&bind->refs, 1);
-	sock->bound_port = key.port;
-	sock->bound_proto = key.proto;
-	__builtin_memcpy(sock->bound_addr, key.addr, 16);
+	bind_add(sock, &key, cookie);
 }
 
 SEC("cgroup/post_bind4")
@@ -82,19 +74,6 @@ int sl_bind6(struct bpf_sock *ctx)
 	return GO_ON;
 }
 
-static __always_inline void unbind(struct sl_sock *sock)
-{
-	struct sl_bind_key key = {};
-	struct sl_bind *bind;
-
-	__builtin_memcpy(key.addr, sock->bound_addr, 16);
-	key.port = sock->bound_port;
-	key.proto = sock->bound_proto;
-	bind = bpf_map_lookup_elem(&sl_binds, &key);
-	if (bind && __sync_fetch_and_add(&bind->refs, -1) <= 1)
-		bpf_map_delete_elem(&sl_binds, &key);
-}
-
 SEC("cgroup/sock_release")
 int sl_release(struct bpf_sock *ctx)
 {
@@ -105,7 +84,7 @@ int sl_release(struct bpf_sock *ctx)
 	if (!sock)
 		return GO_ON;
 	if (sock->bound_port)
-		unbind(sock);
+		bind_remove(sock);
 	/* TCP goes on without its descriptor until its last state: see sl_sockops */
 	if (ctx->protocol == IPPROTO_TCP && ctx->state != BPF_TCP_CLOSE &&
 	    ctx->state != BPF_TCP_LISTEN) {

@@ -6,7 +6,7 @@
  * the identity of its listener through socket storage that the kernel clones.
  * At the last TCP state the byte counts of the socket itself are reported.
  */
-#include "bpf/lib/maps.h"
+#include "bpf/lib/binds.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -47,7 +47,6 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
-	struct sl_bind fresh = { .cookie = cookie }, *bind;
 	struct bpf_sock *sk = ctx->sk;
 	struct sl_bind_key key = {};
 
@@ -65,15 +64,7 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 	local_address(ctx, key.addr);
 	key.port = ctx->local_port;
 	key.proto = IPPROTO_TCP;
-	bpf_map_update_elem(&sl_binds, &key, &fresh, BPF_NOEXIST);
-	bind = bpf_map_lookup_elem(&sl_binds, &key);
-	if (!bind)
-		return;
-	bind->cookie = cookie;
-	__sync_fetch_and_add(&bind->refs, 1);
-	sock->bound_port = key.port;
-	sock->bound_proto = key.proto;
-	__builtin_memcpy(sock->bound_addr, key.addr, 16);
+	bind_add(sock, &key, cookie);
 }
 
 static __always_inline void accepted(struct bpf_sock_ops *ctx)
