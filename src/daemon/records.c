@@ -169,6 +169,16 @@ static void add_time(struct json_object *object, const char *key, uint64_t time_
 	add(object, key, json_object_new_string(text));
 }
 
+static size_t count_open(struct daemon *daemon)
+{
+	struct flow *flow = flow_table_oldest_open(daemon->flows);
+	size_t n = 0;
+
+	for (; flow; flow = flow_next(flow))
+		n += flow->verdict == SL_ALLOW;
+	return n;
+}
+
 static int get_status(void *data, struct json_object **ret_status)
 {
 	struct daemon *daemon = data;
@@ -183,7 +193,7 @@ static int get_status(void *data, struct json_object **ret_status)
 	add_time(json, "started", daemon->started_us);
 	add(json, "cgroup", json_clean_string(daemon->instance.cgroup));
 	add(json, "fail", json_object_new_string(daemon->is_closed ? "closed" : "open"));
-	add_count(json, "flows_open", flow_table_n_open(daemon->flows));
+	add_count(json, "flows_open", count_open(daemon));
 	add_count(json, "flows_held", flow_table_n_held(daemon->flows));
 	add_count(json, "flows_total", daemon->n_total);
 	add_count(json, "flows_dropped", daemon->n_dropped);
@@ -244,9 +254,10 @@ static struct flow **sorted_flows(struct daemon *daemon, size_t *ret_n)
 	if (!flows)
 		return NULL;
 	for (; flow; flow = flow_next(flow))
-		flows[i++] = flow;
-	qsort(flows, n, sizeof(*flows), by_id);
-	*ret_n = n;
+		if (flow->verdict == SL_ALLOW) /* a denied one is only remembered */
+			flows[i++] = flow;
+	qsort(flows, i, sizeof(*flows), by_id);
+	*ret_n = i;
 	return flows;
 }
 
