@@ -114,6 +114,15 @@ static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_
 	flow_table_close(daemon->flows, flow);
 }
 
+/* UDP and ICMP: the kernel counted in the flow's own entry */
+static void close_counted(struct daemon *daemon, struct flow *flow)
+{
+	struct sl_flow entry = { 0 };
+
+	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
+	close_flow(daemon, flow, entry.bytes_in, entry.bytes_out);
+}
+
 static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
 	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
@@ -127,7 +136,7 @@ static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ver
 		daemon->n_dropped++;
 	records_judged(daemon, flow);
 	if (flow->is_gone)
-		close_flow(daemon, flow, 0, flow->n_held_bytes);
+		close_counted(daemon, flow);
 }
 
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
@@ -310,15 +319,6 @@ int judge_watch(struct daemon *daemon)
 }
 
 /* ---- the end of flows ---- */
-
-/* UDP and ICMP: the kernel counted in the flow's own entry */
-static void close_counted(struct daemon *daemon, struct flow *flow)
-{
-	struct sl_flow entry = { 0 };
-
-	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
-	close_flow(daemon, flow, entry.bytes_in, entry.bytes_out);
-}
 
 static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 {
