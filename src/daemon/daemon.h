@@ -28,7 +28,6 @@
 #include "control/control.h"
 #include "flow/flow.h"
 #include "flow/names.h"
-#include "flow/pace.h"
 #include "kernel/link.h"
 #include "kernel/plane.h"
 #include "session/session.h"
@@ -87,7 +86,7 @@ struct pending_answer {
 
 struct daemon {
 	sd_event *event;
-	sd_event_source *tick, *pace_timer, *queue_source, *keeper_source, *names_source;
+	sd_event_source *tick, *queue_source, *keeper_source, *names_source;
 	int keeper_sock, names_sock, flows_fd;
 	bool is_ending;
 	uint32_t generation;
@@ -103,7 +102,6 @@ struct daemon {
 
 	struct plane *plane;
 	struct flow_table *flows;
-	struct pace pace; /* rejections by ICMP */
 	struct names_cache *names;
 	struct control *control;
 	struct identity *identities[1024];

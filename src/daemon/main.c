@@ -147,7 +147,6 @@ static void finish(struct daemon *daemon)
 	sd_event_source_disable_unref(daemon->names_source);
 	sd_event_source_disable_unref(daemon->keeper_source);
 	sd_event_source_disable_unref(daemon->queue_source);
-	sd_event_source_disable_unref(daemon->pace_timer);
 	sd_event_source_disable_unref(daemon->tick);
 	sd_event_unref(daemon->event);
 	free(daemon->packet);

@@ -439,6 +439,12 @@ int plane_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict ver
 	return queue_answer(plane->queue_fd, plane->nft.queue_num, packet_id, verdict, mark);
 }
 
+int plane_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
+		  size_t n_bytes)
+{
+	return queue_replace(plane->queue_fd, plane->nft.queue_num, packet_id, mark, bytes, n_bytes);
+}
+
 int plane_requeue(struct plane *plane)
 {
 	return queue_requeue(plane->queue_fd, plane->nft.queue_num);

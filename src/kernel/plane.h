@@ -49,6 +49,9 @@ int plane_check(struct plane *plane);
 
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 int plane_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark);
+/** plane_replace() - let a held packet go on as another one; see queue_replace() */
+int plane_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
+		  size_t n_bytes);
 int plane_requeue(struct plane *plane);
 
 /** plane_find_held() - whose packet is this? Return: 0, or -ENOENT. */
