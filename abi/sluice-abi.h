@@ -33,6 +33,25 @@ struct sl_who {
 };
 _Static_assert(sizeof(struct sl_who) == 48, "sl_who");
 
+/** struct sl_app - an application: one program file, run by one user in one cgroup */
+struct sl_app {
+	__u64 exe_ino;
+	__u64 cgroup_id;
+	__u32 exe_dev;
+	__u32 uid;
+};
+_Static_assert(sizeof(struct sl_app) == 24, "sl_app");
+
+static inline struct sl_app sl_app_of(const struct sl_who *who)
+{
+	struct sl_app app = { .exe_ino = who->exe_ino,
+			      .cgroup_id = who->cgroup_id,
+			      .exe_dev = who->exe_dev,
+			      .uid = who->uid };
+
+	return app;
+}
+
 enum sl_sock_flags {
 	SL_SOCK_ALLOWED = 1 << 0,	/* TCP: its one flow is allowed, stop looking */
 	SL_SOCK_PASSIVE = 1 << 1,	/* accepted from a governed listener */

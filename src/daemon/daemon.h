@@ -80,7 +80,7 @@ struct pending_answer {
 	uint32_t packet_id, mark;
 	uint32_t n_looks; /* DONEs to come */
 	uint32_t pid;
-	struct names_app app;
+	struct sl_app app;
 	uint64_t deadline_us;
 };
 

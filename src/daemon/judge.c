@@ -178,7 +178,7 @@ void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew)
 static void describe(struct daemon *daemon, struct flow *flow, const struct sl_held *held)
 {
 	const struct sl_who *user = &held->sock.user;
-	struct names_app app = names_app_of(user);
+	struct sl_app app = sl_app_of(user);
 	const char *host;
 
 	flow->direction = (uint8_t)held->dir;

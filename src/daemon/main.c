@@ -52,7 +52,7 @@ static int open_tables(struct daemon *daemon)
 		return r;
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
-	r = names_cache_new(seed, &daemon->names);
+	r = names_cache_new(seed, NULL, NULL, &daemon->names);
 	if (r < 0)
 		return r;
 	daemon->packet = malloc(2 * QUEUE_PACKET_MAX);
