@@ -154,6 +154,25 @@ struct sl_flow {
 };
 _Static_assert(sizeof(struct sl_flow) == 80, "sl_flow");
 
+/** struct sl_memory_key - map sl_memory: one application to one address, port and protocol */
+struct sl_memory_key {
+	struct sl_app app;
+	__u8 raddr[16];
+	__u16 rport; /* ICMP: 0 */
+	__u8 proto;
+	__u8 pad[5];
+};
+_Static_assert(sizeof(struct sl_memory_key) == 48, "sl_memory_key");
+
+#define SL_MEMORY_MAX 65536 /* entries of sl_memory */
+
+/** struct sl_memory - what asking the filters again would give */
+struct sl_memory {
+	__u64 expiry_ns;  /* CLOCK_BOOTTIME */
+	__u32 verdict;    /* enum sl_verdict */
+	__u32 pad;
+};
+
 /** struct sl_bind_key - map sl_binds: governed listeners and bound UDP sockets */
 struct sl_bind_key {
 	__u8 addr[16]; /* ::ffff:0.0.0.0: any of IPv4; ::: any, dual-stack */

@@ -136,9 +136,9 @@ static void make_room(struct names_cache *cache, uint64_t hash, const struct ent
 		if (!is_of(entry, &fresh->app, fresh->address))
 			continue;
 		n++;
-		if (victim && (is_same < is_same_name ||
-			       (is_same == is_same_name &&
-				entry->sequence > cache->entries[victim].sequence)))
+		if (victim &&
+		    (is_same < is_same_name || (is_same == is_same_name &&
+						entry->sequence > cache->entries[victim].sequence)))
 			continue;
 		victim = i;
 		is_same_name = is_same;

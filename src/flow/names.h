@@ -21,7 +21,7 @@
 
 #include "abi/sluice-abi.h"
 
-#define NAMES_ENTRIES_MAX 16384U /* 6 MB; a busy browser holds some hundred */
+#define NAMES_ENTRIES_MAX 16384U  /* 6 MB; a busy browser holds some hundred */
 #define NAMES_PER_ADDRESS_MAX 64U /* of one application; bounds every walk, the oldest goes */
 #define NAMES_TEXT_BYTES 256U	  /* as in wire_name */
 

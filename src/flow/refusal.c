@@ -44,7 +44,8 @@ void refusal_write(const struct sl_tuple *tuple, const uint8_t quote[REFUSAL_QUO
 	uint8_t *icmp = to + IP_HEADER, *quoted = icmp + ICMP_HEADER;
 
 	put_ip(to, IPPROTO_ICMP, REFUSAL_BYTES, tuple->laddr, tuple->laddr);
-	put_ip(quoted, (uint8_t)tuple->proto, IP_HEADER + REFUSAL_QUOTE, tuple->laddr, tuple->raddr);
+	put_ip(quoted, (uint8_t)tuple->proto, IP_HEADER + REFUSAL_QUOTE, tuple->laddr,
+	       tuple->raddr);
 	memcpy(quoted + IP_HEADER, quote, REFUSAL_QUOTE);
 	memset(icmp, 0, ICMP_HEADER);
 	icmp[0] = ICMP_DEST_UNREACH;

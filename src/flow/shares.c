@@ -102,7 +102,8 @@ uint64_t shares_hash(const struct shares *shares, const void *bytes, size_t n_by
 	uint64_t hash = mix(shares->seed, n_bytes), word;
 	const uint8_t *p = bytes;
 
-	for (; n_bytes > 0; p += MIN(n_bytes, sizeof(word)), n_bytes -= MIN(n_bytes, sizeof(word))) {
+	for (; n_bytes > 0;
+	     p += MIN(n_bytes, sizeof(word)), n_bytes -= MIN(n_bytes, sizeof(word))) {
 		word = 0;
 		memcpy(&word, p, MIN(n_bytes, sizeof(word)));
 		hash = mix(hash, word);

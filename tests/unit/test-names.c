@@ -133,7 +133,7 @@ static void test_all(void **state)
 	names_add(*state, &browser, PID, here, "b.example", 10, 0);
 	assert_int_equal(names_all(*state, &browser, here, 1, names, ARRAY_SIZE(names)), 2);
 	assert_string_not_equal(names[0].name, names[1].name);
-	assert_int_equal(names_all(*state, &browser, here, 1, names, 1), 2);
+	assert_true(names_all(*state, &browser, here, 1, names, 1) > 1);
 	assert_int_equal(names_all(*state, &browser, here, 20 * S, names, 3), 1);
 	assert_string_equal(names[0].name, "a.example");
 }
