@@ -194,6 +194,7 @@ void daemon_stop(struct daemon *daemon)
 {
 	take_last_events(daemon);
 	judge_close_all(daemon);
+	names_lost(daemon);
 	(void)plane_answer_late(daemon->plane);
 	providers_stop(daemon);
 	daemon->control = control_free(daemon->control);

@@ -4,51 +4,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "base/macros.h"
-#include "kernel/fake.h"
-
-#define EVENTS_MAX 1024U
-
-struct store {
-	size_t n_key, n_value;
-	size_t n;
-	uint8_t *entries; /* key, value, key, value … */
-};
-
-struct script {
-	enum fake_op op;
-	unsigned int n_left; /* calls until it fails; 0: it does not */
-	int error;
-	bool has_failed;
-};
-
-struct fake {
-	struct kernel kernel;
-	struct script script;
-	unsigned int n_calls[_FAKE_OP_N];
-	struct store stores[_FAKE_MAP_N];
-	struct fake_packet *packets;
-	unsigned int n_packets, n_stale, n_planes;
-	uint32_t last_id;
-	int queue_fd; /* a semaphore: readable while a packet is queued */
-	struct sl_event events[EVENTS_MAX];
-	unsigned int n_events;
-	bool is_installed;
-};
-
-struct fake_plane {
-	struct plane plane;
-	struct fake *fake;
-};
-
-static struct fake *fake_of(struct plane *plane)
-{
-	return CONTAINER_OF(plane, struct fake_plane, plane)->fake;
-}
+#include "kernel/fake-world.h"
 
 /* ---- scripted failures ---- */
 
-static int enter(struct fake *fake, enum fake_op op)
+int fake_enter(struct fake *fake, enum fake_op op)
 {
 	struct script *script = &fake->script;
 
@@ -135,7 +95,7 @@ static int find(struct plane *plane, enum fake_op op, enum fake_map map, const v
 {
 	struct fake *fake = fake_of(plane);
 	const void *value = fake_get(fake, map, key);
-	int r = enter(fake, op);
+	int r = fake_enter(fake, op);
 
 	if (r < 0)
 		return r;
@@ -186,7 +146,7 @@ static int fake_read_link(struct plane *plane, uint32_t ifindex, struct link *re
 static int fake_set_flow(struct plane *plane, const struct sl_flow_key *key,
 			 const struct sl_flow *flow)
 {
-	int r = enter(fake_of(plane), FAKE_SET_FLOW);
+	int r = fake_enter(fake_of(plane), FAKE_SET_FLOW);
 
 	if (r == 0)
 		fake_put(fake_of(plane), FAKE_FLOWS, key, flow);
@@ -196,7 +156,7 @@ static int fake_set_flow(struct plane *plane, const struct sl_flow_key *key,
 static int fake_forget_flow(struct plane *plane, const struct sl_flow_key *key)
 {
 	struct fake *fake = fake_of(plane);
-	int r = enter(fake, FAKE_FORGET_FLOW);
+	int r = fake_enter(fake, FAKE_FORGET_FLOW);
 
 	if (r < 0)
 		return r;
@@ -211,7 +171,7 @@ static int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct s
 	struct fake *fake = fake_of(plane);
 	const struct store *store = &fake->stores[FAKE_FLOWS];
 	const uint8_t *entry = find_entry(store, key);
-	int r = enter(fake, FAKE_NEXT_FLOW);
+	int r = fake_enter(fake, FAKE_NEXT_FLOW);
 
 	if (r < 0)
 		return r;
@@ -223,125 +183,11 @@ static int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct s
 	return 0;
 }
 
-/* ---- the queue ---- */
-
-static void enqueue(struct fake *fake, struct fake_packet *packet)
-{
-	packet->id = ++fake->last_id;
-	packet->state = FAKE_QUEUED;
-	if (eventfd_write(fake->queue_fd, 1) < 0)
-		abort();
-}
-
-unsigned int fake_put_packet(struct fake *fake, const uint8_t *bytes, size_t n_bytes,
-			     bool is_inbound, uint32_t mark)
-{
-	struct fake_packet *packet;
-
-	fake->packets = realloc(fake->packets, (fake->n_packets + 1) * sizeof(*fake->packets));
-	if (!fake->packets || n_bytes > sizeof(packet->bytes))
-		abort();
-	packet = &fake->packets[fake->n_packets];
-	*packet = (struct fake_packet){
-		.mark = mark, .is_inbound = is_inbound, .ifindex = 2, .n_bytes = n_bytes
-	};
-	if (n_bytes)
-		memcpy(packet->bytes, bytes, n_bytes);
-	enqueue(fake, packet);
-	return fake->n_packets++;
-}
-
-const struct fake_packet *fake_packet(const struct fake *fake, unsigned int index)
-{
-	return &fake->packets[index];
-}
-
-unsigned int fake_n_packets(const struct fake *fake)
-{
-	return fake->n_packets;
-}
-
-unsigned int fake_n_stale(const struct fake *fake)
-{
-	return fake->n_stale;
-}
-
-/* the one that was queued longest ago */
-static struct fake_packet *first_queued(struct fake *fake)
-{
-	struct fake_packet *first = NULL;
-
-	for (unsigned int i = 0; i < fake->n_packets; i++) {
-		struct fake_packet *packet = &fake->packets[i];
-
-		if (packet->state == FAKE_QUEUED && (!first || packet->id < first->id))
-			first = packet;
-	}
-	return first;
-}
-
-static int fake_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
-{
-	struct fake *fake = fake_of(plane);
-	struct fake_packet *packet = first_queued(fake);
-	int r = enter(fake, FAKE_READ);
-	eventfd_t one;
-
-	if (r < 0)
-		return r;
-	if (!packet)
-		return -EAGAIN;
-	if (eventfd_read(plane->queue_fd, &one) < 0)
-		return -errno;
-	packet->state = FAKE_DELIVERED;
-	memcpy(buffer, packet->bytes, packet->n_bytes);
-	*ret_packet = (struct queue_packet){ .id = packet->id,
-					     .mark = packet->mark,
-					     .ifindex = packet->ifindex,
-					     .is_inbound = packet->is_inbound,
-					     .bytes = buffer,
-					     .n_bytes = packet->n_bytes };
-	return 0;
-}
-
-/* as the real one: that nobody waits for an answer is not told to who gives it */
-static int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
-		       uint32_t mark)
-{
-	struct fake *fake = fake_of(plane);
-	int r = enter(fake, FAKE_ANSWER);
-
-	if (r < 0)
-		return r;
-	for (unsigned int i = 0; i < fake->n_packets; i++) {
-		struct fake_packet *packet = &fake->packets[i];
-
-		if (packet->id != packet_id || packet->state != FAKE_DELIVERED)
-			continue;
-		packet->state = verdict == QUEUE_ACCEPT ? FAKE_ACCEPTED : FAKE_DROPPED;
-		packet->mark = mark;
-		return 0;
-	}
-	fake->n_stale++;
-	return 0;
-}
-
-static int fake_requeue(struct plane *plane)
-{
-	struct fake *fake = fake_of(plane);
-	int r = enter(fake, FAKE_REQUEUE);
-
-	for (unsigned int i = 0; r == 0 && i < fake->n_packets; i++)
-		if (fake->packets[i].state == FAKE_DELIVERED)
-			enqueue(fake, &fake->packets[i]);
-	return r;
-}
-
 /* ---- events ---- */
 
 void fake_put_event(struct fake *fake, const struct sl_event *event)
 {
-	if (fake->n_events == EVENTS_MAX)
+	if (fake->n_events == FAKE_EVENTS_MAX)
 		abort();
 	fake->events[fake->n_events++] = *event;
 }
@@ -350,7 +196,7 @@ static int fake_drain(struct plane *plane, plane_event_fn fn, void *data)
 {
 	struct fake *fake = fake_of(plane);
 	unsigned int n = MIN(fake->n_events, PLANE_EVENTS_A_ROUND);
-	int r = enter(fake, FAKE_DRAIN);
+	int r = fake_enter(fake, FAKE_DRAIN);
 
 	if (r < 0)
 		return r;
@@ -369,7 +215,7 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	struct fake *fake = CONTAINER_OF((struct kernel *)(uintptr_t)kernel, struct fake, kernel);
 	_cleanup_close_ int fd = queue_fd >= 0 ? queue_fd : dup(fake->queue_fd);
 	struct fake_plane *opened;
-	int r = enter(fake, FAKE_OPEN);
+	int r = fake_enter(fake, FAKE_OPEN);
 
 	*ret_error = "opening the fake plane";
 	if (r < 0)
@@ -401,7 +247,7 @@ static void fake_remove(struct plane *plane)
 
 static int fake_check(struct plane *plane)
 {
-	return enter(fake_of(plane), FAKE_CHECK);
+	return fake_enter(fake_of(plane), FAKE_CHECK);
 }
 
 bool fake_is_installed(const struct fake *fake)

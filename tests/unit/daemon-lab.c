@@ -420,7 +420,7 @@ unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
 	unsigned int index;
 
 	held.sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &held.cookie);
-	if (packet->is_answer)
+	if (packet->is_answer && !packet->is_foreign)
 		fake_put(lab->kernel, FAKE_QUERIES, &tuple, &held.cookie);
 	else if (!packet->is_foreign)
 		fake_put(lab->kernel, FAKE_HELD, &tuple, &held);
