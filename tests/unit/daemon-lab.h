@@ -49,6 +49,7 @@ struct lab {
 	bool is_told; /* the daemon said that it is in force, or why not */
 	struct wire_k_state state;
 	char folder[32];
+	int n_fds; /* before it */
 	uint8_t record[WIRE_RECORD_MAX];
 	struct wire_message message; /* the one taken last */
 };
@@ -88,7 +89,7 @@ const struct wire_look *lab_take_look(struct lab *lab);
 void lab_name(struct lab *lab, uint64_t token, const char *name, uint8_t last);
 void lab_done(struct lab *lab, uint64_t token);
 
-/* packets from 192.0.2.1 or 2001:db8::1 to 198.51.100.LAST or 2001:db8::LAST */
+/* daemon-lab-packets.c: packets from 192.0.2.1 or 2001:db8::1 to 198.51.100.LAST or 2001:db8::LAST */
 struct lab_packet {
 	uint8_t proto;
 	bool is_v6, is_inbound, is_answer, is_foreign; /* foreign: nobody's */

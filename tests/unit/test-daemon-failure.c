@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -263,6 +264,29 @@ static void test_an_answer_the_kernel_does_not_take_is_given_again(void **state)
 	lab_free(lab);
 }
 
+/* the step behind the plane: a folder stands where the control socket should */
+static void test_a_start_that_fails_leaves_nothing_but_a_predecessors_plane(void **state)
+{
+	struct lab_config config = { .n_filters = 1 };
+	struct lab *lab = lab_new(&config);
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/control", lab->folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_true(lab_start(lab) < 0);
+	assert_false(fake_is_installed(lab->kernel));
+	lab_crash(lab);
+
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(lab_start(lab), 0);
+	lab_crash(lab);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_true(lab_start(lab) < 0);
+	assert_true(fake_is_installed(lab->kernel));
+	assert_int_equal(rmdir(path), 0);
+	lab_free(lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_a_verdict_the_kernel_does_not_take_fails_closed),
 		cmocka_unit_test(test_a_verdict_the_kernel_does_not_take_fails_open),
 		cmocka_unit_test(test_an_answer_the_kernel_does_not_take_is_given_again),
+		cmocka_unit_test(test_a_start_that_fails_leaves_nothing_but_a_predecessors_plane),
 	};
 
 	return cmocka_run_group_tests_name("daemon-failure", tests, NULL, NULL);
