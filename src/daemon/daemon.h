@@ -8,7 +8,8 @@
  * keeper, sluice-names, the providers and the control socket, on one sd-event
  * loop. It parses packet headers and fixed records, nothing else.
  *
- *	main.c       start, loop, end
+ *	main.c       the process: clock, rights
+ *	daemon.c     start, loop, end
  *	keeper.c     the channel to sluice-keeper: configuration, children
  *	judge.c      queue → flow → provider → verdict; deadlines, the end of flows
  *	identity.c   who: paths and names for a struct sl_who
@@ -100,7 +101,9 @@ struct daemon {
 	bool is_ready;	/* the keeper was told */
 	int kept_queue;
 
+	const struct kernel *kernel; /* where the plane is opened */
 	struct plane *plane;
+	bool wants_requeue; /* a predecessor's packets wait to be queued again */
 	struct flow_table *flows;
 	struct names_cache *names;
 	struct control *control;
@@ -122,7 +125,30 @@ struct daemon {
 	uint8_t *record; /* WIRE_RECORD_MAX */
 };
 
+/* main.c, and in unit tests the test: what the process gives */
 uint64_t daemon_now_us(void); /* CLOCK_BOOTTIME */
+void daemon_sleep_us(uint32_t us);
+/** daemon_give_up_rights() - called once the plane is open. Return: 0 or a negative errno. */
+int daemon_give_up_rights(void);
+
+/* daemon.c */
+/** daemon_new() - @keeper_sock is consumed. Return: NULL without memory. */
+struct daemon *daemon_new(const struct kernel *kernel, int keeper_sock);
+/**
+ * daemon_start() - read the configuration, open everything, tell the keeper if it is in force
+ * @ret_error: out on failure: which step, for people; a constant
+ *
+ * After a failure the kernel is as it was, unless a predecessor's plane was adopted: that stays.
+ */
+int daemon_start(struct daemon *daemon, const char **ret_error);
+/** daemon_run() - until the keeper says the end. Return: 0 or a negative errno. */
+int daemon_run(struct daemon *daemon);
+/** daemon_tick() - what is due now. Return: true when there is more to do at once. */
+bool daemon_tick(struct daemon *daemon);
+/** daemon_stop() - every flow ends, the plane is taken out of the kernel */
+void daemon_stop(struct daemon *daemon);
+/** daemon_free() - memory and descriptors; what is in the kernel stays. Return: NULL */
+struct daemon *daemon_free(struct daemon *daemon);
 
 /* keeper.c */
 int keeper_read_config(struct daemon *daemon);

@@ -131,7 +131,7 @@ const struct link *identity_link(struct daemon *daemon, uint32_t ifindex)
 		if (daemon->links[i].ifindex == ifindex)
 			return &daemon->links[i];
 	if (!ifindex || daemon->n_links == LINKS_MAX ||
-	    link_read(ifindex, &daemon->links[daemon->n_links]) < 0)
+	    plane_read_link(daemon->plane, ifindex, &daemon->links[daemon->n_links]) < 0)
 		return &unknown;
 	return &daemon->links[daemon->n_links++];
 }

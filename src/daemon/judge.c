@@ -32,14 +32,14 @@ static void reject(struct daemon *daemon, const struct flow *flow, const struct 
 {
 	uint8_t error[REFUSAL_BYTES];
 
-	if (!packet->has_refusal) {
-		(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
-				   mark_of(packet->mark, SL_MARK_REJECT));
-		return;
+	if (packet->has_refusal) {
+		refusal_write(&flow->tuple, packet->head, error);
+		if (plane_replace(daemon->plane, packet->id, mark_of(packet->mark, SL_MARK_NONE),
+				  error, sizeof(error)) == 0)
+			return;
 	}
-	refusal_write(&flow->tuple, packet->head, error);
-	(void)plane_replace(daemon->plane, packet->id, mark_of(packet->mark, SL_MARK_NONE), error,
-			    sizeof(error));
+	(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
+			   mark_of(packet->mark, SL_MARK_REJECT));
 }
 
 static void let_go(struct daemon *daemon, const struct flow *flow, const struct flow_packet *packet,
@@ -66,20 +66,23 @@ static void to_fail_class(struct daemon *daemon, const struct queue_packet *pack
 	(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT, packet->mark);
 }
 
-static void put_in_force(struct daemon *daemon, const struct flow *flow)
+static int put_in_force(struct daemon *daemon, const struct flow *flow, enum sl_verdict verdict)
 {
 	struct sl_flow entry = { .id = flow->id,
 				 .last_ns = daemon_now_us() * 1000,
 				 .tuple = flow->tuple,
-				 .verdict = flow->verdict,
+				 .verdict = verdict,
 				 .dir = flow->direction };
+	int r;
 
 	if (flow->direction == SL_DIR_OUT)
 		entry.bytes_out = flow->n_held_bytes;
 	else
 		entry.bytes_in = flow->n_held_bytes;
-	if (plane_set_flow(daemon->plane, &flow->key, &entry) < 0)
-		log_error("cannot write a verdict to the kernel: %m");
+	r = plane_set_flow(daemon->plane, &flow->key, &entry);
+	if (r < 0)
+		log_error("cannot write a verdict to the kernel: %s", strerror(-r));
+	return r;
 }
 
 static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_in,
@@ -104,9 +107,16 @@ static void close_counted(struct daemon *daemon, struct flow *flow)
 
 static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
+	/* what the kernel does not know it would hold, and ask, packet by packet; a denial is
+	 * given to each packet all the same */
+	if (put_in_force(daemon, flow, verdict) < 0 && verdict == SL_ALLOW && daemon->is_closed) {
+		verdict = SL_REJECT;
+		flow->provider = -1;
+		snprintf(flow->reason, sizeof(flow->reason),
+			 "the kernel did not take the verdict: fails closed");
+	}
 	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
 		return;
-	put_in_force(daemon, flow);
 	for (unsigned int i = 0; i < flow->n_packets; i++)
 		let_go(daemon, flow, &flow->packets[i], verdict);
 	flow->n_packets = 0;
@@ -423,7 +433,8 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	struct sl_sock sock;
 	struct flow *flow;
 
-	if (flow_table_open(daemon->flows, key, entry->id, daemon_now_us(), &flow))
+	if (entry->verdict == SL_UNDECIDED ||
+	    flow_table_open(daemon->flows, key, entry->id, daemon_now_us(), &flow))
 		return;
 	flow->tuple = entry->tuple;
 	flow->direction = (uint8_t)entry->dir;

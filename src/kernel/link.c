@@ -12,12 +12,6 @@
 #include "kernel/link.h"
 
 #define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
-static const char *const kind_names[] = {
-	[LINK_OTHER] = "other",	      [LINK_LOOPBACK] = "loopback", [LINK_ETHERNET] = "ethernet",
-	[LINK_WIFI] = "wifi",	      [LINK_CELLULAR] = "cellular", [LINK_TUNNEL] = "tunnel",
-	[LINK_BRIDGE] = "bridge",     [LINK_VIRTUAL] = "virtual",
-};
-_Static_assert(ARRAY_SIZE(kind_names) == _LINK_KIND_N, "kind_names");
 
 /* IFLA_INFO_KIND as the drivers name themselves */
 static const struct {
@@ -33,11 +27,6 @@ static const struct {
 	{ "bond", LINK_ETHERNET },     { "vlan", LINK_ETHERNET },  { "team", LINK_ETHERNET },
 	{ "wwan", LINK_CELLULAR },     { "rmnet", LINK_CELLULAR },
 };
-
-const char *link_kind_name(enum link_kind kind)
-{
-	return kind < _LINK_KIND_N ? kind_names[kind] : kind_names[LINK_OTHER];
-}
 
 static enum link_kind kind_of_driver(const char *driver, enum link_kind otherwise)
 {

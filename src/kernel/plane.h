@@ -13,9 +13,13 @@
 #include <stdint.h>
 
 #include "abi/sluice-abi.h"
+#include "kernel/link.h"
 #include "kernel/queue.h"
 
 struct plane;
+struct kernel; /* plane-ops.h: the real one, or a unit test's */
+
+extern const struct kernel kernel_real;
 
 struct plane_config {
 	const char *instance;
@@ -29,10 +33,11 @@ struct plane_config {
  * @queue_fd:  the kept queue descriptor of a predecessor, consumed; -1: none
  * @ret_error: out on failure: which step failed, for people; a constant
  *
- * Installing needs CAP_PERFMON once; adopting does not.
+ * Installing needs CAP_PERFMON once; adopting does not. After a failure
+ * nothing new is left in the kernel.
  */
-int plane_open(const struct plane_config *config, int queue_fd, struct plane **ret_plane,
-	       const char **ret_error);
+int plane_open(const struct kernel *kernel, const struct plane_config *config, int queue_fd,
+	       struct plane **ret_plane, const char **ret_error);
 
 /** plane_close() - let go of descriptors; what is in force stays. Return: NULL */
 struct plane *plane_close(struct plane *plane);
@@ -48,8 +53,23 @@ const char *plane_queue_kind(const struct plane *plane);
 int plane_check(struct plane *plane);
 
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
-int plane_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark);
-/** plane_replace() - let a held packet go on as another one; see queue_replace() */
+/**
+ * plane_answer() - let a packet go on or drop it; its mark becomes @mark
+ *
+ * An answer that the kernel does not take, for want of memory, is kept and
+ * given again by plane_answer_late(): its packet would be held for ever.
+ *
+ * Return: 0, or a negative errno when too many are kept already.
+ */
+int plane_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
+		 uint32_t mark);
+/** plane_answer_late() - to be called several times a second. Return: how many are still kept. */
+unsigned int plane_answer_late(struct plane *plane);
+/**
+ * plane_replace() - let a packet go on as another one; see queue_replace()
+ *
+ * Return: 0 or a negative errno: the packet is still held.
+ */
 int plane_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
 		  size_t n_bytes);
 int plane_requeue(struct plane *plane);
@@ -78,3 +98,6 @@ int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow
 #define PLANE_EVENTS_A_ROUND 512U
 typedef void (*plane_event_fn)(const struct sl_event *event, void *data);
 int plane_drain(struct plane *plane, plane_event_fn fn, void *data);
+
+/** plane_read_link() - an interface of our namespace. Return: 0 or a negative errno. */
+int plane_read_link(struct plane *plane, uint32_t ifindex, struct link *ret_link);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Start, loop, end
+ *
+ * What the process around it has to give (a clock, a sandbox) is in main.c,
+ * and in a unit test the test's.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+#define TICK_ACCURACY_US 1000U /* sd-event takes 0 for a quarter of a second */
+#define LAST_EVENTS_US 100000U /* at the end: for the last states of TCP */
+#define LAST_PAUSE_US 5000U
+
+struct daemon *daemon_new(const struct kernel *kernel, int keeper_sock)
+{
+	struct daemon *daemon = calloc(1, sizeof(*daemon));
+
+	if (!daemon)
+		return NULL;
+	daemon->kernel = kernel;
+	daemon->keeper_sock = keeper_sock;
+	daemon->names_sock = daemon->flows_fd = daemon->kept_queue = -1;
+	for (unsigned int i = 0; i < FILTERS_MAX; i++)
+		daemon->filters[i].sock = -1;
+	return daemon;
+}
+
+/* what the kernel had no memory for is asked of it again: packets wait for it */
+static void try_again(struct daemon *daemon)
+{
+	(void)plane_answer_late(daemon->plane);
+	if (daemon->wants_requeue && plane_requeue(daemon->plane) == 0)
+		daemon->wants_requeue = false;
+}
+
+bool daemon_tick(struct daemon *daemon)
+{
+	uint64_t now = daemon_now_us();
+	bool has_more;
+
+	try_again(daemon);
+	has_more = judge_tick(daemon, now);
+	names_tick(daemon, now);
+	providers_tick(daemon, now);
+	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
+		daemon->beat_us = now;
+		keeper_beat(daemon);
+	}
+	return has_more;
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *data)
+{
+	bool has_more = daemon_tick(data);
+
+	(void)sd_event_source_set_time_relative(source, has_more ? 0 : TICK_US);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int open_tables(struct daemon *daemon)
+{
+	struct timespec t;
+	uint64_t seed;
+	int r;
+
+	/* ids count on from the clock, so that a successor's are larger */
+	clock_gettime(CLOCK_REALTIME, &t);
+	r = flow_table_new(FLOWS_MAX, (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000,
+			   judge_forget, daemon, &daemon->flows);
+	if (r < 0)
+		return r;
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	r = names_cache_new(seed, NULL, NULL, &daemon->names);
+	if (r < 0)
+		return r;
+	daemon->packet = malloc(2 * QUEUE_PACKET_MAX);
+	return daemon->packet ? 0 : -ENOMEM;
+}
+
+static int open_plane(struct daemon *daemon, const char **ret_error)
+{
+	struct plane_config config = { .instance = daemon->instance.id,
+				       .cgroup = daemon->instance.cgroup,
+				       .bpffs = daemon->instance.bpffs,
+				       .is_closed = daemon->is_closed };
+	int r = plane_open(daemon->kernel, &config, TAKE_FD(daemon->kept_queue), &daemon->plane,
+			   ret_error);
+
+	if (r < 0)
+		return r;
+	keeper_keep(daemon, 0, plane_queue_fd(daemon->plane));
+	*ret_error = "giving up rights";
+	return daemon_give_up_rights();
+}
+
+static int open_loop(struct daemon *daemon)
+{
+	int r = judge_watch(daemon);
+
+	if (r >= 0)
+		r = keeper_watch(daemon);
+	if (r >= 0)
+		r = sd_event_add_time_relative(daemon->event, &daemon->tick, CLOCK_MONOTONIC, 0,
+					       TICK_ACCURACY_US, on_tick, daemon);
+	if (r >= 0)
+		r = records_open(daemon);
+	return r < 0 ? r : 0;
+}
+
+static int open_all(struct daemon *daemon, const char **ret_error)
+{
+	int r;
+
+	*ret_error = "taking memory";
+	r = open_tables(daemon);
+	if (r < 0)
+		return r;
+	r = open_plane(daemon, ret_error);
+	if (r < 0)
+		return r;
+	*ret_error = "opening the event loop";
+	session_init(&daemon->names_session, daemon_now_us());
+	return open_loop(daemon);
+}
+
+static int read_config(struct daemon *daemon)
+{
+	int r;
+
+	daemon->record = malloc(WIRE_RECORD_MAX);
+	r = daemon->record ? sd_event_new(&daemon->event) : -ENOMEM;
+	if (r >= 0)
+		r = keeper_read_config(daemon);
+	log_open("sluiced", daemon->instance.log_level ? daemon->instance.log_level : LOG_NOTICE);
+	return r < 0 ? r : 0;
+}
+
+int daemon_start(struct daemon *daemon, const char **ret_error)
+{
+	int r;
+
+	*ret_error = "reading the configuration";
+	r = read_config(daemon);
+	if (r == 0)
+		r = open_all(daemon, ret_error);
+	if (r < 0) {
+		if (daemon->plane && !plane_was_adopted(daemon->plane))
+			plane_remove(daemon->plane);
+		return r;
+	}
+	if (plane_was_adopted(daemon->plane)) {
+		judge_restore(daemon);
+		daemon->wants_requeue = plane_requeue(daemon->plane) < 0;
+	}
+	if (daemon->n_filters == 0 || daemon->generation > 0) {
+		daemon->is_ready = true;
+		keeper_tell_state(daemon, 0, "");
+	}
+	return 0;
+}
+
+/* sockets of programs that just ended still say goodbye to their peers */
+static void take_last_events(struct daemon *daemon)
+{
+	uint64_t end = daemon_now_us() + LAST_EVENTS_US;
+
+	do {
+		judge_read_queue(daemon);
+		while (judge_drain_events(daemon))
+			keeper_beat(daemon);
+		if (flow_table_n_open(daemon->flows) == 0)
+			break;
+		daemon_sleep_us(LAST_PAUSE_US);
+	} while (daemon_now_us() < end);
+}
+
+int daemon_run(struct daemon *daemon)
+{
+	int r = sd_event_loop(daemon->event);
+
+	if (daemon->is_ending)
+		return 0;
+	return r < 0 ? r : -ECANCELED;
+}
+
+void daemon_stop(struct daemon *daemon)
+{
+	take_last_events(daemon);
+	judge_close_all(daemon);
+	names_lost(daemon);
+	(void)plane_answer_late(daemon->plane);
+	providers_stop(daemon);
+	daemon->control = control_free(daemon->control);
+	plane_remove(daemon->plane);
+}
+
+static void free_children(struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
+		sd_event_source_disable_unref(daemon->filters[i].source);
+		close_fd(daemon->filters[i].sock);
+	}
+	for (unsigned int i = 0; i < daemon->n_options; i++)
+		close_fd(daemon->options[i].fd);
+	sd_event_source_disable_unref(daemon->names_source);
+	close_fd(daemon->names_sock);
+}
+
+struct daemon *daemon_free(struct daemon *daemon)
+{
+	if (!daemon)
+		return NULL;
+	daemon->control = control_free(daemon->control);
+	daemon->flows = flow_table_free(daemon->flows);
+	daemon->names = names_cache_free(daemon->names);
+	daemon->plane = plane_close(daemon->plane);
+	free_children(daemon);
+	sd_event_source_disable_unref(daemon->keeper_source);
+	sd_event_source_disable_unref(daemon->queue_source);
+	sd_event_source_disable_unref(daemon->tick);
+	sd_event_unref(daemon->event);
+	close_fd(daemon->kept_queue);
+	close_fd(daemon->flows_fd);
+	free(daemon->packet);
+	free(daemon->record);
+	close_fd(daemon->keeper_sock); /* last: the keeper takes it for our end */
+	free(daemon);
+	return NULL;
+}

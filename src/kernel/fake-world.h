@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/** DOC: The kernel in memory, shared by fake.c and fake-queue.c alone */
+
+#include "base/macros.h"
+#include "kernel/fake.h"
+
+#define FAKE_EVENTS_MAX 1024U
+
+struct store {
+	size_t n_key, n_value;
+	size_t n;
+	uint8_t *entries; /* key, value, key, value … */
+};
+
+struct script {
+	enum fake_op op;
+	unsigned int n_left; /* calls until it fails; 0: it does not */
+	int error;
+	bool has_failed;
+};
+
+struct fake {
+	struct kernel kernel;
+	struct script script;
+	unsigned int n_calls[_FAKE_OP_N];
+	struct store stores[_FAKE_MAP_N];
+	struct fake_packet *packets;
+	unsigned int n_packets, n_stale, n_planes;
+	uint32_t last_id;
+	int queue_fd; /* a semaphore: readable while a packet is queued */
+	struct sl_event events[FAKE_EVENTS_MAX];
+	unsigned int n_events;
+	bool is_installed;
+};
+
+struct fake_plane {
+	struct plane plane;
+	struct fake *fake;
+};
+
+static inline struct fake *fake_of(struct plane *plane)
+{
+	return CONTAINER_OF(plane, struct fake_plane, plane)->fake;
+}
+
+/** fake_enter() - begin of each operation. Return: 0, or the error it is to fail with. */
+int fake_enter(struct fake *fake, enum fake_op op);
+
+/* fake-queue.c */
+int fake_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
+int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark);
+int fake_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
+		 size_t n_bytes);
+int fake_requeue(struct plane *plane);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: A kernel in memory, for unit tests
+ *
+ * Maps are lists, the queue is a list of packets that remember how they were
+ * answered, events are what the test put in. It outlives the plane that a
+ * daemon opened on it, as the real one does: a second daemon adopts. Each call
+ * of an operation can be made to fail once.
+ *
+ * It does not judge: whether a packet would be held is the test's to know.
+ */
+
+#include "kernel/plane-ops.h"
+
+enum fake_op {
+	FAKE_OPEN,
+	FAKE_CHECK,
+	FAKE_READ,
+	FAKE_ANSWER,
+	FAKE_REPLACE,
+	FAKE_REQUEUE,
+	FAKE_FIND_HELD,
+	FAKE_FIND_PROC,
+	FAKE_FIND_CGROUP,
+	FAKE_FIND_QUERY,
+	FAKE_FIND_SOCK,
+	FAKE_SET_FLOW,
+	FAKE_GET_FLOW,
+	FAKE_FORGET_FLOW,
+	FAKE_NEXT_FLOW,
+	FAKE_DRAIN,
+	FAKE_READ_LINK,
+	FAKE_ANY, /* for fake_fail() and fake_n_calls(): whichever it is */
+	_FAKE_OP_N,
+};
+
+enum fake_map {
+	FAKE_HELD,    /* struct sl_tuple → struct sl_held */
+	FAKE_PROCS,   /* struct sl_proc_key → struct sl_proc */
+	FAKE_CGROUPS, /* uint64_t → struct sl_path */
+	FAKE_QUERIES, /* struct sl_tuple → uint64_t, the cookie */
+	FAKE_SOCKS,   /* uint64_t, the cookie → struct sl_sock */
+	FAKE_FLOWS,   /* struct sl_flow_key → struct sl_flow */
+	FAKE_LINKS,   /* uint32_t, the index → struct link */
+	_FAKE_MAP_N,
+};
+
+enum fake_state { FAKE_QUEUED, FAKE_DELIVERED, FAKE_ACCEPTED, FAKE_DROPPED, FAKE_REPLACED };
+
+/** struct fake_packet - a packet that met the queue, and what became of it */
+struct fake_packet {
+	uint32_t id; /* another one each time it is queued */
+	uint32_t mark;
+	bool is_inbound;
+	enum fake_state state;
+	uint32_t ifindex;
+	size_t n_bytes;
+	uint8_t bytes[2048];
+};
+
+struct fake;
+
+struct fake *fake_new(void);
+struct fake *fake_free(struct fake *fake);
+const struct kernel *fake_kernel(struct fake *fake);
+
+/** fake_fail() - from now on the @nth call (from 1) of @op fails with -@error, once; 0: never */
+void fake_fail(struct fake *fake, enum fake_op op, unsigned int nth, int error);
+/** fake_has_failed() - did the failure that was asked for happen? */
+bool fake_has_failed(const struct fake *fake);
+/** fake_n_calls() - since fake_new() */
+unsigned int fake_n_calls(const struct fake *fake, enum fake_op op);
+
+/** fake_put_packet() - a packet meets the queue. Return: its index, for fake_packet() */
+unsigned int fake_put_packet(struct fake *fake, const uint8_t *bytes, size_t n_bytes,
+			     bool is_inbound, uint32_t mark);
+const struct fake_packet *fake_packet(const struct fake *fake, unsigned int index);
+unsigned int fake_n_packets(const struct fake *fake);
+/** fake_n_stale() - answers for packets that were not waiting for one */
+unsigned int fake_n_stale(const struct fake *fake);
+
+void fake_put(struct fake *fake, enum fake_map map, const void *key, const void *value);
+/** fake_get() - NULL: not there; valid until the next fake_put() or call of the plane */
+const void *fake_get(const struct fake *fake, enum fake_map map, const void *key);
+void fake_delete(struct fake *fake, enum fake_map map, const void *key);
+size_t fake_n(const struct fake *fake, enum fake_map map);
+
+void fake_put_event(struct fake *fake, const struct sl_event *event);
+
+/** fake_is_installed() - a plane was opened and not removed */
+bool fake_is_installed(const struct fake *fake);
+/** fake_n_planes() - planes that are open now */
+unsigned int fake_n_planes(const struct fake *fake);

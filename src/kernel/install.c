@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Install and adopt
+ *
+ * Pins under the instance's bpffs folder:
+ *
+ *	map_NAME, prog_NAME (the nft matches), link_NAME (cgroup attachments)
+ *
+ * and, last of all, `complete`: a plane without it was being installed when
+ * its daemon died, and is installed anew.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/macros.h"
+#include "kernel/real.h"
+#include "sluice.skel.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* linux 5.14 */
+#endif
+#define QUEUE_FIRST 0x5c00 /* away from 0, where other programs begin */
+
+static const char *const map_names[] = {
+	[MAP_SOCKS] = "sl_socks",   [MAP_PROCS] = "sl_procs",	[MAP_CGROUPS] = "sl_cgroups",
+	[MAP_HELD] = "sl_held",	    [MAP_FLOWS] = "sl_flows",	[MAP_RESOLVING] = "sl_resolving",
+	[MAP_CONFIG] = "sl_config", [MAP_EVENTS] = "sl_events",
+};
+_Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
+
+/* programs on the cgroup; the rest are matches of the nft table */
+static const char *const attached[] = {
+	"sl_create",   "sl_release",  "sl_bind4",    "sl_bind6",   "sl_connect4",
+	"sl_connect6", "sl_sendmsg4", "sl_sendmsg6", "sl_sockops",
+};
+
+static const struct {
+	const char *name;
+	size_t offset;
+} matches[] = {
+	{ "sl_out_held", offsetof(struct nft_programs, out_held) },
+	{ "sl_out_ours", offsetof(struct nft_programs, out_ours) },
+	{ "sl_out_denied", offsetof(struct nft_programs, out_denied) },
+	{ "sl_out_silent", offsetof(struct nft_programs, out_silent) },
+	{ "sl_out_query", offsetof(struct nft_programs, out_query) },
+	{ "sl_in_held", offsetof(struct nft_programs, in_held) },
+	{ "sl_in_ours", offsetof(struct nft_programs, in_ours) },
+	{ "sl_in_denied", offsetof(struct nft_programs, in_denied) },
+	{ "sl_in_silent", offsetof(struct nft_programs, in_silent) },
+	{ "sl_in_answer", offsetof(struct nft_programs, in_answer) },
+};
+
+static int *program_slot(struct real *real, size_t i)
+{
+	return (int *)(void *)((char *)&real->nft.programs + matches[i].offset);
+}
+
+void install_begin(struct real *real)
+{
+	real->plane.queue_fd = -1;
+	for (size_t i = 0; i < _MAP_N; i++)
+		real->maps[i] = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
+		*program_slot(real, i) = -1;
+}
+
+void install_close(struct real *real)
+{
+	close_fd(real->plane.queue_fd);
+	for (size_t i = 0; i < _MAP_N; i++)
+		close_fd(real->maps[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
+		close_fd(*program_slot(real, i));
+	install_begin(real);
+}
+
+static void pin_path(const struct real *real, const char *kind, const char *name, char *path,
+		     size_t n)
+{
+	snprintf(path, n, "%s/%s_%s", real->bpffs, kind, name);
+}
+
+static int pin(const struct real *real, const char *kind, const char *name, int fd)
+{
+	char path[512];
+
+	pin_path(real, kind, name, path, sizeof(path));
+	(void)unlink(path);
+	return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
+}
+
+static int open_pin(const struct real *real, const char *kind, const char *name)
+{
+	char path[512];
+	int fd;
+
+	pin_path(real, kind, name, path, sizeof(path));
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
+static bool has_pin(const struct real *real, const char *kind, const char *name)
+{
+	char path[512];
+
+	pin_path(real, kind, name, path, sizeof(path));
+	return access(path, F_OK) == 0;
+}
+
+static void unpin(const struct real *real, const char *kind, const char *name)
+{
+	char path[512];
+
+	pin_path(real, kind, name, path, sizeof(path));
+	(void)unlink(path);
+}
+
+static int attach(struct real *real, struct bpf_object *object, int cgroup_fd, const char *name)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(object, name);
+	_cleanup_close_ int link = -1;
+
+	if (!program)
+		return -ENOENT;
+	link = bpf_link_create(bpf_program__fd(program), cgroup_fd,
+			       bpf_program__expected_attach_type(program), NULL);
+	if (link < 0)
+		return -errno;
+	return pin(real, "link", name, link);
+}
+
+static int keep_maps(struct real *real, struct bpf_object *object)
+{
+	for (size_t i = 0; i < _MAP_N; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(object, map_names[i]);
+		int r;
+
+		if (!map)
+			return -ENOENT;
+		r = pin(real, "map", map_names[i], bpf_map__fd(map));
+		if (r < 0)
+			return r;
+		real->maps[i] = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
+		if (real->maps[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int keep_matches(struct real *real, struct bpf_object *object)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(matches); i++) {
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(object, matches[i].name);
+		int r;
+
+		if (!program)
+			return -ENOENT;
+		r = pin(real, "prog", matches[i].name, bpf_program__fd(program));
+		if (r < 0)
+			return r;
+		*program_slot(real, i) = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
+		if (*program_slot(real, i) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int netns_cookie(uint64_t *ret_cookie)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t n = sizeof(*ret_cookie);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &n) < 0)
+		return -errno;
+	return 0;
+}
+
+static int write_config(struct real *real)
+{
+	struct sl_config config = { .is_closed = real->nft.is_closed,
+				    .queue_num = real->nft.queue_num };
+	uint64_t cookie;
+	uint32_t zero = 0;
+	int r = netns_cookie(&cookie);
+
+	if (r < 0)
+		return r;
+	config.netns_cookie = cookie;
+	return bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0 ? -errno
+											: 0;
+}
+
+static void cleanup_skeleton(struct sluice_bpf **skeleton)
+{
+	sluice_bpf__destroy(*skeleton);
+}
+
+static int attach_all(struct real *real, struct bpf_object *object)
+{
+	_cleanup_close_ int cgroup_fd = open(real->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = 0;
+
+	if (cgroup_fd < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(attached) && !r; i++)
+		r = attach(real, object, cgroup_fd, attached[i]);
+	return r;
+}
+
+static int install(struct real *real, const char **ret_error)
+{
+	_cleanup_(cleanup_skeleton) struct sluice_bpf *skeleton = NULL;
+	int r;
+
+	*ret_error = "loading BPF programs";
+	skeleton = sluice_bpf__open_and_load();
+	if (!skeleton)
+		return -errno;
+	*ret_error = "pinning BPF maps";
+	r = keep_maps(real, skeleton->obj);
+	if (!r)
+		r = keep_matches(real, skeleton->obj);
+	if (r < 0)
+		return r;
+	*ret_error = "writing the configuration map";
+	r = write_config(real);
+	if (r < 0)
+		return r;
+	*ret_error = "installing the nftables table";
+	real->nft.has_native = nft_probe_native_queue(real->instance);
+	r = nft_install(&real->nft);
+	if (r < 0)
+		return r;
+	*ret_error = "attaching BPF programs to the cgroup";
+	r = attach_all(real, skeleton->obj);
+	if (r < 0)
+		return r;
+	return pin(real, "map", "complete", real->maps[MAP_CONFIG]);
+}
+
+/* a cgroup may be removed under its links: they stay pinned and do nothing */
+static int check_link(const struct real *real, const char *name, uint64_t cgroup_id)
+{
+	_cleanup_close_ int fd = open_pin(real, "link", name);
+	struct bpf_link_info info = { 0 };
+	uint32_t n = sizeof(info);
+
+	if (fd < 0)
+		return fd;
+	if (bpf_obj_get_info_by_fd(fd, &info, &n) < 0)
+		return -errno;
+	return info.cgroup.cgroup_id == cgroup_id ? 0 : -ESTALE;
+}
+
+static int adopt(struct real *real)
+{
+	struct stat st;
+	int fd = open_pin(real, "map", "complete");
+
+	if (fd < 0)
+		return fd;
+	close_fd(fd);
+	if (stat(real->cgroup, &st) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(attached); i++) {
+		int r = check_link(real, attached[i], st.st_ino);
+
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < _MAP_N; i++) {
+		real->maps[i] = open_pin(real, "map", map_names[i]);
+		if (real->maps[i] < 0)
+			return real->maps[i];
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(matches); i++) {
+		*program_slot(real, i) = open_pin(real, "prog", matches[i].name);
+		if (*program_slot(real, i) < 0)
+			return *program_slot(real, i);
+	}
+	real->nft.has_native = nft_probe_native_queue(real->instance);
+	real->plane.was_adopted = true;
+	return 0;
+}
+
+/* with the predecessor's queue its packets come back; without, begin a new one */
+static int take_queue(struct real *real, int kept_fd)
+{
+	struct sl_config config;
+	uint32_t zero = 0;
+	int r;
+
+	real->plane.queue_fd = kept_fd;
+	if (bpf_map_lookup_elem(real->maps[MAP_CONFIG], &zero, &config) < 0)
+		return -errno;
+	if (kept_fd >= 0) {
+		real->nft.queue_num = (uint16_t)config.queue_num;
+		return 0;
+	}
+	r = queue_open(QUEUE_FIRST, &real->plane.queue_fd, &real->nft.queue_num);
+	if (!r)
+		r = write_config(real);
+	return r < 0 ? r : nft_install(&real->nft);
+}
+
+/* nothing was there before: what a failed step leaves is ours alone to take back */
+static int install_anew(struct real *real, bool is_first, const char **ret_error)
+{
+	int r;
+
+	*ret_error = "opening a netfilter queue";
+	r = queue_open(QUEUE_FIRST, &real->plane.queue_fd, &real->nft.queue_num);
+	if (!r)
+		r = install(real, ret_error);
+	if (r < 0 && is_first)
+		install_remove(real);
+	return r;
+}
+
+int install_or_adopt(struct real *real, int kept_fd, const char **ret_error)
+{
+	bool was_empty = !has_pin(real, "map", "complete");
+	int r = adopt(real);
+
+	*ret_error = "adopting the queue";
+	if (!r)
+		return take_queue(real, kept_fd);
+	close_fd(kept_fd);
+	install_close(real);
+	return install_anew(real, was_empty, ret_error);
+}
+
+void install_remove(struct real *real)
+{
+	unpin(real, "map", "complete");
+	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
+		unpin(real, "link", attached[i]);
+	(void)nft_remove(real->instance);
+	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
+		unpin(real, "prog", matches[i].name);
+	for (size_t i = 0; i < _MAP_N; i++)
+		unpin(real, "map", map_names[i]);
+}

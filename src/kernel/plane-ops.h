@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: What a kernel can do for us
+ *
+ * plane.h is what the daemon calls; it hands on to one of these tables:
+ *
+ *	real.c, install.c   bpf(2), netlink: in sluiced
+ *	fake.c              memory and scripted errors: in unit tests, never in sluiced
+ *
+ * Each row has the contract of the plane_ function of its name.
+ */
+
+#include "kernel/plane.h"
+
+#define PLANE_LATE_MAX 256U /* answers that wait for the kernel to have memory again */
+
+struct plane_ops {
+	int (*open)(const struct kernel *kernel, const struct plane_config *config, int queue_fd,
+		    struct plane **ret_plane, const char **ret_error);
+	void (*close)(struct plane *plane);
+	void (*remove)(struct plane *plane);
+	int (*check)(struct plane *plane);
+
+	int (*read)(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
+	int (*answer)(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
+		      uint32_t mark);
+	int (*replace)(struct plane *plane, uint32_t packet_id, uint32_t mark,
+		       const uint8_t *bytes, size_t n_bytes);
+	int (*requeue)(struct plane *plane);
+
+	int (*find_held)(struct plane *plane, const struct sl_tuple *tuple,
+			 struct sl_held *ret_held);
+	int (*find_proc)(struct plane *plane, const struct sl_proc_key *key,
+			 struct sl_proc *ret_proc);
+	int (*find_cgroup)(struct plane *plane, uint64_t id, struct sl_path *ret_path);
+	int (*find_query)(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie);
+	int (*find_sock)(struct plane *plane, uint64_t cookie, struct sl_sock *ret_sock);
+
+	int (*set_flow)(struct plane *plane, const struct sl_flow_key *key,
+			const struct sl_flow *flow);
+	int (*get_flow)(struct plane *plane, const struct sl_flow_key *key,
+			struct sl_flow *ret_flow);
+	int (*forget_flow)(struct plane *plane, const struct sl_flow_key *key);
+	int (*next_flow)(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
+
+	int (*drain)(struct plane *plane, plane_event_fn fn, void *data);
+	int (*read_link)(struct plane *plane, uint32_t ifindex, struct link *ret_link);
+};
+
+/** struct kernel - which kernel; kernel_real, or one that a test has made */
+struct kernel {
+	const struct plane_ops *ops;
+};
+
+struct late_answer {
+	uint32_t packet_id;
+	enum queue_verdict verdict;
+	uint32_t mark;
+};
+
+/** struct plane - what all have in common; a table's `open` embeds it and fills it in */
+struct plane {
+	const struct plane_ops *ops;
+	int queue_fd; /* owned by who embeds it */
+	bool was_adopted;
+	const char *queue_kind; /* for status */
+	struct late_answer late[PLANE_LATE_MAX];
+	unsigned int n_late;
+};

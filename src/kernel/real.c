@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: The real kernel
+ *
+ * Maps by bpf(2), the queue and links by netlink. What puts all of it there
+ * and takes it away again is install.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/macros.h"
+#include "kernel/real.h"
+
+static int on_event(void *data, void *bytes, size_t n)
+{
+	struct real *real = data;
+
+	if (n >= sizeof(struct sl_event))
+		real->event_fn(bytes, real->event_data);
+	return ++real->n_events < PLANE_EVENTS_A_ROUND ? 0 : -EAGAIN; /* this one is consumed */
+}
+
+static struct real *real_of(struct plane *plane)
+{
+	return CONTAINER_OF(plane, struct real, plane);
+}
+
+static struct real *real_new(const struct plane_config *config)
+{
+	struct real *real = calloc(1, sizeof(*real));
+
+	if (!real)
+		return NULL;
+	snprintf(real->instance, sizeof(real->instance), "%s", config->instance);
+	snprintf(real->cgroup, sizeof(real->cgroup), "%s", config->cgroup);
+	snprintf(real->bpffs, sizeof(real->bpffs), "%s", config->bpffs);
+	real->nft.instance = real->instance;
+	real->nft.is_closed = config->is_closed;
+	install_begin(real);
+	return real;
+}
+
+static void real_free(struct real *real)
+{
+	if (!real)
+		return;
+	ring_buffer__free(real->ring);
+	install_close(real);
+	free(real);
+}
+
+static void cleanup_real(struct real **real)
+{
+	real_free(*real);
+}
+
+static int real_open(const struct kernel *kernel, const struct plane_config *config, int queue_fd,
+		     struct plane **ret_plane, const char **ret_error)
+{
+	_cleanup_(cleanup_real) struct real *real = real_new(config);
+	int r;
+
+	*ret_error = "allocating the plane";
+	if (!real) {
+		close_fd(queue_fd);
+		return -ENOMEM;
+	}
+	r = install_or_adopt(real, queue_fd, ret_error);
+	if (r < 0)
+		return r;
+	real->plane.queue_kind = real->nft.has_native ? "native" : "compat";
+	*ret_error = "opening the event ring";
+	real->ring = ring_buffer__new(real->maps[MAP_EVENTS], on_event, real, NULL);
+	if (!real->ring) {
+		r = -errno;
+		if (!real->plane.was_adopted)
+			install_remove(real);
+		return r;
+	}
+	*ret_plane = &TAKE_PTR(real)->plane;
+	return 0;
+}
+
+static void real_close(struct plane *plane)
+{
+	real_free(real_of(plane));
+}
+
+static void real_remove(struct plane *plane)
+{
+	install_remove(real_of(plane));
+}
+
+static int real_check(struct plane *plane)
+{
+	struct real *real = real_of(plane);
+	int r = nft_exists(real->instance);
+
+	if (r)
+		return r < 0 ? r : 0;
+	r = nft_install(&real->nft);
+	return r < 0 ? r : 1;
+}
+
+static int real_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
+{
+	return queue_read(plane->queue_fd, buffer, ret_packet);
+}
+
+static int real_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
+		       uint32_t mark)
+{
+	return queue_answer(plane->queue_fd, real_of(plane)->nft.queue_num, packet_id, verdict,
+			    mark);
+}
+
+static int real_replace(struct plane *plane, uint32_t packet_id, uint32_t mark,
+			const uint8_t *bytes, size_t n_bytes)
+{
+	return queue_replace(plane->queue_fd, real_of(plane)->nft.queue_num, packet_id, mark,
+			     bytes, n_bytes);
+}
+
+static int real_requeue(struct plane *plane)
+{
+	return queue_requeue(plane->queue_fd, real_of(plane)->nft.queue_num);
+}
+
+static int lookup(struct plane *plane, enum plane_map map, const void *key, void *value)
+{
+	return bpf_map_lookup_elem(real_of(plane)->maps[map], key, value) < 0 ? -errno : 0;
+}
+
+static int real_find_held(struct plane *plane, const struct sl_tuple *tuple,
+			  struct sl_held *ret_held)
+{
+	return lookup(plane, MAP_HELD, tuple, ret_held);
+}
+
+static int real_find_proc(struct plane *plane, const struct sl_proc_key *key,
+			  struct sl_proc *ret_proc)
+{
+	return lookup(plane, MAP_PROCS, key, ret_proc);
+}
+
+static int real_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *ret_path)
+{
+	return lookup(plane, MAP_CGROUPS, &id, ret_path);
+}
+
+static int real_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie)
+{
+	return lookup(plane, MAP_RESOLVING, tuple, ret_cookie);
+}
+
+static int real_find_sock(struct plane *plane, uint64_t cookie, struct sl_sock *ret_sock)
+{
+	return lookup(plane, MAP_SOCKS, &cookie, ret_sock);
+}
+
+static int real_set_flow(struct plane *plane, const struct sl_flow_key *key,
+			 const struct sl_flow *flow)
+{
+	int fd = real_of(plane)->maps[MAP_FLOWS];
+
+	return bpf_map_update_elem(fd, key, flow, BPF_ANY) < 0 ? -errno : 0;
+}
+
+static int real_get_flow(struct plane *plane, const struct sl_flow_key *key,
+			 struct sl_flow *ret_flow)
+{
+	return lookup(plane, MAP_FLOWS, key, ret_flow);
+}
+
+static int real_forget_flow(struct plane *plane, const struct sl_flow_key *key)
+{
+	return bpf_map_delete_elem(real_of(plane)->maps[MAP_FLOWS], key) < 0 ? -errno : 0;
+}
+
+static int real_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow)
+{
+	static const struct sl_flow_key none;
+	const struct sl_flow_key *from = memcmp(key, &none, sizeof(none)) ? key : NULL;
+	int fd = real_of(plane)->maps[MAP_FLOWS];
+	struct sl_flow_key next;
+
+	while (bpf_map_get_next_key(fd, from, &next) == 0) {
+		*key = next;
+		from = key;
+		if (lookup(plane, MAP_FLOWS, key, ret_flow) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
+static int real_drain(struct plane *plane, plane_event_fn fn, void *data)
+{
+	struct real *real = real_of(plane);
+	int r;
+
+	real->event_fn = fn;
+	real->event_data = data;
+	real->n_events = 0;
+	r = ring_buffer__consume(real->ring);
+	if (r == -EAGAIN)
+		return 1;
+	return r < 0 ? r : 0;
+}
+
+static int real_read_link(struct plane *plane, uint32_t ifindex, struct link *ret_link)
+{
+	return link_read(ifindex, ret_link);
+}
+
+static const struct plane_ops real_ops = {
+	.open = real_open,
+	.close = real_close,
+	.remove = real_remove,
+	.check = real_check,
+	.read = real_read,
+	.answer = real_answer,
+	.replace = real_replace,
+	.requeue = real_requeue,
+	.find_held = real_find_held,
+	.find_proc = real_find_proc,
+	.find_cgroup = real_find_cgroup,
+	.find_query = real_find_query,
+	.find_sock = real_find_sock,
+	.set_flow = real_set_flow,
+	.get_flow = real_get_flow,
+	.forget_flow = real_forget_flow,
+	.next_flow = real_next_flow,
+	.drain = real_drain,
+	.read_link = real_read_link,
+};
+
+const struct kernel kernel_real = { .ops = &real_ops };

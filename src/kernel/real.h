@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/** DOC: The real plane, shared by install.c and real.c alone */
+
+#include "kernel/nft.h"
+#include "kernel/plane-ops.h"
+
+enum plane_map {
+	MAP_SOCKS,
+	MAP_PROCS,
+	MAP_CGROUPS,
+	MAP_HELD,
+	MAP_FLOWS,
+	MAP_RESOLVING,
+	MAP_CONFIG,
+	MAP_EVENTS,
+	_MAP_N,
+};
+
+struct ring_buffer;
+
+struct real {
+	struct plane plane;
+	char instance[32];
+	char cgroup[512];
+	char bpffs[256];
+	int maps[_MAP_N];
+	struct nft_plan nft;
+	struct ring_buffer *ring;
+	plane_event_fn event_fn;
+	void *event_data;
+	unsigned int n_events; /* of this round */
+};
+
+/* install.c */
+
+/** install_begin() - every descriptor is "none" */
+void install_begin(struct real *real);
+/** install_or_adopt() - @kept_fd is consumed; on failure nothing new is left in the kernel */
+int install_or_adopt(struct real *real, int kept_fd, const char **ret_error);
+void install_remove(struct real *real);
+/** install_close() - descriptors only */
+void install_close(struct real *real);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon-lab.h"
+#include "flow/packet.h"
+
+static void put16(uint8_t *at, uint16_t value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+}
+
+static size_t put_transport(const struct lab_packet *packet, uint8_t *at)
+{
+	bool is_in = packet->is_inbound;
+
+	put16(at, is_in ? packet->rport : packet->lport);
+	put16(at + 2, is_in ? packet->lport : packet->rport);
+	if (packet->proto == IPPROTO_TCP) {
+		at[12] = 5 << 4;
+		at[13] = 2; /* SYN */
+		return 20;
+	}
+	memcpy(at + 8, "data", 4);
+	return 12;
+}
+
+static size_t put_ipv4(const struct lab_packet *packet, uint8_t *at)
+{
+	const uint8_t ours[4] = { 192, 0, 2, 1 }, theirs[4] = { 198, 51, 100, packet->last };
+	size_t n = 20 + put_transport(packet, at + 20);
+
+	at[0] = 0x45;
+	put16(at + 2, (uint16_t)n);
+	at[9] = packet->proto;
+	memcpy(at + 12, packet->is_inbound ? theirs : ours, 4);
+	memcpy(at + 16, packet->is_inbound ? ours : theirs, 4);
+	return n;
+}
+
+static size_t put_ipv6(const struct lab_packet *packet, uint8_t *at)
+{
+	const uint8_t ours[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 };
+	const uint8_t theirs[16] = { 0x20, 1, 0xd, 0xb8, [15] = packet->last };
+	size_t n = put_transport(packet, at + 40);
+
+	at[0] = 0x60;
+	put16(at + 4, (uint16_t)n);
+	at[6] = packet->proto;
+	memcpy(at + 8, packet->is_inbound ? theirs : ours, 16);
+	memcpy(at + 24, packet->is_inbound ? ours : theirs, 16);
+	return 40 + n;
+}
+
+static size_t put_bytes(const struct lab_packet *packet, uint8_t *bytes)
+{
+	return packet->is_v6 ? put_ipv6(packet, bytes) : put_ipv4(packet, bytes);
+}
+
+static struct sl_tuple tuple_of(const struct lab_packet *packet)
+{
+	uint8_t bytes[128] = { 0 };
+	size_t n = put_bytes(packet, bytes);
+	struct packet_view view;
+
+	assert_int_equal(packet_parse(bytes, n, packet->is_inbound, &view), 0);
+	return view.tuple;
+}
+
+unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_held held = { .cookie = LAB_COOKIE,
+				.dir = packet->is_inbound ? SL_DIR_IN : SL_DIR_OUT };
+	enum sl_mark mark = packet->is_answer ? SL_MARK_NAMES : SL_MARK_HELD;
+	struct sl_tuple tuple = tuple_of(packet);
+	uint8_t bytes[128] = { 0 };
+	size_t n = put_bytes(packet, bytes);
+	unsigned int index;
+
+	held.sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &held.cookie);
+	if (packet->is_answer && !packet->is_foreign)
+		fake_put(lab->kernel, FAKE_QUERIES, &tuple, &held.cookie);
+	else if (!packet->is_foreign)
+		fake_put(lab->kernel, FAKE_HELD, &tuple, &held);
+	index = fake_put_packet(lab->kernel, bytes, n, packet->is_inbound,
+				(uint32_t)mark << SL_MARK_SHIFT | 5);
+	if (lab->daemon)
+		lab_settle(lab);
+	return index;
+}
+
+enum fate lab_fate(const struct lab *lab, unsigned int index)
+{
+	const struct fake_packet *packet = fake_packet(lab->kernel, index);
+
+	if (packet->state == FAKE_DROPPED)
+		return FATE_SILENT;
+	if (packet->state == FAKE_REPLACED) /* by its own error: flow/refusal.h */
+		return FATE_REJECTED;
+	if (packet->state != FAKE_ACCEPTED)
+		return FATE_HELD;
+	assert_int_equal(packet->mark & ~SL_MARK_MASK, 5); /* other owners' bits are kept */
+	switch ((enum sl_mark)(packet->mark >> SL_MARK_SHIFT)) {
+	case SL_MARK_NONE:
+		return FATE_ALLOWED;
+	case SL_MARK_REJECT:
+		return FATE_REJECTED;
+	case SL_MARK_HELD:
+	case SL_MARK_NAMES:
+		break;
+	}
+	return FATE_FAIL_CLASS;
+}
+
+struct sl_flow_key lab_key(const struct lab_packet *packet)
+{
+	struct sl_tuple tuple = tuple_of(packet);
+	struct sl_flow_key key = { .cookie = LAB_COOKIE,
+				   .rport = tuple.rport,
+				   .proto = tuple.proto };
+
+	memcpy(key.raddr, tuple.raddr, sizeof(key.raddr));
+	return key;
+}
+
+const struct sl_flow *lab_flow(const struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_flow_key key = lab_key(packet);
+
+	return fake_get(lab->kernel, FAKE_FLOWS, &key);
+}

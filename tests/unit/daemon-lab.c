@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/macros.h"
+#include "daemon-lab.h"
+
+#define ROUNDS_MAX 1000 /* of a loop that should settle */
+#define FDS_MAX 256
+
+static uint64_t lab_now_us = 1000000000;
+
+uint64_t daemon_now_us(void)
+{
+	return lab_now_us;
+}
+
+void daemon_sleep_us(uint32_t us)
+{
+	lab_now_us += us;
+}
+
+int daemon_give_up_rights(void)
+{
+	return 0;
+}
+
+/* ---- the keeper ---- */
+
+static void keeper_say(struct lab *lab, uint16_t type, const void *body, int fd)
+{
+	assert_int_equal(channel_send(lab->keeper, &wire_keeper_channel, type, body, NULL, 0, fd),
+			 0);
+}
+
+static struct lab_child *child_of(struct lab *lab, uint32_t slot)
+{
+	assert_true(slot <= lab->config.n_filters);
+	return slot ? &lab->filters[slot - 1] : &lab->names;
+}
+
+static void on_spawn(struct lab *lab, uint32_t slot)
+{
+	struct lab_child *child = child_of(lab, slot);
+	struct wire_k_child record = { .slot = slot, .pid = ++lab->last_pid };
+	_cleanup_close_ int theirs = -1;
+
+	close_fd(child->sock);
+	assert_int_equal(channel_pair(&theirs, &child->sock), 0);
+	child->pid = record.pid;
+	lab->n_spawned++;
+	keeper_say(lab, WIRE_K_CHILD, &record, theirs);
+}
+
+static void say_exited(struct lab *lab, uint32_t slot, uint32_t status)
+{
+	struct lab_child *child = child_of(lab, slot);
+	struct wire_k_exited record = { .slot = slot, .pid = child->pid, .status = status };
+
+	child->sock = close_fd(child->sock);
+	keeper_say(lab, WIRE_K_EXITED, &record, -1);
+}
+
+static bool keeper_take(struct lab *lab)
+{
+	_cleanup_close_ int fd = -1;
+	struct wire_message message;
+
+	if (channel_recv(lab->keeper, &wire_keeper_channel, 1, lab->record, &message, NULL, &fd))
+		return false;
+	switch (message.record->type) {
+	case WIRE_K_SPAWN:
+		on_spawn(lab, WIRE_BODY(&message, struct wire_k_spawn)->slot);
+		break;
+	case WIRE_K_KILL:
+		lab->n_killed++;
+		say_exited(lab, WIRE_BODY(&message, struct wire_k_kill)->slot, 9);
+		break;
+	case WIRE_K_KEEP:
+		close_fd(lab->kept_queue);
+		lab->kept_queue = TAKE_FD(fd);
+		break;
+	case WIRE_K_STATE:
+		lab->is_told = true;
+		lab->state = *WIRE_BODY(&message, struct wire_k_state);
+		break;
+	}
+	return true;
+}
+
+static void describe_instance(struct lab *lab)
+{
+	struct wire_k_instance instance = { .id = "unit", .cgroup = "/nowhere", .log_level = 1 };
+	struct wire_k_go go = { .generation = lab->generation };
+	struct wire_k_commit commit = { 0 };
+	struct wire_k_kept kept = { 0 };
+
+	snprintf(instance.state, sizeof(instance.state), "%s", lab->folder);
+	keeper_say(lab, WIRE_K_INSTANCE, &instance, -1);
+	for (uint32_t i = 0; i < lab->config.n_filters; i++) {
+		struct wire_k_filter filter = { .index = i, .is_closed = lab->config.is_closed[i] };
+
+		snprintf(filter.name, sizeof(filter.name), "filter%u", i);
+		keeper_say(lab, WIRE_K_FILTER, &filter, -1);
+	}
+	keeper_say(lab, WIRE_K_COMMIT, &commit, -1);
+	if (lab->kept_queue >= 0)
+		keeper_say(lab, WIRE_K_KEPT, &kept, lab->kept_queue);
+	keeper_say(lab, WIRE_K_GO, &go, -1);
+}
+
+/* ---- begin and end ---- */
+
+static int n_open_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < FDS_MAX; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void put_world(struct lab *lab)
+{
+	struct sl_proc_key key = { .start_ns = 5, .exe_ino = 6, .pid = LAB_PID, .exe_dev = 7 };
+	struct sl_proc proc = { .exe = { .len = 9, .buf = "curl\0bin\0" },
+				.args_len = 9,
+				.args = "curl\0url\0" };
+	struct sl_path path = { .len = 12, .buf = "app.service\0" };
+	struct sl_sock sock = { .user = { .start_ns = 5,
+					  .exe_ino = 6,
+					  .exe_dev = 7,
+					  .pid = LAB_PID,
+					  .cgroup_id = 8,
+					  .uid = 1000 } };
+	struct link link = { .ifindex = LAB_IFINDEX, .name = "wan", .kind = LINK_ETHERNET };
+	uint64_t cookie = LAB_COOKIE, cgroup = 8;
+
+	sock.owner = sock.user;
+	fake_put(lab->kernel, FAKE_PROCS, &key, &proc);
+	fake_put(lab->kernel, FAKE_CGROUPS, &cgroup, &path);
+	fake_put(lab->kernel, FAKE_SOCKS, &cookie, &sock);
+	fake_put(lab->kernel, FAKE_LINKS, &link.ifindex, &link);
+}
+
+struct lab *lab_new(const struct lab_config *config)
+{
+	struct lab *lab = calloc(1, sizeof(*lab));
+
+	assert_non_null(lab);
+	lab->n_fds = n_open_fds();
+	lab->config = *config;
+	lab->keeper = lab->kept_queue = lab->names.sock = -1;
+	for (unsigned int i = 0; i < LAB_FILTERS_MAX; i++)
+		lab->filters[i].sock = -1;
+	lab->last_pid = 100;
+	lab->kernel = fake_new();
+	assert_non_null(lab->kernel);
+	snprintf(lab->folder, sizeof(lab->folder), "/tmp/sluice-unit-XXXXXX");
+	assert_non_null(mkdtemp(lab->folder));
+	put_world(lab);
+	return lab;
+}
+
+static void lose_children(struct lab *lab)
+{
+	lab->names.sock = close_fd(lab->names.sock);
+	for (unsigned int i = 0; i < LAB_FILTERS_MAX; i++)
+		lab->filters[i].sock = close_fd(lab->filters[i].sock);
+}
+
+struct lab *lab_free(struct lab *lab)
+{
+	lab->daemon = daemon_free(lab->daemon);
+	assert_int_equal(fake_n_planes(lab->kernel), 0);
+	close_fd(lab->keeper);
+	close_fd(lab->kept_queue);
+	lose_children(lab);
+	lab->kernel = fake_free(lab->kernel);
+	assert_int_equal(rmdir(lab->folder), 0);
+	assert_int_equal(n_open_fds(), lab->n_fds);
+	free(lab);
+	return NULL;
+}
+
+int lab_start(struct lab *lab)
+{
+	const char *error;
+	int theirs, r;
+
+	assert_int_equal(channel_pair(&lab->keeper, &theirs), 0);
+	lab->is_told = false;
+	lab->daemon = daemon_new(fake_kernel(lab->kernel), theirs);
+	assert_non_null(lab->daemon);
+	describe_instance(lab);
+	r = daemon_start(lab->daemon, &error);
+	if (r < 0) {
+		assert_non_null(error);
+		lab->daemon = daemon_free(lab->daemon);
+		return r;
+	}
+	/* the clock stands still: a tick is the test's to make */
+	(void)sd_event_source_set_enabled(lab->daemon->tick, SD_EVENT_OFF);
+	(void)daemon_tick(lab->daemon);
+	lab_settle(lab);
+	return 0;
+}
+
+void lab_crash(struct lab *lab)
+{
+	lab->daemon = daemon_free(lab->daemon);
+	while (keeper_take(lab))
+		;
+	lab->keeper = close_fd(lab->keeper);
+	lose_children(lab);
+	lab->generation++;
+}
+
+void lab_stop(struct lab *lab)
+{
+	while (keeper_take(lab))
+		;
+	lab->keeper = close_fd(lab->keeper);
+	assert_int_equal(daemon_run(lab->daemon), 0);
+	daemon_stop(lab->daemon);
+	lab->daemon = daemon_free(lab->daemon);
+}
+
+void lab_settle(struct lab *lab)
+{
+	int i = 0;
+
+	while (keeper_take(lab) || sd_event_run(lab->daemon->event, 0) > 0)
+		assert_true(i++ < ROUNDS_MAX);
+}
+
+void lab_pass(struct lab *lab, uint64_t us)
+{
+	lab_now_us += us;
+	(void)daemon_tick(lab->daemon);
+	lab_settle(lab);
+}
+
+/* ---- filters ---- */
+
+void lab_say(struct lab *lab, unsigned int filter, uint16_t type, const void *body)
+{
+	assert_int_equal(channel_send(lab->filters[filter].sock, &wire_provider_channel, type, body,
+				      NULL, 0, -1),
+			 0);
+	lab_settle(lab);
+}
+
+const void *lab_take(struct lab *lab, unsigned int filter, uint16_t type)
+{
+	_cleanup_close_ int fd = -1;
+
+	while (lab->filters[filter].sock >= 0 &&
+	       channel_recv(lab->filters[filter].sock, &wire_provider_channel, 0, lab->record,
+			    &lab->message, NULL, &fd) == 0) {
+		fd = close_fd(fd);
+		if (lab->message.record->type == type)
+			return lab->message.body.bytes;
+	}
+	return NULL;
+}
+
+void lab_run_filter(struct lab *lab, unsigned int index)
+{
+	struct wire_hello hello = { .version = WIRE_PROVIDER_VERSION, .kind = 1 };
+	struct wire_ready ready = { 0 };
+
+	assert_true(lab->filters[index].sock >= 0);
+	lab_say(lab, index, WIRE_HELLO, &hello);
+	assert_non_null(lab_take(lab, index, WIRE_WELCOME));
+	assert_non_null(lab_take(lab, index, WIRE_START));
+	lab_say(lab, index, WIRE_READY, &ready);
+}
+
+void lab_run_all(struct lab *lab)
+{
+	for (unsigned int i = 0; i < lab->config.n_filters; i++)
+		lab_run_filter(lab, i);
+}
+
+void lab_end_filter(struct lab *lab, unsigned int index)
+{
+	say_exited(lab, index + 1, 0);
+	lab_settle(lab);
+}
+
+uint64_t lab_take_flow(struct lab *lab, unsigned int filter)
+{
+	const struct wire_flow_new *flow = lab_take(lab, filter, WIRE_FLOW_NEW);
+
+	return flow ? flow->id : 0;
+}
+
+void lab_judge(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict)
+{
+	struct wire_flow_verdict record = { .id = id, .verdict = verdict, .reason = "unit" };
+
+	lab_say(lab, filter, WIRE_FLOW_VERDICT, &record);
+}
+
+/* ---- sluice-names ---- */
+
+const struct wire_look *lab_take_look(struct lab *lab)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (lab->names.sock < 0 || channel_recv(lab->names.sock, &wire_names_channel, 0,
+						lab->record, &lab->message, NULL, &fd))
+		return NULL;
+	return WIRE_BODY(&lab->message, struct wire_look);
+}
+
+static void names_say(struct lab *lab, uint16_t type, const void *body)
+{
+	assert_int_equal(
+		channel_send(lab->names.sock, &wire_names_channel, type, body, NULL, 0, -1), 0);
+	lab_settle(lab);
+}
+
+void lab_name(struct lab *lab, uint64_t token, const char *name, uint8_t last)
+{
+	struct wire_name record = { .token = token, .ttl_s = 60 };
+	const uint8_t mapped[16] = { [10] = 0xff, 0xff, 198, 51, 100, last };
+
+	memcpy(record.address, mapped, sizeof(mapped));
+	snprintf(record.name, sizeof(record.name), "%s", name);
+	names_say(lab, WIRE_NAME, &record);
+}
+
+void lab_done(struct lab *lab, uint64_t token)
+{
+	struct wire_done done = { .token = token };
+
+	names_say(lab, WIRE_DONE, &done);
+}
+
+void lab_end_names(struct lab *lab)
+{
+	say_exited(lab, 0, 0);
+	lab_settle(lab);
+}

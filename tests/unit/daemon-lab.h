@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: A daemon on a kernel in memory
+ *
+ * The lab is everything around sluiced: keeper, sluice-names and providers, at
+ * the other ends of its channels, the kernel (kernel/fake.h), and the time,
+ * which passes when a test says so and at no other moment.
+ */
+
+#include "daemon/daemon.h"
+#include "kernel/fake.h"
+#include "wire/names-records.h"
+
+#define LAB_FILTERS_MAX 3U
+#define LAB_COOKIE 77U
+#define LAB_PID 4242U
+#define LAB_IFINDEX 2U
+
+/** enum fate - what became of a packet, by its answer and its mark */
+enum fate {
+	FATE_HELD,
+	FATE_ALLOWED,
+	FATE_REJECTED,
+	FATE_SILENT,
+	FATE_FAIL_CLASS, /* went back as it came: the gate chain applies the fail class */
+};
+
+struct lab_config {
+	unsigned int n_filters;
+	bool is_closed[LAB_FILTERS_MAX];
+};
+
+struct lab_child {
+	int sock; /* -1: does not run */
+	uint32_t pid;
+};
+
+struct lab {
+	struct lab_config config;
+	struct fake *kernel;
+	struct daemon *daemon;
+	int keeper; /* our end of its channel */
+	int kept_queue;
+	struct lab_child names, filters[LAB_FILTERS_MAX];
+	uint32_t last_pid, generation;
+	unsigned int n_spawned, n_killed;
+	bool is_told; /* the daemon said that it is in force, or why not */
+	struct wire_k_state state;
+	char folder[32];
+	int n_fds; /* before it */
+	uint8_t record[WIRE_RECORD_MAX];
+	struct wire_message message; /* the one taken last */
+};
+
+struct lab *lab_new(const struct lab_config *config);
+/** lab_free() - checks that nothing is left open */
+struct lab *lab_free(struct lab *lab);
+
+/** lab_start() - a daemon on this kernel, the first or a successor. Return: as daemon_start() */
+int lab_start(struct lab *lab);
+/** lab_crash() - the daemon is gone from one moment to the next; the keeper kept the queue */
+void lab_crash(struct lab *lab);
+/** lab_stop() - the keeper says the end */
+void lab_stop(struct lab *lab);
+
+/** lab_settle() - until neither the daemon nor the keeper has anything to do */
+void lab_settle(struct lab *lab);
+/** lab_pass() - time passes at once, then one tick */
+void lab_pass(struct lab *lab, uint64_t us);
+
+/** lab_run_filter() - what a filter says at its start; it is running after it */
+void lab_run_filter(struct lab *lab, unsigned int index);
+void lab_run_all(struct lab *lab);
+/** lab_end_filter() - its process ends and the keeper says so */
+void lab_end_filter(struct lab *lab, unsigned int index);
+void lab_end_names(struct lab *lab);
+
+/** lab_take() - the next record of this type that a filter got. Return: NULL: none */
+const void *lab_take(struct lab *lab, unsigned int filter, uint16_t type);
+/** lab_take_flow() - the id of the flow that a filter is asked about; 0: of none */
+uint64_t lab_take_flow(struct lab *lab, unsigned int filter);
+void lab_say(struct lab *lab, unsigned int filter, uint16_t type, const void *body);
+/** lab_judge() - FLOW_VERDICT: 0 allow, 1 drop, 2 drop silently */
+void lab_judge(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict);
+/** lab_take_look() - what sluice-names got; its payload is lab->message.tail. Return: NULL: none */
+const struct wire_look *lab_take_look(struct lab *lab);
+void lab_name(struct lab *lab, uint64_t token, const char *name, uint8_t last);
+void lab_done(struct lab *lab, uint64_t token);
+
+/* daemon-lab-packets.c: packets from 192.0.2.1 or 2001:db8::1 to 198.51.100.LAST or 2001:db8::LAST */
+struct lab_packet {
+	uint8_t proto;
+	bool is_v6, is_inbound, is_answer, is_foreign; /* foreign: nobody's */
+	uint16_t lport, rport;
+	uint8_t last;
+};
+
+/** lab_put() - the packet meets the queue; whose it is stands in sl_held. Return: its index */
+unsigned int lab_put(struct lab *lab, const struct lab_packet *packet);
+enum fate lab_fate(const struct lab *lab, unsigned int packet);
+struct sl_flow_key lab_key(const struct lab_packet *packet);
+/** lab_flow() - the verdict in the kernel; NULL: none */
+const struct sl_flow *lab_flow(const struct lab *lab, const struct lab_packet *packet);

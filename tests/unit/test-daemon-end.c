@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: How flows and sluiced end
+ *
+ * Flows end with their socket, when idle, or with the instance. sluiced ends
+ * at the keeper's word, or is gone at once and has a successor.
+ */
+
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/macros.h"
+#include "daemon-lab.h"
+
+static const struct lab_packet tcp = {
+	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
+};
+static const struct lab_packet udp = {
+	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 9
+};
+
+static int set_up(void **state)
+{
+	struct lab_config config = { .n_filters = 1, .is_closed = { true } };
+	struct lab *lab = lab_new(&config);
+
+	assert_int_equal(lab_start(lab), 0);
+	lab_run_all(lab);
+	*state = lab;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	*state = lab_free(*state);
+	return 0;
+}
+
+static uint64_t judged(struct lab *lab, const struct lab_packet *packet, uint8_t verdict)
+{
+	uint64_t id;
+
+	lab_put(lab, packet);
+	id = lab_take_flow(lab, 0);
+	assert_int_not_equal(id, 0);
+	lab_judge(lab, 0, id, verdict);
+	return id;
+}
+
+static void put_event(struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_flow_key key = lab_key(packet);
+	struct sl_event event = { .cookie = key.cookie,
+				  .bytes_in = 300,
+				  .bytes_out = 200,
+				  .rport = key.rport,
+				  .kind = packet->proto == IPPROTO_TCP ? SL_EV_TCP_CLOSED
+								       : SL_EV_RELEASED };
+
+	memcpy(event.raddr, key.raddr, sizeof(event.raddr));
+	fake_put_event(lab->kernel, &event);
+	lab_pass(lab, TICK_US);
+}
+
+static void test_tcp_ends_with_its_byte_counts(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t id = judged(lab, &tcp, 0);
+	const struct wire_flow_closed *closed;
+
+	put_event(lab, &tcp);
+	closed = lab_take(lab, 0, WIRE_FLOW_CLOSED);
+	assert_non_null(closed);
+	assert_int_equal(closed->id, id);
+	assert_int_equal(closed->bytes_in, 300);
+	assert_int_equal(closed->bytes_out, 200);
+	assert_null(lab_flow(lab, &tcp));
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
+}
+
+static void test_udp_ends_with_its_socket(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet other = udp;
+	const struct wire_flow_closed *closed;
+
+	other.rport = 124;
+	judged(lab, &udp, 0);
+	judged(lab, &other, 1);
+	put_event(lab, &udp);
+	closed = lab_take(lab, 0, WIRE_FLOW_CLOSED);
+	assert_non_null(closed);
+	assert_int_equal(closed->bytes_out, 4);
+	assert_null(lab_take(lab, 0, WIRE_FLOW_CLOSED)); /* not for what it denied */
+	assert_int_equal(fake_n(lab->kernel, FAKE_FLOWS), 0);
+}
+
+static void test_a_flow_whose_socket_is_gone_ends_when_it_is_judged(void **state)
+{
+	const struct lab_packet *kinds[] = { &tcp, &udp };
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		unsigned int packet = lab_put(lab, kinds[i]);
+		uint64_t id = lab_take_flow(lab, 0);
+
+		put_event(lab, kinds[i]);
+		assert_int_equal(lab_fate(lab, packet), FATE_HELD);
+		lab_judge(lab, 0, id, 0);
+		assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+		assert_non_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
+		assert_null(lab_flow(lab, kinds[i]));
+	}
+}
+
+static void test_an_event_of_nobody_is_ignored(void **state)
+{
+	struct lab *lab = *state;
+
+	put_event(lab, &tcp);
+	put_event(lab, &udp);
+	assert_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
+}
+
+static void test_more_events_than_a_round_takes(void **state)
+{
+	struct lab *lab = *state;
+	struct sl_event event = { .cookie = 1, .kind = SL_EV_TCP_CLOSED };
+
+	for (unsigned int i = 0; i <= PLANE_EVENTS_A_ROUND; i++)
+		fake_put_event(lab->kernel, &event);
+	assert_true(daemon_tick(lab->daemon));
+	assert_false(daemon_tick(lab->daemon));
+}
+
+static void test_idle_udp_ends_and_busy_udp_does_not(void **state)
+{
+	struct sl_flow_key key = lab_key(&udp);
+	struct lab *lab = *state;
+	struct sl_flow entry;
+
+	judged(lab, &udp, 0);
+	judged(lab, &tcp, 0);
+	lab_pass(lab, IDLE_UDP_US);
+	entry = *lab_flow(lab, &udp);
+	entry.last_ns = daemon_now_us() * 1000; /* as the kernel writes it at each packet */
+	fake_put(lab->kernel, FAKE_FLOWS, &key, &entry);
+	lab_pass(lab, IDLE_UDP_US);
+	assert_non_null(lab_flow(lab, &udp));
+	lab_pass(lab, IDLE_UDP_US / 5);
+	assert_null(lab_flow(lab, &udp));
+	assert_non_null(lab_flow(lab, &tcp)); /* the kernel tells the end of TCP */
+}
+
+static void test_a_denial_is_forgotten_when_idle(void **state)
+{
+	struct lab *lab = *state;
+
+	judged(lab, &tcp, 1);
+	lab_pass(lab, IDLE_UDP_US + IDLE_UDP_US / 5);
+	assert_null(lab_flow(lab, &tcp));
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
+}
+
+static void test_the_end_answers_everything(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int held, answer;
+	struct lab_packet dns = { .proto = IPPROTO_UDP,
+				  .is_inbound = true,
+				  .is_answer = true,
+				  .lport = 40002,
+				  .rport = 53,
+				  .last = 53 };
+
+	judged(lab, &udp, 0);
+	held = lab_put(lab, &tcp);
+	answer = lab_put(lab, &dns);
+	lab_stop(lab);
+	assert_int_equal(lab_fate(lab, held), FATE_REJECTED);
+	assert_int_equal(lab_fate(lab, answer), FATE_ALLOWED);
+	assert_non_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
+	assert_non_null(lab_take(lab, 0, WIRE_STOP));
+	assert_false(fake_is_installed(lab->kernel));
+	assert_int_equal(fake_n(lab->kernel, FAKE_FLOWS), 0);
+}
+
+static void test_a_successor_knows_what_was_decided_and_asks_the_rest(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t decided = judged(lab, &udp, 0), id;
+	unsigned int packet = lab_put(lab, &tcp);
+	struct flow *flow;
+
+	lab_crash(lab);
+	assert_true(fake_is_installed(lab->kernel));
+	assert_int_equal(lab_start(lab), 0);
+	assert_true(lab->is_told);
+	flow = flow_table_find_id(lab->daemon->flows, decided);
+	assert_non_null(flow);
+	assert_int_equal(flow->verdict, SL_ALLOW);
+	assert_non_null(flow->identity);
+	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
+	lab_run_all(lab);
+	id = lab_take_flow(lab, 0);
+	assert_true(id > decided);
+	lab_judge(lab, 0, id, 0);
+	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_REQUEUE), 1);
+}
+
+static void test_a_successor_keeps_denials(void **state)
+{
+	struct lab *lab = *state;
+
+	judged(lab, &tcp, 1);
+	lab_crash(lab);
+	assert_int_equal(lab_start(lab), 0);
+	assert_int_equal(lab_fate(lab, lab_put(lab, &tcp)), FATE_REJECTED);
+}
+
+static void test_an_undecided_entry_is_not_restored(void **state)
+{
+	struct sl_flow_key key = lab_key(&tcp);
+	struct sl_flow entry = { .id = 1 };
+	struct lab *lab = *state;
+
+	lab_crash(lab);
+	fake_put(lab->kernel, FAKE_FLOWS, &key, &entry);
+	assert_int_equal(lab_start(lab), 0);
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
+}
+
+static void test_a_child_that_cannot_be_started(void **state)
+{
+	struct wire_k_child none = { .slot = 1, .error = 2 };
+	struct lab *lab = *state;
+	unsigned int packet = lab_put(lab, &tcp);
+
+	lab_end_filter(lab, 0);
+	lab->daemon->filters[0].session.deaths = SESSION_DEATHS_MAX - 1;
+	lab_pass(lab, TICK_US); /* spawned: as if the keeper had no process for it */
+	lab->filters[0].sock = close_fd(lab->filters[0].sock);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(channel_send(lab->keeper, &wire_keeper_channel, WIRE_K_CHILD,
+					      &none, NULL, 0, -1),
+				 0);
+	lab_settle(lab);
+	lab_pass(lab, FLOW_DEADLINE_US);
+	assert_int_equal(lab_fate(lab, packet), FATE_REJECTED);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_tcp_ends_with_its_byte_counts),
+		TEST(test_udp_ends_with_its_socket),
+		TEST(test_a_flow_whose_socket_is_gone_ends_when_it_is_judged),
+		TEST(test_an_event_of_nobody_is_ignored),
+		TEST(test_more_events_than_a_round_takes),
+		TEST(test_idle_udp_ends_and_busy_udp_does_not),
+		TEST(test_a_denial_is_forgotten_when_idle),
+		TEST(test_the_end_answers_everything),
+		TEST(test_a_successor_knows_what_was_decided_and_asks_the_rest),
+		TEST(test_a_successor_keeps_denials),
+		TEST(test_an_undecided_entry_is_not_restored),
+		TEST(test_a_child_that_cannot_be_started),
+	};
+
+	return cmocka_run_group_tests_name("daemon-end", tests, NULL, NULL);
+}
