@@ -257,6 +257,10 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		to_fail_class(daemon, packet);
 		return;
 	}
+	if (canary_takes(daemon, held.cookie)) {
+		reject(daemon, packet->id, packet->mark);
+		return;
+	}
 	key.cookie = held.cookie;
 	memcpy(key.raddr, view.tuple.raddr, sizeof(key.raddr));
 	key.rport = view.tuple.rport;
@@ -435,7 +439,8 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	struct sl_sock sock;
 	struct flow *flow;
 
-	if (flow_table_open(daemon->flows, key, entry->id, daemon_now_us(), &flow))
+	if (canary_restore(daemon, key, entry) ||
+	    flow_table_open(daemon->flows, key, entry->id, daemon_now_us(), &flow))
 		return;
 	flow->tuple = entry->tuple;
 	flow->direction = (uint8_t)entry->dir;

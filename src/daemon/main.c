@@ -30,6 +30,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *data)
 
 	names_tick(daemon, now);
 	providers_tick(daemon, now);
+	canary_tick(daemon, now);
 	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
 		daemon->beat_us = now;
 		keeper_beat(daemon);
@@ -102,6 +103,7 @@ static int start(struct daemon *daemon, const char **ret_error)
 		return r;
 	*ret_error = "opening the event loop";
 	session_init(&daemon->names_session, daemon_now_us());
+	canary_init(daemon);
 	r = open_loop(daemon);
 	if (r < 0)
 		return r;
@@ -137,6 +139,7 @@ static void finish(struct daemon *daemon)
 	take_last_events(daemon);
 	judge_close_all(daemon);
 	providers_stop(daemon);
+	canary_close(daemon);
 	daemon->control = control_free(daemon->control);
 	plane_remove(daemon->plane);
 	daemon->plane = plane_close(daemon->plane);

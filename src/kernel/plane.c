@@ -429,6 +429,11 @@ int plane_check(struct plane *plane)
 	return r < 0 ? r : 1;
 }
 
+int plane_reinstall(struct plane *plane)
+{
+	return nft_install(&plane->nft);
+}
+
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
 {
 	return queue_read(plane->queue_fd, buffer, ret_packet);
