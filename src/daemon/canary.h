@@ -55,7 +55,7 @@ struct canary {
 
 	enum canary_state state;
 	struct canary_probe last[_CANARY_PROBE_N];
-	uint64_t ended_us; /* CLOCK_REALTIME */
+	uint64_t ended_us;     /* CLOCK_REALTIME */
 	unsigned int n_failed; /* in a row */
 	int restored;	       /* plane_check() after the last failure */
 	char why[96];	       /* it could not be run */

@@ -322,10 +322,9 @@ static void list_flows(void *data, control_emit_fn emit, void *to)
 
 int records_open(struct daemon *daemon)
 {
-	static const struct control_ops ops = { .get_status = get_status,
-						.doctor = doctor,
-						.list_flows = list_flows,
-						.check = check };
+	static const struct control_ops ops = {
+		.get_status = get_status, .doctor = doctor, .list_flows = list_flows, .check = check
+	};
 	char path[300];
 
 	daemon->started_us = realtime_us();

@@ -8,11 +8,9 @@
 """
 import os
 import signal
-import socket
 import subprocess
-import time
 
-from lib import machine, main
+from lib import canary, machine, main
 from lib.wait import wait_for
 
 NOTICED_S = 8  # the interval, a canary that waits for its errors, and a noisy machine
@@ -114,17 +112,15 @@ def check_frozen(t, lab, run, instance):
 
 
 def check_successor(t, lab, run, instance):
-    """sluiced killed with a canary on its way: the next one knows whose packets are held"""
-    for number in range(12):
-        first = run.wait_pid("sluiced")
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(f"/run/sluice/{instance}/control")
-            client.send(b'{"method":"io.sluice.Control.Doctor"}\0')
-            time.sleep(0.0005 * number)
-            os.kill(first, signal.SIGKILL)
+    """sluiced killed while it holds the canary's packets: the next one knows whose they are"""
+    with canary.caught(run) as pid:
+        first = canary.hold_its_packets(lab, run, pid)
+        os.kill(first, signal.SIGKILL)
         run.wait_pid("sluiced", other_than=first)
-        wait_for(lambda: canary_of(lab, instance).get("state") == "ok", 10, "a canary of the successor")
-        wait_for(lambda: not run.pids("sluice-canary"), 5, "the old canary to end")
+        wait_for(lambda: lab.n_held() == 0, 5, "the successor to answer what is held")
+    wait_for(lambda: not machine.is_alive(pid), 5, "the old canary to end")
+    wait_for(lambda: canary_of(lab, instance).get("state") == "ok", 10, "a canary of the successor")
+    t.equal(status_of(lab, instance)["flows_total"], 0, "the successor: flows counted")
 
 
 def with_filters(t, lab, filters, title):
