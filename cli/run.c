@@ -37,7 +37,7 @@
 enum { EXIT_SLUICE = 125, EXIT_CANNOT_EXEC = 126, EXIT_NO_COMMAND = 127 };
 
 /* used when the users of dist/sysusers are not there; docs/decisions/0003 */
-enum { UID_DAEMON = 64320, UID_NAMES = 64321, UID_PROVIDERS = 64330 };
+enum { UID_DAEMON = 64320, UID_NAMES = 64321, UID_CANARY = 64322, UID_PROVIDERS = 64330 };
 
 struct run {
 	char id[32];
@@ -159,6 +159,7 @@ static int send_instance(struct run *run)
 {
 	struct wire_k_instance record = { .daemon_uid = uid_of("_sluice", UID_DAEMON),
 					  .names_uid = uid_of("_sluice-names", UID_NAMES),
+					  .canary_uid = uid_of("_sluice-canary", UID_CANARY),
 					  .provider_uid = UID_PROVIDERS,
 					  .log_level = (uint8_t)run->log_level };
 	struct statfs fs;
