@@ -166,10 +166,10 @@ _Static_assert(sizeof(struct sl_memory_key) == 48, "sl_memory_key");
 
 #define SL_MEMORY_MAX 65536 /* entries of sl_memory */
 
-/** struct sl_memory - what asking the filters again would give */
+/** struct sl_memory - asking the filters again would allow it; flow/memory.h */
 struct sl_memory {
 	__u64 expiry_ns;  /* CLOCK_BOOTTIME */
-	__u32 verdict;    /* enum sl_verdict */
+	__u32 generation; /* of struct sl_config when it was put */
 	__u32 pad;
 };
 
@@ -194,12 +194,13 @@ struct sl_config {
 	__u32 is_closed;    /* fail class: 1 refuses what nobody can judge */
 	__u32 n_elsewhere;  /* connects in other namespaces, judged by the fail class */
 	__u32 queue_num;    /* for a successor that is handed the queue's descriptor */
-	__u32 pad;
+	__u32 generation;   /* entries of sl_memory with another one are out of date */
 };
 
 enum sl_event_kind {
 	SL_EV_TCP_CLOSED = 1, /* the protocol is done; byte counts are final */
 	SL_EV_RELEASED,	      /* not TCP: the last descriptor went, all its flows end */
+	SL_EV_REMEMBERED,     /* struct sl_remembered: sl_memory has allowed a new conversation */
 };
 
 /** struct sl_event - ring sl_events, emitted for judged sockets only, never wakes the reader */
@@ -213,6 +214,14 @@ struct sl_event {
 	__u32 pad;
 };
 _Static_assert(sizeof(struct sl_event) == 48, "sl_event");
+
+/** struct sl_remembered - an event with what a held packet would have told */
+struct sl_remembered {
+	struct sl_event event;
+	struct sl_tuple tuple;
+	struct sl_held held;
+};
+_Static_assert(sizeof(struct sl_remembered) == 232, "sl_remembered");
 
 /**
  * enum sl_mark - values of our field of the packet mark (DESIGN §3)

@@ -186,6 +186,55 @@ static __always_inline int held_before(struct __sk_buff *skb, __u64 cookie)
 	return !read_packet(skb, &p, true) && was_held(&p, cookie);
 }
 
+static __always_inline bool is_remembered(const struct packet *p, const struct sl_sock *sock)
+{
+	struct sl_memory_key key = { .app = sl_app_of(&sock->user) };
+	struct sl_config *conf = get_config();
+	struct sl_memory *memory;
+
+	if (!conf || !sock->user.start_ns)
+		return false;
+	__builtin_memcpy(key.raddr, p->tuple.raddr, 16);
+	key.rport = p->tuple.rport;
+	key.proto = p->tuple.proto;
+	memory = bpf_map_lookup_elem(&sl_memory, &key);
+	return memory && memory->generation == conf->generation &&
+	       bpf_ktime_get_boot_ns() < memory->expiry_ns;
+}
+
+/* as sluiced does after a verdict; false when it could not be told: it is asked then */
+static __always_inline bool allow_remembered(const struct packet *p, __u64 cookie,
+					     struct sl_sock *sock)
+{
+	struct sl_flow flow = { .verdict = SL_ALLOW, .dir = SL_DIR_OUT };
+	struct sl_remembered *event;
+	struct sl_flow_key key = {};
+
+	event = bpf_ringbuf_reserve(&sl_events, sizeof(*event), 0);
+	if (!event)
+		return false;
+	sock->flags |= SL_SOCK_JUDGED | (p->tuple.proto == IPPROTO_TCP ? SL_SOCK_ALLOWED : 0);
+	__builtin_memset(&event->event, 0, sizeof(event->event));
+	event->event.kind = SL_EV_REMEMBERED;
+	event->event.cookie = cookie;
+	event->tuple = p->tuple;
+	event->held.cookie = cookie;
+	event->held.dir = SL_DIR_OUT;
+	event->held.pad = 0;
+	event->held.sock = *sock;
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	note_sender(p, cookie, sock);
+	key.cookie = cookie;
+	__builtin_memcpy(key.raddr, p->tuple.raddr, 16);
+	key.rport = p->tuple.rport;
+	key.proto = p->tuple.proto;
+	flow.tuple = p->tuple;
+	flow.bytes_out = p->n_payload;
+	flow.last_ns = bpf_ktime_get_boot_ns();
+	bpf_map_update_elem(&sl_flows, &key, &flow, BPF_ANY);
+	return true;
+}
+
 SEC("socket")
 int sl_out_held(struct __sk_buff *skb)
 {
@@ -212,6 +261,8 @@ int sl_out_held(struct __sk_buff *skb)
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
 	}
+	if (!flow && is_remembered(&p, sock) && allow_remembered(&p, cookie, sock))
+		return 0;
 	if (!flow) {
 		note_sender(&p, cookie, sock);
 		hold(&p, cookie, sock, SL_DIR_OUT);

@@ -70,6 +70,14 @@ struct {
 	__type(value, struct sl_flow);
 } sl_flows SEC(".maps") __weak;
 
+/* application and destination → allowed without asking; out of date ones are forgotten first */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SL_MEMORY_MAX);
+	__type(key, struct sl_memory_key);
+	__type(value, struct sl_memory);
+} sl_memory SEC(".maps") __weak;
+
 /* listeners and bound UDP sockets → newest socket */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -45,7 +45,10 @@ bool daemon_tick(struct daemon *daemon)
 	bool has_more;
 
 	try_again(daemon);
-	has_more = judge_tick(daemon, now);
+	has_more = ends_drain(daemon);
+	judge_tick(daemon, now);
+	ends_tick(daemon, now);
+	remember_tick(daemon);
 	names_tick(daemon, now);
 	providers_tick(daemon, now);
 	canary_tick(daemon, now);
@@ -78,7 +81,9 @@ static int open_tables(struct daemon *daemon)
 		return r;
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
-	r = names_cache_new(seed, NULL, NULL, &daemon->names);
+	r = names_cache_new(seed, remember_names_changed, daemon, &daemon->names);
+	if (r >= 0)
+		r = remember_open(daemon, seed);
 	if (r < 0)
 		return r;
 	daemon->packet = malloc(2 * QUEUE_PACKET_MAX);
@@ -175,7 +180,7 @@ static void take_last_events(struct daemon *daemon)
 
 	do {
 		judge_read_queue(daemon);
-		while (judge_drain_events(daemon))
+		while (ends_drain(daemon))
 			keeper_beat(daemon);
 		if (flow_table_n_open(daemon->flows) == 0)
 			break;
@@ -224,6 +229,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->control = control_free(daemon->control);
 	daemon->flows = flow_table_free(daemon->flows);
 	daemon->names = names_cache_free(daemon->names);
+	daemon->memory = memory_free(daemon->memory);
 	daemon->plane = plane_close(daemon->plane);
 	free_children(daemon);
 	sd_event_source_disable_unref(daemon->keeper_source);

@@ -11,9 +11,11 @@
  *	main.c       the process: clock, rights
  *	daemon.c     start, loop, end
  *	keeper.c     the channel to sluice-keeper: configuration, children
- *	judge.c      queue → flow → provider → verdict; deadlines, the end of flows
+ *	judge.c      queue → flow → provider → verdict; deadlines
+ *	ends.c       what the kernel tells of flows that it decides; the end of flows
  *	identity.c   who: paths and names for a struct sl_who
  *	canary.c     a flow of our own that is refused: the proof that all of this works
+ *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
  *	providers.c  sessions with providers
  *	records.c    flow records, status, the control socket
@@ -30,6 +32,7 @@
 #include "control/control.h"
 #include "daemon/canary.h"
 #include "flow/flow.h"
+#include "flow/memory.h"
 #include "flow/names.h"
 #include "kernel/link.h"
 #include "kernel/plane.h"
@@ -108,6 +111,8 @@ struct daemon {
 	bool wants_requeue; /* a predecessor's packets wait to be queued again */
 	struct flow_table *flows;
 	struct names_cache *names;
+	struct memory *memory;
+	bool wants_renew; /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];
 	struct link links[LINKS_MAX];
@@ -166,9 +171,7 @@ void keeper_beat(struct daemon *daemon);
 /* judge.c */
 int judge_watch(struct daemon *daemon);
 void judge_read_queue(struct daemon *daemon);
-/** judge_drain_events(), judge_tick() - Return: true when there is more to do at once */
-bool judge_drain_events(struct daemon *daemon);
-bool judge_tick(struct daemon *daemon, uint64_t now_us);
+void judge_tick(struct daemon *daemon, uint64_t now_us);
 /** judge_flow() - a filter's answer; the next filter is asked, or the flow is decided */
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
 		const char *reason);
@@ -179,6 +182,37 @@ void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew);
 void judge_restore(struct daemon *daemon);
 void judge_close_all(struct daemon *daemon);
 void judge_forget(struct flow *flow, void *data);
+
+/** judge_open() - a flow for a conversation; the one that is held if there is. NULL: no place */
+struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
+			const struct sl_held *held, uint32_t ifindex);
+/** judge_take_over() - the kernel has allowed a flow of judge_open() already */
+void judge_take_over(struct daemon *daemon, struct flow *flow);
+
+/* ends.c */
+/** ends_drain() - what the kernel tells. Return: true when there is more to do at once */
+bool ends_drain(struct daemon *daemon);
+void ends_tick(struct daemon *daemon, uint64_t now_us);
+/** ends_close() - a decided flow is over */
+void ends_close(struct daemon *daemon, struct flow *flow);
+void ends_close_all(struct daemon *daemon);
+
+/* remember.c */
+int remember_open(struct daemon *daemon, uint64_t seed);
+void remember_tick(struct daemon *daemon);
+void remember_names_changed(const struct sl_app *app, const uint8_t address[16], void *data);
+/** remember_find() - what would this filter answer? Return: true when that is certain */
+bool remember_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
+		   struct memory_answer *ret_answer);
+/** remember_answer() - a filter has answered, and for more than this flow */
+void remember_answer(struct daemon *daemon, struct flow *flow, unsigned int filter,
+		     enum memory_scope scope, enum sl_verdict verdict, const char *reason);
+/** remember_decided() - every filter has been heard: may the kernel decide the next one? */
+void remember_decided(struct daemon *daemon, const struct flow *flow);
+/** remember_event() - the kernel has allowed a flow by itself */
+void remember_event(struct daemon *daemon, const struct sl_remembered *event);
+/** remember_forget() - what this filter said holds no more */
+void remember_forget(struct daemon *daemon, unsigned int filter);
 
 /* identity.c */
 struct identity *identity_get(struct daemon *daemon, const struct sl_who *who);

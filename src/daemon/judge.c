@@ -86,24 +86,12 @@ static int put_in_force(struct daemon *daemon, const struct flow *flow, enum sl_
 	return r;
 }
 
-static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_in,
-		       uint64_t bytes_out)
+static void tell_judged(struct daemon *daemon, const struct flow *flow)
 {
-	(void)plane_forget_flow(daemon->plane, &flow->key);
-	if (flow->verdict == SL_ALLOW) {
-		providers_send_closed(daemon, flow, bytes_in, bytes_out);
-		records_closed(daemon, flow, bytes_in, bytes_out);
-	}
-	flow_table_close(daemon->flows, flow);
-}
-
-/* UDP and ICMP: the kernel counted in the flow's own entry */
-static void close_counted(struct daemon *daemon, struct flow *flow)
-{
-	struct sl_flow entry = { 0 };
-
-	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
-	close_flow(daemon, flow, entry.bytes_in, entry.bytes_out);
+	daemon->n_total++;
+	if (flow->verdict != SL_ALLOW)
+		daemon->n_dropped++;
+	records_judged(daemon, flow);
 }
 
 static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
@@ -121,12 +109,18 @@ static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ver
 	for (unsigned int i = 0; i < flow->n_packets; i++)
 		let_go(daemon, flow, &flow->packets[i], verdict);
 	flow->n_packets = 0;
-	daemon->n_total++;
-	if (verdict != SL_ALLOW)
-		daemon->n_dropped++;
-	records_judged(daemon, flow);
+	remember_decided(daemon, flow);
+	tell_judged(daemon, flow);
 	if (flow->is_gone)
-		close_counted(daemon, flow);
+		ends_close(daemon, flow);
+}
+
+void judge_take_over(struct daemon *daemon, struct flow *flow)
+{
+	if (flow->n_packets > 0) /* of a conversation that was asked about a moment before */
+		decide(daemon, flow, SL_ALLOW);
+	else if (flow_table_decide(daemon->flows, flow, SL_ALLOW, daemon_now_us()) == 0)
+		tell_judged(daemon, flow);
 }
 
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
@@ -156,6 +150,7 @@ static void fail(struct daemon *daemon, struct flow *flow, const char *why)
 void judge_ask(struct daemon *daemon, struct flow *flow)
 {
 	struct filter *filter = &daemon->filters[flow->asked];
+	struct memory_answer known;
 
 	if (daemon->n_filters == 0) {
 		judge_flow(daemon, flow, SL_ALLOW, -1, "no filter");
@@ -165,10 +160,16 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		fail(daemon, flow, "does not run");
 		return;
 	}
+	if (remember_find(daemon, flow, flow->asked, &known)) {
+		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
+		return;
+	}
 	if (filter->session.state != SESSION_RUNNING || filter->wants_write)
 		return; /* held; asked when the filter is back, or its deadline passes */
-	if (providers_send_flow(daemon, flow->asked, flow) == 0)
-		flow->is_sent = true;
+	if (providers_send_flow(daemon, flow->asked, flow) < 0)
+		return;
+	flow->is_sent = true;
+	flow->told |= (uint16_t)(1U << flow->asked);
 }
 
 void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew)
@@ -202,20 +203,30 @@ static void describe(struct daemon *daemon, struct flow *flow, const struct sl_h
 	snprintf(flow->host, sizeof(flow->host), "%s", host);
 }
 
-static int open_flow(struct daemon *daemon, const struct sl_flow_key *key,
-		     const struct packet_view *view, const struct sl_held *held,
-		     const struct queue_packet *packet, struct flow **ret_flow)
+static struct sl_flow_key key_of(const struct sl_tuple *tuple, uint64_t cookie)
 {
-	struct flow *flow;
-	int r = flow_table_open(daemon->flows, key, 0, daemon_now_us(), &flow);
+	struct sl_flow_key key = { .cookie = cookie, .rport = tuple->rport, .proto = tuple->proto };
 
-	if (r)
-		return r;
-	flow->tuple = view->tuple;
-	flow->ifindex = packet->ifindex;
+	memcpy(key.raddr, tuple->raddr, sizeof(key.raddr));
+	return key;
+}
+
+struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
+			const struct sl_held *held, uint32_t ifindex)
+{
+	struct sl_flow_key key = key_of(tuple, held->cookie);
+	struct flow *flow = flow_table_find(daemon->flows, &key);
+
+	if (flow && flow->state == FLOW_HELD)
+		return flow;
+	if (flow) /* what it was of is over */
+		flow_table_close(daemon->flows, flow);
+	if (flow_table_open(daemon->flows, &key, 0, daemon_now_us(), &flow))
+		return NULL;
+	flow->tuple = *tuple;
+	flow->ifindex = ifindex;
 	describe(daemon, flow, held);
-	*ret_flow = flow;
-	return 0;
+	return flow;
 }
 
 static bool is_denied_still(struct daemon *daemon, const struct flow *flow)
@@ -244,9 +255,9 @@ static struct flow_packet describe_packet(const struct queue_packet *packet,
 
 static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
 {
-	struct sl_flow_key key = { 0 };
 	struct packet_view view;
 	struct flow_packet kept;
+	struct sl_flow_key key;
 	struct sl_held held;
 	struct flow *flow;
 	bool is_new;
@@ -265,23 +276,17 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		reject(daemon, &view.tuple, &kept);
 		return;
 	}
-	key.cookie = held.cookie;
-	memcpy(key.raddr, view.tuple.raddr, sizeof(key.raddr));
-	key.rport = view.tuple.rport;
-	key.proto = view.tuple.proto;
-
+	key = key_of(&view.tuple, held.cookie);
 	flow = flow_table_find(daemon->flows, &key);
-	if (flow && flow->state == FLOW_OPEN) {
-		if (is_denied_still(daemon, flow)) {
-			let_go(daemon, flow, &kept, flow->verdict);
-			return;
-		}
-		/* the kernel forgot it (LRU), or the socket connects again: a new conversation */
-		flow_table_close(daemon->flows, flow);
-		flow = NULL;
+	if (flow && flow->state == FLOW_OPEN && is_denied_still(daemon, flow)) {
+		let_go(daemon, flow, &kept, flow->verdict);
+		return;
 	}
-	is_new = !flow;
-	if (is_new && open_flow(daemon, &key, &view, &held, packet, &flow)) {
+	/* one that is open is over: the kernel forgot it (LRU), or the socket connects again */
+	is_new = !flow || flow->state == FLOW_OPEN;
+	if (is_new)
+		flow = judge_open(daemon, &view.tuple, &held, packet->ifindex);
+	if (!flow) {
 		to_fail_class(daemon, packet);
 		return;
 	}
@@ -321,53 +326,6 @@ int judge_watch(struct daemon *daemon)
 			       EPOLLIN, on_queue, daemon);
 }
 
-/* ---- the end of flows ---- */
-
-static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
-{
-	struct sl_flow_key key = { .cookie = event->cookie,
-				   .rport = event->rport,
-				   .proto = IPPROTO_TCP };
-	struct flow *flow;
-
-	memcpy(key.raddr, event->raddr, sizeof(key.raddr));
-	flow = flow_table_find(daemon->flows, &key);
-	if (flow && flow->state == FLOW_OPEN)
-		close_flow(daemon, flow, event->bytes_in, event->bytes_out);
-	else if (flow)
-		flow->is_gone = true; /* it ends when it is judged */
-}
-
-static void on_released(struct daemon *daemon, const struct sl_event *event)
-{
-	struct flow *flow = flow_table_find_cookie(daemon->flows, event->cookie, NULL), *next;
-
-	for (; flow; flow = next) {
-		next = flow_table_find_cookie(daemon->flows, event->cookie, flow);
-		if (flow->state == FLOW_OPEN)
-			close_counted(daemon, flow);
-		else
-			flow->is_gone = true;
-	}
-}
-
-static void on_event(const struct sl_event *event, void *data)
-{
-	switch ((enum sl_event_kind)event->kind) {
-	case SL_EV_TCP_CLOSED:
-		on_tcp_closed(data, event);
-		break;
-	case SL_EV_RELEASED:
-		on_released(data, event);
-		break;
-	}
-}
-
-bool judge_drain_events(struct daemon *daemon)
-{
-	return plane_drain(daemon->plane, on_event, daemon) == 1;
-}
-
 /* filters that were not asked yet have no time left either */
 static const struct filter *closed_from(struct daemon *daemon, unsigned int asked)
 {
@@ -377,7 +335,7 @@ static const struct filter *closed_from(struct daemon *daemon, unsigned int aske
 	return NULL;
 }
 
-static void expire_held(struct daemon *daemon, uint64_t now_us)
+void judge_tick(struct daemon *daemon, uint64_t now_us)
 {
 	struct flow *flow;
 
@@ -393,41 +351,13 @@ static void expire_held(struct daemon *daemon, uint64_t now_us)
 	}
 }
 
-static void expire_idle(struct daemon *daemon, uint64_t now_us)
-{
-	struct flow *flow = flow_table_oldest_open(daemon->flows), *next;
-	struct sl_flow entry;
-
-	for (; flow && now_us - flow->decided_us > IDLE_UDP_US; flow = next) {
-		next = flow_next(flow);
-		if (flow->key.proto == IPPROTO_TCP && flow->verdict == SL_ALLOW)
-			continue;
-		if (plane_get_flow(daemon->plane, &flow->key, &entry) < 0 ||
-		    now_us - entry.last_ns / 1000 > IDLE_UDP_US)
-			close_counted(daemon, flow);
-	}
-}
-
-bool judge_tick(struct daemon *daemon, uint64_t now_us)
-{
-	bool has_more = judge_drain_events(daemon);
-
-	expire_held(daemon, now_us);
-	if (now_us - daemon->swept_us > IDLE_UDP_US / 10) {
-		daemon->swept_us = now_us;
-		expire_idle(daemon, now_us);
-	}
-	return has_more;
-}
-
 void judge_close_all(struct daemon *daemon)
 {
 	struct flow *flow;
 
 	while ((flow = flow_table_oldest_held(daemon->flows)))
 		decide(daemon, flow, daemon->is_closed ? SL_REJECT : SL_ALLOW);
-	while ((flow = flow_table_oldest_open(daemon->flows)))
-		close_counted(daemon, flow);
+	ends_close_all(daemon);
 }
 
 /* ---- after a predecessor ---- */

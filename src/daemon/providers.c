@@ -95,7 +95,7 @@ void providers_send_closed(struct daemon *daemon, const struct flow *flow, uint6
 
 	/* a report, nothing waits for it: lost when the channel is full */
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
-		if (daemon->filters[i].session.state == SESSION_RUNNING)
+		if (flow->told & 1U << i && daemon->filters[i].session.state == SESSION_RUNNING)
 			(void)send_record(&daemon->filters[i], WIRE_FLOW_CLOSED, &record, -1);
 }
 
@@ -208,7 +208,18 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 	}
 	if (answer->verdict != 0)
 		filter->n_dropped++;
+	remember_answer(daemon, flow, index, (enum memory_scope)answer->scope,
+			verdicts[answer->verdict], answer->reason);
 	judge_flow(daemon, flow, verdicts[answer->verdict], (int)index, answer->reason);
+	return 0;
+}
+
+static int take_forget(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message)
+{
+	if (daemon->filters[index].session.state != SESSION_RUNNING)
+		return -EPROTO;
+	remember_forget(daemon, index);
 	return 0;
 }
 
@@ -224,6 +235,7 @@ static const struct {
 } table[] = {
 	{ WIRE_FLOW_VERDICT, take_verdict }, { WIRE_HELLO, take_hello }, { WIRE_READY, take_ready },
 	{ WIRE_PONG, take_pong },	     { WIRE_LOG, take_log },	 { WIRE_STOPPED, take_stopped },
+	{ WIRE_FLOW_FORGET, take_forget },
 };
 
 static int take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
@@ -323,6 +335,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 		return;
 	(void)read_provider(daemon, index); /* what it said last counts */
 	disconnect(filter);
+	remember_forget(daemon, index);
 	filter->pid = 0;
 	if (filter->session.state == SESSION_FAILED) /* it said why: READY with an errno */
 		return;

@@ -64,6 +64,8 @@ struct flow {
 	uint8_t asked;	    /* index of the filter that may answer */
 	bool is_sent;	    /* the filter has been told */
 	bool is_gone;	    /* its socket ended while it was held */
+	bool is_remembered; /* the kernel allowed it, nobody was asked */
+	uint16_t told;	    /* filters that know of it, a bit each */
 	uint32_t owner_pid, owner_uid;
 	uint32_t ifindex;
 	uint64_t opened_us, deadline_us, decided_us;

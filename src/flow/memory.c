@@ -164,11 +164,12 @@ static uint32_t find_answer(const struct memory *memory, const struct answer *wa
 	return 0;
 }
 
-static struct answer for_address(unsigned int filter, const struct memory_question *question)
+static struct answer for_address(unsigned int filter, const struct memory_question *question,
+				 bool was_named)
 {
 	return (struct answer){ .filter = (uint8_t)filter,
 				.to = question->to,
-				.was_named = question->n_names > 0 };
+				.was_named = was_named };
 }
 
 static struct answer for_name(unsigned int filter, const struct memory_question *question,
@@ -195,10 +196,15 @@ static const struct answer *recall(struct memory *memory, const struct answer *w
 	return &memory->answers[place];
 }
 
+void memory_renew(struct memory *memory)
+{
+	memory->ops->renew(++memory->generation, memory->data);
+}
+
 void memory_forget(struct memory *memory, unsigned int filter)
 {
 	memory->generations[filter]++;
-	memory->ops->renew(++memory->generation, memory->data);
+	memory_renew(memory);
 }
 
 void memory_learn(struct memory *memory, unsigned int filter,
@@ -206,7 +212,7 @@ void memory_learn(struct memory *memory, unsigned int filter,
 		  enum sl_verdict verdict, const char *reason)
 {
 	struct answer fresh = scope == MEMORY_NAME ? for_name(filter, question, name)
-						   : for_address(filter, question);
+						   : for_address(filter, question, name[0]);
 	const struct answer *known;
 	uint32_t place;
 
@@ -284,7 +290,7 @@ static int find_by_names(struct memory *memory, unsigned int filter,
 int memory_find(struct memory *memory, unsigned int filter, const struct memory_question *question,
 		struct memory_answer *ret_answer)
 {
-	struct answer wanted = for_address(filter, question);
+	struct answer wanted = for_address(filter, question, question->n_names > 0);
 	const struct answer *answer = recall(memory, &wanted);
 
 	if (!answer)

@@ -134,6 +134,9 @@ void memory_names_changed(struct memory *memory, const struct sl_app *app,
 /** memory_forget() - @filter is another one, or says that its rules have changed */
 void memory_forget(struct memory *memory, unsigned int filter);
 
+/** memory_renew() - no conclusion of before holds; the answers they follow from do */
+void memory_renew(struct memory *memory);
+
 /** memory_count_answers() - kept, out of date ones included; conclusions alike */
 size_t memory_count_answers(const struct memory *memory);
 size_t memory_count_conclusions(const struct memory *memory);

@@ -31,7 +31,7 @@
 static const char *const map_names[] = {
 	[MAP_SOCKS] = "sl_socks",   [MAP_PROCS] = "sl_procs",	[MAP_CGROUPS] = "sl_cgroups",
 	[MAP_HELD] = "sl_held",	    [MAP_FLOWS] = "sl_flows",	[MAP_RESOLVING] = "sl_resolving",
-	[MAP_CONFIG] = "sl_config", [MAP_EVENTS] = "sl_events",
+	[MAP_MEMORY] = "sl_memory", [MAP_CONFIG] = "sl_config", [MAP_EVENTS] = "sl_events",
 };
 _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 

@@ -46,6 +46,12 @@ struct plane_ops {
 	int (*forget_flow)(struct plane *plane, const struct sl_flow_key *key);
 	int (*next_flow)(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 
+	int (*set_memory)(struct plane *plane, const struct sl_memory_key *key,
+			  const struct sl_memory *memory);
+	int (*forget_memory)(struct plane *plane, const struct sl_memory_key *key);
+	int (*renew)(struct plane *plane, uint32_t generation);
+	int (*generation)(struct plane *plane, uint32_t *ret_generation);
+
 	int (*drain)(struct plane *plane, plane_event_fn fn, void *data);
 	int (*read_link)(struct plane *plane, uint32_t ifindex, struct link *ret_link);
 };

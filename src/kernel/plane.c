@@ -147,6 +147,27 @@ int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow
 	return plane->ops->next_flow(plane, key, ret_flow);
 }
 
+int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,
+		     const struct sl_memory *memory)
+{
+	return plane->ops->set_memory(plane, key, memory);
+}
+
+int plane_forget_memory(struct plane *plane, const struct sl_memory_key *key)
+{
+	return plane->ops->forget_memory(plane, key);
+}
+
+int plane_renew(struct plane *plane, uint32_t generation)
+{
+	return plane->ops->renew(plane, generation);
+}
+
+int plane_generation(struct plane *plane, uint32_t *ret_generation)
+{
+	return plane->ops->generation(plane, ret_generation);
+}
+
 int plane_drain(struct plane *plane, plane_event_fn fn, void *data)
 {
 	return plane->ops->drain(plane, fn, data);

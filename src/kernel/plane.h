@@ -92,6 +92,15 @@ int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key);
 /** plane_next_flow() - iterate; @key is in/out, zero it to begin. Return: 0, -ENOENT at the end. */
 int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 
+/** plane_set_memory() - allow what @key says without asking, until its expiry */
+int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,
+		     const struct sl_memory *memory);
+int plane_forget_memory(struct plane *plane, const struct sl_memory_key *key);
+/** plane_renew() - entries of another generation than @generation are out of date from now on */
+int plane_renew(struct plane *plane, uint32_t generation);
+/** plane_generation() - in force now; a predecessor may have left it */
+int plane_generation(struct plane *plane, uint32_t *ret_generation);
+
 /**
  * plane_drain() - call @fn for events that wait in the ring; never blocks
  *

@@ -202,6 +202,43 @@ static int real_next_flow(struct plane *plane, struct sl_flow_key *key, struct s
 	return -ENOENT;
 }
 
+static int real_set_memory(struct plane *plane, const struct sl_memory_key *key,
+			   const struct sl_memory *memory)
+{
+	int fd = real_of(plane)->maps[MAP_MEMORY];
+
+	return bpf_map_update_elem(fd, key, memory, BPF_ANY) < 0 ? -errno : 0;
+}
+
+static int real_forget_memory(struct plane *plane, const struct sl_memory_key *key)
+{
+	return bpf_map_delete_elem(real_of(plane)->maps[MAP_MEMORY], key) < 0 ? -errno : 0;
+}
+
+static int real_generation(struct plane *plane, uint32_t *ret_generation)
+{
+	struct sl_config config;
+	uint32_t zero = 0;
+	int r = lookup(plane, MAP_CONFIG, &zero, &config);
+
+	if (r == 0)
+		*ret_generation = config.generation;
+	return r;
+}
+
+static int real_renew(struct plane *plane, uint32_t generation)
+{
+	int fd = real_of(plane)->maps[MAP_CONFIG];
+	struct sl_config config;
+	uint32_t zero = 0;
+	int r = lookup(plane, MAP_CONFIG, &zero, &config);
+
+	if (r < 0)
+		return r;
+	config.generation = generation;
+	return bpf_map_update_elem(fd, &zero, &config, BPF_ANY) < 0 ? -errno : 0;
+}
+
 static int real_drain(struct plane *plane, plane_event_fn fn, void *data)
 {
 	struct real *real = real_of(plane);
@@ -240,6 +277,10 @@ static const struct plane_ops real_ops = {
 	.get_flow = real_get_flow,
 	.forget_flow = real_forget_flow,
 	.next_flow = real_next_flow,
+	.set_memory = real_set_memory,
+	.forget_memory = real_forget_memory,
+	.renew = real_renew,
+	.generation = real_generation,
 	.drain = real_drain,
 	.read_link = real_read_link,
 };

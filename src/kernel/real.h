@@ -13,6 +13,7 @@ enum plane_map {
 	MAP_HELD,
 	MAP_FLOWS,
 	MAP_RESOLVING,
+	MAP_MEMORY,
 	MAP_CONFIG,
 	MAP_EVENTS,
 	_MAP_N,

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: The end of flows
+ *
+ * TCP ends when the kernel says so, with the socket's own byte counts. UDP and
+ * ICMP end with their socket or when they are idle; the kernel counted them in
+ * the flow's own entry.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/daemon.h"
+
+static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_in,
+		       uint64_t bytes_out)
+{
+	(void)plane_forget_flow(daemon->plane, &flow->key);
+	if (flow->verdict == SL_ALLOW) {
+		providers_send_closed(daemon, flow, bytes_in, bytes_out);
+		records_closed(daemon, flow, bytes_in, bytes_out);
+	}
+	flow_table_close(daemon->flows, flow);
+}
+
+/* UDP and ICMP: the kernel counted in the flow's own entry */
+void ends_close(struct daemon *daemon, struct flow *flow)
+{
+	struct sl_flow entry = { 0 };
+
+	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
+	close_flow(daemon, flow, entry.bytes_in, entry.bytes_out);
+}
+
+static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
+{
+	struct sl_flow_key key = { .cookie = event->cookie,
+				   .rport = event->rport,
+				   .proto = IPPROTO_TCP };
+	struct flow *flow;
+
+	memcpy(key.raddr, event->raddr, sizeof(key.raddr));
+	flow = flow_table_find(daemon->flows, &key);
+	if (flow && flow->state == FLOW_OPEN)
+		close_flow(daemon, flow, event->bytes_in, event->bytes_out);
+	else if (flow)
+		flow->is_gone = true; /* it ends when it is judged */
+}
+
+static void on_released(struct daemon *daemon, const struct sl_event *event)
+{
+	struct flow *flow = flow_table_find_cookie(daemon->flows, event->cookie, NULL), *next;
+
+	for (; flow; flow = next) {
+		next = flow_table_find_cookie(daemon->flows, event->cookie, flow);
+		if (flow->state == FLOW_OPEN)
+			ends_close(daemon, flow);
+		else
+			flow->is_gone = true;
+	}
+}
+
+static void on_event(const struct sl_event *event, void *data)
+{
+	switch ((enum sl_event_kind)event->kind) {
+	case SL_EV_TCP_CLOSED:
+		on_tcp_closed(data, event);
+		break;
+	case SL_EV_RELEASED:
+		on_released(data, event);
+		break;
+	case SL_EV_REMEMBERED: /* the beginning of one */
+		remember_event(data, (const struct sl_remembered *)event);
+		break;
+	}
+}
+
+bool ends_drain(struct daemon *daemon)
+{
+	return plane_drain(daemon->plane, on_event, daemon) == 1;
+}
+
+void ends_tick(struct daemon *daemon, uint64_t now_us)
+{
+	struct flow *flow = flow_table_oldest_open(daemon->flows), *next;
+	struct sl_flow entry;
+
+	if (now_us - daemon->swept_us <= IDLE_UDP_US / 10)
+		return;
+	daemon->swept_us = now_us;
+	for (; flow && now_us - flow->decided_us > IDLE_UDP_US; flow = next) {
+		next = flow_next(flow);
+		if (flow->key.proto == IPPROTO_TCP && flow->verdict == SL_ALLOW)
+			continue;
+		if (plane_get_flow(daemon->plane, &flow->key, &entry) < 0 ||
+		    now_us - entry.last_ns / 1000 > IDLE_UDP_US)
+			ends_close(daemon, flow);
+	}
+}
+
+void ends_close_all(struct daemon *daemon)
+{
+	struct flow *flow;
+
+	while ((flow = flow_table_oldest_open(daemon->flows)))
+		ends_close(daemon, flow);
+}
+
