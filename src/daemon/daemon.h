@@ -106,6 +106,7 @@ struct daemon {
 	struct plane *plane;
 	bool wants_requeue; /* a predecessor's packets wait to be queued again */
 	struct flow_table *flows;
+	size_t n_flows_max; /* FLOWS_MAX; unit tests take fewer */
 	struct pace pace; /* rejections by ICMP */
 	struct names_cache *names;
 	struct control *control;

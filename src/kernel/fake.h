@@ -56,7 +56,7 @@ struct fake_packet {
 	enum fake_state state;
 	uint32_t ifindex;
 	size_t n_bytes;
-	uint8_t bytes[2048];
+	uint8_t bytes[512];
 };
 
 struct fake;
