@@ -18,6 +18,7 @@ struct script {
 	enum fake_op op;
 	unsigned int n_left; /* calls until it fails; 0: it does not */
 	int error;
+	bool is_always;
 	bool has_failed;
 };
 

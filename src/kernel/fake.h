@@ -67,6 +67,8 @@ const struct kernel *fake_kernel(struct fake *fake);
 
 /** fake_fail() - from now on the @nth call (from 1) of @op fails with -@error, once; 0: never */
 void fake_fail(struct fake *fake, enum fake_op op, unsigned int nth, int error);
+/** fake_fail_always() - from now on each call of @op fails with -@error */
+void fake_fail_always(struct fake *fake, enum fake_op op, int error);
 /** fake_has_failed() - did the failure that was asked for happen? */
 bool fake_has_failed(const struct fake *fake);
 /** fake_n_calls() - since fake_new() */
