@@ -33,6 +33,25 @@ struct sl_who {
 };
 _Static_assert(sizeof(struct sl_who) == 48, "sl_who");
 
+/** struct sl_app - an application: one program file, run by one user in one cgroup */
+struct sl_app {
+	__u64 exe_ino;
+	__u64 cgroup_id;
+	__u32 exe_dev;
+	__u32 uid;
+};
+_Static_assert(sizeof(struct sl_app) == 24, "sl_app");
+
+static inline struct sl_app sl_app_of(const struct sl_who *who)
+{
+	struct sl_app app = { .exe_ino = who->exe_ino,
+			      .cgroup_id = who->cgroup_id,
+			      .exe_dev = who->exe_dev,
+			      .uid = who->uid };
+
+	return app;
+}
+
 enum sl_sock_flags {
 	SL_SOCK_ALLOWED = 1 << 0,	/* TCP: its one flow is allowed, stop looking */
 	SL_SOCK_PASSIVE = 1 << 1,	/* accepted from a governed listener */
@@ -134,6 +153,25 @@ struct sl_flow {
 	__u32 dir;
 };
 _Static_assert(sizeof(struct sl_flow) == 80, "sl_flow");
+
+/** struct sl_memory_key - map sl_memory: one application to one address, port and protocol */
+struct sl_memory_key {
+	struct sl_app app;
+	__u8 raddr[16];
+	__u16 rport; /* ICMP: 0 */
+	__u8 proto;
+	__u8 pad[5];
+};
+_Static_assert(sizeof(struct sl_memory_key) == 48, "sl_memory_key");
+
+#define SL_MEMORY_MAX 65536 /* entries of sl_memory */
+
+/** struct sl_memory - what asking the filters again would give */
+struct sl_memory {
+	__u64 expiry_ns;  /* CLOCK_BOOTTIME */
+	__u32 verdict;    /* enum sl_verdict */
+	__u32 pad;
+};
 
 /** struct sl_bind_key - map sl_binds: governed listeners and bound UDP sockets */
 struct sl_bind_key {

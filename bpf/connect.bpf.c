@@ -54,7 +54,18 @@ static __always_inline int elsewhere(struct bpf_sock_addr *ctx, struct sl_config
 	return REFUSE;
 }
 
-static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], bool is_connect)
+/* a connected socket of IPv6 sends to its IPv4 peer as if it had named it; the refusal
+ * must reach it as it reaches every connected socket, after the call */
+static __always_inline bool is_peer(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	return sk && sk->state == BPF_TCP_ESTABLISHED && sk->dst_ip4 == ctx->user_ip4 &&
+	       sk->dst_port == ctx->user_port;
+}
+
+static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], bool is_connect,
+				bool is_to_peer)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct sl_sock *sock = note_user(cookie);
@@ -78,6 +89,8 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 			bpf_map_delete_elem(&sl_flows, &key);
 		return GO_ON;
 	}
+	if (is_to_peer)
+		return GO_ON;
 	flow = bpf_map_lookup_elem(&sl_flows, &key);
 	if (!flow || flow->verdict != SL_REJECT)
 		return GO_ON;
@@ -90,7 +103,7 @@ static __always_inline int used4(struct bpf_sock_addr *ctx, bool is_connect)
 	__u8 addr[16];
 
 	unmap4(addr, ctx->user_ip4);
-	return used(ctx, addr, is_connect);
+	return used(ctx, addr, is_connect, is_peer(ctx));
 }
 
 static __always_inline int used6(struct bpf_sock_addr *ctx, bool is_connect)
@@ -101,7 +114,7 @@ static __always_inline int used6(struct bpf_sock_addr *ctx, bool is_connect)
 	word[1] = ctx->user_ip6[1];
 	word[2] = ctx->user_ip6[2];
 	word[3] = ctx->user_ip6[3];
-	return used(ctx, (const __u8 *)word, is_connect);
+	return used(ctx, (const __u8 *)word, is_connect, false); /* it is not run for a peer */
 }
 
 SEC("cgroup/connect4")

@@ -52,6 +52,7 @@ struct outbox_entry {
 		struct wire_pong pong;
 		struct wire_stopped stopped;
 		struct wire_flow_verdict verdict;
+		struct wire_flow_forget forget;
 	} body;
 };
 

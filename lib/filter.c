@@ -174,25 +174,51 @@ short sluice_filter_get_events(const struct sluice_filter *filter)
 	return (short)((may_read(filter) ? POLLIN : 0) | (filter->outbox.n ? POLLOUT : 0));
 }
 
-int sluice_filter_answer(struct sluice_filter *filter, uint64_t flow_id,
-			 enum sluice_verdict verdict, const char *reason)
+static int send_started(struct sluice_filter *filter, uint16_t type, const void *body)
 {
-	struct wire_flow_verdict body = { .id = flow_id, .verdict = (uint8_t)verdict };
 	int r;
 
 	if (filter->broken || filter->state >= FILTER_STOPPING)
 		return -ESHUTDOWN;
-	if (filter->state != FILTER_STARTED || (unsigned int)verdict > SLUICE_DROP_SILENT)
+	if (filter->state != FILTER_STARTED)
 		return -EINVAL;
-	if (reason)
-		memcpy(body.reason, reason, strnlen(reason, sizeof(body.reason) - 1));
-	r = outbox_send(&filter->outbox, filter->fd, WIRE_FLOW_VERDICT, &body);
+	r = outbox_send(&filter->outbox, filter->fd, type, body);
 	if (r < 0 && r != -ENOBUFS) {
 		/* the caller hears of it where it ends its loop, from process() */
 		filter_fail_send(filter, r);
 		r = 0;
 	}
 	return r;
+}
+
+int sluice_filter_answer_for(struct sluice_filter *filter, uint64_t flow_id,
+			     enum sluice_verdict verdict, enum sluice_scope scope,
+			     const char *reason)
+{
+	struct wire_flow_verdict body = { .id = flow_id,
+					  .verdict = (uint8_t)verdict,
+					  .scope = (uint8_t)scope };
+
+	if (!filter->broken && filter->state < FILTER_STOPPING &&
+	    ((unsigned int)verdict > SLUICE_DROP_SILENT ||
+						(unsigned int)scope > SLUICE_THIS_NAME))
+		return -EINVAL;
+	if (reason)
+		memcpy(body.reason, reason, strnlen(reason, sizeof(body.reason) - 1));
+	return send_started(filter, WIRE_FLOW_VERDICT, &body);
+}
+
+int sluice_filter_answer(struct sluice_filter *filter, uint64_t flow_id,
+			 enum sluice_verdict verdict, const char *reason)
+{
+	return sluice_filter_answer_for(filter, flow_id, verdict, SLUICE_THIS_FLOW, reason);
+}
+
+int sluice_filter_forget(struct sluice_filter *filter)
+{
+	struct wire_flow_forget body = { 0 };
+
+	return send_started(filter, WIRE_FLOW_FORGET, &body);
 }
 
 int sluice_filter_fail(struct sluice_filter *filter, int error, const char *fmt, ...)

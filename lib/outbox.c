@@ -15,12 +15,17 @@ static int send_now(int fd, uint16_t type, const void *body)
 	return channel_send(fd, &wire_provider_channel, type, body, NULL, 0, -1);
 }
 
+/* what a filter may queue without end; the rest is bounded by what the daemon sends */
+static bool is_answer(uint16_t type)
+{
+	return type == WIRE_FLOW_VERDICT || type == WIRE_FLOW_FORGET;
+}
+
 static int keep(struct outbox *outbox, uint16_t type, const void *body)
 {
-	bool is_answer = type == WIRE_FLOW_VERDICT;
 	struct outbox_entry *entry;
 
-	if (is_answer && outbox->n_answers == FILTER_ANSWERS_MAX)
+	if (is_answer(type) && outbox->n_answers == FILTER_ANSWERS_MAX)
 		return -ENOBUFS;
 	if (outbox->n == OUTBOX_ENTRIES)
 		return -ENOBUFS;
@@ -28,7 +33,7 @@ static int keep(struct outbox *outbox, uint16_t type, const void *body)
 	entry->type = type;
 	memcpy(&entry->body, body, body_bytes(type));
 	outbox->n++;
-	outbox->n_answers += is_answer;
+	outbox->n_answers += is_answer(type);
 	return 0;
 }
 
@@ -50,7 +55,7 @@ int outbox_flush(struct outbox *outbox, int fd)
 
 		if (r)
 			return r == -EAGAIN ? 0 : r;
-		outbox->n_answers -= entry->type == WIRE_FLOW_VERDICT;
+		outbox->n_answers -= is_answer(entry->type);
 		outbox->head = (outbox->head + 1) % OUTBOX_ENTRIES;
 		outbox->n--;
 	}

@@ -44,6 +44,27 @@ enum sluice_verdict {
 };
 
 /**
+ * enum sluice_scope - how far a verdict reaches
+ *
+ * What reaches beyond the flow is a promise: asked again about a flow that is
+ * covered, the filter would say the same. The daemon then need not ask: such a
+ * flow goes on at kernel speed, or is refused at once. A promise ends with
+ * sluice_filter_forget() and with the session. It is kept per application,
+ * which is one program file (device and inode) run by one user in one cgroup:
+ * a verdict that hangs on the process, its command line, the interface or the
+ * local address is for this flow only. Inbound flows are always asked.
+ */
+enum sluice_scope {
+	SLUICE_THIS_FLOW,    /* no further: the next one is asked again */
+	SLUICE_THIS_ADDRESS, /* this application to this address, port and protocol: under any
+			      * name if the flow had one, without a name if it had none */
+	SLUICE_THIS_NAME,    /* this application to this name, whatever its address, port and
+			      * protocol. The kernel sees addresses: a flow is asked all the
+			      * same while the application knows the address by another name
+			      * that has not the same verdict. Without a name: this flow */
+};
+
+/**
  * struct sluice_flow - a new flow; valid only inside the callback that gets it
  * @size: bytes of this struct in the library in use; newer fields are appended
  *
@@ -149,6 +170,28 @@ SLUICE_API int sluice_filter_process(struct sluice_filter *filter);
  */
 SLUICE_API int sluice_filter_answer(struct sluice_filter *filter, uint64_t flow_id,
 				    enum sluice_verdict verdict, const char *reason);
+
+/**
+ * sluice_filter_answer_for() - judge a flow and those like it
+ * @scope: how far the verdict reaches; read enum sluice_scope: it is a promise
+ *
+ * As sluice_filter_answer(), which answers for this flow only.
+ */
+SLUICE_API int sluice_filter_answer_for(struct sluice_filter *filter, uint64_t flow_id,
+					enum sluice_verdict verdict, enum sluice_scope scope,
+					const char *reason);
+
+/**
+ * sluice_filter_forget() - the rules have changed: no promise of this filter holds any more
+ *
+ * Call it after the new rules are in use and before the next answer. Flows
+ * that are open are not judged again.
+ *
+ * Return: 0, -EINVAL before the filter has started, -ENOBUFS when 4096 answers
+ *         are queued already: poll, process and call it again, -ESHUTDOWN
+ *         after a stop.
+ */
+SLUICE_API int sluice_filter_forget(struct sluice_filter *filter);
 
 /**
  * sluice_filter_fail() - say why an option or start callback is about to refuse

@@ -163,6 +163,8 @@ static void write_reason(const struct blocklist *blocklist, const struct names_h
 			       (int)hit->length, hit->text);
 }
 
+/* lists do not change while we run, so a verdict holds for the name; without one it reaches no
+ * further than the flow */
 static void on_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
 {
 	const struct blocklist *blocklist = data;
@@ -171,9 +173,10 @@ static void on_flow(struct sluice_filter *filter, const struct sluice_flow *flow
 
 	if (names_find(&blocklist->names, flow->host, &hit)) {
 		write_reason(blocklist, &hit, reason);
-		sluice_filter_answer(filter, flow->id, SLUICE_DROP, reason);
+		sluice_filter_answer_for(filter, flow->id, SLUICE_DROP, SLUICE_THIS_NAME, reason);
 	} else {
-		sluice_filter_answer(filter, flow->id, SLUICE_ALLOW, "not listed");
+		sluice_filter_answer_for(filter, flow->id, SLUICE_ALLOW, SLUICE_THIS_NAME,
+					 "not listed");
 	}
 }
 

@@ -78,7 +78,7 @@ static int open_tables(struct daemon *daemon)
 		return r;
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
-	r = names_cache_new(seed, &daemon->names);
+	r = names_cache_new(seed, NULL, NULL, &daemon->names);
 	if (r < 0)
 		return r;
 	daemon->packet = malloc(2 * QUEUE_PACKET_MAX);
@@ -225,7 +225,6 @@ struct daemon *daemon_free(struct daemon *daemon)
 	free_children(daemon);
 	sd_event_source_disable_unref(daemon->keeper_source);
 	sd_event_source_disable_unref(daemon->queue_source);
-	sd_event_source_disable_unref(daemon->pace_timer);
 	sd_event_source_disable_unref(daemon->tick);
 	sd_event_unref(daemon->event);
 	close_fd(daemon->kept_queue);

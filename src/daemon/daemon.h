@@ -29,7 +29,6 @@
 #include "control/control.h"
 #include "flow/flow.h"
 #include "flow/names.h"
-#include "flow/pace.h"
 #include "kernel/link.h"
 #include "kernel/plane.h"
 #include "session/session.h"
@@ -82,13 +81,13 @@ struct pending_answer {
 	uint32_t packet_id, mark;
 	uint32_t n_looks; /* DONEs to come */
 	uint32_t pid;
-	struct names_app app;
+	struct sl_app app;
 	uint64_t deadline_us;
 };
 
 struct daemon {
 	sd_event *event;
-	sd_event_source *tick, *pace_timer, *queue_source, *keeper_source, *names_source;
+	sd_event_source *tick, *queue_source, *keeper_source, *names_source;
 	int keeper_sock, names_sock, flows_fd;
 	bool is_ending;
 	uint32_t generation;
@@ -107,7 +106,6 @@ struct daemon {
 	bool wants_requeue; /* a predecessor's packets wait to be queued again */
 	struct flow_table *flows;
 	size_t n_flows_max; /* FLOWS_MAX; unit tests take fewer */
-	struct pace pace; /* rejections by ICMP */
 	struct names_cache *names;
 	struct control *control;
 	struct identity *identities[1024];

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "flow/packet.h"
+#include "flow/refusal.h"
 
 #define PACKETS_A_ROUND 256 /* then others get their turn */
 
@@ -26,57 +27,35 @@ void judge_forget(struct flow *flow, void *data)
 	identity_put(data, flow->identity);
 }
 
-static void reject(struct daemon *daemon, uint32_t id, uint32_t mark)
+/* the gate chain rejects what cannot be refused here, and asks the program again */
+static void reject(struct daemon *daemon, const struct flow *flow, const struct flow_packet *packet)
 {
-	/* the gate chain rejects it, and asks the program again */
-	(void)plane_answer(daemon->plane, id, QUEUE_ACCEPT, mark_of(mark, SL_MARK_REJECT));
-}
+	uint8_t error[REFUSAL_BYTES];
 
-static int on_pace(sd_event_source *source, uint64_t usec, void *data)
-{
-	struct daemon *daemon = data;
-	struct paced paced;
-
-	while (pace_next(&daemon->pace, daemon_now_us(), &paced))
-		reject(daemon, paced.packet_id, paced.mark);
-	if (daemon->pace.n == 0)
-		return 0;
-	(void)sd_event_source_set_time_relative(source, PACE_INTERVAL_US);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-static void reject_by_icmp(struct daemon *daemon, uint32_t id, uint32_t mark)
-{
-	if (daemon->pace.n == 0 && pace_take(&daemon->pace, daemon_now_us())) {
-		reject(daemon, id, mark);
-		return;
+	if (packet->has_refusal) {
+		refusal_write(&flow->tuple, packet->head, error);
+		if (plane_replace(daemon->plane, packet->id, mark_of(packet->mark, SL_MARK_NONE),
+				  error, sizeof(error)) == 0)
+			return;
 	}
-	if (!pace_wait(&daemon->pace, id, mark)) {
-		(void)plane_answer(daemon->plane, id, QUEUE_DROP, mark);
-		return;
-	}
-	if (daemon->pace.n > 1)
-		return;
-	(void)sd_event_source_set_time_relative(daemon->pace_timer, PACE_INTERVAL_US);
-	(void)sd_event_source_set_enabled(daemon->pace_timer, SD_EVENT_ONESHOT);
+	(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
+			   mark_of(packet->mark, SL_MARK_REJECT));
 }
 
-static void let_go(struct daemon *daemon, const struct flow *flow, uint32_t id, uint32_t mark,
+static void let_go(struct daemon *daemon, const struct flow *flow, const struct flow_packet *packet,
 		   enum sl_verdict verdict)
 {
 	switch (verdict) {
 	case SL_ALLOW:
-		(void)plane_answer(daemon->plane, id, QUEUE_ACCEPT, mark_of(mark, SL_MARK_NONE));
+		(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
+				   mark_of(packet->mark, SL_MARK_NONE));
 		break;
 	case SL_REJECT:
-		if (flow->key.proto == IPPROTO_TCP)
-			reject(daemon, id, mark);
-		else
-			reject_by_icmp(daemon, id, mark);
+		reject(daemon, flow, packet);
 		break;
 	case SL_SILENT:
 	case SL_UNDECIDED:
-		(void)plane_answer(daemon->plane, id, QUEUE_DROP, mark);
+		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 		break;
 	}
 }
@@ -139,7 +118,7 @@ static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ver
 	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
 		return;
 	for (unsigned int i = 0; i < flow->n_packets; i++)
-		let_go(daemon, flow, flow->packets[i], flow->marks[i], verdict);
+		let_go(daemon, flow, &flow->packets[i], verdict);
 	flow->n_packets = 0;
 	daemon->n_total++;
 	if (verdict != SL_ALLOW)
@@ -209,7 +188,7 @@ void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew)
 static void describe(struct daemon *daemon, struct flow *flow, const struct sl_held *held)
 {
 	const struct sl_who *user = &held->sock.user;
-	struct names_app app = names_app_of(user);
+	struct sl_app app = sl_app_of(user);
 	const char *host;
 
 	flow->direction = (uint8_t)held->dir;
@@ -250,10 +229,23 @@ static bool is_denied_still(struct daemon *daemon, const struct flow *flow)
 	return true;
 }
 
+/* a datagram that the kernel would cut (GSO) cannot become a short one: it counts on its length */
+static struct flow_packet describe_packet(const struct queue_packet *packet,
+					  const struct packet_view *view)
+{
+	struct flow_packet kept = { .id = packet->id, .mark = packet->mark };
+
+	kept.has_refusal = view->is_ipv4 && !packet->is_inbound && !packet->is_segmented &&
+			   view->tuple.proto != IPPROTO_TCP;
+	memcpy(kept.head, view->transport, MIN(view->n_transport, sizeof(kept.head)));
+	return kept;
+}
+
 static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
 {
 	struct sl_flow_key key = { 0 };
 	struct packet_view view;
+	struct flow_packet kept;
 	struct sl_held held;
 	struct flow *flow;
 	bool is_new;
@@ -267,6 +259,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		to_fail_class(daemon, packet);
 		return;
 	}
+	kept = describe_packet(packet, &view);
 	key.cookie = held.cookie;
 	memcpy(key.raddr, view.tuple.raddr, sizeof(key.raddr));
 	key.rport = view.tuple.rport;
@@ -275,7 +268,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	flow = flow_table_find(daemon->flows, &key);
 	if (flow && flow->state == FLOW_OPEN) {
 		if (is_denied_still(daemon, flow)) {
-			let_go(daemon, flow, packet->id, packet->mark, flow->verdict);
+			let_go(daemon, flow, &kept, flow->verdict);
 			return;
 		}
 		/* the kernel forgot it (LRU), or the socket connects again: a new conversation */
@@ -287,7 +280,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		to_fail_class(daemon, packet);
 		return;
 	}
-	if (flow_hold(flow, packet->id, packet->mark, view.n_payload))
+	if (flow_hold(flow, &kept, view.n_payload))
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 	if (is_new)
 		judge_ask(daemon, flow);
@@ -319,11 +312,6 @@ static int on_queue(sd_event_source *source, int fd, uint32_t events, void *data
 
 int judge_watch(struct daemon *daemon)
 {
-	int r = sd_event_add_time_relative(daemon->event, &daemon->pace_timer, CLOCK_MONOTONIC,
-					   PACE_INTERVAL_US, 100, on_pace, daemon);
-
-	if (r < 0)
-		return r;
 	return sd_event_add_io(daemon->event, &daemon->queue_source, plane_queue_fd(daemon->plane),
 			       EPOLLIN, on_queue, daemon);
 }

@@ -76,7 +76,7 @@ static int begin_answer(struct daemon *daemon, const struct queue_packet *packet
 					   .packet_id = packet->id,
 					   .mark = packet->mark,
 					   .pid = sock.user.pid,
-					   .app = names_app_of(&sock.user),
+					   .app = sl_app_of(&sock.user),
 					   .deadline_us = daemon_now_us() + NAMES_DEADLINE_US };
 	daemon->n_answers++;
 	*ret_answer = answer;

@@ -203,12 +203,11 @@ int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uin
 	return 0;
 }
 
-int flow_hold(struct flow *flow, uint32_t packet_id, uint32_t mark, size_t n_payload)
+int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payload)
 {
 	if (flow->n_packets == FLOW_PACKETS_MAX)
 		return FLOW_E_FULL;
-	flow->packets[flow->n_packets] = packet_id;
-	flow->marks[flow->n_packets++] = mark;
+	flow->packets[flow->n_packets++] = *packet;
 	flow->n_held_bytes += n_payload;
 	return 0;
 }

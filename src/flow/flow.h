@@ -29,6 +29,7 @@
 
 #define FLOW_DEADLINE_US 5000000U /* a held flow is answered after 5 s at the latest */
 #define FLOW_PACKETS_MAX 16U	  /* held packets of one flow; more are dropped, UDP may do that */
+#define FLOW_HEAD_BYTES 8U	  /* of a held packet's transport header, for its refusal */
 #define FLOW_HOST_BYTES 256U
 #define FLOW_REASON_BYTES 128U
 
@@ -42,6 +43,13 @@ enum flow_error {
 };
 
 struct identity;
+
+/** struct flow_packet - what is known here of a packet that the kernel holds */
+struct flow_packet {
+	uint32_t id, mark;
+	bool has_refusal; /* it can be replaced by its own ICMP error: see flow/refusal.h */
+	uint8_t head[FLOW_HEAD_BYTES];
+};
 
 struct flow {
 	struct flow *next_key, *next_id, *next_cookie; /* hash chains */
@@ -60,8 +68,7 @@ struct flow {
 	uint32_t ifindex;
 	uint64_t opened_us, deadline_us, decided_us;
 	struct identity *identity; /* the caller's; see flow_table_new() */
-	uint32_t packets[FLOW_PACKETS_MAX];
-	uint32_t marks[FLOW_PACKETS_MAX];
+	struct flow_packet packets[FLOW_PACKETS_MAX];
 	unsigned int n_packets;
 	uint64_t n_held_bytes; /* payload of the held packets, which nobody else counts */
 	int provider; /* index of the filter that decided; -1: sluiced itself */
@@ -99,7 +106,7 @@ int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uin
 		    uint64_t now_us, struct flow **ret_flow);
 
 /** flow_hold() - remember one more held packet. Return: 0 or FLOW_E_FULL. */
-int flow_hold(struct flow *flow, uint32_t packet_id, uint32_t mark, size_t n_payload);
+int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payload);
 
 /** flow_table_decide() - a held flow becomes open. Return: 0 or FLOW_E_DONE. */
 int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdict verdict,

@@ -10,8 +10,7 @@
  *
  * An entry is (application, address, process that asked, name) and lives as
  * long as the answer's TTL and a grace. Memory is fixed: when it is full the
- * entry used least recently goes; one user can hold half of it, so that no
- * user can push out all names of the others.
+ * entry used least recently goes; one user can hold half of it (flow/shares.h).
  *
  * This module is pure: no descriptor, no clock, no allocation after
  * names_cache_new(). Time comes in as @now_us, any clock that never goes back.
@@ -22,8 +21,7 @@
 
 #include "abi/sluice-abi.h"
 
-#define NAMES_ENTRIES_MAX 16384U /* 6 MB; a busy browser holds some hundred */
-#define NAMES_PER_USER_MAX (NAMES_ENTRIES_MAX / 2)
+#define NAMES_ENTRIES_MAX 16384U  /* 6 MB; a busy browser holds some hundred */
 #define NAMES_PER_ADDRESS_MAX 64U /* of one application; bounds every walk, the oldest goes */
 #define NAMES_TEXT_BYTES 256U	  /* as in wire_name */
 
@@ -40,36 +38,29 @@ enum names_error {
 	NAMES_E_NONE, /* no live name: the flow has no host */
 };
 
-/** struct names_app - an application: the same program of the same user in the same cgroup */
-struct names_app {
-	uint64_t exe_ino;
-	uint64_t cgroup_id;
-	uint32_t exe_dev;
-	uint32_t uid;
+/** struct names_name - a name and the end of its life, which is its TTL's and a grace */
+struct names_name {
+	const char *name; /* valid until the next names_add() */
+	uint64_t expiry_us;
 };
 
 struct names_cache;
 
 /**
  * names_cache_new() - an empty cache
- * @seed:      random: keeps others from choosing addresses that fall into one bucket
- * @ret_cache: out: owned by the caller, on 0 only
+ * @seed:       random: keeps others from choosing addresses that fall into one bucket
+ * @changed_fn: called when @app has one more name for @address, or lost one before its time;
+ *              not when a name expires. NULL: nobody wants to know
+ * @ret_cache:  out: owned by the caller, on 0 only
  *
  * Return: 0 or -ENOMEM.
  */
-int names_cache_new(uint64_t seed, struct names_cache **ret_cache);
+typedef void (*names_changed_fn)(const struct sl_app *app, const uint8_t address[16], void *data);
+int names_cache_new(uint64_t seed, names_changed_fn changed_fn, void *data,
+		    struct names_cache **ret_cache);
 
 /** names_cache_free() - NULL is fine. Return: NULL */
 struct names_cache *names_cache_free(struct names_cache *cache);
-
-/** names_app_of() - the application a process belongs to */
-static inline struct names_app names_app_of(const struct sl_who *who)
-{
-	return (struct names_app){ .exe_ino = who->exe_ino,
-				   .cgroup_id = who->cgroup_id,
-				   .exe_dev = who->exe_dev,
-				   .uid = who->uid };
-}
 
 /**
  * names_add() - process @pid of @app was told that @name is at @address
@@ -77,7 +68,7 @@ static inline struct names_app names_app_of(const struct sl_who *who)
  * An entry that is there becomes the newest; it never expires earlier than it
  * would have. A name that is empty or too long is ignored.
  */
-void names_add(struct names_cache *cache, const struct names_app *app, uint32_t pid,
+void names_add(struct names_cache *cache, const struct sl_app *app, uint32_t pid,
 	       const uint8_t address[16], const char *name, uint32_t ttl_s, uint64_t now_us);
 
 /**
@@ -89,17 +80,18 @@ void names_add(struct names_cache *cache, const struct names_app *app, uint32_t 
  *
  * Return: 0 or NAMES_E_NONE.
  */
-int names_find(struct names_cache *cache, const struct names_app *app, uint32_t pid,
+int names_find(struct names_cache *cache, const struct sl_app *app, uint32_t pid,
 	       const uint8_t address[16], uint64_t now_us, const char **ret_name);
 
 /**
  * names_all() - every name by which @app may mean @address
- * @ret_names: out: the first @n_max different ones, in no order; valid until the next names_add()
+ * @ret_names: out: the first @n_max different ones, in no order
  *
- * Return: how many there are; more than @n_max: not all were written.
+ * Return: how many there are; more than @n_max: not all were written, and some may be
+ *         counted twice.
  */
-size_t names_all(struct names_cache *cache, const struct names_app *app, const uint8_t address[16],
-		 uint64_t now_us, const char **ret_names, size_t n_max);
+size_t names_all(struct names_cache *cache, const struct sl_app *app, const uint8_t address[16],
+		 uint64_t now_us, struct names_name *ret_names, size_t n_max);
 
 /** names_count() - entries in use, expired ones that nobody has met since included */
 size_t names_count(const struct names_cache *cache);

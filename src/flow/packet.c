@@ -50,8 +50,8 @@ static int parse_transport(const uint8_t *p, size_t n, bool is_inbound, struct p
 {
 	struct sl_tuple *tuple = &view->tuple;
 
-	view->payload = p;
-	view->n_payload = n;
+	view->transport = view->payload = p;
+	view->n_transport = view->n_payload = n;
 	if (tuple->proto != IPPROTO_TCP && tuple->proto != IPPROTO_UDP &&
 	    tuple->proto != IPPROTO_ICMP && tuple->proto != IPPROTO_ICMPV6)
 		return 0; /* known by its addresses alone */
@@ -87,6 +87,7 @@ static int parse_ipv4(const uint8_t *p, size_t n, bool is_inbound, struct packet
 		total = n;
 	if (header < IPV4_HEADER || header > total || get16(p + 6) & 0x1fff)
 		return PACKET_E_SHAPE;
+	view->is_ipv4 = true;
 	set_mapped(view->tuple.laddr, is_inbound ? p + 16 : p + 12);
 	set_mapped(view->tuple.raddr, is_inbound ? p + 12 : p + 16);
 	view->tuple.proto = p[9];

@@ -23,8 +23,11 @@ enum packet_error {
 
 struct packet_view {
 	struct sl_tuple tuple;
+	bool is_ipv4;
 	uint32_t tcp_seq; /* of the first payload byte */
 	bool is_tcp_start; /* SYN without ACK */
+	const uint8_t *transport; /* the header behind IP's, up to the end of the packet */
+	size_t n_transport;
 	const uint8_t *payload;
 	size_t n_payload;
 };

@@ -89,24 +89,38 @@ int fake_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_pac
 }
 
 /* as the real one: that nobody waits for an answer is not told to who gives it */
-int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark)
+static void settle(struct fake *fake, uint32_t packet_id, enum fake_state state, uint32_t mark)
 {
-	struct fake *fake = fake_of(plane);
-	int r = fake_enter(fake, FAKE_ANSWER);
-
-	if (r < 0)
-		return r;
 	for (unsigned int i = 0; i < fake->n_packets; i++) {
 		struct fake_packet *packet = &fake->packets[i];
 
 		if (packet->id != packet_id || packet->state != FAKE_DELIVERED)
 			continue;
-		packet->state = verdict == QUEUE_ACCEPT ? FAKE_ACCEPTED : FAKE_DROPPED;
+		packet->state = state;
 		packet->mark = mark;
-		return 0;
+		return;
 	}
 	fake->n_stale++;
-	return 0;
+}
+
+int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark)
+{
+	int r = fake_enter(fake_of(plane), FAKE_ANSWER);
+
+	if (r == 0)
+		settle(fake_of(plane), packet_id,
+		       verdict == QUEUE_ACCEPT ? FAKE_ACCEPTED : FAKE_DROPPED, mark);
+	return r;
+}
+
+int fake_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
+		 size_t n_bytes)
+{
+	int r = fake_enter(fake_of(plane), FAKE_REPLACE);
+
+	if (r == 0)
+		settle(fake_of(plane), packet_id, FAKE_REPLACED, mark);
+	return r;
 }
 
 int fake_requeue(struct plane *plane)

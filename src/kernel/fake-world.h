@@ -52,4 +52,6 @@ int fake_enter(struct fake *fake, enum fake_op op);
 /* fake-queue.c */
 int fake_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark);
+int fake_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
+		 size_t n_bytes);
 int fake_requeue(struct plane *plane);

@@ -272,6 +272,7 @@ static const struct plane_ops fake_ops = {
 	.check = fake_check,
 	.read = fake_read,
 	.answer = fake_answer,
+	.replace = fake_replace,
 	.requeue = fake_requeue,
 	.find_held = fake_find_held,
 	.find_proc = fake_find_proc,

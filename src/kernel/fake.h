@@ -19,6 +19,7 @@ enum fake_op {
 	FAKE_CHECK,
 	FAKE_READ,
 	FAKE_ANSWER,
+	FAKE_REPLACE,
 	FAKE_REQUEUE,
 	FAKE_FIND_HELD,
 	FAKE_FIND_PROC,
@@ -46,7 +47,7 @@ enum fake_map {
 	_FAKE_MAP_N,
 };
 
-enum fake_state { FAKE_QUEUED, FAKE_DELIVERED, FAKE_ACCEPTED, FAKE_DROPPED };
+enum fake_state { FAKE_QUEUED, FAKE_DELIVERED, FAKE_ACCEPTED, FAKE_DROPPED, FAKE_REPLACED };
 
 /** struct fake_packet - a packet that met the queue, and what became of it */
 struct fake_packet {

@@ -26,6 +26,8 @@ struct plane_ops {
 	int (*read)(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 	int (*answer)(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
 		      uint32_t mark);
+	int (*replace)(struct plane *plane, uint32_t packet_id, uint32_t mark,
+		       const uint8_t *bytes, size_t n_bytes);
 	int (*requeue)(struct plane *plane);
 
 	int (*find_held)(struct plane *plane, const struct sl_tuple *tuple,

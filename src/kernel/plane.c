@@ -80,6 +80,12 @@ unsigned int plane_answer_late(struct plane *plane)
 	return n;
 }
 
+int plane_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
+		  size_t n_bytes)
+{
+	return plane->ops->replace(plane, packet_id, mark, bytes, n_bytes);
+}
+
 int plane_requeue(struct plane *plane)
 {
 	return plane->ops->requeue(plane);

@@ -53,7 +53,6 @@ const char *plane_queue_kind(const struct plane *plane);
 int plane_check(struct plane *plane);
 
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
-
 /**
  * plane_answer() - let a packet go on or drop it; its mark becomes @mark
  *
@@ -66,6 +65,13 @@ int plane_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict ver
 		 uint32_t mark);
 /** plane_answer_late() - to be called several times a second. Return: how many are still kept. */
 unsigned int plane_answer_late(struct plane *plane);
+/**
+ * plane_replace() - let a packet go on as another one; see queue_replace()
+ *
+ * Return: 0 or a negative errno: the packet is still held.
+ */
+int plane_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
+		  size_t n_bytes);
 int plane_requeue(struct plane *plane);
 
 /** plane_find_held() - whose packet is this? Return: 0, or -ENOENT. */

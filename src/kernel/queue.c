@@ -14,6 +14,7 @@
 #include "kernel/queue.h"
 
 #define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
+#define VERDICT_BYTES 512
 #define QUEUE_RCVBUF (16 << 20)
 #define QUEUE_TRIES 64 /* other programs of this namespace may own some numbers */
 
@@ -126,6 +127,9 @@ static int read_attribute(const struct nlattr *attr, void *data)
 	case NFQA_MARK:
 		packet->mark = ntohl(mnl_attr_get_u32(attr));
 		break;
+	case NFQA_SKB_INFO:
+		packet->is_segmented = ntohl(mnl_attr_get_u32(attr)) & NFQA_SKB_GSO;
+		break;
 	case NFQA_IFINDEX_OUTDEV:
 	case NFQA_IFINDEX_INDEV:
 		packet->ifindex = ntohl(mnl_attr_get_u32(attr));
@@ -157,17 +161,34 @@ int queue_read(int fd, uint8_t *buffer, struct queue_packet *ret_packet)
 	return 0;
 }
 
-int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark)
+static struct nlmsghdr *begin_answer(char *buffer, uint16_t num, uint32_t id, uint32_t verdict,
+				     uint32_t mark)
 {
-	struct nfqnl_msg_verdict_hdr answer = {
-		.verdict = htonl(verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP),
-		.id = htonl(id),
-	};
-	char buffer[256];
+	struct nfqnl_msg_verdict_hdr answer = { .verdict = htonl(verdict), .id = htonl(id) };
 	struct nlmsghdr *header = begin(buffer, num, NFQNL_MSG_VERDICT, 0);
 
 	mnl_attr_put(header, NFQA_VERDICT_HDR, sizeof(answer), &answer);
 	mnl_attr_put_u32(header, NFQA_MARK, htonl(mark));
+	return header;
+}
+
+int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark)
+{
+	char buffer[VERDICT_BYTES];
+	struct nlmsghdr *header = begin_answer(
+		buffer, num, id, verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP, mark);
+
+	return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
+}
+
+int queue_replace(int fd, uint16_t num, uint32_t id, uint32_t mark, const uint8_t *bytes,
+		  size_t n_bytes)
+{
+	char buffer[VERDICT_BYTES];
+	struct nlmsghdr *header = begin_answer(buffer, num, id, NF_ACCEPT, mark);
+
+	if (!mnl_attr_put_check(header, sizeof(buffer), NFQA_PAYLOAD, n_bytes, bytes))
+		return -EMSGSIZE;
 	return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
 }
 

@@ -24,6 +24,7 @@ struct queue_packet {
 	uint32_t mark;
 	uint32_t ifindex; /* out for outgoing, in for incoming */
 	bool is_inbound;
+	bool is_segmented;    /* GSO: the kernel will cut it into several packets */
 	const uint8_t *bytes; /* from the IP header */
 	size_t n_bytes;
 };
@@ -40,6 +41,10 @@ int queue_read(int fd, uint8_t *buffer, struct queue_packet *ret_packet);
 
 /** queue_answer() - let @id go on or drop it; its mark becomes @mark */
 int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark);
+
+/** queue_replace() - let @id go on as another packet: @bytes, from the IP header, checksums and all */
+int queue_replace(int fd, uint16_t num, uint32_t id, uint32_t mark, const uint8_t *bytes,
+		  size_t n_bytes);
 
 /** queue_requeue() - have every held packet delivered again, to us */
 int queue_requeue(int fd, uint16_t num);

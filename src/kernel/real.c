@@ -118,6 +118,13 @@ static int real_answer(struct plane *plane, uint32_t packet_id, enum queue_verdi
 			    mark);
 }
 
+static int real_replace(struct plane *plane, uint32_t packet_id, uint32_t mark,
+			const uint8_t *bytes, size_t n_bytes)
+{
+	return queue_replace(plane->queue_fd, real_of(plane)->nft.queue_num, packet_id, mark,
+			     bytes, n_bytes);
+}
+
 static int real_requeue(struct plane *plane)
 {
 	return queue_requeue(plane->queue_fd, real_of(plane)->nft.queue_num);
@@ -216,6 +223,7 @@ static const struct plane_ops real_ops = {
 	.check = real_check,
 	.read = real_read,
 	.answer = real_answer,
+	.replace = real_replace,
 	.requeue = real_requeue,
 	.find_held = real_find_held,
 	.find_proc = real_find_proc,

@@ -11,12 +11,15 @@
  *	   ◀─ FLOW_NEW ─────────────────────
  *	   ── FLOW_VERDICT ────────────────▶    exactly one for each FLOW_NEW
  *	   ◀─ FLOW_CLOSED ──────────────────    only for flows it allowed
+ *	   ── FLOW_FORGET ─────────────────▶    at any time after READY
  *	   ◀─ PING ─────────  PONG ────────▶    a provider that does not answer is hung
  *	   ◀─ STOP ──────────  STOPPED ────▶
  *
  * For each flow the provider that got FLOW_NEW may answer until the flow's
  * deadline; after it sluiced has answered by the fail class, and a late or
- * second FLOW_VERDICT is counted and ignored.
+ * second FLOW_VERDICT is counted and ignored. What a verdict's scope means is
+ * said in sluice_filter(3); an answer that reaches beyond its flow is remembered
+ * until FLOW_FORGET or the end of the session.
  */
 
 #include "wire/table.h"
@@ -76,13 +79,16 @@
 #define WIRE_FIELDS_FLOW_VERDICT(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
 	F(S, u8,   verdict,    2,   "0 allow, 1 drop with an error, 2 drop silently") \
-	F(S, u8,   scope,      0,   "0: this flow") \
+	F(S, u8,   scope,      2,   "0 this flow, 1 this application and address and port, 2 this application and name") \
 	F(S, str,  reason,     128, "why, for people: list and line, rule …")
 
 #define WIRE_FIELDS_FLOW_CLOSED(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
 	F(S, u64,  bytes_in,   0,   "payload bytes received by the socket") \
 	F(S, u64,  bytes_out,  0,   "payload bytes sent by the socket")
+
+#define WIRE_FIELDS_FLOW_FORGET(F, S) \
+	F(S, u8,   unused,     0,   "0")
 
 #define WIRE_FIELDS_LOG(F, S) \
 	F(S, u8,   level,      7,   "syslog priority") \
@@ -113,7 +119,8 @@
 	R(LOG,          wire_log,          WIRE_FIELDS_LOG,          10, 1, 0, "a line for people") \
 	R(FLOW_NEW,     wire_flow_new,     WIRE_FIELDS_FLOW_NEW,     16, 0, 0, "judge this flow") \
 	R(FLOW_VERDICT, wire_flow_verdict, WIRE_FIELDS_FLOW_VERDICT, 17, 1, 0, "the judgement") \
-	R(FLOW_CLOSED,  wire_flow_closed,  WIRE_FIELDS_FLOW_CLOSED,  18, 0, 0, "an allowed flow ended")
+	R(FLOW_CLOSED,  wire_flow_closed,  WIRE_FIELDS_FLOW_CLOSED,  18, 0, 0, "an allowed flow ended") \
+	R(FLOW_FORGET,  wire_flow_forget,  WIRE_FIELDS_FLOW_FORGET,       19, 1, 0, "its rules changed: forget verdicts that reach beyond a flow")
 /* clang-format on */
 
 enum wire_provider_type { WIRE_PROVIDER_TABLE(WIRE_ENUM) };

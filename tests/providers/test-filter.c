@@ -14,6 +14,9 @@
  *	deny-host=NAME               host name of the flow
  *	deny-all=1
  *	silent=1                     denials look like a black hole
+ *	scope=flow|address|name      how far verdicts reach
+ *	forget-at=N                  from the Nth flow on the denials are not in force any more,
+ *	                             and what was said before is taken back
  *	delay-ms=N                   each answer comes that much later
  *	mute=1                       takes flows and PINGs, never judges
  *	hang-after=N                 stops reading its channel at the Nth flow
@@ -61,7 +64,8 @@ struct state {
 	struct rule rules[N_RULES];
 	size_t n_rules;
 	bool is_silent, is_mute, is_probing;
-	unsigned long delay_ms, hang_after, crash_after, n_flows;
+	enum sluice_scope scope;
+	unsigned long delay_ms, hang_after, crash_after, forget_at, n_flows;
 	char probe[128];
 	struct late late[N_LATE]; /* a ring: all have the same delay, so the first is due first */
 	size_t first, n_late;
@@ -143,6 +147,12 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		state->is_mute = strcmp(value, "0");
 	else if (!strcmp(key, "probe"))
 		state->is_probing = strcmp(value, "0");
+	else if (!strcmp(key, "scope"))
+		state->scope = !strcmp(value, "address") ? SLUICE_THIS_ADDRESS
+			       : !strcmp(value, "name")	 ? SLUICE_THIS_NAME
+							 : SLUICE_THIS_FLOW;
+	else if (!strcmp(key, "forget-at"))
+		state->forget_at = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "delay-ms"))
 		state->delay_ms = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "hang-after"))
@@ -206,10 +216,10 @@ static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow
 static void give_answer(struct sluice_filter *filter, const struct state *state, uint64_t id,
 			enum sluice_verdict verdict)
 {
-	sluice_filter_answer(filter, id, verdict,
-			     state->is_probing	       ? state->probe
-			     : verdict == SLUICE_ALLOW ? NULL
-						       : "test");
+	sluice_filter_answer_for(filter, id, verdict, state->scope,
+				 state->is_probing	   ? state->probe
+				 : verdict == SLUICE_ALLOW ? NULL
+							   : "test");
 }
 
 static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
@@ -224,6 +234,10 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 		pause();
 	if (state->is_mute)
 		return;
+	if (state->n_flows == state->forget_at) {
+		state->n_rules = 0;
+		sluice_filter_forget(filter);
+	}
 	for (size_t i = 0; i < state->n_rules && verdict == SLUICE_ALLOW; i++) {
 		if (rule_matches(&state->rules[i], flow))
 			verdict = state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP;

@@ -101,6 +101,8 @@ enum fate lab_fate(const struct lab *lab, unsigned int index)
 
 	if (packet->state == FAKE_DROPPED)
 		return FATE_SILENT;
+	if (packet->state == FAKE_REPLACED) /* by its own error: flow/refusal.h */
+		return FATE_REJECTED;
 	if (packet->state != FAKE_ACCEPTED)
 		return FATE_HELD;
 	assert_int_equal(packet->mark & ~SL_MARK_MASK, 5); /* other owners' bits are kept */

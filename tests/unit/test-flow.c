@@ -174,7 +174,7 @@ static void a_slot_used_again_remembers_nothing(void **state)
 	struct world *world = *state;
 	struct flow *flow = open_flow(world->table, 1, 0), *again;
 
-	assert_int_equal(flow_hold(flow, 9, 8, 700), 0);
+	assert_int_equal(flow_hold(flow, &(struct flow_packet){ .id = 9, .mark = 8 }, 700), 0);
 	flow->host[0] = 'x';
 	flow->is_sent = true;
 	flow_table_decide(world->table, flow, SL_SILENT, 1);
@@ -193,14 +193,17 @@ static void held_packets_are_kept_in_order_up_to_a_limit(void **state)
 	struct world *world = *state;
 	struct flow *flow = open_flow(world->table, 1, 0);
 
-	for (uint32_t i = 0; i < FLOW_PACKETS_MAX; i++)
-		assert_int_equal(flow_hold(flow, 1000 + i, i, 10), 0);
-	assert_int_equal(flow_hold(flow, 1, 1, 10), FLOW_E_FULL);
+	for (uint32_t i = 0; i < FLOW_PACKETS_MAX; i++) {
+		struct flow_packet packet = { .id = 1000 + i, .mark = i };
+
+		assert_int_equal(flow_hold(flow, &packet, 10), 0);
+	}
+	assert_int_equal(flow_hold(flow, &flow->packets[0], 10), FLOW_E_FULL);
 	assert_int_equal(flow->n_packets, FLOW_PACKETS_MAX);
 	assert_int_equal(flow->n_held_bytes, FLOW_PACKETS_MAX * 10);
 	for (uint32_t i = 0; i < FLOW_PACKETS_MAX; i++) {
-		assert_int_equal(flow->packets[i], 1000 + i);
-		assert_int_equal(flow->marks[i], i);
+		assert_int_equal(flow->packets[i].id, 1000 + i);
+		assert_int_equal(flow->packets[i].mark, i);
 	}
 }
 

@@ -15,14 +15,25 @@
 #define S 1000000ULL /* a second */
 #define PID 10U
 
-static const struct names_app browser = { .exe_ino = 1, .cgroup_id = 2, .exe_dev = 3, .uid = 1000 };
+static const struct sl_app browser = { .exe_ino = 1, .cgroup_id = 2, .exe_dev = 3, .uid = 1000 };
 static const uint8_t here[16] = { [15] = 1 };
+
+static unsigned int n_changed;
+static uint8_t changed_address[16];
+
+static void on_changed(const struct sl_app *app, const uint8_t address[16], void *data)
+{
+	n_changed++;
+	memcpy(changed_address, address, sizeof(changed_address));
+}
 
 static int set_up(void **state)
 {
 	struct names_cache *cache;
 
-	if (names_cache_new(0x5eed, &cache))
+	n_changed = 0;
+
+	if (names_cache_new(0x5eed, on_changed, NULL, &cache))
 		return -1;
 	*state = cache;
 	return 0;
@@ -34,7 +45,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void assert_name(struct names_cache *cache, const struct names_app *app, uint32_t pid,
+static void assert_name(struct names_cache *cache, const struct sl_app *app, uint32_t pid,
 			uint64_t now_us, const char *wanted)
 {
 	const char *name = NULL;
@@ -98,7 +109,7 @@ static void test_process_first(void **state)
 
 static void test_applications_apart(void **state)
 {
-	struct names_app others[] = { browser, browser, browser, browser };
+	struct sl_app others[] = { browser, browser, browser, browser };
 	uint8_t there[16] = { [15] = 2 };
 	const char *name;
 
@@ -115,16 +126,49 @@ static void test_applications_apart(void **state)
 
 static void test_all(void **state)
 {
-	const char *names[3];
+	struct names_name names[3];
 
 	names_add(*state, &browser, PID, here, "a.example", 100, 0);
 	names_add(*state, &browser, PID + 1, here, "a.example", 100, 0);
 	names_add(*state, &browser, PID, here, "b.example", 10, 0);
 	assert_int_equal(names_all(*state, &browser, here, 1, names, ARRAY_SIZE(names)), 2);
-	assert_string_not_equal(names[0], names[1]);
-	assert_int_equal(names_all(*state, &browser, here, 1, names, 1), 2);
+	assert_string_not_equal(names[0].name, names[1].name);
+	assert_true(names_all(*state, &browser, here, 1, names, 1) > 1);
 	assert_int_equal(names_all(*state, &browser, here, 20 * S, names, 3), 1);
-	assert_string_equal(names[0], "a.example");
+	assert_string_equal(names[0].name, "a.example");
+}
+
+static void test_changed(void **state)
+{
+	static const uint8_t there[16] = { [15] = 2 };
+
+	names_add(*state, &browser, PID, here, "a.example", 10, 0);
+	assert_int_equal(n_changed, 1);
+	names_add(*state, &browser, PID, here, "a.example", 20, 1);
+	names_add(*state, &browser, PID + 1, here, "a.example", 20, 1);
+	assert_int_equal(n_changed, 1);
+	names_add(*state, &browser, PID, here, "b.example", 10, 2);
+	assert_int_equal(n_changed, 2);
+	names_add(*state, &browser, PID, there, "a.example", 10, 2);
+	assert_int_equal(n_changed, 3);
+	assert_memory_equal(changed_address, there, sizeof(there));
+	/* expired ones go without a word, whoever relies on them knows the time */
+	assert_name(*state, &browser, PID, 100 * S, NULL);
+	assert_int_equal(n_changed, 3);
+}
+
+/* a name that is pushed out before its time is a change of its own address */
+static void test_changed_by_eviction(void **state)
+{
+	char name[32];
+
+	for (uint32_t i = 0; i < NAMES_PER_ADDRESS_MAX; i++) {
+		snprintf(name, sizeof(name), "n%u.example", i);
+		names_add(*state, &browser, PID, here, name, 100, 0);
+	}
+	assert_int_equal(n_changed, NAMES_PER_ADDRESS_MAX);
+	names_add(*state, &browser, PID, here, "one-more.example", 100, 0);
+	assert_int_equal(n_changed, NAMES_PER_ADDRESS_MAX + 2);
 }
 
 static void test_bad_names(void **state)
@@ -143,7 +187,7 @@ static void test_bad_names(void **state)
 /* at the limit of one address the oldest goes: of the same name, if there is one */
 static void test_address_limit(void **state)
 {
-	const char *names[2 * NAMES_PER_ADDRESS_MAX];
+	struct names_name names[2 * NAMES_PER_ADDRESS_MAX];
 	char name[32];
 
 	names_add(*state, &browser, 1, here, "rare.example", 100, 0);
@@ -163,7 +207,7 @@ static void test_address_limit(void **state)
 
 static void add_many(struct names_cache *cache, uint32_t uid, uint32_t first, uint32_t n)
 {
-	struct names_app app = { .exe_ino = 1, .uid = uid };
+	struct sl_app app = { .exe_ino = 1, .uid = uid };
 
 	for (uint32_t i = first; i < first + n; i++) {
 		uint8_t address[16] = { 0 };
@@ -177,22 +221,22 @@ static void test_user_quota(void **state)
 {
 	names_add(*state, &browser, PID, here, "a.example", 1000, 0);
 	add_many(*state, 2000, 0, 2 * NAMES_ENTRIES_MAX);
-	assert_int_equal(names_count(*state), NAMES_PER_USER_MAX + 1);
+	assert_int_equal(names_count(*state), (NAMES_ENTRIES_MAX / 2) + 1);
 	assert_name(*state, &browser, PID, 1, "a.example");
 }
 
 /* three greedy users fill it; who was used last survives */
 static void test_eviction(void **state)
 {
-	struct names_app app = { .exe_ino = 1, .uid = 2 };
+	struct sl_app app = { .exe_ino = 1, .uid = 2 };
 	const char *name;
 
-	add_many(*state, 1, 0, NAMES_PER_USER_MAX);
-	add_many(*state, 2, 0, NAMES_PER_USER_MAX);
+	add_many(*state, 1, 0, (NAMES_ENTRIES_MAX / 2));
+	add_many(*state, 2, 0, (NAMES_ENTRIES_MAX / 2));
 	assert_int_equal(names_count(*state), NAMES_ENTRIES_MAX);
 	app.uid = 1;
 	assert_int_equal(names_find(*state, &app, PID, (uint8_t[16]){ 0 }, 1, &name), 0);
-	add_many(*state, 3, 0, NAMES_PER_USER_MAX - 1);
+	add_many(*state, 3, 0, (NAMES_ENTRIES_MAX / 2) - 1);
 	assert_int_equal(names_count(*state), NAMES_ENTRIES_MAX);
 	assert_int_equal(names_find(*state, &app, PID, (uint8_t[16]){ 0 }, 1, &name), 0);
 	assert_int_equal(names_find(*state, &app, PID, (uint8_t[16]){ 1 }, 1, &name), NAMES_E_NONE);
@@ -204,7 +248,7 @@ static void test_eviction(void **state)
 static void test_many_users(void **state)
 {
 	for (uint32_t uid = 0; uid < 3 * NAMES_ENTRIES_MAX; uid++) {
-		struct names_app app = { .exe_ino = 1, .uid = uid };
+		struct sl_app app = { .exe_ino = 1, .uid = uid };
 
 		names_add(*state, &app, PID, here, "a.example", 0, uid * S);
 		assert_name(*state, &app, PID, uid * S, "a.example");
@@ -222,6 +266,7 @@ int main(void)
 		TEST(test_newest),     TEST(test_process_first), TEST(test_applications_apart),
 		TEST(test_all),	       TEST(test_bad_names),	 TEST(test_address_limit),
 		TEST(test_user_quota), TEST(test_eviction),	 TEST(test_many_users),
+		TEST(test_changed),    TEST(test_changed_by_eviction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

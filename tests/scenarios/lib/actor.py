@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import select
 import socket
 import sys
 import threading
@@ -158,6 +159,73 @@ def act_serve(port):
     data, peer = datagram.recvfrom(100)
     datagram.sendto(data, peer)
     return {"pid": os.getpid()}
+
+
+def act_crowd(address, port, count):
+    """`count` connected sockets send at once. Return: what each was told, and the slowest"""
+    poll, told, began = select.poll(), {}, {}
+    sockets = {}
+    for _ in range(int(count)):
+        s = socket.socket(_family(address), socket.SOCK_DGRAM)
+        s.connect((address, int(port)))
+        sockets[s.fileno()] = s
+        poll.register(s, select.POLLIN)
+    for fd, s in sockets.items():
+        began[fd] = time.monotonic()
+        s.send(b"x")
+    took = []
+    while sockets:
+        ready = poll.poll(5000)
+        if not ready:
+            told["nothing"] = len(sockets)
+            break
+        for fd, _ in ready:
+            error = sockets[fd].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            took.append(int((time.monotonic() - began[fd]) * 1e6))
+            name = errno.errorcode.get(error, "0")
+            told[name] = told.get(name, 0) + 1
+            poll.unregister(fd)
+            sockets.pop(fd).close()
+    took.sort()
+    return {"told": told, "count": len(took), "p99_us": took[len(took) * 99 // 100], "max_us": took[-1]}
+
+
+IP_RECVERR, IPV6_RECVERR, UDP_SEGMENT, SOL_UDP = 11, 25, 103, 17
+ECHO = {socket.AF_INET: b"\x08\0\0\0\0\0\0\1", socket.AF_INET6: b"\x80\0\0\0\0\0\0\1"}
+
+
+def _told(call):
+    """errno name of a call, "0" when it worked"""
+    try:
+        call()
+    except TimeoutError:
+        return "nothing"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "0"
+
+
+def act_told(kind, address, port):
+    """two datagrams of one connected socket. Return: what send and the call after it said, of each"""
+    family, payload = _family(address), {"empty": b"", "large": b"x" * 20000}.get(kind, b"x" * 3000)
+    if kind == "raw":
+        s = socket.socket(family, socket.SOCK_RAW, 253)
+    elif kind == "ping":
+        proto = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
+        s, payload = socket.socket(family, socket.SOCK_DGRAM, proto), ECHO[family]
+    else:
+        s = socket.socket(family, socket.SOCK_DGRAM)
+    s.settimeout(2)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    if kind == "errors":
+        s.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        if family == socket.AF_INET6:
+            s.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+    if kind == "segmented":
+        s.setsockopt(SOL_UDP, UDP_SEGMENT, 1000)
+    s.connect((address, int(port)))
+    steps = [(_told(lambda: s.send(payload)), _told(lambda: s.recv(100))) for _ in range(2)]
+    return {"fresh": steps[0], "remembered": steps[1]}
 
 
 if __name__ == "__main__":
