@@ -293,6 +293,19 @@ static void test_an_answer_the_kernel_does_not_take_is_given_again(void **state)
 	lab_free(lab);
 }
 
+static void test_an_error_the_kernel_does_not_take_is_left_to_the_gate_chain(void **state)
+{
+	struct lab *lab = running(true);
+	unsigned int packet = put_judged(lab, &denied);
+
+	assert_int_equal(fake_packet(lab->kernel, packet)->state, FAKE_REPLACED);
+	fake_fail(lab->kernel, FAKE_REPLACE, 1, ENOBUFS);
+	packet = put_judged(lab, &denied);
+	assert_int_equal(fake_packet(lab->kernel, packet)->state, FAKE_ACCEPTED);
+	assert_int_equal(lab_fate(lab, packet), FATE_REJECTED);
+	lab_free(lab);
+}
+
 /* the step behind the plane: a folder stands where the control socket should */
 static void test_a_start_that_fails_leaves_nothing_but_a_predecessors_plane(void **state)
 {
@@ -327,6 +340,7 @@ int main(void)
 		cmocka_unit_test(test_a_verdict_the_kernel_does_not_take_fails_closed),
 		cmocka_unit_test(test_a_verdict_the_kernel_does_not_take_fails_open),
 		cmocka_unit_test(test_an_answer_the_kernel_does_not_take_is_given_again),
+		cmocka_unit_test(test_an_error_the_kernel_does_not_take_is_left_to_the_gate_chain),
 		cmocka_unit_test(test_a_start_that_fails_leaves_nothing_but_a_predecessors_plane),
 	};
 
