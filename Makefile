@@ -17,6 +17,10 @@ demo: all
 check: setup
 	@tests/check $(CHECK)
 
+# the tests on Debian 12's own kernel in an emulated machine: slow, needs root
+check-vm: all
+	@tests/vm/run $(BUILD)
+
 bench: all
 	@bench/run $(BUILD)
 
@@ -32,4 +36,4 @@ install: all
 clean:
 	@rm -rf $(BUILD) $(CHECK) build-fuzz
 
-.PHONY: all setup demo check bench fuzz fmt install clean
+.PHONY: all setup demo check check-vm bench fuzz fmt install clean

@@ -23,15 +23,18 @@ SEC("cgroup/sock_create")
 int sl_create(struct bpf_sock *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct sl_config *conf = get_config();
 	struct sl_sock sock = {};
-	bool is_closed = conf && conf->is_closed;
+	struct sl_config *conf;
+	bool is_closed;
 
+	/* first of all: the verifier would walk it anew for each way that leads here */
+	who_is_current(&sock.owner);
+	sock.user = sock.owner;
+	conf = get_config();
+	is_closed = conf && conf->is_closed;
 	/* no hook sees what such a socket sends, and no plane is in that namespace */
 	if (is_closed && is_unseen(ctx) && bpf_get_netns_cookie(ctx) != conf->netns_cookie)
 		return REFUSE;
-	who_is_current(&sock.owner);
-	sock.user = sock.owner;
 	if (bpf_map_update_elem(&sl_socks, &cookie, &sock, BPF_ANY) && is_closed)
 		return REFUSE; /* the map is full: nobody could govern it */
 	return GO_ON;

@@ -28,6 +28,7 @@
 #include "base/macros.h"
 #include "cli/doctor.h"
 #include "kernel/nft-batch.h"
+#include "kernel/nft-compat.h"
 
 /* UAPI of 6.2; older headers lack them */
 #ifndef TUN_F_USO4
@@ -122,6 +123,7 @@ void probe_match_bpf(struct probe_result *result)
 	nftnl_expr_set_str(expr, NFTNL_EXPR_MT_NAME, "bpf");
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_MT_REV, 1);
 	nftnl_expr_set(expr, NFTNL_EXPR_MT_INFO, info, XT_ALIGN(sizeof(*info)));
+	nft_load_match("bpf", 1);
 	probe_tried(result, try_rule(rule), "xt bpf match through nft_compat");
 }
 

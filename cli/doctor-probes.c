@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 
@@ -115,9 +116,13 @@ static void probe_ring(struct probe_result *result)
 static void probe_bpffs(struct probe_result *result)
 {
 	struct statfs fs;
+	struct stat st;
 	bool is_mounted = statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
 
-	if (is_mounted)
+	if (is_mounted && stat("/sys/fs/bpf", &st) == 0 && !(st.st_mode & S_IXOTH))
+		probe_says(result, PROBE_OK,
+			   "mounted on /sys/fs/bpf for root alone: an instance mounts its own");
+	else if (is_mounted)
 		probe_says(result, PROBE_OK, "mounted on /sys/fs/bpf");
 	else
 		probe_says(result, PROBE_WARNING,

@@ -143,7 +143,9 @@ void panic_processes(const struct panic_notes *notes, struct panic_report *repor
 	for (unsigned int i = 0; i < n; i++)
 		if (has_comm(children[i], "sluice"))
 			kill_process(children[i],
-				     has_comm(children[i], "sluiced") ? "sluiced" : "sluice-names",
+				     has_comm(children[i], "sluiced")	 ? "sluiced"
+				     : has_comm(children[i], "sluice-c") ? "sluice-canary"
+									 : "sluice-names",
 				     report);
 }
 

@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
@@ -37,7 +38,7 @@
 enum { EXIT_SLUICE = 125, EXIT_CANNOT_EXEC = 126, EXIT_NO_COMMAND = 127 };
 
 /* used when the users of dist/sysusers are not there; docs/decisions/0003 */
-enum { UID_DAEMON = 64320, UID_NAMES = 64321, UID_PROVIDERS = 64330 };
+enum { UID_DAEMON = 64320, UID_NAMES = 64321, UID_CANARY = 64322, UID_PROVIDERS = 64330 };
 
 struct run {
 	char id[32];
@@ -155,19 +156,28 @@ static int send_record(struct run *run, uint16_t type, const void *body, int fd)
 	return channel_send(run->keeper_sock, &wire_keeper_channel, type, body, NULL, 0, fd);
 }
 
+/* systemd mounts it for root alone: there sluiced, which is not root, could not pin */
+static bool is_bpffs_open(void)
+{
+	struct statfs fs;
+	struct stat st;
+
+	return statfs(BPFFS, &fs) == 0 && fs.f_type == BPF_FS_MAGIC && stat(BPFFS, &st) == 0 &&
+	       (st.st_mode & S_IXOTH);
+}
+
 static int send_instance(struct run *run)
 {
 	struct wire_k_instance record = { .daemon_uid = uid_of("_sluice", UID_DAEMON),
 					  .names_uid = uid_of("_sluice-names", UID_NAMES),
+					  .canary_uid = uid_of("_sluice-canary", UID_CANARY),
 					  .provider_uid = UID_PROVIDERS,
 					  .log_level = (uint8_t)run->log_level };
-	struct statfs fs;
-	bool has_bpffs = statfs(BPFFS, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
 
 	snprintf(record.id, sizeof(record.id), "%s", run->id);
 	snprintf(record.cgroup, sizeof(record.cgroup), "%s", run->cgroup);
 	snprintf(record.state, sizeof(record.state), "/run/sluice/%s", run->id);
-	if (has_bpffs)
+	if (is_bpffs_open())
 		snprintf(record.bpffs, sizeof(record.bpffs), "%s/sluice-%s", BPFFS, run->id);
 	else
 		snprintf(record.bpffs, sizeof(record.bpffs), "%s/bpf", record.state);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/macros.h"
 #include "cli/client.h"
 
 static const char *text_of(struct json_object *object, const char *name)
@@ -84,6 +85,32 @@ static void print_provider(struct json_object *provider)
 	}
 }
 
+/* a daemon of another version may not say it */
+static void print_canary(struct json_object *canary)
+{
+	static const struct {
+		const char *state, *text;
+		enum cli_colour colour;
+	} texts[] = {
+		{ "ok", "held and refused, as it should be", COLOUR_GOOD },
+		{ "failed", "not held and refused: `sluice doctor` says more", COLOUR_BAD },
+		{ "untried", "not tried: no route off this machine", COLOUR_WARN },
+	};
+	const char *state = text_of(canary, "state"), *message = text_of(canary, "message");
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(texts) && strcmp(texts[i].state, state) != 0)
+		i++;
+	if (i == ARRAY_SIZE(texts))
+		return;
+	printf("  canary   ");
+	cli_cell(*message ? message : texts[i].text, 0, texts[i].colour);
+	printf(", %" PRId64 " s ago", MAX(age_of(text_of(canary, "time")), 0));
+	if (strcmp(state, "ok") == 0)
+		printf(", within %.2f ms", (double)number_of(canary, "took_us") / 1000);
+	putchar('\n');
+}
+
 static void print_status(struct json_object *status)
 {
 	struct json_object *providers = json_object_object_get(status, "providers");
@@ -109,6 +136,7 @@ static void print_status(struct json_object *status)
 	cli_cell(text_of(status, "cgroup"), 0, COLOUR_NONE);
 	printf("   queue %s   generation %" PRId64 "\n", text_of(status, "queue"),
 	       number_of(status, "generation"));
+	print_canary(json_object_object_get(status, "canary"));
 	if (number_of(status, "deadlines_missed")) {
 		printf("  ! %" PRId64 " flows were decided by the fail class: no answer in time\n",
 		       number_of(status, "deadlines_missed"));

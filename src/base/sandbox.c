@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -75,6 +76,10 @@ static const struct call_group group_look = { CALLS(
 	S(inotify_rm_watch), S(sendto), S(recvfrom), S(sendmmsg), S(recvmmsg), S(getsockopt),
 	S(setsockopt), S(getsockname), S(getpeername), S(shutdown)) };
 
+/* sending as an application does, on a socket that it may make: canary_checked */
+static const struct call_group group_send = { CALLS(
+	S(bind), S(connect), S(sendto), S(recvfrom), S(getsockname), S(getsockopt)) };
+
 /* files in state folders, sockets, the kernel plane */
 static const struct call_group group_govern = { CALLS(
 	S(open), S(openat), S(openat2), S(creat), S(pwrite64), S(pwritev), S(fsync), S(fdatasync),
@@ -105,6 +110,16 @@ struct checked_call {
 static const struct checked_call names_checked[] = {
 	/* memory for libc, but no new code; its tgkill(2) is allowed for itself, for abort(3) */
 	{ S(mmap), 1, { IS(2, PROT_EXEC, 0) } },
+};
+
+static const struct checked_call canary_checked[] = {
+	{ S(mmap), 1, { IS(2, PROT_EXEC, 0) } },
+	/* TCP and UDP; netlink tells the addresses of this machine */
+	{ S(socket), 2, { IS(0, LOW32, AF_INET), IS(1, 0xf, SOCK_STREAM) } },
+	{ S(socket), 2, { IS(0, LOW32, AF_INET), IS(1, 0xf, SOCK_DGRAM) } },
+	{ S(socket), 2, { IS(0, LOW32, AF_INET6), IS(1, 0xf, SOCK_STREAM) } },
+	{ S(socket), 2, { IS(0, LOW32, AF_INET6), IS(1, 0xf, SOCK_DGRAM) } },
+	{ S(socket), 2, { IS(0, LOW32, AF_NETLINK), IS(2, LOW32, NETLINK_ROUTE) } },
 };
 
 static const struct checked_call provider_checked[] = {
@@ -179,6 +194,11 @@ static const struct profile profiles[_SANDBOX_N] = {
 		.name = "sluice-names",
 		.groups = { &group_answer },
 		.checked = names_checked, .n_checked = ARRAY_SIZE(names_checked),
+	},
+	[SANDBOX_CANARY] = {
+		.name = "sluice-canary",
+		.groups = { &group_answer, &group_send },
+		.checked = canary_checked, .n_checked = ARRAY_SIZE(canary_checked),
 	},
 	[SANDBOX_PROVIDER] = {
 		.name = "provider",

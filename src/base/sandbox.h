@@ -14,6 +14,7 @@
  *	                        execve()
  *	sluiced, BPF loaded:    sandbox_enter(SANDBOX_DAEMON)
  *	sluice-names, start:    sandbox_enter(SANDBOX_NAMES)
+ *	sluice-canary, start:   sandbox_enter(SANDBOX_CANARY)
  *
  * A seccomp filter is inherited and a second one only narrows it. Therefore
  * the keeper's list holds the lists of all others; the table is made of shared
@@ -36,6 +37,7 @@ enum sandbox_profile {
 	SANDBOX_DAEMON,
 	SANDBOX_KEEPER,
 	SANDBOX_NAMES,
+	SANDBOX_CANARY,
 	SANDBOX_PROVIDER, /* entered before execve(): must let a program start */
 	_SANDBOX_N,
 };

@@ -28,6 +28,7 @@ struct control {
 	struct varlink_server *server;
 	struct varlink_listener *listener;
 	struct stream streams[VARLINK_CLIENTS_MAX];
+	bool is_checking[VARLINK_CLIENTS_MAX]; /* its Doctor waits for control_checked() */
 };
 
 struct listing {
@@ -95,17 +96,40 @@ static int handle_get_status(struct varlink_call *call, void *data)
 	return 0;
 }
 
+static void answer_doctor(struct control *control, unsigned int slot)
+{
+	struct json_object *checks = NULL, *reason;
+	int r = control->ops->doctor(control->data, &checks);
+
+	if (r == 0) {
+		varlink_reply(control->server, slot, wrap("checks", checks), false);
+		return;
+	}
+	reason = wrap("reason", json_object_new_string(strerror(-r)));
+	varlink_error(control->server, slot, INTERFACE ".Failed", reason);
+}
+
 static int handle_doctor(struct varlink_call *call, void *data)
 {
 	struct control *control = data;
-	struct json_object *checks = NULL;
-	int r;
 
-	r = control->ops->doctor(control->data, &checks);
-	if (r < 0)
-		return r;
-	varlink_reply(call->server, call->slot, wrap("checks", checks), false);
+	if (control->ops->check && !call->is_oneway) {
+		control->is_checking[call->slot] = true;
+		control->ops->check(control->data);
+	} else {
+		answer_doctor(control, call->slot);
+	}
 	return 0;
+}
+
+void control_checked(struct control *control)
+{
+	for (unsigned int i = 0; i < VARLINK_CLIENTS_MAX; i++) {
+		if (!control->is_checking[i])
+			continue;
+		control->is_checking[i] = false;
+		answer_doctor(control, i);
+	}
 }
 
 static int handle_list_flows(struct varlink_call *call, void *data)
@@ -149,6 +173,7 @@ static void on_closed(unsigned int slot, void *data)
 	struct control *control = data;
 
 	control->streams[slot] = (struct stream){ 0 };
+	control->is_checking[slot] = false;
 }
 
 /*

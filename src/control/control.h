@@ -30,6 +30,7 @@ typedef void (*control_emit_fn)(void *to, struct json_object *flow);
  *
  * @get_status: an object of type Status; -errno is told to the client
  * @doctor:     an array of type Check
+ * @check:      begin what @doctor waits for; control_checked() ends it. NULL: nothing
  * @list_flows: hands every open flow to @emit, oldest (lowest id) first. @emit
  *              borrows the object: the caller puts it afterwards. A list that
  *              is too long for a slow client is asked for again later; flows
@@ -41,6 +42,7 @@ struct control_ops {
 	int (*get_status)(void *data, struct json_object **ret_status);
 	int (*doctor)(void *data, struct json_object **ret_checks);
 	void (*list_flows)(void *data, control_emit_fn emit, void *to);
+	void (*check)(void *data);
 };
 
 /**
@@ -58,6 +60,9 @@ struct control *control_free(struct control *control);
 
 /** control_publish() - send a record to all followers; borrows @flow */
 void control_publish(struct control *control, struct json_object *flow);
+
+/** control_checked() - answer everybody who called Doctor and waits for @check */
+void control_checked(struct control *control);
 
 /** control_has_followers() - is it worth building a record? */
 bool control_has_followers(const struct control *control);

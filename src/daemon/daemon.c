@@ -26,7 +26,7 @@ struct daemon *daemon_new(const struct kernel *kernel, int keeper_sock)
 	daemon->kernel = kernel;
 	daemon->keeper_sock = keeper_sock;
 	daemon->n_flows_max = FLOWS_MAX;
-	daemon->names_sock = daemon->flows_fd = daemon->kept_queue = -1;
+	daemon->names_sock = daemon->canary.sock = daemon->flows_fd = daemon->kept_queue = -1;
 	for (unsigned int i = 0; i < FILTERS_MAX; i++)
 		daemon->filters[i].sock = -1;
 	return daemon;
@@ -49,6 +49,7 @@ bool daemon_tick(struct daemon *daemon)
 	has_more = judge_tick(daemon, now);
 	names_tick(daemon, now);
 	providers_tick(daemon, now);
+	canary_tick(daemon, now);
 	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
 		daemon->beat_us = now;
 		keeper_beat(daemon);
@@ -128,6 +129,7 @@ static int open_all(struct daemon *daemon, const char **ret_error)
 		return r;
 	*ret_error = "opening the event loop";
 	session_init(&daemon->names_session, daemon_now_us());
+	canary_init(daemon);
 	return open_loop(daemon);
 }
 
@@ -198,6 +200,7 @@ void daemon_stop(struct daemon *daemon)
 	names_lost(daemon);
 	(void)plane_answer_late(daemon->plane);
 	providers_stop(daemon);
+	canary_close(daemon);
 	daemon->control = control_free(daemon->control);
 	plane_remove(daemon->plane);
 }
@@ -218,6 +221,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 {
 	if (!daemon)
 		return NULL;
+	canary_close(daemon);
 	daemon->control = control_free(daemon->control);
 	daemon->flows = flow_table_free(daemon->flows);
 	daemon->names = names_cache_free(daemon->names);

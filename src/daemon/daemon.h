@@ -13,6 +13,7 @@
  *	keeper.c     the channel to sluice-keeper: configuration, children
  *	judge.c      queue → flow → provider → verdict; deadlines, the end of flows
  *	identity.c   who: paths and names for a struct sl_who
+ *	canary.c     a flow of our own that is refused: the proof that all of this works
  *	names.c      answers of name servers → sluice-names → name cache
  *	providers.c  sessions with providers
  *	records.c    flow records, status, the control socket
@@ -27,6 +28,7 @@
 #include <systemd/sd-event.h>
 
 #include "control/control.h"
+#include "daemon/canary.h"
 #include "flow/flow.h"
 #include "flow/names.h"
 #include "kernel/link.h"
@@ -118,6 +120,8 @@ struct daemon {
 	uint64_t next_token;
 	struct pending_answer answers[NAMES_PENDING_MAX];
 	unsigned int n_answers;
+
+	struct canary canary;
 
 	uint64_t started_us; /* CLOCK_REALTIME */
 	uint64_t beat_us, swept_us;

@@ -28,12 +28,13 @@ void judge_forget(struct flow *flow, void *data)
 }
 
 /* the gate chain rejects what cannot be refused here, and asks the program again */
-static void reject(struct daemon *daemon, const struct flow *flow, const struct flow_packet *packet)
+static void reject(struct daemon *daemon, const struct sl_tuple *tuple,
+		   const struct flow_packet *packet)
 {
 	uint8_t error[REFUSAL_BYTES];
 
 	if (packet->has_refusal) {
-		refusal_write(&flow->tuple, packet->head, error);
+		refusal_write(tuple, packet->head, error);
 		if (plane_replace(daemon->plane, packet->id, mark_of(packet->mark, SL_MARK_NONE),
 				  error, sizeof(error)) == 0)
 			return;
@@ -51,7 +52,7 @@ static void let_go(struct daemon *daemon, const struct flow *flow, const struct 
 				   mark_of(packet->mark, SL_MARK_NONE));
 		break;
 	case SL_REJECT:
-		reject(daemon, flow, packet);
+		reject(daemon, &flow->tuple, packet);
 		break;
 	case SL_SILENT:
 	case SL_UNDECIDED:
@@ -260,6 +261,10 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		return;
 	}
 	kept = describe_packet(packet, &view);
+	if (canary_takes(daemon, held.cookie)) {
+		reject(daemon, &view.tuple, &kept);
+		return;
+	}
 	key.cookie = held.cookie;
 	memcpy(key.raddr, view.tuple.raddr, sizeof(key.raddr));
 	key.rport = view.tuple.rport;
@@ -433,7 +438,7 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	struct sl_sock sock;
 	struct flow *flow;
 
-	if (entry->verdict == SL_UNDECIDED ||
+	if (entry->verdict == SL_UNDECIDED || canary_restore(daemon, key, entry) ||
 	    flow_table_open(daemon->flows, key, entry->id, daemon_now_us(), &flow))
 		return;
 	flow->tuple = entry->tuple;

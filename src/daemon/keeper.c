@@ -65,7 +65,9 @@ static void take_child(struct daemon *daemon, const struct wire_message *message
 {
 	const struct wire_k_child *child = WIRE_BODY(message, struct wire_k_child);
 
-	if (child->error || *fd < 0) {
+	if (child->slot == KEEPER_CANARY_SLOT) {
+		canary_connected(daemon, TAKE_FD(*fd), (int)child->error);
+	} else if (child->error || *fd < 0) {
 		log_error("the keeper could not start child %u: %s", child->slot,
 			  strerror((int)child->error));
 		if (child->slot && child->slot <= daemon->n_filters)
@@ -86,6 +88,8 @@ static void take_exited(struct daemon *daemon, const struct wire_message *messag
 	if (exited->slot == 0) {
 		if ((pid_t)exited->pid == daemon->names_pid)
 			names_lost(daemon);
+	} else if (exited->slot == KEEPER_CANARY_SLOT) {
+		canary_exited(daemon, (int)exited->status);
 	} else if (exited->slot <= daemon->n_filters) {
 		if ((pid_t)exited->pid == daemon->filters[exited->slot - 1].pid)
 			providers_lost(daemon, exited->slot - 1, (int)exited->status);

@@ -179,6 +179,21 @@ static size_t count_open(struct daemon *daemon)
 	return n;
 }
 
+static struct json_object *canary_json(const struct canary *canary)
+{
+	struct json_object *json = json_object_new_object();
+
+	add(json, "state", json_object_new_string(canary_state_name(canary->state)));
+	if (canary->state == CANARY_NEVER)
+		return json;
+	add_time(json, "time", canary->ended_us);
+	add_count(json, "took_us", canary_took_us(canary));
+	add_count(json, "failures", canary->n_failed);
+	if (canary->why[0])
+		add(json, "message", json_clean_string(canary->why));
+	return json;
+}
+
 static int get_status(void *data, struct json_object **ret_status)
 {
 	struct daemon *daemon = data;
@@ -202,6 +217,7 @@ static int get_status(void *data, struct json_object **ret_status)
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		(void)json_object_array_add(providers, provider_json(&daemon->filters[i]));
 	add(json, "providers", providers);
+	add(json, "canary", canary_json(&daemon->canary));
 	*ret_status = json;
 	return 0;
 }
@@ -218,11 +234,30 @@ static void add_check(struct json_object *checks, const char *name, const char *
 	(void)json_object_array_add(checks, json);
 }
 
+static void add_canary(struct json_object *checks, const struct canary *canary)
+{
+	static const char *const names[] = { "canary IPv4", "canary IPv6" };
+	static const char lost[] = "flows may pass unjudged, or fail without a reason";
+	char text[200];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		enum canary_state state = canary_describe(canary, i == 1, text, sizeof(text));
+
+		if (canary->why[0])
+			add_check(checks, names[i], "warning", canary->why,
+				  "nobody knows whether flows are held");
+		else if (state == CANARY_FAILED)
+			add_check(checks, names[i], "missing", text, lost);
+		else /* without a route nothing can pass either */
+			add_check(checks, names[i], "ok", text, NULL);
+	}
+}
+
 static int doctor(void *data, struct json_object **ret_checks)
 {
 	struct daemon *daemon = data;
 	struct json_object *checks = json_object_new_array();
-	int r = plane_check(daemon->plane);
+	int r = daemon->canary.restored ? daemon->canary.restored : plane_check(daemon->plane);
 
 	if (r < 0)
 		add_check(checks, "nft table", "missing", strerror(-r),
@@ -233,8 +268,14 @@ static int doctor(void *data, struct json_object **ret_checks)
 	add_check(checks, "sluice-names", daemon->names_sock >= 0 ? "ok" : "missing",
 		  daemon->names_sock >= 0 ? "running" : "does not run",
 		  daemon->names_sock >= 0 ? NULL : "flows have no host names");
+	add_canary(checks, &daemon->canary);
 	*ret_checks = checks;
 	return 0;
+}
+
+static void check(void *data)
+{
+	canary_check(data);
 }
 
 static int by_id(const void *a, const void *b)
@@ -281,9 +322,9 @@ static void list_flows(void *data, control_emit_fn emit, void *to)
 
 int records_open(struct daemon *daemon)
 {
-	static const struct control_ops ops = { .get_status = get_status,
-						.doctor = doctor,
-						.list_flows = list_flows };
+	static const struct control_ops ops = {
+		.get_status = get_status, .doctor = doctor, .list_flows = list_flows, .check = check
+	};
 	char path[300];
 
 	daemon->started_us = realtime_us();

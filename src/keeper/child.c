@@ -33,7 +33,7 @@ struct plan {
 	bool is_confined;   /* seccomp before execve(); else the program does it itself */
 };
 
-static void join_cgroup(const char *cgroup)
+static int join_cgroup(const char *cgroup)
 {
 	_cleanup_close_ int fd = -1;
 	char path[600];
@@ -41,7 +41,8 @@ static void join_cgroup(const char *cgroup)
 	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "0", 1) != 1)
-		log_warning("cannot enter %s: %m", cgroup);
+		return -errno;
+	return 0;
 }
 
 static int set_descriptors(int channel)
@@ -116,9 +117,9 @@ _Noreturn static void be_child(const struct plan *plan, int channel)
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (plan->cgroup)
-		join_cgroup(plan->cgroup);
-	r = set_descriptors(channel);
+	r = plan->cgroup ? join_cgroup(plan->cgroup) : 0;
+	if (r == 0)
+		r = set_descriptors(channel);
 	if (r == 0)
 		r = open_exe(plan->exe);
 	if (r == 0 && plan->network >= 0 && setns(plan->network, CLONE_NEWNET) < 0)
@@ -193,6 +194,14 @@ pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
 
 	if (slot == 0) {
 		r = sibling("sluice-names", exe, sizeof(exe));
+		return r < 0 ? r : start(&plan, ret_sock);
+	}
+	if (slot == KEEPER_CANARY_SLOT) { /* where the programs are that are governed */
+		plan.uid = keeper->instance.canary_uid;
+		plan.profile = SANDBOX_CANARY;
+		plan.network = -1;
+		plan.cgroup = keeper->instance.cgroup;
+		r = sibling("sluice-canary", exe, sizeof(exe));
 		return r < 0 ? r : start(&plan, ret_sock);
 	}
 	if (slot > keeper->n_filters)

@@ -17,7 +17,7 @@
 #include "wire/keeper-records.h"
 
 #define KEEPER_FILTERS_MAX 16U
-#define KEEPER_CHILDREN_MAX (KEEPER_FILTERS_MAX + 1U) /* slot 0: sluice-names */
+#define KEEPER_CHILDREN_MAX (KEEPER_CANARY_SLOT + 1U) /* slot 0: sluice-names, then filters */
 #define KEEPER_KEPT_MAX 16U
 #define KEEPER_CONFIG_MAX 256U /* records that describe the instance */
 

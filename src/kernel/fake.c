@@ -250,6 +250,11 @@ static void fake_remove(struct plane *plane)
 	fake_of(plane)->is_installed = false;
 }
 
+static int fake_reinstall(struct plane *plane)
+{
+	return fake_enter(fake_of(plane), FAKE_REINSTALL);
+}
+
 static int fake_check(struct plane *plane)
 {
 	return fake_enter(fake_of(plane), FAKE_CHECK);
@@ -270,6 +275,7 @@ static const struct plane_ops fake_ops = {
 	.close = fake_close,
 	.remove = fake_remove,
 	.check = fake_check,
+	.reinstall = fake_reinstall,
 	.read = fake_read,
 	.answer = fake_answer,
 	.replace = fake_replace,

@@ -11,6 +11,7 @@
 #include "abi/sluice-abi.h"
 #include "base/macros.h"
 #include "kernel/nft-batch.h"
+#include "kernel/nft-compat.h"
 #include "kernel/nft-rule.h"
 
 #define LOOPBACK_IFINDEX 1
@@ -106,6 +107,7 @@ int nft_install(const struct nft_plan *plan)
 	char table[64];
 	int r = 0;
 
+	nft_load_match("bpf", 1);
 	table_name(plan->instance, table, sizeof(table));
 	nft_batch_init(&batch);
 	/* create, delete, create: replaces a table that may or may not be there */

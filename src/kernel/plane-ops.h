@@ -22,6 +22,7 @@ struct plane_ops {
 	void (*close)(struct plane *plane);
 	void (*remove)(struct plane *plane);
 	int (*check)(struct plane *plane);
+	int (*reinstall)(struct plane *plane);
 
 	int (*read)(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 	int (*answer)(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,

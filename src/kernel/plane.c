@@ -49,6 +49,11 @@ int plane_check(struct plane *plane)
 	return plane->ops->check(plane);
 }
 
+int plane_reinstall(struct plane *plane)
+{
+	return plane->ops->reinstall(plane);
+}
+
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
 {
 	return plane->ops->read(plane, buffer, ret_packet);

@@ -52,6 +52,9 @@ const char *plane_queue_kind(const struct plane *plane);
 /** plane_check() - is the nft table still there? Puts it back. Return: 1 put back, 0, or -errno */
 int plane_check(struct plane *plane);
 
+/** plane_reinstall() - put the nft table in place anew. What the queue holds is dropped. */
+int plane_reinstall(struct plane *plane);
+
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 /**
  * plane_answer() - let a packet go on or drop it; its mark becomes @mark

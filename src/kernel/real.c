@@ -106,6 +106,11 @@ static int real_check(struct plane *plane)
 	return r < 0 ? r : 1;
 }
 
+static int real_reinstall(struct plane *plane)
+{
+	return nft_install(&real_of(plane)->nft);
+}
+
 static int real_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
 {
 	return queue_read(plane->queue_fd, buffer, ret_packet);
@@ -221,6 +226,7 @@ static const struct plane_ops real_ops = {
 	.close = real_close,
 	.remove = real_remove,
 	.check = real_check,
+	.reinstall = real_reinstall,
 	.read = real_read,
 	.answer = real_answer,
 	.replace = real_replace,

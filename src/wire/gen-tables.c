@@ -16,6 +16,7 @@
 static const struct wire_channel *const channels[] = {
 	&wire_provider_channel,
 	&wire_names_channel,
+	&wire_canary_channel,
 	&wire_keeper_channel,
 };
 

@@ -16,6 +16,7 @@
 
 #define KEEPER_BEAT_MS 200U	   /* how often sluiced shows that it lives */
 #define KEEPER_SILENCE_MS 1000U	   /* DESIGN §2: the watchdog fires after one second */
+#define KEEPER_CANARY_SLOT 17U	   /* of SPAWN and KILL: behind those of 16 filters */
 #define KEEPER_SUCCESSOR_MS 5000U  /* held packets wait that long for a new sluiced */
 
 /* clang-format off */
@@ -26,6 +27,7 @@
 	F(S, str,  bpffs,      256, "folder for pins, owned by the daemon's uid") \
 	F(S, u32,  daemon_uid, 0,   "user id of sluiced") \
 	F(S, u32,  names_uid,  0,   "user id of sluice-names") \
+	F(S, u32,  canary_uid, 0,   "user id of sluice-canary") \
 	F(S, u32,  provider_uid, 0, "user id of the first provider; the next ones count up") \
 	F(S, u8,   log_level,  7,   "last syslog priority shown")
 
@@ -58,7 +60,7 @@
 	F(S, u8,   held,       1,   "1: packets may be held in the queue of slot 0")
 
 #define WIRE_FIELDS_K_CHILD(F, S) \
-	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider") \
+	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider, 17 the canary") \
 	F(S, u32,  pid,        0,   "its pid; the descriptor is our end of its channel") \
 	F(S, u32,  error,      4095, "0, or why it could not be started")
 
@@ -71,7 +73,7 @@
 	F(S, u32,  slot,       15,  "where to keep the descriptor that comes along")
 
 #define WIRE_FIELDS_K_SPAWN(F, S) \
-	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider")
+	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider, 17 the canary")
 
 #define WIRE_FIELDS_K_KILL(F, S) \
 	F(S, u32,  slot,       31,  "which child to kill with SIGKILL")

@@ -15,7 +15,7 @@
  * newer peer from a cut one. At most one descriptor travels with a record.
  *
  * A channel is one table (provider-records.h, names-records.h,
- * keeper-records.h). The table makes the C structs, the codec and its checks,
+ * canary-records.h, keeper-records.h). The table makes the C structs, the codec and its checks,
  * the fuzz dictionary and the table in sluice-wire(7). Decoding refuses: an
  * unknown type, a wrong size, a tail where none belongs, a string without end
  * or with bytes behind its end, a number above its field's limit.
@@ -93,6 +93,7 @@ struct wire_message {
 
 extern const struct wire_channel wire_provider_channel; /* ends: 0 daemon, 1 provider */
 extern const struct wire_channel wire_names_channel;	/* ends: 0 daemon, 1 names */
+extern const struct wire_channel wire_canary_channel;	/* ends: 0 daemon, 1 canary */
 extern const struct wire_channel wire_keeper_channel;	/* ends: 0 keeper, 1 daemon or run */
 
 const struct wire_record *wire_find(const struct wire_channel *channel, uint16_t type);

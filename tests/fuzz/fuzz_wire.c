@@ -13,6 +13,7 @@ static const struct wire_channel *const channels[] = {
 	&wire_provider_channel,
 	&wire_names_channel,
 	&wire_keeper_channel,
+	&wire_canary_channel,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -27,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 4)
 		return 0;
-	channel = channels[data[0] % 3];
+	channel = channels[data[0] % (sizeof(channels) / sizeof(channels[0]))];
 	record = &channel->records[data[1] % channel->n_records];
 	room = (size_t)(data[2] | data[3] << 8);
 	data += 4;

@@ -4,11 +4,12 @@
 
    sluice run ── sluice-keeper ─┬─ sluiced         own uid, NET_ADMIN + BPF
                                 ├─ sluice-names    own uid, nothing, no network
-                                └─ test-filter     own uid, nothing, no network
+                                ├─ test-filter     own uid, nothing, no network
+                                └─ sluice-canary   own uid, nothing; governed, as programs are
 """
 import os
 
-from lib import machine, main
+from lib import canary, machine, main
 
 CAPS = {"chown": 0, "dac_override": 1, "kill": 5, "setgid": 6, "setuid": 7, "setpcap": 8,
         "net_admin": 12, "sys_admin": 21, "perfmon": 38, "bpf": 39}
@@ -28,7 +29,7 @@ def is_inside(cgroup, governed):
     return (cgroup + "/").startswith(governed + "/")
 
 
-def check_bare(t, governed, pid, title):
+def check_bare(t, pid, title):
     """a process that parses foreign bytes or runs foreign code"""
     status = machine.status_of(pid)
     for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
@@ -38,7 +39,6 @@ def check_bare(t, governed, pid, title):
     t.check("0" not in status["Uid"].split(), f"{title}: uids {status['Uid']}")
     t.check("0" not in status["Gid"].split(), f"{title}: gids {status['Gid']}")
     t.equal(status.get("Groups", "").split(), [], f"{title}: supplementary groups")
-    t.check(not is_inside(machine.cgroup_of(pid), governed), f"{title}: is outside the governed cgroup")
 
 
 def scenario(t):
@@ -65,13 +65,19 @@ def scenario(t):
         t.equal(status["Seccomp"], "2", "sluice-keeper: Seccomp")
 
         names, provider = run.wait_pid("sluice-names"), run.wait_pid("test-filter")
-        check_bare(t, governed, names, "sluice-names")
-        check_bare(t, governed, provider, "provider")
         for title, pid in (("sluice-names", names), ("provider", provider)):
+            check_bare(t, pid, title)
+            t.check(not is_inside(machine.cgroup_of(pid), governed),
+                    f"{title}: is outside the governed cgroup")
             t.check(machine.netns_of(pid) not in (lab.client.inode, machine.netns_of(os.getpid())),
                     f"{title}: has an empty network of its own")
         uids = {machine.status_of(pid)["Uid"].split()[0] for pid in (daemon, names, provider)}
-        t.equal(len(uids), 3, "different uids of sluiced, sluice-names and provider")
+        with canary.caught(run) as pid:
+            check_bare(t, pid, "sluice-canary")
+            t.equal(machine.cgroup_of(pid), governed, "sluice-canary: is where the programs are")
+            t.equal(machine.netns_of(pid), lab.client.inode, "sluice-canary: and in their network")
+            uids.add(machine.status_of(pid)["Uid"].split()[0])
+        t.equal(len(uids), 4, "different uids of sluiced, sluice-names, provider and sluice-canary")
 
         # the provider tried; its reason says with which errno it failed
         t.note("provider: " + record["reason"])

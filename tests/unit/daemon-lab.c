@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,6 +47,14 @@ static struct lab_child *child_of(struct lab *lab, uint32_t slot)
 	return slot ? &lab->filters[slot - 1] : &lab->names;
 }
 
+/* there is no network here to prove anything about */
+static void refuse_canary(struct lab *lab)
+{
+	struct wire_k_child record = { .slot = KEEPER_CANARY_SLOT, .error = EAGAIN };
+
+	keeper_say(lab, WIRE_K_CHILD, &record, -1);
+}
+
 static void on_spawn(struct lab *lab, uint32_t slot)
 {
 	struct lab_child *child = child_of(lab, slot);
@@ -77,7 +86,10 @@ static bool keeper_take(struct lab *lab)
 		return false;
 	switch (message.record->type) {
 	case WIRE_K_SPAWN:
-		on_spawn(lab, WIRE_BODY(&message, struct wire_k_spawn)->slot);
+		if (WIRE_BODY(&message, struct wire_k_spawn)->slot == KEEPER_CANARY_SLOT)
+			refuse_canary(lab);
+		else
+			on_spawn(lab, WIRE_BODY(&message, struct wire_k_spawn)->slot);
 		break;
 	case WIRE_K_KILL:
 		lab->n_killed++;

@@ -43,7 +43,9 @@ static int get_status(void *data, struct json_object **ret_status)
 		"{\"instance\":\"one\",\"version\":\"0.1.0\",\"state\":\"enforcing\",\"pid\":7,"
 		"\"generation\":0,\"started\":\"2026-11-20T19:40:01Z\",\"cgroup\":\"/x\","
 		"\"fail\":\"open\",\"flows_open\":1,\"flows_held\":0,\"flows_total\":3,"
-		"\"flows_dropped\":1,\"deadlines_missed\":0,\"queue\":\"native\",\"providers\":["
+		"\"flows_dropped\":1,\"deadlines_missed\":0,\"queue\":\"native\",\"canary\":{"
+		"\"state\":\"ok\",\"time\":\"2026-11-20T19:40:06Z\",\"took_us\":400,"
+		"\"failures\":0},\"providers\":["
 		"{\"name\":\"blocklist\",\"kind\":\"filter\",\"state\":\"running\",\"pid\":9,"
 		"\"fail\":\"closed\",\"flows\":3,\"dropped\":1,\"late\":0,\"restarts\":0,"
 		"\"message\":\"bad line \\u001b[31m in list:4\"}]}");

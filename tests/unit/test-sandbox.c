@@ -24,6 +24,8 @@
 
 #include <cmocka.h>
 
+#include <linux/netlink.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -41,6 +43,7 @@
 #define D (1U << SANDBOX_DAEMON)
 #define K (1U << SANDBOX_KEEPER)
 #define N (1U << SANDBOX_NAMES)
+#define C (1U << SANDBOX_CANARY)
 #define P (1U << SANDBOX_PROVIDER)
 
 typedef long (*attempt_fn)(void);
@@ -73,6 +76,37 @@ static long try_unix(void)
 static long try_inet(void)
 {
 	return socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static long try_inet6(void)
+{
+	return socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+}
+
+/* without CAP_NET_RAW the kernel says EPERM too: a protocol that it refuses before */
+static long try_raw(void)
+{
+	return socket(AF_INET, SOCK_RAW, -1);
+}
+
+static long try_route(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+}
+
+static long try_netfilter(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+}
+
+static long try_connect(void)
+{
+	return connect(-1, NULL, 0);
+}
+
+static long try_listen(void)
+{
+	return listen(-1, 0);
 }
 
 static long try_pair(void)
@@ -190,29 +224,35 @@ static const struct {
 	attempt_fn run;
 	unsigned int refused; /* by these profiles */
 } attempts[] = {
-	{ "open to read", try_read, N },
-	{ "open to write", try_write, N | P },
-	{ "open and truncate", try_truncate, N | P },
-	{ "socket, unix", try_unix, N | P },
+	{ "open to read", try_read, N | C },
+	{ "open to write", try_write, N | C | P },
+	{ "open and truncate", try_truncate, N | C | P },
+	{ "socket, unix", try_unix, N | C | P },
 	{ "socket, inet", try_inet, N | P },
-	{ "socketpair, stream", try_pair, N },
-	{ "socketpair, datagram", try_datagram_pair, N | P },
-	{ "execve", try_execve, N | D },
-	{ "fork", try_fork, N | D | P },
-	{ "thread", try_thread, N | D },
-	{ "ptrace", try_ptrace, N | D | P | K },
-	{ "process_vm_readv", try_process_vm, N | D | P | K },
-	{ "unshare", try_unshare, N | D | P | K },
-	{ "add_key", try_add_key, N | D | P | K },
-	{ "io_uring_setup", try_uring, N | D | P | K },
-	{ "userfaultfd", try_userfaultfd, N | D | P | K },
-	{ "mount", try_mount, N | D | P },
-	{ "setns", try_setns, N | D | P },
-	{ "setuid", try_setuid, N | D | P },
-	{ "kill of the parent", try_kill_parent, N | D | P },
+	{ "socket, inet6 datagram", try_inet6, N | P },
+	{ "socket, raw", try_raw, N | C | P },
+	{ "socket, netlink route", try_route, N | P },
+	{ "socket, netlink other", try_netfilter, N | C | P },
+	{ "connect", try_connect, N | P },
+	{ "listen", try_listen, N | C | P },
+	{ "socketpair, stream", try_pair, N | C },
+	{ "socketpair, datagram", try_datagram_pair, N | C | P },
+	{ "execve", try_execve, N | C | D },
+	{ "fork", try_fork, N | C | D | P },
+	{ "thread", try_thread, N | C | D },
+	{ "ptrace", try_ptrace, N | C | D | P | K },
+	{ "process_vm_readv", try_process_vm, N | C | D | P | K },
+	{ "unshare", try_unshare, N | C | D | P | K },
+	{ "add_key", try_add_key, N | C | D | P | K },
+	{ "io_uring_setup", try_uring, N | C | D | P | K },
+	{ "userfaultfd", try_userfaultfd, N | C | D | P | K },
+	{ "mount", try_mount, N | C | D | P },
+	{ "setns", try_setns, N | C | D | P },
+	{ "setuid", try_setuid, N | C | D | P },
+	{ "kill of the parent", try_kill_parent, N | C | D | P },
 	{ "kill of itself", try_kill_self, 0 },
-	{ "ioctl TIOCSTI", try_type_in_terminal, N | P },
-	{ "ioctl TIOCGWINSZ", try_terminal_size, N },
+	{ "ioctl TIOCSTI", try_type_in_terminal, N | C | P },
+	{ "ioctl TIOCGWINSZ", try_terminal_size, N | C },
 };
 
 /* in a child: @run gets @data; 0 is success */
@@ -426,6 +466,7 @@ static void test_start(void **state)
 		skip();
 	check_start(SANDBOX_DAEMON, false);
 	check_start(SANDBOX_NAMES, false);
+	check_start(SANDBOX_CANARY, false);
 	check_start(SANDBOX_PROVIDER, true);
 }
 

@@ -27,6 +27,7 @@
 #define N_MANY 20000U /* flows: more than a client's buffer holds */
 
 struct world {
+	bool is_slow; /* what doctor waits for takes its time */
 	sd_event *event;
 	struct control *control;
 	char dir[32];
@@ -72,7 +73,15 @@ static void list_flows(void *data, control_emit_fn emit, void *to)
 	}
 }
 
-static const struct control_ops ops = { get_status, doctor, list_flows };
+static void check(void *data)
+{
+	struct world *world = data;
+
+	if (!world->is_slow)
+		control_checked(world->control);
+}
+
+static const struct control_ops ops = { get_status, doctor, list_flows, check };
 
 static int setup(void **state)
 {
@@ -182,6 +191,47 @@ static void test_methods_answer(void **state)
 	assert_string_equal(ASK(world, "{\"method\":\"io.sluice.Control.No\"}"),
 			    "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":"
 			    "{\"method\":\"io.sluice.Control.No\"}}");
+}
+
+/* the first two wait, the third is gone before the answer; what was said meanwhile is heard after it */
+static void test_doctor_may_answer_later(void **state)
+{
+	static const char call[] = "{\"method\":\"io.sluice.Control.Doctor\"}";
+	static const char next[] = "{\"method\":\"io.sluice.Control.GetStatus\"}";
+	struct world *world = *state;
+	struct json_inbox inboxes[2];
+	int fds[3];
+
+	world->is_slow = true;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = dial(world);
+		say(fds[i], call, sizeof(call));
+		turn(world);
+	}
+	say(fds[0], next, sizeof(next));
+	close(fds[2]);
+	for (size_t i = 0; i < ARRAY_SIZE(inboxes); i++) {
+		json_inbox_init(&inboxes[i], JSON_REPLY_BYTES_MAX);
+		assert_null(hear(world, fds[i], &inboxes[i]));
+	}
+	control_checked(world->control);
+	for (size_t i = 0; i < ARRAY_SIZE(inboxes); i++) {
+		_cleanup_json_ struct json_object *reply = hear(world, fds[i], &inboxes[i]);
+
+		assert_non_null(reply);
+		assert_non_null(strstr(flow_json_line(reply, NULL), "No data available"));
+	}
+	{
+		_cleanup_json_ struct json_object *reply = hear(world, fds[0], &inboxes[0]);
+
+		assert_non_null(reply);
+		assert_non_null(strstr(flow_json_line(reply, NULL), "\"unit\""));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(inboxes); i++) {
+		json_inbox_deinit(&inboxes[i]);
+		close(fds[i]);
+	}
+	turn(world);
 }
 
 static void test_service_describes_itself(void **state)
@@ -443,6 +493,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_methods_answer),
+		TEST(test_doctor_may_answer_later),
 		TEST(test_service_describes_itself),
 		TEST(test_wrong_parameters_are_named),
 		TEST(test_broken_messages_disconnect),

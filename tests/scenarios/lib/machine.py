@@ -5,7 +5,7 @@ import ctypes
 import os
 
 CLONE_NEWNS = 0x20000
-OURS = ("sluice", "sluiced", "sluice-keeper", "sluice-names")
+OURS = ("sluice", "sluiced", "sluice-keeper", "sluice-names", "sluice-canary")
 
 
 def cgroup_root():

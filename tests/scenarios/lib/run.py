@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 from . import machine
-from .wait import wait_for
+from .wait import SLOW, wait_for
 
 
 class Program:
@@ -41,7 +41,7 @@ class Program:
 
     def wait(self, within=60):
         """its exit status; negative: killed by that signal"""
-        return self.popen.wait(within)
+        return self.popen.wait(within * SLOW)
 
     def kill(self, number=signal.SIGKILL):
         os.kill(self.pid, number)
@@ -52,7 +52,7 @@ class Program:
             if self.popen.poll() is None:
                 self.kill(number)
                 try:
-                    self.popen.wait(5)
+                    self.popen.wait(5 * SLOW)
                 except subprocess.TimeoutExpired:
                     pass
 

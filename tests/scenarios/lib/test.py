@@ -12,9 +12,10 @@ import traceback
 
 from . import machine
 from .lab import Lab
+from .wait import SLOW
 
 SKIPPED = 77
-LIMIT_S = 150  # a scenario that takes longer hangs
+LIMIT_S = int(150 * SLOW)  # a scenario that takes longer hangs
 
 
 class Failure(AssertionError):
