@@ -25,6 +25,7 @@ struct daemon *daemon_new(const struct kernel *kernel, int keeper_sock)
 		return NULL;
 	daemon->kernel = kernel;
 	daemon->keeper_sock = keeper_sock;
+	daemon->n_flows_max = FLOWS_MAX;
 	daemon->names_sock = daemon->canary.sock = daemon->flows_fd = daemon->kept_queue = -1;
 	for (unsigned int i = 0; i < FILTERS_MAX; i++)
 		daemon->filters[i].sock = -1;
@@ -75,7 +76,7 @@ static int open_tables(struct daemon *daemon)
 
 	/* ids count on from the clock, so that a successor's are larger */
 	clock_gettime(CLOCK_REALTIME, &t);
-	r = flow_table_new(FLOWS_MAX, (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000,
+	r = flow_table_new(daemon->n_flows_max, (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000,
 			   judge_forget, daemon, &daemon->flows);
 	if (r < 0)
 		return r;

@@ -110,6 +110,7 @@ struct daemon {
 	struct plane *plane;
 	bool wants_requeue; /* a predecessor's packets wait to be queued again */
 	struct flow_table *flows;
+	size_t n_flows_max; /* FLOWS_MAX; unit tests take fewer */
 	struct names_cache *names;
 	struct memory *memory;
 	bool wants_renew; /* the kernel has not been told what is out of date */

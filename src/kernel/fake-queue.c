@@ -19,7 +19,10 @@ unsigned int fake_put_packet(struct fake *fake, const uint8_t *bytes, size_t n_b
 {
 	struct fake_packet *packet;
 
-	fake->packets = realloc(fake->packets, (fake->n_packets + 1) * sizeof(*fake->packets));
+	if (fake->n_packets == fake->n_room) {
+		fake->n_room = fake->n_room ? 2 * fake->n_room : 16;
+		fake->packets = realloc(fake->packets, fake->n_room * sizeof(*fake->packets));
+	}
 	if (!fake->packets || n_bytes > sizeof(packet->bytes))
 		abort();
 	packet = &fake->packets[fake->n_packets];

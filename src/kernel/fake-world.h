@@ -18,6 +18,7 @@ struct script {
 	enum fake_op op;
 	unsigned int n_left; /* calls until it fails; 0: it does not */
 	int error;
+	bool is_always;
 	bool has_failed;
 };
 
@@ -27,7 +28,7 @@ struct fake {
 	unsigned int n_calls[_FAKE_OP_N];
 	struct store stores[_FAKE_MAP_N];
 	struct fake_packet *packets;
-	unsigned int n_packets, n_stale, n_planes;
+	unsigned int n_packets, n_room, n_stale, n_planes;
 	uint32_t last_id;
 	int queue_fd; /* a semaphore: readable while a packet is queued */
 	struct sl_event events[FAKE_EVENTS_MAX];

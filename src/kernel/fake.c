@@ -16,7 +16,7 @@ int fake_enter(struct fake *fake, enum fake_op op)
 	fake->n_calls[FAKE_ANY]++;
 	if ((script->op != op && script->op != FAKE_ANY) || script->n_left == 0)
 		return 0;
-	if (--script->n_left)
+	if (!script->is_always && --script->n_left)
 		return 0;
 	script->has_failed = true;
 	return -script->error;
@@ -25,6 +25,11 @@ int fake_enter(struct fake *fake, enum fake_op op)
 void fake_fail(struct fake *fake, enum fake_op op, unsigned int nth, int error)
 {
 	fake->script = (struct script){ .op = op, .n_left = nth, .error = error };
+}
+
+void fake_fail_always(struct fake *fake, enum fake_op op, int error)
+{
+	fake->script = (struct script){ .op = op, .n_left = 1, .error = error, .is_always = true };
 }
 
 bool fake_has_failed(const struct fake *fake)

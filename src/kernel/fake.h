@@ -58,7 +58,7 @@ struct fake_packet {
 	enum fake_state state;
 	uint32_t ifindex;
 	size_t n_bytes;
-	uint8_t bytes[2048];
+	uint8_t bytes[512];
 };
 
 struct fake;
@@ -69,6 +69,8 @@ const struct kernel *fake_kernel(struct fake *fake);
 
 /** fake_fail() - from now on the @nth call (from 1) of @op fails with -@error, once; 0: never */
 void fake_fail(struct fake *fake, enum fake_op op, unsigned int nth, int error);
+/** fake_fail_always() - from now on each call of @op fails with -@error */
+void fake_fail_always(struct fake *fake, enum fake_op op, int error);
 /** fake_has_failed() - did the failure that was asked for happen? */
 bool fake_has_failed(const struct fake *fake);
 /** fake_n_calls() - since fake_new() */

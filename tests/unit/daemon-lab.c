@@ -211,6 +211,7 @@ int lab_start(struct lab *lab)
 	lab->is_told = false;
 	lab->daemon = daemon_new(fake_kernel(lab->kernel), theirs);
 	assert_non_null(lab->daemon);
+	lab->daemon->n_flows_max = LAB_FLOWS_MAX;
 	describe_instance(lab);
 	r = daemon_start(lab->daemon, &error);
 	if (r < 0) {

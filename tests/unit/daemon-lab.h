@@ -14,6 +14,7 @@
 #include "wire/names-records.h"
 
 #define LAB_FILTERS_MAX 3U
+#define LAB_FLOWS_MAX 1024U /* what all filters of a test may be asked about at once */
 #define LAB_COOKIE 77U
 #define LAB_PID 4242U
 #define LAB_IFINDEX 2U

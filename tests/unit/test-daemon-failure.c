@@ -96,12 +96,11 @@ static void check_not_out(struct lab *lab, unsigned int packet)
 
 /* ---- stories; `nth` is the call that fails ---- */
 
-/* a start, and the first flows of each kind; ends with events and an idle sweep */
-static void tell_first_flows(struct lab *lab, unsigned int nth)
+/* a start, and the first flows of each kind; an idle sweep and a stop */
+static void tell_what_was_scripted(struct lab *lab)
 {
 	unsigned int no[3];
 
-	fake_fail(lab->kernel, FAKE_ANY, nth, ENOMEM);
 	if (lab_start(lab) < 0) {
 		assert_false(fake_is_installed(lab->kernel));
 		return;
@@ -122,6 +121,12 @@ static void tell_first_flows(struct lab *lab, unsigned int nth)
 	lab_pass(lab, 2 * IDLE_UDP_US);
 	lab_stop(lab);
 	assert_false(fake_is_installed(lab->kernel));
+}
+
+static void tell_first_flows(struct lab *lab, unsigned int nth)
+{
+	fake_fail(lab->kernel, FAKE_ANY, nth, ENOMEM);
+	tell_what_was_scripted(lab);
 }
 
 static void tell_succession(struct lab *lab, unsigned int nth)
@@ -196,6 +201,30 @@ static void test_first_flows_fail_open(void **state)
 	tell_again_and_again(tell_first_flows, false);
 }
 
+/* without reading there is no packet, without answering no answer */
+static bool is_indispensable(enum fake_op op)
+{
+	return op == FAKE_READ || op == FAKE_ANSWER;
+}
+
+static void test_an_operation_that_always_fails(void **state)
+{
+	struct lab_config config = { .n_filters = 1 };
+
+	for (unsigned int i = 0; i < 2U * FAKE_ANY; i++) {
+		enum fake_op op = i / 2;
+		struct lab *lab;
+
+		if (is_indispensable(op))
+			continue;
+		config.is_closed[0] = i % 2;
+		lab = lab_new(&config);
+		fake_fail_always(lab->kernel, op, ENOMEM);
+		tell_what_was_scripted(lab);
+		lab_free(lab);
+	}
+}
+
 static void test_succession(void **state)
 {
 	tell_again_and_again(tell_succession, true);
@@ -264,6 +293,19 @@ static void test_an_answer_the_kernel_does_not_take_is_given_again(void **state)
 	lab_free(lab);
 }
 
+static void test_an_error_the_kernel_does_not_take_is_left_to_the_gate_chain(void **state)
+{
+	struct lab *lab = running(true);
+	unsigned int packet = put_judged(lab, &denied);
+
+	assert_int_equal(fake_packet(lab->kernel, packet)->state, FAKE_REPLACED);
+	fake_fail(lab->kernel, FAKE_REPLACE, 1, ENOBUFS);
+	packet = put_judged(lab, &denied);
+	assert_int_equal(fake_packet(lab->kernel, packet)->state, FAKE_ACCEPTED);
+	assert_int_equal(lab_fate(lab, packet), FATE_REJECTED);
+	lab_free(lab);
+}
+
 /* the step behind the plane: a folder stands where the control socket should */
 static void test_a_start_that_fails_leaves_nothing_but_a_predecessors_plane(void **state)
 {
@@ -292,11 +334,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_flows_fail_closed),
 		cmocka_unit_test(test_first_flows_fail_open),
+		cmocka_unit_test(test_an_operation_that_always_fails),
 		cmocka_unit_test(test_succession),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_a_verdict_the_kernel_does_not_take_fails_closed),
 		cmocka_unit_test(test_a_verdict_the_kernel_does_not_take_fails_open),
 		cmocka_unit_test(test_an_answer_the_kernel_does_not_take_is_given_again),
+		cmocka_unit_test(test_an_error_the_kernel_does_not_take_is_left_to_the_gate_chain),
 		cmocka_unit_test(test_a_start_that_fails_leaves_nothing_but_a_predecessors_plane),
 	};
 
