@@ -71,7 +71,6 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *data)
 static int open_tables(struct daemon *daemon)
 {
 	struct timespec t;
-	uint64_t seed;
 	int r;
 
 	/* ids count on from the clock, so that a successor's are larger */
@@ -80,11 +79,9 @@ static int open_tables(struct daemon *daemon)
 			   judge_forget, daemon, &daemon->flows);
 	if (r < 0)
 		return r;
-	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+	if (getrandom(&daemon->seed, sizeof(daemon->seed), 0) != sizeof(daemon->seed))
 		return -EIO;
-	r = names_cache_new(seed, remember_names_changed, daemon, &daemon->names);
-	if (r >= 0)
-		r = remember_open(daemon, seed);
+	r = names_cache_new(daemon->seed, remember_names_changed, daemon, &daemon->names);
 	if (r < 0)
 		return r;
 	daemon->packet = malloc(2 * QUEUE_PACKET_MAX);
@@ -130,6 +127,10 @@ static int open_all(struct daemon *daemon, const char **ret_error)
 	if (r < 0)
 		return r;
 	r = open_plane(daemon, ret_error);
+	if (r < 0)
+		return r;
+	*ret_error = "opening the verdict memory";
+	r = remember_open(daemon);
 	if (r < 0)
 		return r;
 	*ret_error = "opening the event loop";

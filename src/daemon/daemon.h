@@ -128,6 +128,7 @@ struct daemon {
 
 	struct canary canary;
 
+	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
 	uint64_t beat_us, swept_us;
 	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost;
@@ -199,7 +200,7 @@ void ends_close(struct daemon *daemon, struct flow *flow);
 void ends_close_all(struct daemon *daemon);
 
 /* remember.c */
-int remember_open(struct daemon *daemon, uint64_t seed);
+int remember_open(struct daemon *daemon);
 void remember_tick(struct daemon *daemon);
 void remember_names_changed(const struct sl_app *app, const uint8_t address[16], void *data);
 /** remember_find() - what would this filter answer? Return: true when that is certain */

@@ -104,4 +104,3 @@ void ends_close_all(struct daemon *daemon)
 	while ((flow = flow_table_oldest_open(daemon->flows)))
 		ends_close(daemon, flow);
 }
-

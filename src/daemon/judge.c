@@ -128,7 +128,8 @@ void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdic
 {
 	flow->provider = provider;
 	snprintf(flow->reason, sizeof(flow->reason), "%s", reason);
-	if (verdict == SL_ALLOW && provider >= 0 && (unsigned int)provider + 1 < daemon->n_filters) {
+	if (verdict == SL_ALLOW && provider >= 0 &&
+	    (unsigned int)provider + 1 < daemon->n_filters) {
 		flow->asked = (uint8_t)(provider + 1);
 		flow->is_sent = false;
 		judge_ask(daemon, flow);
@@ -233,8 +234,8 @@ static bool is_denied_still(struct daemon *daemon, const struct flow *flow)
 {
 	struct sl_flow entry;
 
-	if (flow->verdict == SL_ALLOW ||
-	    plane_get_flow(daemon->plane, &flow->key, &entry) < 0 || entry.id != flow->id)
+	if (flow->verdict == SL_ALLOW || plane_get_flow(daemon->plane, &flow->key, &entry) < 0 ||
+	    entry.id != flow->id)
 		return false;
 	entry.last_ns = daemon_now_us() * 1000; /* it is busy: not to be forgotten as idle */
 	(void)plane_set_flow(daemon->plane, &flow->key, &entry);
@@ -300,6 +301,7 @@ void judge_read_queue(struct daemon *daemon)
 {
 	struct queue_packet packet;
 
+	(void)ends_drain(daemon); /* what the kernel did alone came before what it asks */
 	for (int i = 0; i < PACKETS_A_ROUND; i++) {
 		int r = plane_read(daemon->plane, daemon->packet, &packet);
 

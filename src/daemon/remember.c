@@ -47,10 +47,11 @@ void remember_names_changed(const struct sl_app *app, const uint8_t address[16],
 	memory_names_changed(daemon->memory, app, address);
 }
 
-int remember_open(struct daemon *daemon, uint64_t seed)
+int remember_open(struct daemon *daemon)
 {
 	static const struct memory_ops ops = { on_withdraw, on_renew };
-	const struct memory_limits limits = { MEMORY_ANSWERS_MAX, MEMORY_CONCLUSIONS_MAX, seed };
+	const struct memory_limits limits = { MEMORY_ANSWERS_MAX, MEMORY_CONCLUSIONS_MAX,
+					      daemon->seed };
 	uint32_t generation = 0;
 	int r = plane_generation(daemon->plane, &generation);
 

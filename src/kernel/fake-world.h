@@ -31,7 +31,11 @@ struct fake {
 	unsigned int n_packets, n_room, n_stale, n_planes;
 	uint32_t last_id;
 	int queue_fd; /* a semaphore: readable while a packet is queued */
-	struct sl_event events[FAKE_EVENTS_MAX];
+	union {
+		struct sl_event event;
+		struct sl_remembered remembered;
+	} events[FAKE_EVENTS_MAX];
+	uint32_t generation;
 	unsigned int n_events;
 	bool is_installed;
 };

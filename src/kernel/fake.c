@@ -188,13 +188,67 @@ static int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct s
 	return 0;
 }
 
+/* ---- memory ---- */
+
+static int fake_set_memory(struct plane *plane, const struct sl_memory_key *key,
+			   const struct sl_memory *memory)
+{
+	int r = fake_enter(fake_of(plane), FAKE_SET_MEMORY);
+
+	if (r == 0)
+		fake_put(fake_of(plane), FAKE_MEMORY, key, memory);
+	return r;
+}
+
+static int fake_forget_memory(struct plane *plane, const struct sl_memory_key *key)
+{
+	int r = fake_enter(fake_of(plane), FAKE_FORGET_MEMORY);
+
+	if (r < 0)
+		return r;
+	if (!fake_get(fake_of(plane), FAKE_MEMORY, key))
+		return -ENOENT;
+	fake_delete(fake_of(plane), FAKE_MEMORY, key);
+	return 0;
+}
+
+static int fake_renew(struct plane *plane, uint32_t generation)
+{
+	int r = fake_enter(fake_of(plane), FAKE_RENEW);
+
+	if (r == 0)
+		fake_of(plane)->generation = generation;
+	return r;
+}
+
+static int fake_get_generation(struct plane *plane, uint32_t *ret_generation)
+{
+	int r = fake_enter(fake_of(plane), FAKE_GENERATION);
+
+	if (r == 0)
+		*ret_generation = fake_of(plane)->generation;
+	return r;
+}
+
+uint32_t fake_generation(const struct fake *fake)
+{
+	return fake->generation;
+}
+
 /* ---- events ---- */
 
 void fake_put_event(struct fake *fake, const struct sl_event *event)
 {
 	if (fake->n_events == FAKE_EVENTS_MAX)
 		abort();
-	fake->events[fake->n_events++] = *event;
+	fake->events[fake->n_events++].event = *event;
+}
+
+void fake_put_remembered(struct fake *fake, const struct sl_remembered *event)
+{
+	if (fake->n_events == FAKE_EVENTS_MAX)
+		abort();
+	fake->events[fake->n_events++].remembered = *event;
 }
 
 static int fake_drain(struct plane *plane, plane_event_fn fn, void *data)
@@ -206,7 +260,7 @@ static int fake_drain(struct plane *plane, plane_event_fn fn, void *data)
 	if (r < 0)
 		return r;
 	for (unsigned int i = 0; i < n; i++)
-		fn(&fake->events[i], data);
+		fn(&fake->events[i].event, data);
 	fake->n_events -= n;
 	memmove(fake->events, fake->events + n, fake->n_events * sizeof(fake->events[0]));
 	return n == PLANE_EVENTS_A_ROUND;
@@ -289,6 +343,10 @@ static const struct plane_ops fake_ops = {
 	.get_flow = fake_get_flow,
 	.forget_flow = fake_forget_flow,
 	.next_flow = fake_next_flow,
+	.set_memory = fake_set_memory,
+	.forget_memory = fake_forget_memory,
+	.renew = fake_renew,
+	.generation = fake_get_generation,
 	.drain = fake_drain,
 	.read_link = fake_read_link,
 };
@@ -300,6 +358,7 @@ static const struct store kinds[] = {
 	[FAKE_QUERIES] = { sizeof(struct sl_tuple), sizeof(uint64_t) },
 	[FAKE_SOCKS] = { sizeof(uint64_t), sizeof(struct sl_sock) },
 	[FAKE_FLOWS] = { sizeof(struct sl_flow_key), sizeof(struct sl_flow) },
+	[FAKE_MEMORY] = { sizeof(struct sl_memory_key), sizeof(struct sl_memory) },
 	[FAKE_LINKS] = { sizeof(uint32_t), sizeof(struct link) },
 };
 _Static_assert(ARRAY_SIZE(kinds) == _FAKE_MAP_N, "kinds");

@@ -31,6 +31,10 @@ enum fake_op {
 	FAKE_GET_FLOW,
 	FAKE_FORGET_FLOW,
 	FAKE_NEXT_FLOW,
+	FAKE_SET_MEMORY,
+	FAKE_FORGET_MEMORY,
+	FAKE_RENEW,
+	FAKE_GENERATION,
 	FAKE_DRAIN,
 	FAKE_READ_LINK,
 	FAKE_ANY, /* for fake_fail() and fake_n_calls(): whichever it is */
@@ -44,6 +48,7 @@ enum fake_map {
 	FAKE_QUERIES, /* struct sl_tuple → uint64_t, the cookie */
 	FAKE_SOCKS,   /* uint64_t, the cookie → struct sl_sock */
 	FAKE_FLOWS,   /* struct sl_flow_key → struct sl_flow */
+	FAKE_MEMORY,  /* struct sl_memory_key → struct sl_memory */
 	FAKE_LINKS,   /* uint32_t, the index → struct link */
 	_FAKE_MAP_N,
 };
@@ -91,6 +96,9 @@ void fake_delete(struct fake *fake, enum fake_map map, const void *key);
 size_t fake_n(const struct fake *fake, enum fake_map map);
 
 void fake_put_event(struct fake *fake, const struct sl_event *event);
+void fake_put_remembered(struct fake *fake, const struct sl_remembered *event);
+/** fake_generation() - of the entries of FAKE_MEMORY that are not out of date */
+uint32_t fake_generation(const struct fake *fake);
 
 /** fake_is_installed() - a plane was opened and not removed */
 bool fake_is_installed(const struct fake *fake);

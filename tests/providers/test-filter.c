@@ -15,6 +15,7 @@
  *	deny-all=1
  *	silent=1                     denials look like a black hole
  *	scope=flow|address|name      how far verdicts reach
+ *	count=1                      the reason of a verdict says how often it was asked
  *	forget-at=N                  from the Nth flow on the denials are not in force any more,
  *	                             and what was said before is taken back
  *	delay-ms=N                   each answer comes that much later
@@ -63,7 +64,7 @@ struct late {
 struct state {
 	struct rule rules[N_RULES];
 	size_t n_rules;
-	bool is_silent, is_mute, is_probing;
+	bool is_silent, is_mute, is_probing, is_counting;
 	enum sluice_scope scope;
 	unsigned long delay_ms, hang_after, crash_after, forget_at, n_flows;
 	char probe[128];
@@ -153,6 +154,8 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 							 : SLUICE_THIS_FLOW;
 	else if (!strcmp(key, "forget-at"))
 		state->forget_at = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "count"))
+		state->is_counting = strcmp(value, "0");
 	else if (!strcmp(key, "delay-ms"))
 		state->delay_ms = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "hang-after"))
@@ -216,10 +219,15 @@ static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow
 static void give_answer(struct sluice_filter *filter, const struct state *state, uint64_t id,
 			enum sluice_verdict verdict)
 {
+	const char *reason = verdict == SLUICE_ALLOW ? NULL : "test";
+	char text[32];
+
+	if (state->is_counting) {
+		snprintf(text, sizeof(text), "asked %lu", state->n_flows);
+		reason = text;
+	}
 	sluice_filter_answer_for(filter, id, verdict, state->scope,
-				 state->is_probing	   ? state->probe
-				 : verdict == SLUICE_ALLOW ? NULL
-							   : "test");
+				 state->is_probing ? state->probe : reason);
 }
 
 static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
