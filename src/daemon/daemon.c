@@ -230,6 +230,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	canary_close(daemon);
 	daemon->control = control_free(daemon->control);
 	daemon->flows = flow_table_free(daemon->flows);
+	identity_forget_all(daemon);
 	daemon->names = names_cache_free(daemon->names);
 	daemon->memory = memory_free(daemon->memory);
 	daemon->plane = plane_close(daemon->plane);

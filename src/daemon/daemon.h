@@ -42,6 +42,7 @@
 #include "wire/provider-records.h"
 
 #define FLOWS_MAX 65536U
+#define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
 #define RECORDS_A_ROUND 256	 /* of one peer; then others get their turn */
@@ -72,9 +73,14 @@ struct filter {
 	unsigned int n_lines;
 };
 
-/** struct identity - strings of one program in one cgroup, shared by its flows */
+/**
+ * struct identity - strings of one program in one cgroup, shared by its flows
+ *
+ * One that no flow uses stays for a while: the next flow of the program is near.
+ */
 struct identity {
 	struct identity *next;
+	struct identity *idle_older, *idle_newer; /* while nobody uses it */
 	struct sl_who who;
 	unsigned int n_users;
 	bool is_cut;
@@ -116,6 +122,8 @@ struct daemon {
 	bool wants_renew; /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];
+	struct identity *idle_oldest, *idle_newest;
+	unsigned int n_idle;
 	struct link links[LINKS_MAX];
 	uint64_t links_read_us;
 	unsigned int n_links;
@@ -219,6 +227,8 @@ void remember_forget(struct daemon *daemon, unsigned int filter);
 /* identity.c */
 struct identity *identity_get(struct daemon *daemon, const struct sl_who *who);
 void identity_put(struct daemon *daemon, struct identity *identity);
+/** identity_forget_all() - at the end, when no flow uses one */
+void identity_forget_all(struct daemon *daemon);
 const struct link *identity_link(struct daemon *daemon, uint32_t ifindex);
 
 /* names.c */
