@@ -120,6 +120,10 @@ static void close_counted(struct daemon *daemon, struct flow *flow)
 	struct sl_flow entry = { 0 };
 
 	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
+	if (flow->direction == SL_DIR_OUT)
+		entry.bytes_out += flow->n_held_bytes;
+	else
+		entry.bytes_in += flow->n_held_bytes;
 	close_flow(daemon, flow, entry.bytes_in, entry.bytes_out);
 }
 
@@ -128,6 +132,7 @@ static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ver
 	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
 		return;
 	put_in_force(daemon, flow);
+	flow->n_held_bytes = 0; /* they are in the kernel's entry now */
 	for (unsigned int i = 0; i < flow->n_packets; i++)
 		let_go(daemon, flow, flow->packets[i], flow->marks[i], verdict);
 	flow->n_packets = 0;
@@ -228,13 +233,16 @@ static int open_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	return 0;
 }
 
-static bool is_denied_still(struct daemon *daemon, const struct flow *flow)
+/* then the packet is the flow's: of a denied one, or queued just before the verdict was written */
+static bool is_in_force(struct daemon *daemon, const struct flow *flow)
 {
 	struct sl_flow entry;
 
-	if (flow->verdict == SL_ALLOW ||
-	    plane_get_flow(daemon->plane, &flow->key, &entry) < 0 || entry.id != flow->id)
+	if (plane_get_flow(daemon->plane, &flow->key, &entry) < 0 || entry.id != flow->id)
 		return false;
+	/* the kernel keeps an allowed one's entry */
+	if (flow->verdict == SL_ALLOW)
+		return true;
 	entry.last_ns = daemon_now_us() * 1000; /* it is busy: not to be forgotten as idle */
 	(void)plane_set_flow(daemon->plane, &flow->key, &entry);
 	return true;
@@ -264,7 +272,8 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 
 	flow = flow_table_find(daemon->flows, &key);
 	if (flow && flow->state == FLOW_OPEN) {
-		if (is_denied_still(daemon, flow)) {
+		if (is_in_force(daemon, flow)) {
+			flow->n_held_bytes += view.n_payload;
 			let_go(daemon, flow, packet->id, packet->mark, flow->verdict);
 			return;
 		}

@@ -63,7 +63,7 @@ struct flow {
 	uint32_t packets[FLOW_PACKETS_MAX];
 	uint32_t marks[FLOW_PACKETS_MAX];
 	unsigned int n_packets;
-	uint64_t n_held_bytes; /* payload of the held packets, which nobody else counts */
+	uint64_t n_held_bytes; /* payload of queued packets, which the kernel has not counted */
 	int provider; /* index of the filter that decided; -1: sluiced itself */
 	char host[FLOW_HOST_BYTES];
 	char reason[FLOW_REASON_BYTES];
