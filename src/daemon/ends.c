@@ -28,6 +28,10 @@ void ends_close(struct daemon *daemon, struct flow *flow)
 
 	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
 	(void)plane_forget_flow(daemon->plane, &flow->key);
+	if (flow->direction == SL_DIR_OUT)
+		entry.bytes_out += flow->n_held_bytes;
+	else
+		entry.bytes_in += flow->n_held_bytes;
 	close_flow(daemon, flow, entry.bytes_in, entry.bytes_out);
 }
 

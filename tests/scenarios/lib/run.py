@@ -67,9 +67,10 @@ class SluiceRun(Program):
 
     def __init__(self, lab, filters, command, fail=None, options=(), has_records=True):
         self.flows_path = lab.new_file("flows")
-        words = [lab.path("sluice"), "run", *options]
+        words = [lab.path("sluice"), "run"]
         if has_records:
             words += ["--flows", self.flows_path]
+        words += options
         for name in filters:
             words += ["--filter", name]
         if fail:
