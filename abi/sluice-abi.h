@@ -173,6 +173,17 @@ struct sl_memory {
 	__u32 pad;
 };
 
+#define SL_QUERY_IDS 16 /* questions of one socket to one server that may be open */
+
+/** struct sl_query - map sl_resolving: who asked a name server, and what only the two know */
+struct sl_query {
+	__u64 cookie;
+	__u16 ids[SL_QUERY_IDS]; /* UDP: of the latest queries, a ring */
+	__u32 n_ids;		 /* ever written */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sl_query) == 48, "sl_query");
+
 /** struct sl_bind_key - map sl_binds: governed listeners and bound UDP sockets */
 struct sl_bind_key {
 	__u8 addr[16]; /* ::ffff:0.0.0.0: any of IPv4; ::: any, dual-stack */

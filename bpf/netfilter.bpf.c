@@ -14,13 +14,14 @@
  *	sl_out_denied, sl_in_denied, sl_out_silent, sl_in_silent
  *			a denial is remembered for this conversation; it is a silent one
  *	sl_out_query	never matches; notes who asked a name server on loopback
- *	sl_in_answer	an answer to a governed socket's DNS query
+ *	sl_in_answer	an answer to a governed socket's DNS query, by its ends and its id
  */
 #include "bpf/lib/maps.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PORT_DNS 53
+#define UDP_HEADER 8
 #define ICMP_ECHO_REPLY 0
 #define ICMPV6_ECHO_REPLY 129
 #define EXTENSIONS_MAX 16 /* IPv6 extension headers looked through; more are unreadable */
@@ -31,6 +32,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct packet {
 	struct sl_tuple tuple;
 	__u32 n_payload;
+	__u32 transport; /* offset of its header */
 	__u8 icmp_type;
 };
 
@@ -39,6 +41,7 @@ static __always_inline int read_transport(struct __sk_buff *skb, __u32 at, struc
 {
 	__be16 ports[4] = {};
 
+	p->transport = at;
 	p->n_payload = skb->len - at;
 	if (p->tuple.proto != IPPROTO_TCP && p->tuple.proto != IPPROTO_UDP &&
 	    p->tuple.proto != IPPROTO_ICMP && p->tuple.proto != IPPROTO_ICMPV6)
@@ -163,10 +166,45 @@ static __always_inline void note_sender(const struct packet *p, __u64 cookie, st
 	__builtin_memcpy(sock->bound_addr, key.addr, 16);
 }
 
-static __always_inline void note_query(const struct packet *p, __u64 cookie)
+/* an answer must carry the id of a question, or anybody on the way could give names to addresses;
+ * over TCP the connection proves as much */
+static __always_inline bool read_query_id(struct __sk_buff *skb, const struct packet *p, __u16 *id)
 {
-	if (p->tuple.rport == PORT_DNS)
-		bpf_map_update_elem(&sl_resolving, &p->tuple, &cookie, BPF_ANY);
+	return p->tuple.proto == IPPROTO_UDP &&
+	       !bpf_skb_load_bytes(skb, p->transport + UDP_HEADER, id, sizeof(*id));
+}
+
+static __always_inline void note_query(struct __sk_buff *skb, const struct packet *p, __u64 cookie)
+{
+	struct sl_query fresh = { .cookie = cookie }, *query;
+	__u16 id;
+
+	if (p->tuple.rport != PORT_DNS)
+		return;
+	query = bpf_map_lookup_elem(&sl_resolving, &p->tuple);
+	if (!query || query->cookie != cookie) {
+		bpf_map_update_elem(&sl_resolving, &p->tuple, &fresh, BPF_ANY);
+		query = bpf_map_lookup_elem(&sl_resolving, &p->tuple);
+	}
+	if (!query || !read_query_id(skb, p, &id))
+		return;
+	query->ids[query->n_ids & (SL_QUERY_IDS - 1)] = id;
+	query->n_ids++;
+}
+
+static __always_inline bool is_asked(struct __sk_buff *skb, const struct packet *p,
+				     const struct sl_query *query)
+{
+	__u16 id;
+
+	if (p->tuple.proto != IPPROTO_UDP)
+		return true;
+	if (!read_query_id(skb, p, &id))
+		return false;
+	for (__u32 i = 0; i < SL_QUERY_IDS; i++)
+		if (i < query->n_ids && query->ids[i] == id)
+			return true;
+	return false;
 }
 
 static __always_inline bool was_held(const struct packet *p, __u64 cookie)
@@ -250,7 +288,7 @@ int sl_out_held(struct __sk_buff *skb)
 		return 0;
 	if (read_packet(skb, &p, true))
 		return 1; /* unreadable and ours: nobody can allow it */
-	note_query(&p, cookie);
+	note_query(skb, &p, cookie);
 	flow = find_flow(&p, cookie);
 	if (flow && flow->verdict == SL_ALLOW) {
 		if (p.tuple.proto == IPPROTO_TCP) {
@@ -311,7 +349,7 @@ int sl_out_query(struct __sk_buff *skb)
 	struct packet p;
 
 	if (bpf_map_lookup_elem(&sl_socks, &cookie) && !read_packet(skb, &p, true))
-		note_query(&p, cookie);
+		note_query(skb, &p, cookie);
 	return 0;
 }
 
@@ -408,16 +446,16 @@ int sl_in_silent(struct __sk_buff *skb)
 SEC("socket")
 int sl_in_answer(struct __sk_buff *skb)
 {
+	struct sl_query *query;
 	struct sl_flow *flow;
 	struct packet p;
-	__u64 *cookie;
 
 	if (read_packet(skb, &p, false))
 		return 0;
-	cookie = bpf_map_lookup_elem(&sl_resolving, &p.tuple);
-	if (!cookie)
+	query = bpf_map_lookup_elem(&sl_resolving, &p.tuple);
+	if (!query || !is_asked(skb, &p, query))
 		return 0;
-	flow = find_flow(&p, *cookie); /* sl_in_held does not see this packet */
+	flow = find_flow(&p, query->cookie); /* sl_in_held does not see this packet */
 	if (flow && flow->verdict != SL_ALLOW)
 		return 0;
 	if (flow)

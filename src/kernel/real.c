@@ -159,7 +159,12 @@ static int real_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *re
 
 static int real_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie)
 {
-	return lookup(plane, MAP_RESOLVING, tuple, ret_cookie);
+	struct sl_query query;
+	int r = lookup(plane, MAP_RESOLVING, tuple, &query);
+
+	if (r == 0)
+		*ret_cookie = query.cookie;
+	return r;
 }
 
 static int real_find_sock(struct plane *plane, uint64_t cookie, struct sl_sock *ret_sock)
