@@ -150,6 +150,7 @@ static void add_held_bytes(struct daemon *daemon, const struct flow *flow)
 	if (plane_get_flow(daemon->plane, &flow->key, &entry) < 0)
 		return;
 	entry.bytes_out += flow->n_held_bytes;
+	entry.id = flow->id;
 	(void)plane_set_flow(daemon->plane, &flow->key, &entry);
 }
 
