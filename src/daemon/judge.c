@@ -94,6 +94,21 @@ static void tell_judged(struct daemon *daemon, const struct flow *flow)
 	records_judged(daemon, flow);
 }
 
+/* the kernel knows the verdict: now its packets */
+static void carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
+{
+	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
+		return;
+	for (unsigned int i = 0; i < flow->n_packets; i++)
+		let_go(daemon, flow, &flow->packets[i], verdict);
+	flow->n_packets = 0;
+	if (!flow->is_remembered)
+		remember_decided(daemon, flow);
+	tell_judged(daemon, flow);
+	if (flow->is_gone)
+		ends_close(daemon, flow);
+}
+
 static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
 	/* what the kernel does not know it would hold, and ask, packet by packet; a denial is
@@ -104,24 +119,13 @@ static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ver
 		snprintf(flow->reason, sizeof(flow->reason),
 			 "the kernel did not take the verdict: fails closed");
 	}
-	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
-		return;
 	flow->n_held_bytes = 0; /* they are in the kernel's entry now */
-	for (unsigned int i = 0; i < flow->n_packets; i++)
-		let_go(daemon, flow, &flow->packets[i], verdict);
-	flow->n_packets = 0;
-	remember_decided(daemon, flow);
-	tell_judged(daemon, flow);
-	if (flow->is_gone)
-		ends_close(daemon, flow);
+	carry_out(daemon, flow, verdict);
 }
 
 void judge_take_over(struct daemon *daemon, struct flow *flow)
 {
-	if (flow->n_packets > 0) /* of a conversation that was asked about a moment before */
-		decide(daemon, flow, SL_ALLOW);
-	else if (flow_table_decide(daemon->flows, flow, SL_ALLOW, daemon_now_us()) == 0)
-		tell_judged(daemon, flow);
+	carry_out(daemon, flow, SL_ALLOW);
 }
 
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,

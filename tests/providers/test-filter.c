@@ -22,6 +22,8 @@
  *	mute=1                       takes flows and PINGs, never judges
  *	hang-after=N                 stops reading its channel at the Nth flow
  *	crash-after=N                aborts at the Nth flow
+ *	lie=1                        before each answer it allows flows that it was not asked
+ *	                             about, and after it says the opposite
  *	probe=1                      tries what a provider must not be able to do;
  *	                             the outcome is the reason of each verdict
  */
@@ -64,7 +66,7 @@ struct late {
 struct state {
 	struct rule rules[N_RULES];
 	size_t n_rules;
-	bool is_silent, is_mute, is_probing, is_counting;
+	bool is_silent, is_mute, is_probing, is_counting, is_lying;
 	enum sluice_scope scope;
 	unsigned long delay_ms, hang_after, crash_after, forget_at, n_flows;
 	char probe[128];
@@ -148,6 +150,8 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		state->is_mute = strcmp(value, "0");
 	else if (!strcmp(key, "probe"))
 		state->is_probing = strcmp(value, "0");
+	else if (!strcmp(key, "lie"))
+		state->is_lying = strcmp(value, "0");
 	else if (!strcmp(key, "scope"))
 		state->scope = !strcmp(value, "address") ? SLUICE_THIS_ADDRESS
 			       : !strcmp(value, "name")	 ? SLUICE_THIS_NAME
@@ -216,6 +220,13 @@ static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow
 	return false;
 }
 
+/* it was not asked about them */
+static void lie_about_others(struct sluice_filter *filter, uint64_t id)
+{
+	for (uint64_t i = 0; i < 8; i++)
+		sluice_filter_answer(filter, id + (1U << 20) + i, SLUICE_ALLOW, "forged");
+}
+
 static void give_answer(struct sluice_filter *filter, const struct state *state, uint64_t id,
 			enum sluice_verdict verdict)
 {
@@ -226,8 +237,14 @@ static void give_answer(struct sluice_filter *filter, const struct state *state,
 		snprintf(text, sizeof(text), "asked %lu", state->n_flows);
 		reason = text;
 	}
+	if (state->is_lying)
+		lie_about_others(filter, id);
 	sluice_filter_answer_for(filter, id, verdict, state->scope,
 				 state->is_probing ? state->probe : reason);
+	if (state->is_lying)
+		sluice_filter_answer(filter, id,
+				     verdict == SLUICE_ALLOW ? SLUICE_DROP : SLUICE_ALLOW,
+				     "duplicate");
 }
 
 static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
