@@ -50,6 +50,8 @@ bool daemon_tick(struct daemon *daemon)
 	judge_tick(daemon, now);
 	ends_tick(daemon, now);
 	remember_tick(daemon);
+	if (!has_more)
+		live_tick(daemon, now);
 	names_tick(daemon, now);
 	providers_tick(daemon, now);
 	canary_tick(daemon, now);

@@ -102,6 +102,8 @@ static void carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict 
 	for (unsigned int i = 0; i < flow->n_packets; i++)
 		let_go(daemon, flow, &flow->packets[i], verdict);
 	flow->n_packets = 0;
+	if (verdict != SL_ALLOW && flow->provider >= 0)
+		flow->denied_by = (uint16_t)(1U << flow->provider);
 	if (!flow->is_remembered)
 		remember_decided(daemon, flow);
 	tell_judged(daemon, flow);
@@ -172,7 +174,7 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 	}
 	if (filter->session.state != SESSION_RUNNING || filter->wants_write)
 		return; /* held; asked when the filter is back, or its deadline passes */
-	if (providers_send_flow(daemon, flow->asked, flow) < 0)
+	if (providers_send_flow(daemon, flow->asked, flow, false) < 0)
 		return;
 	flow->is_sent = true;
 	flow->told |= (uint16_t)(1U << flow->asked);

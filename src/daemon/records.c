@@ -110,6 +110,17 @@ void records_judged(struct daemon *daemon, const struct flow *flow)
 	publish(daemon, &record);
 }
 
+void records_changed(struct daemon *daemon, const struct flow *flow)
+{
+	struct flow_record record;
+
+	if (!is_wanted(daemon))
+		return;
+	fill_record(daemon, flow, &record);
+	record.event = RECORD_CHANGED;
+	publish(daemon, &record);
+}
+
 void records_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
 		    uint64_t bytes_out)
 {

@@ -188,6 +188,34 @@ static int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct s
 	return 0;
 }
 
+/* ---- sockets ---- */
+
+static int fake_destroy(struct plane *plane, const struct plane_end *end)
+{
+	int r = fake_enter(fake_of(plane), FAKE_DESTROY);
+
+	if (r == 0)
+		fake_put(fake_of(plane), FAKE_ENDED, &end->tuple, end);
+	return r;
+}
+
+static int fake_hold_again(struct plane *plane, uint64_t cookie)
+{
+	struct fake *fake = fake_of(plane);
+	int r = fake_enter(fake, FAKE_HOLD_AGAIN);
+	const struct sl_sock *found = fake_get(fake, FAKE_SOCKS, &cookie);
+	struct sl_sock sock;
+
+	if (r < 0)
+		return r;
+	if (!found)
+		return -ENOENT;
+	sock = *found;
+	sock.flags &= ~(uint32_t)SL_SOCK_ALLOWED;
+	fake_put(fake, FAKE_SOCKS, &cookie, &sock);
+	return 0;
+}
+
 /* ---- memory ---- */
 
 static int fake_set_memory(struct plane *plane, const struct sl_memory_key *key,
@@ -343,6 +371,8 @@ static const struct plane_ops fake_ops = {
 	.get_flow = fake_get_flow,
 	.forget_flow = fake_forget_flow,
 	.next_flow = fake_next_flow,
+	.destroy = fake_destroy,
+	.hold_again = fake_hold_again,
 	.set_memory = fake_set_memory,
 	.forget_memory = fake_forget_memory,
 	.renew = fake_renew,
@@ -360,6 +390,7 @@ static const struct store kinds[] = {
 	[FAKE_FLOWS] = { sizeof(struct sl_flow_key), sizeof(struct sl_flow) },
 	[FAKE_MEMORY] = { sizeof(struct sl_memory_key), sizeof(struct sl_memory) },
 	[FAKE_LINKS] = { sizeof(uint32_t), sizeof(struct link) },
+	[FAKE_ENDED] = { sizeof(struct sl_tuple), sizeof(struct plane_end) },
 };
 _Static_assert(ARRAY_SIZE(kinds) == _FAKE_MAP_N, "kinds");
 

@@ -31,6 +31,8 @@ enum fake_op {
 	FAKE_GET_FLOW,
 	FAKE_FORGET_FLOW,
 	FAKE_NEXT_FLOW,
+	FAKE_DESTROY,
+	FAKE_HOLD_AGAIN,
 	FAKE_SET_MEMORY,
 	FAKE_FORGET_MEMORY,
 	FAKE_RENEW,
@@ -50,6 +52,7 @@ enum fake_map {
 	FAKE_FLOWS,   /* struct sl_flow_key → struct sl_flow */
 	FAKE_MEMORY,  /* struct sl_memory_key → struct sl_memory */
 	FAKE_LINKS,   /* uint32_t, the index → struct link */
+	FAKE_ENDED,   /* struct sl_tuple → struct plane_end, of sockets that were destroyed */
 	_FAKE_MAP_N,
 };
 

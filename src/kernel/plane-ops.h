@@ -46,6 +46,9 @@ struct plane_ops {
 	int (*forget_flow)(struct plane *plane, const struct sl_flow_key *key);
 	int (*next_flow)(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 
+	int (*destroy)(struct plane *plane, const struct plane_end *end);
+	int (*hold_again)(struct plane *plane, uint64_t cookie);
+
 	int (*set_memory)(struct plane *plane, const struct sl_memory_key *key,
 			  const struct sl_memory *memory);
 	int (*forget_memory)(struct plane *plane, const struct sl_memory_key *key);

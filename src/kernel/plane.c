@@ -147,6 +147,16 @@ int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow
 	return plane->ops->next_flow(plane, key, ret_flow);
 }
 
+int plane_destroy(struct plane *plane, const struct plane_end *end)
+{
+	return plane->ops->destroy(plane, end);
+}
+
+int plane_hold_again(struct plane *plane, uint64_t cookie)
+{
+	return plane->ops->hold_again(plane, cookie);
+}
+
 int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,
 		     const struct sl_memory *memory)
 {

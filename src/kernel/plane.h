@@ -92,6 +92,27 @@ int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key);
 /** plane_next_flow() - iterate; @key is in/out, zero it to begin. Return: 0, -ENOENT at the end. */
 int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 
+/** struct plane_end - one conversation, and the socket that holds our end of it */
+struct plane_end {
+	uint64_t cookie; /* inbound TCP: of the listener that accepted it */
+	struct sl_tuple tuple;
+	uint32_t ifindex; /* 0: unknown */
+	bool is_inbound;
+};
+
+/**
+ * plane_destroy() - end a socket: its calls fail with ECONNABORTED, its peer gets a reset
+ *
+ * Only the socket of the cookie, or one that it has accepted; UDP: only while it
+ * is connected to this peer, for it may have other conversations otherwise.
+ *
+ * Return: 0; -ENOENT when there is no such socket; -EOPNOTSUPP or another
+ * negative errno when the kernel does not do it.
+ */
+int plane_destroy(struct plane *plane, const struct plane_end *end);
+/** plane_hold_again() - a TCP socket that was allowed: its packets meet its flow's verdict again */
+int plane_hold_again(struct plane *plane, uint64_t cookie);
+
 /** plane_set_memory() - allow what @key says without asking, until its expiry */
 int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,
 		     const struct sl_memory *memory);

@@ -6,6 +6,7 @@
  * and takes it away again is install.c.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/macros.h"
+#include "kernel/diag.h"
 #include "kernel/real.h"
 
 static int on_event(void *data, void *bytes, size_t n)
@@ -207,6 +209,46 @@ static int real_next_flow(struct plane *plane, struct sl_flow_key *key, struct s
 	return -ENOENT;
 }
 
+/* another socket may have the same ends by now, or have had them all along (SO_REUSEPORT) */
+static bool is_meant(struct plane *plane, const struct plane_end *end,
+		     const struct diag_socket *found)
+{
+	struct sl_sock sock;
+
+	if (end->tuple.proto == IPPROTO_UDP)
+		return found->cookie == end->cookie && found->is_connected;
+	if (!end->is_inbound)
+		return found->cookie == end->cookie;
+	if (found->is_opening) /* no socket of its own yet; its SYN was the flow's */
+		return true;
+	return found->cookie != end->cookie &&
+	       real_find_sock(plane, found->cookie, &sock) == 0 && sock.listener == end->cookie;
+}
+
+static int real_destroy(struct plane *plane, const struct plane_end *end)
+{
+	struct diag_socket found;
+	int r = diag_find(&end->tuple, end->ifindex, &found);
+
+	if (r < 0)
+		return r;
+	return is_meant(plane, end, &found) ? diag_destroy(&end->tuple, &found) : -ENOENT;
+}
+
+/* what a program in the kernel writes into the record meanwhile may be lost: this is done only
+ * where sockets cannot be destroyed */
+static int real_hold_again(struct plane *plane, uint64_t cookie)
+{
+	int fd = real_of(plane)->maps[MAP_SOCKS];
+	struct sl_sock sock;
+	int r = lookup(plane, MAP_SOCKS, &cookie, &sock);
+
+	if (r < 0)
+		return r;
+	sock.flags &= ~(uint32_t)SL_SOCK_ALLOWED;
+	return bpf_map_update_elem(fd, &cookie, &sock, BPF_EXIST) < 0 ? -errno : 0;
+}
+
 static int real_set_memory(struct plane *plane, const struct sl_memory_key *key,
 			   const struct sl_memory *memory)
 {
@@ -282,6 +324,8 @@ static const struct plane_ops real_ops = {
 	.get_flow = real_get_flow,
 	.forget_flow = real_forget_flow,
 	.next_flow = real_next_flow,
+	.destroy = real_destroy,
+	.hold_again = real_hold_again,
 	.set_memory = real_set_memory,
 	.forget_memory = real_forget_memory,
 	.renew = real_renew,

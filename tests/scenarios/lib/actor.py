@@ -309,5 +309,56 @@ def act_told(kind, address, port):
     return {"fresh": steps[0], "remembered": steps[1]}
 
 
+def _fill(s):
+    while True:
+        s.send(b"x" * 65536)
+
+
+def _keep_sending(s, peer):
+    while True:
+        s.sendto(b"x", peer)
+        time.sleep(0.005)
+
+
+def _poll(s):
+    poll = select.poll()
+    poll.register(s, select.POLLIN)
+    poll.poll(5000)
+    error = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def act_cut(kind, call, address, port):
+    """a conversation, then a call that blocks. Return: what it said, and the calls after it"""
+    s = socket.socket(_family(address), socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+    s.settimeout(10)
+    peer = (address, int(port))
+    if kind == "unconnected":
+        s.sendto(b"first", peer)
+    else:
+        s.connect(peer)
+        s.send(b"first")
+    got = s.recv(100)
+    print("connected", file=sys.stderr, flush=True)
+    s.setblocking(True)
+    calls = {"read": lambda: s.recv(100), "write": lambda: _fill(s), "poll": lambda: _poll(s),
+             "sendto": lambda: _keep_sending(s, peer)}
+    told = _told(calls[call])
+    s.settimeout(2)
+    after = [_told(lambda: s.sendto(b"x", peer) if kind == "unconnected" else s.send(b"x"))]
+    after.append("skipped" if call == "sendto" else _told(lambda: s.recv(100)))
+    return {"got": len(got), "told": told, "after": after}
+
+
+def act_recv(address, port):
+    """a TCP conversation that is read until its end, a line when it stands"""
+    with socket.create_connection((address, int(port)), 5) as s:
+        s.sendall(b"first")
+        s.recv(100)
+        print("connected", file=sys.stderr, flush=True)
+        return {"told": _told(lambda: s.recv(100))}
+
+
 if __name__ == "__main__":
     print(json.dumps(globals()["act_" + sys.argv[1]](*sys.argv[2:])), flush=True)
