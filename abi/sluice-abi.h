@@ -195,6 +195,7 @@ struct sl_config {
 	__u32 n_elsewhere;  /* connects in other namespaces, judged by the fail class */
 	__u32 queue_num;    /* for a successor that is handed the queue's descriptor */
 	__u32 generation;   /* entries of sl_memory with another one are out of date */
+	__u64 table_digest; /* of the nft table as we left it, for a successor; 0: unknown */
 };
 
 enum sl_event_kind {
