@@ -58,6 +58,7 @@ enum sl_sock_flags {
 	SL_SOCK_NO_OWNER = 1 << 2,	/* created before the instance: owner unknown */
 	SL_SOCK_JUDGED = 1 << 3,	/* had a packet held: its end is an event */
 	SL_SOCK_GONE = 1 << 4,		/* TCP: no descriptor is left, the protocol goes on */
+	SL_SOCK_UNSEEN = 1 << 5,	/* a datagram without a verdict met sendmsg, and no rule yet */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */

@@ -90,8 +90,9 @@ void owners_tick(struct daemon *daemon, uint64_t now_us)
 	if (owners->n_left == 0)
 		return;
 	(void)sd_event_source_set_enabled(owners->source, SD_EVENT_ON);
-	if (owners->is_wanted)
-		look_if_allowed(daemon);
+	/* that nothing has changed since the last repair is the usual case, and free */
+	if (owners->is_wanted && owners_look(daemon) != 0)
+		owners->n_left--;
 }
 
 int owners_watch(struct daemon *daemon)

@@ -39,8 +39,14 @@ _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 /* programs on the cgroup; the rest are matches of the nft table */
 static const char *const attached[] = {
 	"sl_create",   "sl_release",  "sl_bind4",    "sl_bind6",   "sl_connect4",
-	"sl_connect6", "sl_sendmsg4", "sl_sendmsg6", "sl_sockops",
+	"sl_connect6", "sl_sendmsg4", "sl_sendmsg6", "sl_sockops", "sl_egress",
 };
+
+/* an open fail class lets pass what nobody judged: there is nothing to hold back */
+static bool is_used(const struct real *real, const char *name)
+{
+	return real->nft.is_closed || strcmp(name, "sl_egress");
+}
 
 static const struct {
 	const char *name;
@@ -262,7 +268,8 @@ static int attach_all(struct real *real, struct bpf_object *object)
 	if (cgroup_fd < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached) && !r; i++)
-		r = attach(real, object, cgroup_fd, attached[i]);
+		if (is_used(real, attached[i]))
+			r = attach(real, object, cgroup_fd, attached[i]);
 	return r;
 }
 
@@ -322,7 +329,7 @@ static int adopt(struct real *real)
 	if (stat(real->cgroup, &st) < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++) {
-		int r = check_link(real, attached[i], st.st_ino);
+		int r = is_used(real, attached[i]) ? check_link(real, attached[i], st.st_ino) : 0;
 
 		if (r < 0)
 			return r;
