@@ -58,6 +58,7 @@ enum sl_sock_flags {
 	SL_SOCK_NO_OWNER = 1 << 2,	/* created before the instance: owner unknown */
 	SL_SOCK_JUDGED = 1 << 3,	/* had a packet held: its end is an event */
 	SL_SOCK_GONE = 1 << 4,		/* TCP: no descriptor is left, the protocol goes on */
+	SL_SOCK_UNSEEN = 1 << 5,	/* a datagram without a verdict met sendmsg, and no rule yet */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
@@ -206,6 +207,7 @@ struct sl_config {
 	__u32 n_elsewhere;  /* connects in other namespaces, judged by the fail class */
 	__u32 queue_num;    /* for a successor that is handed the queue's descriptor */
 	__u32 generation;   /* entries of sl_memory with another one are out of date */
+	__u64 table_digest; /* of the nft table as we left it, for a successor; 0: unknown */
 };
 
 enum sl_event_kind {

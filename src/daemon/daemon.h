@@ -18,6 +18,7 @@
  *	canary.c     a flow of our own that is refused: the proof that all of this works
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
+ *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
  *	records.c    flow records, status, the control socket
  */
@@ -25,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
@@ -32,6 +34,7 @@
 
 #include "control/control.h"
 #include "daemon/canary.h"
+#include "daemon/owners.h"
 #include "flow/flow.h"
 #include "flow/memory.h"
 #include "flow/names.h"
@@ -139,6 +142,7 @@ struct daemon {
 	unsigned int n_answers;
 
 	struct canary canary;
+	struct owners owners;
 
 	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
