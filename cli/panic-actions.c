@@ -178,7 +178,12 @@ static bool is_ours(const char *path, const char *id)
 
 void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
 {
+	char canary[600];
 	int r = 0;
+
+	snprintf(canary, sizeof(canary), "%s/sluice-canary", notes->file.cgroup);
+	if (notes->file.cgroup[0]) /* ours, whosever the cgroup above it is */
+		(void)cgroup2_remove(canary, EMPTY_MS);
 
 	if (is_ours(notes->file.providers_cgroup, notes->id)) {
 		(void)cgroup2_kill(notes->file.providers_cgroup);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "base/cgroup2.h"
@@ -159,7 +160,7 @@ pid_t child_start_daemon(struct keeper *keeper, int *ret_sock)
 
 pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
 {
-	char exe[512];
+	char exe[512], cgroup[600];
 	struct plan plan = { .exe = exe,
 			     .uid = keeper->instance.names_uid,
 			     .profile = SANDBOX_NAMES,
@@ -170,11 +171,13 @@ pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
 		r = files_sibling("sluice-names", exe, sizeof(exe));
 		return r < 0 ? r : start(&plan, ret_sock);
 	}
-	if (slot == KEEPER_CANARY_SLOT) { /* where the programs are that are governed */
+	if (slot == KEEPER_CANARY_SLOT) {
 		plan.uid = keeper->instance.canary_uid;
 		plan.profile = SANDBOX_CANARY;
 		plan.network = -1;
-		plan.cgroup = keeper->instance.cgroup;
+		plan.cgroup = cgroup;
+		place_canary(keeper, cgroup, sizeof(cgroup));
+		(void)mkdir(cgroup, 0755); /* entering it fails if this does */
 		r = files_sibling("sluice-canary", exe, sizeof(exe));
 		return r < 0 ? r : start(&plan, ret_sock);
 	}

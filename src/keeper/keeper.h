@@ -60,6 +60,8 @@ void config_repeat(const struct keeper *keeper);
 /* place.c: folders, cgroups and mounts of the instance, made by who started us */
 int place_empty_network(struct keeper *keeper);
 void place_kill_governed(const struct keeper *keeper);
+/** place_canary() - its cgroup; made when it is first wanted */
+void place_canary(const struct keeper *keeper, char *path, size_t n);
 /** place_remove() - put everything away; says on stderr what would not go */
 void place_remove(const struct keeper *keeper);
 

@@ -113,6 +113,8 @@ def check_frozen(t, lab, run, instance):
 def check_successor(t, lab, run, instance):
     """sluiced killed while it holds the canary's packets: the next one knows whose they are"""
     with canary.caught(run) as pid:
+        with open(f"/proc/{pid}/cgroup") as file:
+            t.check(file.read().strip().endswith("/sluice-canary"), "it is in a cgroup of its own")
         first = canary.hold_its_packets(lab, run, pid)
         os.kill(first, signal.SIGKILL)
         run.wait_pid("sluiced", other_than=first)
