@@ -169,6 +169,10 @@ int instance_wait(struct instance *instance, int wake_fd, bool (*on_wake)(void *
 
 void instance_end(struct instance *instance, bool is_removed)
 {
+	struct wire_k_end end = { 0 };
+
+	if (is_removed && instance->record.is_kept && instance->keeper_sock >= 0)
+		(void)send_record(instance, WIRE_K_END, &end, -1);
 	instance->keeper_sock =
 		close_fd(instance->keeper_sock); /* the keeper takes this for the end */
 	if (instance->keeper_pid > 0)

@@ -48,6 +48,7 @@ struct keeper {
 	bool is_told;	      /* run knows whether the instance is in force */
 	pid_t children[KEEPER_CHILDREN_MAX];
 	int kept[KEEPER_KEPT_MAX];
+	bool is_ended;	/* END was said: a kept instance is put away as well */
 	bool is_placed; /* there is an instance: what carries its name is put away at the end */
 	int no_net;	/* an empty network namespace, for who needs none */
 };

@@ -231,6 +231,10 @@ static bool run_has_ended(struct keeper *keeper, uint8_t *buffer)
 			     &fd);
 
 	close_fd(fd);
+	if (r == 0 && message.record->type == WIRE_K_END) {
+		keeper->is_ended = true;
+		return false; /* the end of the channel follows */
+	}
 	return r != -EAGAIN; /* after COMMIT it has nothing more to say */
 }
 
@@ -281,20 +285,27 @@ static bool wait_for_daemon(struct keeper *keeper)
 
 static void finish(struct keeper *keeper)
 {
+	bool is_removed = !keeper->instance.is_kept || keeper->is_ended;
+
 	if (!keeper->is_placed) /* nothing of it is ours */
 		return;
-	place_kill_governed(keeper);
-	if (keeper->daemon_pid <= 0 && keeper->is_told)
-		(void)start_daemon(keeper); /* it adopts what is there, and removes it */
-	/* one that hangs is followed by one that only cleans up */
-	if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
-		(void)wait_for_daemon(keeper);
+	if (is_removed) {
+		place_kill_governed(keeper);
+		if (keeper->daemon_pid <= 0 && keeper->is_told)
+			(void)start_daemon(keeper); /* it adopts what is there, and removes it */
+		/* one that hangs is followed by one that only cleans up */
+		if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
+			(void)wait_for_daemon(keeper);
+	} else if (keeper->daemon_pid > 0) {
+		kill(keeper->daemon_pid, SIGKILL); /* so that it removes nothing */
+	}
 	for (size_t i = 0; i < KEEPER_CHILDREN_MAX; i++)
 		if (keeper->children[i] > 0)
 			kill(keeper->children[i], SIGKILL);
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
 		keeper->kept[i] = close_fd(keeper->kept[i]);
-	place_remove(keeper);
+	if (is_removed)
+		place_remove(keeper);
 }
 
 static int open_signals(struct keeper *keeper)
