@@ -19,6 +19,7 @@
  *	forget-at=N                  from the Nth flow on the denials are not in force any more,
  *	                             and what was said before is taken back
  *	delay-ms=N                   each answer comes that much later
+ *	delay-from=N                 but not those before the Nth flow
  *	mute=1                       takes flows and PINGs, never judges
  *	hang-after=N                 stops reading its channel at the Nth flow
  *	crash-after=N                aborts at the Nth flow
@@ -68,7 +69,7 @@ struct state {
 	size_t n_rules;
 	bool is_silent, is_mute, is_probing, is_counting, is_lying;
 	enum sluice_scope scope;
-	unsigned long delay_ms, hang_after, crash_after, forget_at, n_flows;
+	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, n_flows;
 	char probe[128];
 	struct late late[N_LATE]; /* a ring: all have the same delay, so the first is due first */
 	size_t first, n_late;
@@ -162,6 +163,8 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		state->is_counting = strcmp(value, "0");
 	else if (!strcmp(key, "delay-ms"))
 		state->delay_ms = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "delay-from"))
+		state->delay_from = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "hang-after"))
 		state->hang_after = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "crash-after"))
@@ -267,7 +270,7 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 		if (rule_matches(&state->rules[i], flow))
 			verdict = state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP;
 	}
-	if (!state->delay_ms || state->n_late == N_LATE) {
+	if (!state->delay_ms || state->n_flows < state->delay_from || state->n_late == N_LATE) {
 		give_answer(filter, state, flow->id, verdict);
 		return;
 	}
