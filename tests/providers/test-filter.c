@@ -24,6 +24,7 @@
  *	allow-after-ms=N             allows each flow that long after it dropped it, and denies
  *	                             none from then on
  *	delay-ms=N                   each answer comes that much later
+ *	delay-from=N                 but not those before the Nth flow
  *	mute=1                       takes flows and PINGs, never judges
  *	hang-after=N                 stops reading its channel at the Nth flow
  *	crash-after=N                aborts at the Nth flow
@@ -79,7 +80,7 @@ struct state {
 	size_t n_rules;
 	bool is_silent, is_mute, is_probing, is_counting, is_lying;
 	enum sluice_scope scope;
-	unsigned long delay_ms, hang_after, crash_after, forget_at, rejudge_at, n_flows;
+	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, rejudge_at, n_flows;
 	unsigned long update_ms, allow_ms;
 	char probe[128];
 	struct ring answers, updates;
@@ -179,6 +180,8 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		state->is_counting = strcmp(value, "0");
 	else if (!strcmp(key, "delay-ms"))
 		state->delay_ms = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "delay-from"))
+		state->delay_from = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "hang-after"))
 		state->hang_after = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "crash-after"))
@@ -307,7 +310,8 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 	if (!flow->is_again && state->n_flows == state->rejudge_at)
 		sluice_filter_rejudge(filter);
 	verdict = verdict_of(state, flow);
-	if (!state->delay_ms || !put(&state->answers, flow->id, state->delay_ms, verdict))
+	if (!state->delay_ms || state->n_flows < state->delay_from ||
+	    !put(&state->answers, flow->id, state->delay_ms, verdict))
 		give_answer(filter, state, flow->id, verdict);
 }
 

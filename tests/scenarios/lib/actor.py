@@ -194,7 +194,7 @@ class _Stream:
     """a flow that runs all the time: the longest time without anything from it"""
 
     def __init__(self, work, *words):
-        self._last, self._longest, self.error = time.monotonic(), 0.0, None
+        self._last, self._longest, self.error, self.n = time.monotonic(), 0.0, None, 0
         threading.Thread(target=self._run, args=(work, *words), daemon=True).start()
 
     def _run(self, work, *words):
@@ -205,7 +205,7 @@ class _Stream:
 
     def _beat(self):
         now = time.monotonic()
-        self._longest, self._last = max(self._longest, now - self._last), now
+        self._longest, self._last, self.n = max(self._longest, now - self._last), now, self.n + 1
 
     def gap_ms(self):
         """the longest one since the last call"""
@@ -244,6 +244,47 @@ def _echo(beat, address, port):
         time.sleep(0.01)
 
 
+class _Load:
+    """connects at a steady rate, to each end in turn; a new socket each"""
+
+    def __init__(self, per_s, port, *ends):
+        self._wait, self._port, self._ends = 1 / float(per_s), int(port), ends
+        self._poll, self._open = select.epoll(), {}
+        self._errors, self._slowest, self._is_ending = {end: {} for end in ends}, 0.0, False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _begin(self, end):
+        s = socket.socket(_family(end), socket.SOCK_STREAM)
+        s.setblocking(False)
+        s.connect_ex((end, self._port))
+        self._open[s.fileno()] = (s, end, time.monotonic())
+        self._poll.register(s.fileno(), select.EPOLLOUT)
+
+    def _end(self, fd):
+        s, end, began = self._open.pop(fd)
+        error = errno.errorcode.get(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), "0")
+        self._errors[end][error] = self._errors[end].get(error, 0) + 1
+        self._slowest = max(self._slowest, time.monotonic() - began)
+        self._poll.unregister(fd)
+        s.close()
+
+    def _run(self):
+        n, due = 0, time.monotonic()
+        while self._open or not self._is_ending:
+            while due <= time.monotonic() and not self._is_ending:
+                self._begin(self._ends[n % len(self._ends)])
+                n, due = n + 1, due + self._wait
+            for fd, _ in self._poll.poll(max(0.001, due - time.monotonic())):
+                self._end(fd)
+
+    def stop(self):
+        """the last ones are waited for"""
+        self._is_ending = True
+        self._thread.join(20)
+        return {"errors": self._errors, "left": len(self._open), "slowest_ms": int(self._slowest * 1000)}
+
+
 def _flow_of(kind, end, port):
     if kind == "name":
         return _connect(socket.getaddrinfo(end, int(port), socket.AF_INET)[0][4][0], port)
@@ -255,11 +296,15 @@ def _obey(streams, number, kind, *words):
     if kind in ("receive", "echo"):
         streams[kind] = _Stream({"receive": _receive, "echo": _echo}[kind], *words)
         answer = {}
+    elif kind == "load":
+        streams[kind], answer = _Load(*words), {}
+    elif kind == "unload":
+        answer = streams.pop("load").stop()
     elif kind == "gaps":
-        answer = {name: {"gap_ms": s.gap_ms(), "error": s.error} for name, s in streams.items()}
+        answer = {name: {"gap_ms": s.gap_ms(), "error": s.error, "n": s.n} for name, s in streams.items() if isinstance(s, _Stream)}
     else:
         answer = {"error": _flow_of(kind, *words), "took_ms": (time.monotonic() - began) * 1000}
-    print(json.dumps({"id": int(number), **answer}), flush=True)
+    os.write(1, (json.dumps({"id": int(number), **answer}) + "\n").encode())  # whole, among threads
 
 
 def act_obey(path):
