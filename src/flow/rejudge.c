@@ -51,6 +51,7 @@ int rejudge_next(struct rejudge *rejudge, struct flow_table *table, unsigned int
 			return REJUDGE_E_DONE;
 		}
 		if (flow->id < rejudge->end_id && is_to_be_asked(flow, filter)) {
+			--*looks;
 			*ret_flow = flow;
 			return 0;
 		}

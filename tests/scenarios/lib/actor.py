@@ -270,6 +270,38 @@ def act_cut(kind, call, address, port):
     return {"got": len(got), "told": told, "after": after}
 
 
+def act_many(network, count, trigger, port, path):
+    """one UDP socket with `count` peers, each answers once; `trigger`: a TCP connect, on which a
+    filter judges all again; then connects are timed until `path` is there"""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    s.settimeout(5)
+    n = answered = 0
+    while answered < int(count):
+        while n < int(count) and n - answered < 64:
+            s.sendto(b"x", (f"{network}.{n // 250}.{n % 250 + 1}", 7))
+            n += 1
+        s.recvfrom(100)
+        answered += 1
+    before = [_timed_connect(trigger, port) for _ in range(50)]
+    _connect(trigger, int(port) + 1)
+    print("asked", file=sys.stderr, flush=True)
+    during = []
+    while not os.path.exists(path):
+        during.append(_timed_connect(trigger, port))
+        time.sleep(0.002)
+    return {"answered": answered, "before_ms": sorted(before)[-1], "n_during": len(during),
+            "during_ms": sorted(during)[-1], "median_ms": sorted(during)[len(during) // 2]}
+
+
+def _timed_connect(address, port):
+    began = time.monotonic()
+    error = _connect(address, port)
+    if error != "0":
+        raise OSError(error)
+    return round((time.monotonic() - began) * 1e3, 2)
+
+
 def act_recv(address, port):
     """a TCP conversation that is read until its end, a line when it stands"""
     with socket.create_connection((address, int(port)), 5) as s:
@@ -277,6 +309,34 @@ def act_recv(address, port):
         s.recv(100)
         print("connected", file=sys.stderr, flush=True)
         return {"told": _told(lambda: s.recv(100))}
+
+
+def act_accept(port):
+    """two connections, one after the other: an echo, then a read until something happens"""
+    listener = socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
+    print("listening", file=sys.stderr, flush=True)
+    told = []
+    for _ in range(2):
+        s, _ = listener.accept()
+        with s:
+            s.settimeout(5)
+            s.sendall(s.recv(100))
+            told.append(_told(lambda: s.recv(100)))
+    return {"told": told}
+
+
+def act_allowed(address, port):
+    """an unconnected socket that sends until it is answered. Return: what it was told before"""
+    s = socket.socket(_family(address), socket.SOCK_DGRAM)
+    s.settimeout(0.05)
+    told = []
+    while len(told) < 100 and "0" not in told:
+        told.append(_told(lambda: s.sendto(b"x", (address, int(port)))))
+        if told[-1] == "0":
+            told[-1] = _told(lambda: s.recv(100))
+        else:
+            time.sleep(0.02)
+    return {"told": told}
 
 
 if __name__ == "__main__":
