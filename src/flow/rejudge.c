@@ -91,8 +91,7 @@ unsigned int rejudge_expire(struct rejudge *rejudge, uint64_t now_us)
 	return n;
 }
 
-enum flow_change flow_judge_again(struct flow *flow, unsigned int filter,
-				  enum sl_verdict verdict)
+enum flow_change flow_judge_again(struct flow *flow, unsigned int filter, enum sl_verdict verdict)
 {
 	uint16_t bit = (uint16_t)(1U << filter);
 

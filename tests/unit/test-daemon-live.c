@@ -154,8 +154,8 @@ static void test_what_cannot_be_destroyed_is_held_again(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		uint64_t id = judged(lab, kinds[i], ALLOW), cookie = lab_key(kinds[i]).cookie;
-		struct sl_sock sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS,
-									&cookie);
+		struct sl_sock sock =
+			*(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &cookie);
 
 		sock.flags |= SL_SOCK_ALLOWED | SL_SOCK_JUDGED;
 		fake_put(lab->kernel, FAKE_SOCKS, &cookie, &sock);
@@ -287,6 +287,22 @@ static void test_a_remembered_flow_is_asked_about(void **state)
 	assert_true(lab_take_flow(lab, 0) > verdict.id);
 }
 
+/* until the kernel takes it that promises are void, it allows by them */
+static void test_it_begins_when_promises_are_void(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t id = judged(lab, &tcp, ALLOW);
+
+	fake_fail_always(lab->kernel, FAKE_RENEW, ENOMEM);
+	rejudge(lab, 0);
+	lab_pass(lab, 10 * TICK_US);
+	assert_int_equal(lab_take_flow(lab, 0), 0);
+	fake_fail(lab->kernel, FAKE_RENEW, 0, 0);
+	lab_pass(lab, TICK_US);
+	lab_pass(lab, TICK_US);
+	assert_int_equal(lab_take_flow(lab, 0), id);
+}
+
 static void test_many_are_asked_about_at_a_pace(void **state)
 {
 	struct lab *lab = *state;
@@ -355,8 +371,9 @@ int main(void)
 						set_up_one, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_cannot_be_destroyed_is_held_again,
 						set_up_one, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_denial_the_kernel_does_not_take_is_asked_anew,
-						set_up_one, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_denial_the_kernel_does_not_take_is_asked_anew, set_up_one,
+			tear_down),
 		cmocka_unit_test_setup_teardown(test_a_denied_flow_is_released, set_up_one,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_no_filter_overrides_another, set_up_two,
@@ -368,6 +385,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_only_what_changed_is_touched, set_up_one,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_a_remembered_flow_is_asked_about, set_up_one,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_it_begins_when_promises_are_void, set_up_one,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_many_are_asked_about_at_a_pace, set_up_one,
 						tear_down),

@@ -113,8 +113,7 @@ static void disturb(struct world *world)
 		flow = random() % 2 ? any_open(world) : NULL;
 		if (flow)
 			flow_table_close(world->table, flow);
-		else if (world->last_key < IDS / 2 &&
-			 flow_table_n_open(world->table) < N_MAX - 1)
+		else if (world->last_key < IDS / 2 && flow_table_n_open(world->table) < N_MAX - 1)
 			decided(world, random() % 4 ? SL_ALLOW : SL_REJECT);
 	}
 }
@@ -187,7 +186,7 @@ static void test_who_is_not_asked(void **state)
 	own->denied_by = 1U << FILTER;
 	rejudge_begin(&world->rejudge, world->table);
 	assert_int_equal(ask(world, REJUDGE_LOOKS), REJUDGE_E_DONE);
-	assert_int_equal(world->asked[held->id - FIRST_ID], 0);   /* it has not answered yet */
+	assert_int_equal(world->asked[held->id - FIRST_ID], 0);	  /* it has not answered yet */
 	assert_int_equal(world->asked[passed->id - FIRST_ID], 1); /* it allowed that one */
 	assert_int_equal(world->asked[others->id - FIRST_ID], 0);
 	assert_int_equal(world->asked[own->id - FIRST_ID], 1);

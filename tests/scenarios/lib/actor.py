@@ -325,6 +325,53 @@ def act_accept(port):
     return {"told": told}
 
 
+def act_echoes(address, port, count):
+    """`count` datagrams of one connected socket, each is answered. Return: what they were told"""
+    s = socket.socket(_family(address), socket.SOCK_DGRAM)
+    s.settimeout(2)
+    s.connect((address, int(port)))
+    told = {}
+    for _ in range(int(count)):
+        sent = _told(lambda: s.send(b"x"))
+        result = _told(lambda: s.recv(100)) if sent == "0" else sent
+        told[result] = told.get(result, 0) + 1
+        time.sleep(0.004)
+    return {"told": told}
+
+
+def act_older(address, denied, port):
+    """opens a TCP conversation and UDP sockets, connected or not, at the first line of its input;
+    at the second it uses them on, and connects anew to `denied`"""
+    peer = (address, int(port))
+    print("waiting", file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    stream = socket.socket(_family(address), socket.SOCK_STREAM)
+    connected = socket.socket(_family(address), socket.SOCK_DGRAM)
+    loose = socket.socket(_family(address), socket.SOCK_DGRAM)
+    for s in (stream, connected, loose):
+        s.settimeout(2)
+
+    def use():
+        stream.send(b"stream")
+        told = {"stream": _told(lambda: stream.recv(100))}
+        connected.send(b"datagram")
+        told["connected"] = _told(lambda: connected.recv(100))
+        told["loose"] = _told(lambda: loose.sendto(b"datagram", peer))
+        if told["loose"] == "0":
+            told["loose"] = _told(lambda: loose.recv(100))
+        return told
+
+    try:
+        stream.connect(peer)
+        connected.connect(peer)
+        before = use()
+    except OSError as error:
+        before = errno.errorcode[error.errno]
+    print(json.dumps(before), file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    return {"before": before, "after": use(), "new": _connect(denied, port)}
+
+
 def act_allowed(address, port):
     """an unconnected socket that sends until it is answered. Return: what it was told before"""
     s = socket.socket(_family(address), socket.SOCK_DGRAM)
