@@ -379,7 +379,7 @@ def act_allowed(address, port):
     s = socket.socket(_family(address), socket.SOCK_DGRAM)
     s.settimeout(0.05)
     told = []
-    while len(told) < 100 and "0" not in told:
+    while len(told) < 1000 and "0" not in told:
         told.append(_told(lambda: s.sendto(b"x", (address, int(port)))))
         if told[-1] == "0":
             told[-1] = _told(lambda: s.recv(100))
