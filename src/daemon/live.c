@@ -180,6 +180,8 @@ void live_tick(struct daemon *daemon, uint64_t now_us)
 		struct filter *filter = &daemon->filters[i];
 
 		filter->n_late += rejudge_expire(&filter->rejudge, now_us);
+		if (filter->rejudge_us && daemon->wants_renew) /* they are still in force */
+			live_rejudge(daemon, i);
 		if (filter->rejudge_us && now_us >= filter->rejudge_us &&
 		    filter->session.state == SESSION_RUNNING) {
 			filter->rejudge_us = 0;

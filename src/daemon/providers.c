@@ -203,8 +203,6 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 	struct filter *filter = &daemon->filters[index];
 	struct flow *flow = flow_table_find_id(daemon->flows, answer->id);
 
-	if (filter->session.state != SESSION_RUNNING)
-		return -EPROTO;
 	if (live_answer(daemon, index, answer->id, verdicts[answer->verdict],
 			(enum memory_scope)answer->scope, answer->reason))
 		return 0;
@@ -223,8 +221,6 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 static int take_forget(struct daemon *daemon, unsigned int index,
 		       const struct wire_message *message)
 {
-	if (daemon->filters[index].session.state != SESSION_RUNNING)
-		return -EPROTO;
 	remember_forget(daemon, index);
 	if (WIRE_BODY(message, struct wire_flow_forget)->again)
 		live_rejudge(daemon, index);
@@ -235,12 +231,9 @@ static int take_update(struct daemon *daemon, unsigned int index,
 		       const struct wire_message *message)
 {
 	const struct wire_flow_update *update = WIRE_BODY(message, struct wire_flow_update);
-	struct filter *filter = &daemon->filters[index];
 
-	if (filter->session.state != SESSION_RUNNING)
-		return -EPROTO;
 	if (!live_update(daemon, index, update->id, verdicts[update->verdict], update->reason))
-		filter->n_late++;
+		daemon->filters[index].n_late++;
 	return 0;
 }
 
@@ -252,17 +245,25 @@ static int take_stopped(struct daemon *daemon, unsigned int index,
 
 static const struct {
 	uint16_t type;
+	bool is_of_running; /* only a filter that runs may say it */
 	int (*take)(struct daemon *daemon, unsigned int index, const struct wire_message *message);
 } table[] = {
-	{ WIRE_FLOW_VERDICT, take_verdict }, { WIRE_HELLO, take_hello }, { WIRE_READY, take_ready },
-	{ WIRE_PONG, take_pong },	     { WIRE_LOG, take_log },	 { WIRE_STOPPED, take_stopped },
-	{ WIRE_FLOW_FORGET, take_forget },   { WIRE_FLOW_UPDATE, take_update },
+	{ WIRE_FLOW_VERDICT, true, take_verdict },
+	{ WIRE_FLOW_FORGET, true, take_forget },
+	{ WIRE_FLOW_UPDATE, true, take_update },
+	{ WIRE_HELLO, false, take_hello },
+	{ WIRE_READY, false, take_ready },
+	{ WIRE_PONG, false, take_pong },
+	{ WIRE_LOG, false, take_log },
+	{ WIRE_STOPPED, false, take_stopped },
 };
 
 static int take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
+	bool is_running = daemon->filters[index].session.state == SESSION_RUNNING;
+
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].type == message->record->type)
+		if (table[i].type == message->record->type && is_running >= table[i].is_of_running)
 			return table[i].take(daemon, index, message);
 	return -EPROTO;
 }

@@ -51,6 +51,7 @@ int rejudge_next(struct rejudge *rejudge, struct flow_table *table, unsigned int
 			return REJUDGE_E_DONE;
 		}
 		if (flow->id < rejudge->end_id && is_to_be_asked(flow, filter)) {
+			--*looks;
 			*ret_flow = flow;
 			return 0;
 		}
@@ -90,8 +91,7 @@ unsigned int rejudge_expire(struct rejudge *rejudge, uint64_t now_us)
 	return n;
 }
 
-enum flow_change flow_judge_again(struct flow *flow, unsigned int filter,
-				  enum sl_verdict verdict)
+enum flow_change flow_judge_again(struct flow *flow, unsigned int filter, enum sl_verdict verdict)
 {
 	uint16_t bit = (uint16_t)(1U << filter);
 

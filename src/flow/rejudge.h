@@ -71,5 +71,4 @@ enum flow_change {
 };
 
 /** flow_judge_again() - @filter says @verdict about an open flow; notes who denies it */
-enum flow_change flow_judge_again(struct flow *flow, unsigned int filter,
-				  enum sl_verdict verdict);
+enum flow_change flow_judge_again(struct flow *flow, unsigned int filter, enum sl_verdict verdict);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/** DOC: The kernel in memory, shared by fake.c and fake-queue.c alone */
+/** DOC: The kernel in memory, shared by the fake*.c alone */
 
 #include "base/macros.h"
 #include "kernel/fake.h"
@@ -54,6 +54,10 @@ static inline struct fake *fake_of(struct plane *plane)
 
 /** fake_enter() - begin of each operation. Return: 0, or the error it is to fail with. */
 int fake_enter(struct fake *fake, enum fake_op op);
+
+/* fake-socks.c */
+int fake_destroy(struct plane *plane, const struct plane_end *end);
+int fake_hold_again(struct plane *plane, uint64_t cookie);
 
 /* fake-queue.c */
 int fake_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);

@@ -18,8 +18,8 @@
  *	count=1                      the reason of a verdict says how often it was asked
  *	forget-at=N                  from the Nth flow on the denials are not in force any more,
  *	                             and what was said before is taken back
- *	rejudge-at=N                 the denials are in force from the Nth flow on, and all flows of
- *	                             before are judged again then
+ *	rejudge-port=N               the denials are in force from the first flow to that remote port
+ *	                             on, and all flows of before are judged again then
  *	update-after-ms=N            drops each flow that long after it allowed it
  *	allow-after-ms=N             allows each flow that long after it dropped it, and denies
  *	                             none from then on
@@ -80,7 +80,7 @@ struct state {
 	size_t n_rules;
 	bool is_silent, is_mute, is_probing, is_counting, is_lying;
 	enum sluice_scope scope;
-	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, rejudge_at, n_flows;
+	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, rejudge_port, n_flows;
 	unsigned long update_ms, allow_ms;
 	char probe[128];
 	struct ring answers, updates;
@@ -170,8 +170,8 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 							 : SLUICE_THIS_FLOW;
 	else if (!strcmp(key, "forget-at"))
 		state->forget_at = strtoul(value, NULL, 10);
-	else if (!strcmp(key, "rejudge-at"))
-		state->rejudge_at = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "rejudge-port"))
+		state->rejudge_port = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "update-after-ms"))
 		state->update_ms = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "allow-after-ms"))
@@ -283,7 +283,7 @@ static void give_answer(struct sluice_filter *filter, struct state *state, uint6
 
 static enum sluice_verdict verdict_of(const struct state *state, const struct sluice_flow *flow)
 {
-	if (state->n_flows < state->rejudge_at)
+	if (state->rejudge_port)
 		return SLUICE_ALLOW;
 	for (size_t i = 0; i < state->n_rules; i++)
 		if (rule_matches(&state->rules[i], flow))
@@ -307,8 +307,10 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 		state->n_rules = 0;
 		sluice_filter_forget(filter);
 	}
-	if (!flow->is_again && state->n_flows == state->rejudge_at)
+	if (state->rejudge_port && flow->remote_port == state->rejudge_port) {
+		state->rejudge_port = 0;
 		sluice_filter_rejudge(filter);
+	}
 	verdict = verdict_of(state, flow);
 	if (!state->delay_ms || state->n_flows < state->delay_from ||
 	    !put(&state->answers, flow->id, state->delay_ms, verdict))
