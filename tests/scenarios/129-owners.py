@@ -17,6 +17,7 @@ import threading
 import time
 
 from lib import main
+from lib.capture import is_syn
 from lib.wait import wait_for
 
 BROKEN_S = 1.0  # a noisy machine is not a broken Sluice; this is
@@ -230,7 +231,11 @@ def kill_after_flush(t, place):
     os.kill(first, signal.SIGSTOP)  # so that it cannot be faster than the kill
     place.nft("flush", "ruleset")
     t.check(not place.is_whole(), "the rules are gone")
-    time.sleep(0.3)
+    time.sleep(0.05)  # what was on its way
+    with place.lab.capture() as wire:
+        time.sleep(0.3)
+    new = wire.packets(lambda packet: is_syn(packet) or packet.proto == "udp")
+    t.equal(new, [], "packets that nobody has judged, without rules and without sluiced")
     os.kill(first, signal.SIGKILL)
     place.run.wait_pid("sluiced", other_than=first)
     wait_for(place.is_whole, 5, "the successor puts the rules back")
