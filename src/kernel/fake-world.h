@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/** DOC: The kernel in memory, shared by fake.c and fake-queue.c alone */
+/** DOC: The kernel in memory, shared by the files of its name */
 
 #include "base/macros.h"
 #include "kernel/fake.h"
@@ -61,3 +61,7 @@ int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verd
 int fake_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
 		 size_t n_bytes);
 int fake_requeue(struct plane *plane);
+
+/* fake-owners.c */
+bool fake_was_touched(struct plane *plane);
+int fake_repair(struct plane *plane);
