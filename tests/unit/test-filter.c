@@ -231,9 +231,9 @@ static void test_updates_are_sent(void **state)
 	const struct wire_flow_update *update;
 	struct seen *seen = *state;
 
-	start(seen, &full_ops);
+	filter_start(seen, &filter_full_ops);
 	assert_int_equal(sluice_filter_update(seen->filter, 5, SLUICE_DROP, "why"), 0);
-	update = expect(seen, WIRE_FLOW_UPDATE);
+	update = filter_expect(seen, WIRE_FLOW_UPDATE);
 	assert_int_equal(update->id, 5);
 	assert_int_equal(update->verdict, 1);
 	assert_string_equal(update->reason, "why");
@@ -241,10 +241,10 @@ static void test_updates_are_sent(void **state)
 			 -EINVAL);
 	assert_int_equal(sluice_filter_forget(seen->filter), 0);
 	assert_int_equal(
-		((const struct wire_flow_forget *)expect(seen, WIRE_FLOW_FORGET))->again, 0);
+		((const struct wire_flow_forget *)filter_expect(seen, WIRE_FLOW_FORGET))->again, 0);
 	assert_int_equal(sluice_filter_rejudge(seen->filter), 0);
 	assert_int_equal(
-		((const struct wire_flow_forget *)expect(seen, WIRE_FLOW_FORGET))->again, 1);
+		((const struct wire_flow_forget *)filter_expect(seen, WIRE_FLOW_FORGET))->again, 1);
 }
 
 static void test_bad_answers_are_refused(void **state)
