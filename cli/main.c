@@ -14,6 +14,8 @@ static const struct verb verbs[] = {
 	{ "status", cmd_status, "what an instance does now (the default)" },
 	{ "run", cmd_run, "run a command in an instance of its own" },
 	{ "flows", cmd_flows, "connections, with their program, name and verdict" },
+	{ "why", cmd_why, "what became of a flow: who decided, and the next step" },
+	{ "explain", cmd_explain, "what would become of a flow that has not happened" },
 	{ "doctor", cmd_doctor, "what this kernel offers, and what is lost without it" },
 	{ "panic", cmd_panic, "remove an instance from the machine, also a dead one" },
 };

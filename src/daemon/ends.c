@@ -15,6 +15,9 @@ static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_
 		       uint64_t bytes_out)
 {
 	(void)plane_forget_flow(daemon->plane, &flow->key);
+	flow->is_counted = true;
+	flow->bytes_in = bytes_in;
+	flow->bytes_out = bytes_out;
 	if (flow->verdict == SL_ALLOW) {
 		providers_send_closed(daemon, flow, bytes_in, bytes_out);
 		records_closed(daemon, flow, bytes_in, bytes_out);
