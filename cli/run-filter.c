@@ -7,6 +7,7 @@
 
 #include <ini.h>
 
+#include "base/files.h"
 #include "base/macros.h"
 #include "cli/run.h"
 
@@ -38,16 +39,10 @@ static int take_line(void *data, const char *section, const char *name, const ch
 
 int run_sibling(const char *name, const char *installed, char *path, size_t n)
 {
-	char self[512];
-	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
+	int r = files_sibling(name, path, n);
 
-	if (len < 0)
-		return -errno;
-	self[len] = '\0';
-	slash = strrchr(self, '/');
-	*slash = '\0';
-	snprintf(path, n, "%s/%s", self, name);
+	if (r < 0)
+		return r;
 	if (access(path, F_OK) == 0)
 		return 0;
 	snprintf(path, n, "%s/%s", installed, name);

@@ -68,20 +68,9 @@ int run_cgroup_make(const char *id, char *path, size_t n)
 	if (mkdir(path, 0755) < 0) {
 		fprintf(stderr, "sluice: cannot make cgroup %s: %s%s\n", path, strerror(errno),
 			errno == EACCES || errno == EPERM ? "; `sluice run` needs root" : "");
+		*path = '\0'; /* another's, not to be removed */
 		return -1;
 	}
-	return 0;
-}
-
-int run_cgroup_enter(const char *path)
-{
-	_cleanup_close_ int fd = -1;
-	char procs[600];
-
-	snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
-	fd = open(procs, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "0", 1) != 1)
-		return -errno;
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct run_option {
 struct run_filter {
 	char name[32];
 	char exe[256];
+	bool is_closed; /* fail class */
 	struct run_option options[RUN_OPTIONS_MAX];
 	unsigned int n_options;
 };
@@ -47,8 +48,6 @@ int run_sibling(const char *name, const char *installed, char *path, size_t n);
 
 /** run_cgroup_make() - a new child of the caller's cgroup; says what is wrong. Return: 0 or -1. */
 int run_cgroup_make(const char *id, char *path, size_t n);
-/** run_cgroup_enter() - move the calling process */
-int run_cgroup_enter(const char *path);
 /** run_cgroup_is_empty() - Return: 1, 0, or -errno */
 int run_cgroup_is_empty(int events_fd);
 int run_cgroup_open_events(const char *path);

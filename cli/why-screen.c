@@ -56,7 +56,9 @@ static void print_headline(struct json_object *why, bool has_happened)
 	else
 		cli_cell(is_allowed ? "Allowed." : "Denied.", 0,
 			 is_allowed ? COLOUR_GOOD : COLOUR_BAD);
-	if (strcmp(verdict, "drop") == 0 && is_silent)
+	if (is_true(why, "cut"))
+		printf(" It was allowed before, and was cut.");
+	else if (strcmp(verdict, "drop") == 0 && is_silent)
 		printf(has_happened ? " Its packets vanished." : " Its packets would vanish.");
 	else if (strcmp(verdict, "drop") == 0)
 		printf(has_happened ? " The program got an error, nothing was sent."

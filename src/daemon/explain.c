@@ -115,7 +115,7 @@ static void ask(struct daemon *daemon, struct explanation *explanation, unsigned
 		answer->verdict = known.verdict;
 		snprintf(answer->reason, sizeof(answer->reason), "%s", known.reason);
 	} else if (filter->session.state == SESSION_RUNNING && !filter->wants_write &&
-		   providers_send_flow(daemon, index, flow) == 0) {
+		   providers_send_flow(daemon, index, flow, false) == 0) {
 		answer->how = FLOW_ASKED;
 		flow->told |= (uint16_t)(1U << index);
 	}

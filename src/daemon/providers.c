@@ -71,17 +71,19 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 	copy_text(record->container, sizeof(record->container), identity->container);
 }
 
-int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow)
+int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
+			bool is_again)
 {
 	struct filter *filter = &daemon->filters[index];
 	struct wire_flow_new record;
 	int r;
 
 	fill_flow(daemon, flow, &record);
+	record.again = is_again;
 	r = send_record(filter, WIRE_FLOW_NEW, &record, -1);
 	if (r == -EAGAIN)
 		set_events(filter, true);
-	if (r == 0 && !flow->is_hypothetical)
+	if (r == 0 && !is_again && !flow->is_hypothetical)
 		filter->n_flows++;
 	return r;
 }
@@ -192,16 +194,20 @@ static int take_log(struct daemon *daemon, unsigned int index, const struct wire
 	return 0;
 }
 
+static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT }; /* of the wire */
+
 static int take_verdict(struct daemon *daemon, unsigned int index,
 			const struct wire_message *message)
 {
-	static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT };
 	const struct wire_flow_verdict *answer = WIRE_BODY(message, struct wire_flow_verdict);
 	struct filter *filter = &daemon->filters[index];
 	struct flow *flow = flow_table_find_id(daemon->flows, answer->id);
 
 	if (filter->session.state != SESSION_RUNNING)
 		return -EPROTO;
+	if (live_answer(daemon, index, answer->id, verdicts[answer->verdict],
+			(enum memory_scope)answer->scope, answer->reason))
+		return 0;
 	if (!flow && explain_take(daemon, index, answer))
 		return 0;
 	if (!flow || flow->state != FLOW_HELD || flow->asked != index || !flow->is_sent) {
@@ -223,6 +229,21 @@ static int take_forget(struct daemon *daemon, unsigned int index,
 	if (daemon->filters[index].session.state != SESSION_RUNNING)
 		return -EPROTO;
 	remember_forget(daemon, index);
+	if (WIRE_BODY(message, struct wire_flow_forget)->again)
+		live_rejudge(daemon, index);
+	return 0;
+}
+
+static int take_update(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message)
+{
+	const struct wire_flow_update *update = WIRE_BODY(message, struct wire_flow_update);
+	struct filter *filter = &daemon->filters[index];
+
+	if (filter->session.state != SESSION_RUNNING)
+		return -EPROTO;
+	if (!live_update(daemon, index, update->id, verdicts[update->verdict], update->reason))
+		filter->n_late++;
 	return 0;
 }
 
@@ -238,7 +259,7 @@ static const struct {
 } table[] = {
 	{ WIRE_FLOW_VERDICT, take_verdict }, { WIRE_HELLO, take_hello }, { WIRE_READY, take_ready },
 	{ WIRE_PONG, take_pong },	     { WIRE_LOG, take_log },	 { WIRE_STOPPED, take_stopped },
-	{ WIRE_FLOW_FORGET, take_forget },
+	{ WIRE_FLOW_FORGET, take_forget },   { WIRE_FLOW_UPDATE, take_update },
 };
 
 static int take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
@@ -330,6 +351,17 @@ static void say_exit(struct filter *filter, int status)
 			 WEXITSTATUS(status));
 }
 
+/* what the person who must act now is shown, in the log and by `sluice status` */
+static void say_given_up(struct filter *filter)
+{
+	size_t n = strlen(filter->message);
+
+	snprintf(filter->message + n, sizeof(filter->message) - n,
+		 ", %u times in a row: given up, every flow fails %s: put the filter right, then "
+		 "start the instance again",
+		 filter->session.deaths, filter->is_closed ? "closed" : "open");
+}
+
 void providers_lost(struct daemon *daemon, unsigned int index, int status)
 {
 	struct filter *filter = &daemon->filters[index];
@@ -339,6 +371,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	(void)read_provider(daemon, index); /* what it said last counts */
 	disconnect(filter);
 	remember_forget(daemon, index);
+	live_lost(daemon, index);
 	filter->pid = 0;
 	if (filter->session.state == SESSION_FAILED) /* it said why: READY with an errno */
 		return;
@@ -347,8 +380,10 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	    filter->session.deaths >= 2)
 		filter->session.deaths = SESSION_DEATHS_MAX; /* never started: do not insist */
 	session_exited(&filter->session, daemon_now_us());
+	if (filter->session.state == SESSION_FAILED)
+		say_given_up(filter);
 	log_error("filter %s %s%s", filter->name, filter->message,
-		  filter->session.state == SESSION_FAILED ? ": giving up" : ": restarting it");
+		  filter->session.state == SESSION_FAILED ? "" : ": restarting it");
 	tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
 }

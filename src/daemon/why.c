@@ -198,6 +198,7 @@ struct json_object *why_json(struct daemon *daemon, const struct why *why)
 	add_text(json, "instance", daemon->instance.id);
 	add_text(json, "verdict", is_held ? "held" : verdict_name(flow->verdict));
 	add(json, "silent", json_object_new_boolean(flow->verdict == SL_SILENT));
+	add(json, "cut", json_object_new_boolean(flow->was_allowed));
 	add_text(json, "by", by_name(why));
 	add_text(json, "provider",
 		 why->by == WHY_FILTER && !is_held ? daemon->filters[flow->provider].name : NULL);
@@ -250,11 +251,13 @@ static void recall(struct daemon *daemon, struct why *why)
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		struct why_answer *answer = &why->answers[i];
 
-		answer->how = flow->is_remembered ? FLOW_REMEMBERED : flow->steps[i].how;
+		answer->how = flow->steps[i].how;
+		if (answer->how == FLOW_NOT_ASKED && flow->is_remembered)
+			answer->how = FLOW_REMEMBERED;
 		answer->scope = flow->steps[i].scope;
 		if (answer->how == FLOW_NOT_ASKED || answer->how == FLOW_ASKED)
 			continue;
-		answer->verdict = SL_ALLOW;
+		answer->verdict = flow->denied_by & 1U << i ? flow->verdict : SL_ALLOW;
 		if ((int)i != flow->provider || flow->state == FLOW_HELD)
 			continue;
 		answer->verdict = flow->verdict;

@@ -188,6 +188,34 @@ static int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct s
 	return 0;
 }
 
+/* ---- sockets ---- */
+
+static int fake_destroy(struct plane *plane, const struct plane_end *end)
+{
+	int r = fake_enter(fake_of(plane), FAKE_DESTROY);
+
+	if (r == 0)
+		fake_put(fake_of(plane), FAKE_ENDED, &end->tuple, end);
+	return r;
+}
+
+static int fake_hold_again(struct plane *plane, uint64_t cookie)
+{
+	struct fake *fake = fake_of(plane);
+	int r = fake_enter(fake, FAKE_HOLD_AGAIN);
+	const struct sl_sock *found = fake_get(fake, FAKE_SOCKS, &cookie);
+	struct sl_sock sock;
+
+	if (r < 0)
+		return r;
+	if (!found)
+		return -ENOENT;
+	sock = *found;
+	sock.flags &= ~(uint32_t)SL_SOCK_ALLOWED;
+	fake_put(fake, FAKE_SOCKS, &cookie, &sock);
+	return 0;
+}
+
 /* ---- memory ---- */
 
 static int fake_set_memory(struct plane *plane, const struct sl_memory_key *key,
@@ -292,6 +320,8 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	opened->plane.queue_fd = TAKE_FD(fd);
 	opened->plane.was_adopted = fake->is_installed;
 	opened->plane.queue_kind = "fake";
+	opened->plane.watch_fd = dup(fake->watch_fd);
+	fake->has_rules |= !fake->is_installed;
 	fake->is_installed = true;
 	fake->n_planes++;
 	*ret_plane = &opened->plane;
@@ -302,6 +332,7 @@ static void fake_close(struct plane *plane)
 {
 	fake_of(plane)->n_planes--;
 	close_fd(plane->queue_fd);
+	close_fd(plane->watch_fd);
 	free(CONTAINER_OF(plane, struct fake_plane, plane));
 }
 
@@ -310,14 +341,41 @@ static void fake_remove(struct plane *plane)
 	fake_of(plane)->is_installed = false;
 }
 
-static int fake_reinstall(struct plane *plane)
+/* ---- other owners ---- */
+
+void fake_touch(struct fake *fake, bool is_ours)
 {
-	return fake_enter(fake_of(plane), FAKE_REINSTALL);
+	fake->is_touched |= is_ours;
+	fake->has_rules &= !is_ours;
+	if (eventfd_write(fake->watch_fd, 1) < 0)
+		abort();
 }
 
-static int fake_check(struct plane *plane)
+bool fake_has_rules(const struct fake *fake)
 {
-	return fake_enter(fake_of(plane), FAKE_CHECK);
+	return fake->has_rules;
+}
+
+static bool fake_was_touched(struct plane *plane)
+{
+	struct fake *fake = fake_of(plane);
+	bool was_touched = fake->is_touched;
+	eventfd_t n;
+
+	(void)eventfd_read(fake->watch_fd, &n);
+	fake->is_touched = false;
+	return fake_enter(fake, FAKE_WAS_TOUCHED) < 0 || was_touched;
+}
+
+static int fake_repair(struct plane *plane)
+{
+	struct fake *fake = fake_of(plane);
+	int r = fake_enter(fake, FAKE_REPAIR);
+
+	if (r < 0 || fake->has_rules)
+		return r;
+	fake->has_rules = true;
+	return 1;
 }
 
 bool fake_is_installed(const struct fake *fake)
@@ -334,8 +392,8 @@ static const struct plane_ops fake_ops = {
 	.open = fake_open,
 	.close = fake_close,
 	.remove = fake_remove,
-	.check = fake_check,
-	.reinstall = fake_reinstall,
+	.was_touched = fake_was_touched,
+	.repair = fake_repair,
 	.read = fake_read,
 	.answer = fake_answer,
 	.replace = fake_replace,
@@ -349,6 +407,8 @@ static const struct plane_ops fake_ops = {
 	.get_flow = fake_get_flow,
 	.forget_flow = fake_forget_flow,
 	.next_flow = fake_next_flow,
+	.destroy = fake_destroy,
+	.hold_again = fake_hold_again,
 	.set_memory = fake_set_memory,
 	.get_memory = fake_get_memory,
 	.forget_memory = fake_forget_memory,
@@ -367,6 +427,7 @@ static const struct store kinds[] = {
 	[FAKE_FLOWS] = { sizeof(struct sl_flow_key), sizeof(struct sl_flow) },
 	[FAKE_MEMORY] = { sizeof(struct sl_memory_key), sizeof(struct sl_memory) },
 	[FAKE_LINKS] = { sizeof(uint32_t), sizeof(struct link) },
+	[FAKE_ENDED] = { sizeof(struct sl_tuple), sizeof(struct plane_end) },
 };
 _Static_assert(ARRAY_SIZE(kinds) == _FAKE_MAP_N, "kinds");
 
@@ -379,11 +440,8 @@ struct fake *fake_new(void)
 	fake->kernel.ops = &fake_ops;
 	memcpy(fake->stores, kinds, sizeof(kinds));
 	fake->queue_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-	if (fake->queue_fd < 0) {
-		free(fake);
-		return NULL;
-	}
-	return fake;
+	fake->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fake->queue_fd < 0 || fake->watch_fd < 0 ? fake_free(fake) : fake;
 }
 
 struct fake *fake_free(struct fake *fake)
@@ -394,6 +452,7 @@ struct fake *fake_free(struct fake *fake)
 		free(fake->stores[i].entries);
 	free(fake->packets);
 	close_fd(fake->queue_fd);
+	close_fd(fake->watch_fd);
 	free(fake);
 	return NULL;
 }

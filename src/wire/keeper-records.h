@@ -29,7 +29,9 @@
 	F(S, u32,  names_uid,  0,   "user id of sluice-names") \
 	F(S, u32,  canary_uid, 0,   "user id of sluice-canary") \
 	F(S, u32,  provider_uid, 0, "user id of the first provider; the next ones count up") \
-	F(S, u8,   log_level,  7,   "last syslog priority shown")
+	F(S, u8,   log_level,  7,   "last syslog priority shown") \
+	F(S, u8,   is_kept,    1,   "1: the cgroup was there before and stays") \
+	F(S, str,  providers_cgroup, 544, "cgroup of the providers, full path")
 
 #define WIRE_FIELDS_K_FILTER(F, S) \
 	F(S, u32,  index,      15,  "which provider, from 0") \

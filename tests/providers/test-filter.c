@@ -18,10 +18,17 @@
  *	count=1                      the reason of a verdict says how often it was asked
  *	forget-at=N                  from the Nth flow on the denials are not in force any more,
  *	                             and what was said before is taken back
+ *	rejudge-at=N                 the denials are in force from the Nth flow on, and all flows of
+ *	                             before are judged again then
+ *	update-after-ms=N            drops each flow that long after it allowed it
+ *	allow-after-ms=N             allows each flow that long after it dropped it, and denies
+ *	                             none from then on
  *	delay-ms=N                   each answer comes that much later
  *	mute=1                       takes flows and PINGs, never judges
  *	hang-after=N                 stops reading its channel at the Nth flow
  *	crash-after=N                aborts at the Nth flow
+ *	lie=1                        before each answer it allows flows that it was not asked
+ *	                             about, and after it says the opposite
  *	probe=1                      tries what a provider must not be able to do;
  *	                             the outcome is the reason of each verdict
  */
@@ -61,15 +68,21 @@ struct late {
 	enum sluice_verdict verdict;
 };
 
+/** struct ring - all have the same delay, so the first is due first */
+struct ring {
+	struct late late[N_LATE];
+	size_t first, n;
+};
+
 struct state {
 	struct rule rules[N_RULES];
 	size_t n_rules;
-	bool is_silent, is_mute, is_probing, is_counting;
+	bool is_silent, is_mute, is_probing, is_counting, is_lying;
 	enum sluice_scope scope;
-	unsigned long delay_ms, hang_after, crash_after, forget_at, n_flows;
+	unsigned long delay_ms, hang_after, crash_after, forget_at, rejudge_at, n_flows;
+	unsigned long update_ms, allow_ms;
 	char probe[128];
-	struct late late[N_LATE]; /* a ring: all have the same delay, so the first is due first */
-	size_t first, n_late;
+	struct ring answers, updates;
 };
 
 static uint64_t now_ms(void)
@@ -148,12 +161,20 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		state->is_mute = strcmp(value, "0");
 	else if (!strcmp(key, "probe"))
 		state->is_probing = strcmp(value, "0");
+	else if (!strcmp(key, "lie"))
+		state->is_lying = strcmp(value, "0");
 	else if (!strcmp(key, "scope"))
 		state->scope = !strcmp(value, "address") ? SLUICE_THIS_ADDRESS
 			       : !strcmp(value, "name")	 ? SLUICE_THIS_NAME
 							 : SLUICE_THIS_FLOW;
 	else if (!strcmp(key, "forget-at"))
 		state->forget_at = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "rejudge-at"))
+		state->rejudge_at = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "update-after-ms"))
+		state->update_ms = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "allow-after-ms"))
+		state->allow_ms = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "count"))
 		state->is_counting = strcmp(value, "0");
 	else if (!strcmp(key, "delay-ms"))
@@ -216,7 +237,23 @@ static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow
 	return false;
 }
 
-static void give_answer(struct sluice_filter *filter, const struct state *state, uint64_t id,
+/* it was not asked about them */
+static void lie_about_others(struct sluice_filter *filter, uint64_t id)
+{
+	for (uint64_t i = 0; i < 8; i++)
+		sluice_filter_answer(filter, id + (1U << 20) + i, SLUICE_ALLOW, "forged");
+}
+
+static bool put(struct ring *ring, uint64_t id, unsigned long delay_ms, enum sluice_verdict verdict)
+{
+	if (ring->n == N_LATE)
+		return false;
+	ring->late[(ring->first + ring->n++) % N_LATE] =
+		(struct late){ .id = id, .due_ms = now_ms() + delay_ms, .verdict = verdict };
+	return true;
+}
+
+static void give_answer(struct sluice_filter *filter, struct state *state, uint64_t id,
 			enum sluice_verdict verdict)
 {
 	const char *reason = verdict == SLUICE_ALLOW ? NULL : "test";
@@ -226,16 +263,37 @@ static void give_answer(struct sluice_filter *filter, const struct state *state,
 		snprintf(text, sizeof(text), "asked %lu", state->n_flows);
 		reason = text;
 	}
+	if (state->is_lying)
+		lie_about_others(filter, id);
 	sluice_filter_answer_for(filter, id, verdict, state->scope,
 				 state->is_probing ? state->probe : reason);
+	if (state->is_lying)
+		sluice_filter_answer(filter, id,
+				     verdict == SLUICE_ALLOW ? SLUICE_DROP : SLUICE_ALLOW,
+				     "duplicate");
+	if (verdict == SLUICE_ALLOW && state->update_ms)
+		put(&state->updates, id, state->update_ms,
+		    state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP);
+	else if (verdict != SLUICE_ALLOW && state->allow_ms)
+		put(&state->updates, id, state->allow_ms, SLUICE_ALLOW);
+}
+
+static enum sluice_verdict verdict_of(const struct state *state, const struct sluice_flow *flow)
+{
+	if (state->n_flows < state->rejudge_at)
+		return SLUICE_ALLOW;
+	for (size_t i = 0; i < state->n_rules; i++)
+		if (rule_matches(&state->rules[i], flow))
+			return state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP;
+	return SLUICE_ALLOW;
 }
 
 static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
 {
 	struct state *state = data;
-	enum sluice_verdict verdict = SLUICE_ALLOW;
+	enum sluice_verdict verdict;
 
-	state->n_flows++;
+	state->n_flows += !flow->is_again;
 	if (state->n_flows == state->crash_after)
 		abort();
 	while (state->hang_after && state->n_flows >= state->hang_after)
@@ -246,33 +304,47 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 		state->n_rules = 0;
 		sluice_filter_forget(filter);
 	}
-	for (size_t i = 0; i < state->n_rules && verdict == SLUICE_ALLOW; i++) {
-		if (rule_matches(&state->rules[i], flow))
-			verdict = state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP;
-	}
-	if (!state->delay_ms || state->n_late == N_LATE) {
+	if (!flow->is_again && state->n_flows == state->rejudge_at)
+		sluice_filter_rejudge(filter);
+	verdict = verdict_of(state, flow);
+	if (!state->delay_ms || !put(&state->answers, flow->id, state->delay_ms, verdict))
 		give_answer(filter, state, flow->id, verdict);
-		return;
-	}
-	state->late[(state->first + state->n_late++) % N_LATE] = (struct late){
-		.id = flow->id, .due_ms = now_ms() + state->delay_ms, .verdict = verdict
-	};
 }
 
-/* answers what is due. Return: milliseconds until the next one, -1 for none */
-static int answer_due(struct sluice_filter *filter, struct state *state)
+static void give_update(struct sluice_filter *filter, struct state *state, uint64_t id,
+			enum sluice_verdict verdict)
 {
-	while (state->n_late) {
-		const struct late *late = &state->late[state->first];
+	if (verdict == SLUICE_ALLOW)
+		state->n_rules = 0;
+	sluice_filter_update(filter, id, verdict, "changed");
+}
+
+/* gives what is due. Return: milliseconds until the next one, -1 for none */
+static int give_due(struct sluice_filter *filter, struct state *state, struct ring *ring,
+		    void (*give)(struct sluice_filter *filter, struct state *state, uint64_t id,
+				 enum sluice_verdict verdict))
+{
+	while (ring->n) {
+		const struct late *late = &ring->late[ring->first];
 		uint64_t now = now_ms();
 
 		if (late->due_ms > now)
 			return (int)(late->due_ms - now);
-		give_answer(filter, state, late->id, late->verdict);
-		state->first = (state->first + 1) % N_LATE;
-		state->n_late--;
+		give(filter, state, late->id, late->verdict);
+		ring->first = (ring->first + 1) % N_LATE;
+		ring->n--;
 	}
 	return -1;
+}
+
+static int work(struct sluice_filter *filter, struct state *state)
+{
+	int answers = give_due(filter, state, &state->answers, give_answer);
+	int updates = give_due(filter, state, &state->updates, give_update);
+
+	if (answers < 0 || updates < 0)
+		return answers < 0 ? updates : answers;
+	return answers < updates ? answers : updates;
 }
 
 static const struct sluice_filter_ops ops = {
@@ -295,7 +367,7 @@ int main(void)
 	}
 	while (r >= 0) {
 		struct pollfd pfd = { .fd = sluice_filter_get_fd(filter) };
-		int wait_ms = answer_due(filter, &state);
+		int wait_ms = work(filter, &state);
 
 		pfd.events = sluice_filter_get_events(filter);
 		if (poll(&pfd, 1, wait_ms) > 0)

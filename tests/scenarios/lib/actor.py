@@ -31,10 +31,10 @@ def _connect(address, port):
     return "0"
 
 
-def _ask(address, port):
+def _ask(address, port, within=5):
     """errno name of a connected datagram's answer"""
     with socket.socket(_family(address), socket.SOCK_DGRAM) as s:
-        s.settimeout(5)
+        s.settimeout(within)
         try:
             s.connect((address, int(port)))
             s.send(b"x")
@@ -195,6 +195,87 @@ def act_crowd(address, port, count):
     return {"told": told, "count": len(took), "p99_us": took[len(took) * 99 // 100], "max_us": took[-1]}
 
 
+class _Stream:
+    """a flow that runs all the time: the longest time without anything from it"""
+
+    def __init__(self, work, *words):
+        self._last, self._longest, self.error = time.monotonic(), 0.0, None
+        threading.Thread(target=self._run, args=(work, *words), daemon=True).start()
+
+    def _run(self, work, *words):
+        try:
+            work(self._beat, *words)
+        except Exception as error:
+            self.error = repr(error)
+
+    def _beat(self):
+        now = time.monotonic()
+        self._longest, self._last = max(self._longest, now - self._last), now
+
+    def gap_ms(self):
+        """the longest one since the last call"""
+        longest, self._longest = max(self._longest, time.monotonic() - self._last), 0.0
+        return int(longest * 1000)
+
+
+def _receive(beat, address, port, path):
+    """a download of which each byte is known: see servers.PATTERN"""
+    s = socket.create_connection((address, int(port)))
+    s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    got, pattern = b"", bytes(range(256)) * 257
+    while b"\r\n\r\n" not in got:
+        got += s.recv(1)
+    at = 0
+    while data := s.recv(65536):
+        if data != pattern[at % 256:at % 256 + len(data)]:
+            raise ValueError(f"other bytes than were sent, after {at}")
+        at += len(data)
+        beat()
+    raise ValueError(f"ended after {at} bytes")
+
+
+def _echo(beat, address, port):
+    """a datagram each 10 ms; each that comes back counts"""
+    s = socket.socket(_family(address), socket.SOCK_DGRAM)
+    s.connect((address, int(port)))
+    s.settimeout(0.01)
+    while True:
+        s.send(b"x")
+        try:
+            s.recv(100)
+            beat()
+        except TimeoutError:
+            continue
+        time.sleep(0.01)
+
+
+def _flow_of(kind, end, port):
+    if kind == "name":
+        return _connect(socket.getaddrinfo(end, int(port), socket.AF_INET)[0][4][0], port)
+    return _connect(end, port) if kind == "tcp" else _ask(end, port, 9)
+
+
+def _obey(streams, number, kind, *words):
+    began = time.monotonic()
+    if kind in ("receive", "echo"):
+        streams[kind] = _Stream({"receive": _receive, "echo": _echo}[kind], *words)
+        answer = {}
+    elif kind == "gaps":
+        answer = {name: {"gap_ms": s.gap_ms(), "error": s.error} for name, s in streams.items()}
+    else:
+        answer = {"error": _flow_of(kind, *words), "took_ms": (time.monotonic() - began) * 1000}
+    print(json.dumps({"id": int(number), **answer}), flush=True)
+
+
+def act_obey(path):
+    """orders, one a line of a FIFO, each carried out at once: see orders.py"""
+    streams = {}
+    with open(path) as orders:
+        for line in orders:
+            threading.Thread(target=_obey, args=(streams, *line.split()), daemon=True).start()
+    return {"id": 0}
+
+
 IP_RECVERR, IPV6_RECVERR, UDP_SEGMENT, SOL_UDP = 11, 25, 103, 17
 ECHO = {socket.AF_INET: b"\x08\0\0\0\0\0\0\1", socket.AF_INET6: b"\x80\0\0\0\0\0\0\1"}
 
@@ -239,9 +320,9 @@ def act_obey(path, uid="0", unit=""):
         act_join(unit)
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
-    server.listen()
     "x".encode("idna")  # loaded while it can be read
     os.setresuid(*[int(uid)] * 3)
+    server.listen()  # whoever gets through meets that user
     while True:
         client = server.accept()[0]
         with client, client.makefile("rw") as lines:
@@ -257,6 +338,57 @@ def _obey(proto, host, port):
     except socket.gaierror:
         return "unresolved"
     return (_ask if proto == "udp" else _connect)(address, port)
+
+
+def _fill(s):
+    while True:
+        s.send(b"x" * 65536)
+
+
+def _keep_sending(s, peer):
+    while True:
+        s.sendto(b"x", peer)
+        time.sleep(0.005)
+
+
+def _poll(s):
+    poll = select.poll()
+    poll.register(s, select.POLLIN)
+    poll.poll(5000)
+    error = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def act_cut(kind, call, address, port):
+    """a conversation, then a call that blocks. Return: what it said, and the calls after it"""
+    s = socket.socket(_family(address), socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+    s.settimeout(10)
+    peer = (address, int(port))
+    if kind == "unconnected":
+        s.sendto(b"first", peer)
+    else:
+        s.connect(peer)
+        s.send(b"first")
+    got = s.recv(100)
+    print("connected", file=sys.stderr, flush=True)
+    s.setblocking(True)
+    calls = {"read": lambda: s.recv(100), "write": lambda: _fill(s), "poll": lambda: _poll(s),
+             "sendto": lambda: _keep_sending(s, peer)}
+    told = _told(calls[call])
+    s.settimeout(2)
+    after = [_told(lambda: s.sendto(b"x", peer) if kind == "unconnected" else s.send(b"x"))]
+    after.append("skipped" if call == "sendto" else _told(lambda: s.recv(100)))
+    return {"got": len(got), "told": told, "after": after}
+
+
+def act_recv(address, port):
+    """a TCP conversation that is read until its end, a line when it stands"""
+    with socket.create_connection((address, int(port)), 5) as s:
+        s.sendall(b"first")
+        s.recv(100)
+        print("connected", file=sys.stderr, flush=True)
+        return {"told": _told(lambda: s.recv(100))}
 
 
 if __name__ == "__main__":
