@@ -32,8 +32,14 @@ int cmd_serve(int argc, char **argv);
 int cmd_flows(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_panic(int argc, char **argv);
+int cmd_why(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 
-/** struct cli_option - "--name" sets *is_set, "--name VALUE" (or =VALUE) sets *value */
+/**
+ * struct cli_option - "--name" sets *is_set, "--name VALUE" (or =VALUE) sets *value
+ *
+ * One with an empty name is the verb's operand.
+ */
 struct cli_option {
 	const char *name;
 	bool *is_set;
@@ -43,7 +49,7 @@ struct cli_option {
 };
 
 /**
- * cli_parse() - read a verb's options; there are no operands
+ * cli_parse() - read a verb's options
  *
  * Prints usage for --help (stdout) and for what is wrong (stderr).
  *

@@ -185,6 +185,9 @@ static int fail_reply(struct client *client, const char *name, struct json_objec
 
 	if (strcmp(name, INTERFACE ".NotPermitted") == 0)
 		return fail_connect(error, client->instance, EPERM);
+	if (strcmp(name, INTERFACE ".NotFound") == 0)
+		return fail(error, CLI_NOT_FOUND, "instance %s: %s", client->instance,
+			    reason ? json_object_get_string(reason) : "not found");
 	return fail(error, CLI_NO, "instance %s: %s%s%s", client->instance, name,
 		    reason ? ": " : "", reason ? json_object_get_string(reason) : "");
 }

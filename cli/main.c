@@ -15,6 +15,8 @@ static const struct verb verbs[] = {
 	{ "run", cmd_run, "run a command in an instance of its own" },
 	{ "serve", cmd_serve, "govern programs that are there already, until told to end" },
 	{ "flows", cmd_flows, "connections, with their program, name and verdict" },
+	{ "why", cmd_why, "what became of a flow: who decided, and the next step" },
+	{ "explain", cmd_explain, "what would become of a flow that has not happened" },
 	{ "doctor", cmd_doctor, "what this kernel offers, and what is lost without it" },
 	{ "panic", cmd_panic, "remove an instance from the machine, also a dead one" },
 };

@@ -44,12 +44,16 @@ static void print_usage(FILE *to, const char *verb, const struct cli_option *opt
 {
 	fprintf(to, "usage: sluice %s", verb);
 	for (size_t i = 0; i < n; i++)
-		fprintf(to, options[i].value ? " [--%s %s]" : " [--%s]", options[i].name,
-			options[i].argument);
+		if (!options[i].name[0])
+			fprintf(to, " [%s]", options[i].argument);
+		else
+			fprintf(to, options[i].value ? " [--%s %s]" : " [--%s]", options[i].name,
+				options[i].argument);
 	fputc('\n', to);
 	for (size_t i = 0; i < n; i++)
-		fprintf(to, "  --%-8s %-10s %s\n", options[i].name,
-			options[i].value ? options[i].argument : "", options[i].help);
+		fprintf(to, "  %s%-8s %-10s %s\n", options[i].name[0] ? "--" : "  ",
+			options[i].name, options[i].value ? options[i].argument : "",
+			options[i].help);
 }
 
 static const struct cli_option *find_option(const struct cli_option *options, size_t n,
@@ -69,7 +73,11 @@ static int take_option(int n_left, char **argv, const struct cli_option *options
 	const char *text = argv[0] + 2, *value;
 	size_t n_text;
 
-	if (strncmp(argv[0], "--", 2) != 0)
+	if (argv[0][0] != '-' && (option = find_option(options, n, "", 0)) && !*option->value) {
+		*option->value = argv[0];
+		return 1;
+	}
+	if (strncmp(argv[0], "--", 2) != 0 || !argv[0][2])
 		return 0;
 	n_text = strcspn(text, "=");
 	value = text[n_text] == '=' ? text + n_text + 1 : NULL;

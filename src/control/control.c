@@ -29,6 +29,7 @@ struct control {
 	struct varlink_listener *listener;
 	struct stream streams[VARLINK_CLIENTS_MAX];
 	bool is_checking[VARLINK_CLIENTS_MAX]; /* its Doctor waits for control_checked() */
+	bool is_explaining[VARLINK_CLIENTS_MAX]; /* its Explain for control_explained() */
 };
 
 struct listing {
@@ -154,10 +155,96 @@ static int handle_list_flows(struct varlink_call *call, void *data)
 	return 0;
 }
 
+/* Return: 0 when @r was an answer */
+static int refuse(struct varlink_call *call, int r, const char *parameter, const char *reason)
+{
+	struct json_object *parameters;
+
+	if (r != -ENOENT && r != -EINVAL)
+		return r;
+	parameters = wrap("reason", json_object_new_string(reason));
+	if (r == -EINVAL)
+		json_object_object_add(parameters, "parameter", json_object_new_string(parameter));
+	varlink_error(call->server, call->slot,
+		      r == -ENOENT ? INTERFACE ".NotFound" : INTERFACE ".InvalidParameter",
+		      parameters);
+	return 0;
+}
+
+static int handle_why(struct varlink_call *call, void *data)
+{
+	struct control *control = data;
+	struct json_object *id = json_object_object_get(call->parameters, "id"), *why = NULL;
+	struct json_object *denied = json_object_object_get(call->parameters, "denied");
+	int r = -ENOENT;
+
+	if (!id || json_object_get_int64(id) > 0)
+		r = control->ops->why(control->data, id ? json_object_get_uint64(id) : 0,
+				      denied && json_object_get_boolean(denied), &why);
+
+	if (r < 0)
+		return refuse(call, r, "id",
+			      id ? "there is no such flow, or it ended long ago"
+				 : "there was no such flow yet");
+	varlink_reply(call->server, call->slot, wrap("why", why), false);
+	return 0;
+}
+
+static int handle_explain(struct varlink_call *call, void *data)
+{
+	struct control *control = data;
+	struct json_object *program = json_object_object_get(call->parameters, "program");
+	struct json_object *target = json_object_object_get(call->parameters, "target");
+	int r;
+
+	control->is_explaining[call->slot] = true;
+	r = control->ops->explain(control->data, call->slot, program, target);
+	if (r == 0)
+		return 0;
+	control->is_explaining[call->slot] = false;
+	return refuse(call, r, "program, target", "incomplete or out of range");
+}
+
+void control_explained(struct control *control, unsigned int token, struct json_object *why)
+{
+	if (!control->is_explaining[token]) {
+		json_object_put(why);
+		return;
+	}
+	control->is_explaining[token] = false;
+	varlink_reply(control->server, token, wrap("why", why), false);
+}
+
+static int handle_list_addresses(struct varlink_call *call, void *data)
+{
+	struct control *control = data;
+	struct json_object *program = json_object_object_get(call->parameters, "program");
+	struct json_object *host = json_object_object_get(call->parameters, "host");
+	struct json_object *addresses = NULL;
+	int r = -EINVAL;
+
+	if (host)
+		r = control->ops->list_addresses(control->data, program,
+						 json_object_get_string(host), &addresses);
+	if (r < 0)
+		return refuse(call, r, "program, host", "incomplete or out of range");
+	varlink_reply(call->server, call->slot, wrap("addresses", addresses), false);
+	return 0;
+}
+
 static const struct varlink_method methods[] = {
 	{ INTERFACE ".GetStatus", handle_get_status, { { NULL } } },
 	{ INTERFACE ".ListFlows", handle_list_flows, { { "follow", json_type_boolean } } },
 	{ INTERFACE ".Doctor", handle_doctor, { { NULL } } },
+	{ INTERFACE ".Why",
+	  handle_why,
+	  { { "id", json_type_int }, { "denied", json_type_boolean } } },
+	{ INTERFACE ".Explain",
+	  handle_explain,
+	  { { "program", json_type_object }, { "target", json_type_object } } },
+	{ INTERFACE ".ListAddresses",
+	  handle_list_addresses,
+	  { { "program", json_type_object }, { "host", json_type_string } } },
 };
 
 static void on_drained(unsigned int slot, void *data)
@@ -174,6 +261,7 @@ static void on_closed(unsigned int slot, void *data)
 
 	control->streams[slot] = (struct stream){ 0 };
 	control->is_checking[slot] = false;
+	control->is_explaining[slot] = false;
 }
 
 /*

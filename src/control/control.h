@@ -36,6 +36,12 @@ typedef void (*control_emit_fn)(void *to, struct json_object *flow);
  *              is too long for a slow client is asked for again later; flows
  *              that were sent are then skipped by their id.
  *
+ * @why:        an object of type Why, of the flow @id; 0: the newest. -ENOENT: not known
+ * @explain:    begin to find out what would become of a flow; control_explained() ends
+ *              it, also before this returns. Parameters are read, not checked before:
+ *              -EINVAL. A token that is given again means that its caller has gone
+ * @list_addresses: numeric addresses that a program knows by a name
+ *
  * Objects in ret_ parameters become the module's.
  */
 struct control_ops {
@@ -43,6 +49,11 @@ struct control_ops {
 	int (*doctor)(void *data, struct json_object **ret_checks);
 	void (*list_flows)(void *data, control_emit_fn emit, void *to);
 	void (*check)(void *data);
+	int (*why)(void *data, uint64_t id, bool is_denied, struct json_object **ret_why);
+	int (*explain)(void *data, unsigned int token, struct json_object *program,
+		       struct json_object *target);
+	int (*list_addresses)(void *data, struct json_object *program, const char *host,
+			      struct json_object **ret_addresses);
 };
 
 /**
@@ -63,6 +74,9 @@ void control_publish(struct control *control, struct json_object *flow);
 
 /** control_checked() - answer everybody who called Doctor and waits for @check */
 void control_checked(struct control *control);
+
+/** control_explained() - answer Explain; consumes @why. Nobody waits any more: dropped. */
+void control_explained(struct control *control, unsigned int token, struct json_object *why);
 
 /** control_has_followers() - is it worth building a record? */
 bool control_has_followers(const struct control *control);

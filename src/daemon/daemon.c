@@ -48,6 +48,7 @@ bool daemon_tick(struct daemon *daemon)
 	try_again(daemon);
 	has_more = ends_drain(daemon);
 	judge_tick(daemon, now);
+	explain_tick(daemon, now);
 	ends_tick(daemon, now);
 	remember_tick(daemon);
 	if (!has_more)
@@ -76,6 +77,9 @@ static int open_tables(struct daemon *daemon)
 	struct timespec t;
 	int r;
 
+	r = history_new(HISTORY_FLOWS_MAX, why_forget, daemon, &daemon->history);
+	if (r < 0)
+		return r;
 	/* ids count on from the clock, so that a successor's are larger */
 	clock_gettime(CLOCK_REALTIME, &t);
 	r = flow_table_new(daemon->n_flows_max, (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000,
@@ -236,7 +240,9 @@ struct daemon *daemon_free(struct daemon *daemon)
 		return NULL;
 	canary_close(daemon);
 	daemon->control = control_free(daemon->control);
+	explain_close(daemon);
 	daemon->flows = flow_table_free(daemon->flows);
+	daemon->history = history_free(daemon->history);
 	identity_forget_all(daemon);
 	daemon->names = names_cache_free(daemon->names);
 	daemon->memory = memory_free(daemon->memory);

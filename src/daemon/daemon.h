@@ -21,6 +21,9 @@
  *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
  *	records.c    flow records, status, the control socket
+ *	explain.c    what would become of a flow that has not happened
+ *	fail.c       fail classes
+ *	why.c        what became of one that has, and why
  */
 
 #include <stdbool.h>
@@ -36,6 +39,7 @@
 #include "daemon/canary.h"
 #include "daemon/owners.h"
 #include "flow/flow.h"
+#include "flow/history.h"
 #include "flow/memory.h"
 #include "flow/names.h"
 #include "flow/rejudge.h"
@@ -123,6 +127,8 @@ struct daemon {
 	struct plane *plane;
 	bool wants_requeue; /* a predecessor's packets wait to be queued again */
 	struct flow_table *flows;
+	struct history *history; /* flows that left it */
+	struct explanation *explanations;
 	size_t n_flows_max; /* FLOWS_MAX; unit tests take fewer */
 	struct names_cache *names;
 	struct memory *memory;
@@ -227,6 +233,9 @@ void remember_answer(struct daemon *daemon, struct flow *flow, unsigned int filt
 		     enum memory_scope scope, enum sl_verdict verdict, const char *reason);
 /** remember_decided() - every filter has been heard: may the kernel decide the next one? */
 void remember_decided(struct daemon *daemon, const struct flow *flow);
+/** remember_entry() - the kernel's entry that covers this flow. Return: false: none in force */
+bool remember_entry(struct daemon *daemon, const struct flow *flow, struct sl_memory_key *ret_key,
+		    struct sl_memory *ret_entry);
 /** remember_event() - the kernel has allowed a flow by itself */
 void remember_event(struct daemon *daemon, const struct sl_remembered *event);
 /** remember_forget() - what this filter said holds no more */
@@ -276,3 +285,49 @@ void records_judged(struct daemon *daemon, const struct flow *flow);
 void records_changed(struct daemon *daemon, const struct flow *flow);
 void records_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
 		    uint64_t bytes_out);
+/** records_json() - as people get to see it. Return: NULL without memory. */
+struct json_object *records_json(struct daemon *daemon, const struct flow *flow);
+
+/* fail.c */
+/** fail_is_closed_from() - who is late at this filter's turn: is it refused? */
+bool fail_is_closed_from(const struct daemon *daemon, unsigned int asked);
+/** fail_say() - the reason of a fail class; @how: FLOW_FAILED or FLOW_LATE */
+void fail_say(const struct filter *filter, enum flow_how how, bool is_closed,
+		      char ret_reason[FLOW_REASON_BYTES]);
+
+/* explain.c: control_ops */
+int explain_list_addresses(void *data, struct json_object *program, const char *host,
+			   struct json_object **ret_addresses);
+int explain_begin(void *data, unsigned int token, struct json_object *program,
+		  struct json_object *target);
+/** explain_take() - a verdict for no flow of the table. Return: true when it was one of ours. */
+bool explain_take(struct daemon *daemon, unsigned int index,
+		  const struct wire_flow_verdict *answer);
+/** explain_ask_waiting() - this filter can be asked (@anew: again, it is another process) */
+void explain_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew);
+void explain_tick(struct daemon *daemon, uint64_t now_us);
+void explain_close(struct daemon *daemon);
+
+/* why.c */
+/** struct why_answer - what one filter says, or said, of a flow */
+struct why_answer {
+	uint8_t how, scope;
+	enum sl_verdict verdict; /* SL_UNDECIDED: nothing */
+	uint64_t took_us;	 /* 0: not known */
+	char reason[FLOW_REASON_BYTES];
+};
+
+/** enum why_by - what decided, beside a filter's turn */
+enum why_by { WHY_FILTER, WHY_NO_FILTER, WHY_NOT_GOVERNED, WHY_LOOPBACK, WHY_SLUICED };
+
+struct why {
+	const struct flow *flow;
+	enum why_by by;	      /* WHY_FILTER: flow->provider */
+	bool is_host_assumed; /* the program has not asked for the name */
+	struct why_answer answers[FILTERS_MAX];
+};
+
+void why_forget(struct flow *flow, void *data);
+/** why_find() - control_ops */
+int why_find(void *data, uint64_t id, bool is_denied, struct json_object **ret_why);
+struct json_object *why_json(struct daemon *daemon, const struct why *why);

@@ -14,6 +14,9 @@
 static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_in,
 		       uint64_t bytes_out)
 {
+	flow->is_counted = true;
+	flow->bytes_in = bytes_in;
+	flow->bytes_out = bytes_out;
 	if (flow->verdict == SL_ALLOW || flow->was_allowed) {
 		providers_send_closed(daemon, flow, bytes_in, bytes_out);
 		records_closed(daemon, flow, bytes_in, bytes_out);

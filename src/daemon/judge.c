@@ -24,7 +24,9 @@ static uint32_t mark_of(uint32_t mark, enum sl_mark value)
 
 void judge_forget(struct flow *flow, void *data)
 {
-	identity_put(data, flow->identity);
+	struct daemon *daemon = data;
+
+	history_add(daemon->history, flow); /* which puts the identity in the end */
 }
 
 /* the gate chain rejects what cannot be refused here, and asks the program again */
@@ -145,13 +147,13 @@ void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdic
 	decide(daemon, flow, verdict);
 }
 
-static void fail(struct daemon *daemon, struct flow *flow, const char *why)
+static void fail(struct daemon *daemon, struct flow *flow)
 {
 	const struct filter *filter = &daemon->filters[flow->asked];
 	char reason[FLOW_REASON_BYTES];
 
-	snprintf(reason, sizeof(reason), "%s %s: fails %s", filter->name, why,
-		 filter->is_closed ? "closed" : "open");
+	flow->steps[flow->asked].how = FLOW_FAILED;
+	fail_say(filter, FLOW_FAILED, filter->is_closed, reason);
 	judge_flow(daemon, flow, filter->is_closed ? SL_REJECT : SL_ALLOW, flow->asked, reason);
 }
 
@@ -165,10 +167,11 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		return;
 	}
 	if (filter->session.state == SESSION_FAILED) {
-		fail(daemon, flow, "does not run");
+		fail(daemon, flow);
 		return;
 	}
 	if (remember_find(daemon, flow, flow->asked, &known)) {
+		flow->steps[flow->asked].how = FLOW_REMEMBERED;
 		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
 		return;
 	}
@@ -177,6 +180,7 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 	if (providers_send_flow(daemon, flow->asked, flow, false) < 0)
 		return;
 	flow->is_sent = true;
+	flow->steps[flow->asked].how = FLOW_ASKED;
 	flow->told |= (uint16_t)(1U << flow->asked);
 }
 
@@ -193,6 +197,7 @@ void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew)
 		if (!flow->is_sent)
 			judge_ask(daemon, flow);
 	}
+	explain_ask_waiting(daemon, filter, anew);
 }
 
 static void describe(struct daemon *daemon, struct flow *flow, const struct sl_held *held)
@@ -341,28 +346,19 @@ int judge_watch(struct daemon *daemon)
 			       EPOLLIN, on_queue, daemon);
 }
 
-/* filters that were not asked yet have no time left either */
-static const struct filter *closed_from(struct daemon *daemon, unsigned int asked)
-{
-	for (unsigned int i = asked; i < daemon->n_filters; i++)
-		if (daemon->filters[i].is_closed)
-			return &daemon->filters[i];
-	return NULL;
-}
-
 void judge_tick(struct daemon *daemon, uint64_t now_us)
 {
 	struct flow *flow;
 
 	while ((flow = flow_table_oldest_held(daemon->flows)) && now_us >= flow->deadline_us) {
-		const struct filter *closed = closed_from(daemon, flow->asked);
+		bool is_closed = fail_is_closed_from(daemon, flow->asked);
 
 		daemon->n_deadlines++;
 		daemon->filters[flow->asked].n_late++;
 		flow->provider = flow->asked;
-		snprintf(flow->reason, sizeof(flow->reason), "%s did not answer in time: fails %s",
-			 daemon->filters[flow->asked].name, closed ? "closed" : "open");
-		decide(daemon, flow, closed ? SL_REJECT : SL_ALLOW);
+		flow->steps[flow->asked].how = FLOW_LATE;
+		fail_say(&daemon->filters[flow->asked], FLOW_LATE, is_closed, flow->reason);
+		decide(daemon, flow, is_closed ? SL_REJECT : SL_ALLOW);
 	}
 }
 

@@ -65,6 +65,7 @@ static void cut(struct daemon *daemon, struct flow *flow, enum sl_verdict verdic
 static void say_who(struct flow *flow, unsigned int filter, const char *reason)
 {
 	flow->provider = (int)filter;
+	flow->steps[filter] = (struct flow_step){ .how = FLOW_ANSWERED };
 	snprintf(flow->reason, sizeof(flow->reason), "%s", reason);
 }
 

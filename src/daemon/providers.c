@@ -83,7 +83,7 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 	r = send_record(filter, WIRE_FLOW_NEW, &record, -1);
 	if (r == -EAGAIN)
 		set_events(filter, true);
-	if (r == 0 && !is_again)
+	if (r == 0 && !is_again && !flow->is_hypothetical)
 		filter->n_flows++;
 	return r;
 }
@@ -206,12 +206,15 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 	if (live_answer(daemon, index, answer->id, verdicts[answer->verdict],
 			(enum memory_scope)answer->scope, answer->reason))
 		return 0;
+	if (!flow && explain_take(daemon, index, answer))
+		return 0;
 	if (!flow || flow->state != FLOW_HELD || flow->asked != index || !flow->is_sent) {
 		filter->n_late++;
 		return 0;
 	}
 	if (answer->verdict != 0)
 		filter->n_dropped++;
+	flow->steps[index] = (struct flow_step){ FLOW_ANSWERED, answer->scope };
 	remember_answer(daemon, flow, index, (enum memory_scope)answer->scope,
 			verdicts[answer->verdict], answer->reason);
 	judge_flow(daemon, flow, verdicts[answer->verdict], (int)index, answer->reason);

@@ -56,6 +56,11 @@ static void fill_record(struct daemon *daemon, const struct flow *flow, struct f
 					.decision_us = flow->decided_us - flow->opened_us };
 	memcpy(record->local_address, flow->tuple.laddr, sizeof(record->local_address));
 	memcpy(record->remote_address, flow->tuple.raddr, sizeof(record->remote_address));
+	if (flow->is_counted) {
+		record->event = RECORD_CLOSED;
+		record->bytes_in = flow->bytes_in;
+		record->bytes_out = flow->bytes_out;
+	}
 	if (flow->provider >= 0)
 		record->provider = daemon->filters[flow->provider].name;
 	fill_identity(record, flow->identity);
@@ -98,6 +103,19 @@ static void publish(struct daemon *daemon, const struct flow_record *record)
 	if (daemon->control)
 		control_publish(daemon->control, json);
 	json_object_put(json);
+}
+
+struct json_object *records_json(struct daemon *daemon, const struct flow *flow)
+{
+	struct flow_record record;
+	struct json_object *json;
+
+	fill_record(daemon, flow, &record);
+	if (flow->decided_us)
+		record.time_us -= daemon_now_us() - flow->decided_us;
+	else /* it is held */
+		record.decision_us = daemon_now_us() - flow->opened_us;
+	return flow_json(&record, &json) < 0 ? NULL : json;
 }
 
 void records_judged(struct daemon *daemon, const struct flow *flow)
@@ -336,7 +354,13 @@ static void list_flows(void *data, control_emit_fn emit, void *to)
 int records_open(struct daemon *daemon)
 {
 	static const struct control_ops ops = {
-		.get_status = get_status, .doctor = doctor, .list_flows = list_flows, .check = check
+		.get_status = get_status,
+		.doctor = doctor,
+		.list_flows = list_flows,
+		.check = check,
+		.why = why_find,
+		.explain = explain_begin,
+		.list_addresses = explain_list_addresses,
 	};
 	char path[300];
 

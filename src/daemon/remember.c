@@ -74,6 +74,17 @@ void remember_forget(struct daemon *daemon, unsigned int filter)
 	memory_forget(daemon->memory, filter);
 }
 
+/* the program would have asked for the name before, and a name is one more to agree */
+static void add_host(const struct flow *flow, struct names_name names[NAMES_PER_ADDRESS_MAX],
+		     size_t *n)
+{
+	for (size_t i = 0; i < MIN(*n, NAMES_PER_ADDRESS_MAX); i++)
+		if (strcmp(names[i].name, flow->host) == 0)
+			return;
+	if (*n < NAMES_PER_ADDRESS_MAX)
+		names[(*n)++] = (struct names_name){ flow->host, MEMORY_NEVER };
+}
+
 /* false: no filter has, or may have, said anything that covers it */
 static bool put_question(struct daemon *daemon, const struct flow *flow,
 			 struct names_name names[NAMES_PER_ADDRESS_MAX],
@@ -88,6 +99,8 @@ static bool put_question(struct daemon *daemon, const struct flow *flow,
 	ret_question->to.proto = flow->tuple.proto;
 	ret_question->n_names = names_all(daemon->names, &ret_question->to.app, flow->tuple.raddr,
 					  daemon_now_us(), names, NAMES_PER_ADDRESS_MAX);
+	if (flow->is_hypothetical && flow->host[0])
+		add_host(flow, names, &ret_question->n_names);
 	return true;
 }
 
@@ -99,6 +112,20 @@ bool remember_find(struct daemon *daemon, const struct flow *flow, unsigned int 
 
 	return put_question(daemon, flow, names, &question) &&
 	       memory_find(daemon->memory, filter, &question, ret_answer) == 0;
+}
+
+bool remember_entry(struct daemon *daemon, const struct flow *flow, struct sl_memory_key *ret_key,
+		    struct sl_memory *ret_entry)
+{
+	struct names_name names[NAMES_PER_ADDRESS_MAX];
+	struct memory_question question;
+
+	if (!put_question(daemon, flow, names, &question) ||
+	    plane_get_memory(daemon->plane, &question.to, ret_entry) < 0)
+		return false;
+	*ret_key = question.to;
+	return ret_entry->generation == memory_generation(daemon->memory) &&
+	       ret_entry->expiry_ns / 1000 > daemon_now_us();
 }
 
 void remember_answer(struct daemon *daemon, struct flow *flow, unsigned int filter,

@@ -129,6 +129,11 @@ struct flow_table *flow_table_free(struct flow_table *table)
 	return NULL;
 }
 
+uint64_t flow_table_take_id(struct flow_table *table)
+{
+	return table->next_id++;
+}
+
 struct flow *flow_table_find(struct flow_table *table, const struct sl_flow_key *key)
 {
 	struct flow *flow = *key_bucket(table, key);

@@ -32,6 +32,7 @@
 #define FLOW_HEAD_BYTES 8U	  /* of a held packet's transport header, for its refusal */
 #define FLOW_HOST_BYTES 256U
 #define FLOW_REASON_BYTES 128U
+#define FLOW_FILTERS_MAX 16U
 
 enum flow_state { FLOW_FREE, FLOW_HELD, FLOW_OPEN };
 
@@ -40,6 +41,21 @@ enum flow_error {
 	FLOW_E_FULL,	/* every slot holds a held flow: the caller applies the fail class */
 	FLOW_E_UNKNOWN, /* no such flow */
 	FLOW_E_DONE,	/* decided before, or not asked of this provider */
+};
+
+/** enum flow_how - what came of the turn of one filter */
+enum flow_how {
+	FLOW_NOT_ASKED, /* another one decided before it */
+	FLOW_ASKED,	/* and has not answered */
+	FLOW_ANSWERED,
+	FLOW_REMEMBERED, /* an earlier answer covered it */
+	FLOW_FAILED,	 /* it does not run: its fail class */
+	FLOW_LATE,	 /* no answer in time: the fail class */
+};
+
+struct flow_step {
+	uint8_t how;   /* enum flow_how */
+	uint8_t scope; /* FLOW_ANSWERED: enum memory_scope */
 };
 
 struct identity;
@@ -67,15 +83,19 @@ struct flow {
 	bool is_remembered; /* the kernel allowed it, nobody was asked */
 	bool was_allowed;   /* its verdict was another one before */
 	uint16_t denied_by; /* filters that deny it now, a bit each */
+	bool is_hypothetical; /* of daemon/explain.c, in no table: no packet waits for it */
+	bool is_counted;      /* it has ended; bytes_in and bytes_out are final */
 	uint16_t told;	    /* filters that know of it, a bit each */
 	uint32_t owner_pid, owner_uid;
 	uint32_t ifindex;
 	uint64_t opened_us, deadline_us, decided_us;
+	uint64_t bytes_in, bytes_out;
 	struct identity *identity; /* the caller's; see flow_table_new() */
 	struct flow_packet packets[FLOW_PACKETS_MAX];
 	unsigned int n_packets;
 	uint64_t n_held_bytes; /* payload of queued packets, which the kernel has not counted */
 	int provider; /* index of the filter that decided; -1: sluiced itself */
+	struct flow_step steps[FLOW_FILTERS_MAX]; /* by filter */
 	char host[FLOW_HOST_BYTES];
 	char reason[FLOW_REASON_BYTES];
 };
@@ -91,6 +111,9 @@ typedef void (*flow_forget_fn)(struct flow *flow, void *data);
 int flow_table_new(size_t n_max, uint64_t first_id, flow_forget_fn forget_fn, void *data,
 		   struct flow_table **ret_table);
 struct flow_table *flow_table_free(struct flow_table *table);
+
+/** flow_table_take_id() - an id that no flow of the table gets, for one that is in none */
+uint64_t flow_table_take_id(struct flow_table *table);
 
 /** flow_table_find() - by key; NULL: none */
 struct flow *flow_table_find(struct flow_table *table, const struct sl_flow_key *key);

@@ -99,12 +99,19 @@ static void tell_changed(struct names_cache *cache, const struct entry *entry)
 		cache->changed_fn(&entry->app, entry->address, cache->data);
 }
 
+/* names_addresses() looks at free places too */
+static void give_back(struct names_cache *cache, uint32_t place)
+{
+	shares_give_back(cache->shares, place);
+	cache->entries[place].expiry_us = 0;
+}
+
 /* before its time: whoever remembers something by this name must know */
 static void evict(struct names_cache *cache, uint32_t place)
 {
 	struct entry entry = cache->entries[place];
 
-	shares_give_back(cache->shares, place);
+	give_back(cache, place);
 	if (!is_named(cache, hash_of(cache, &entry.app, entry.address), &entry))
 		tell_changed(cache, &entry);
 }
@@ -117,7 +124,7 @@ static uint32_t sweep(struct names_cache *cache, uint64_t hash, uint64_t now_us)
 	for (; i; i = next) {
 		next = shares_next(cache->shares, i);
 		if (cache->entries[i].expiry_us <= now_us)
-			shares_give_back(cache->shares, i);
+			give_back(cache, i);
 	}
 	return shares_first(cache->shares, hash);
 }
@@ -244,5 +251,52 @@ size_t names_all(struct names_cache *cache, const struct sl_app *app, const uint
 	for (; i; i = shares_next(cache->shares, i))
 		if (is_of(&cache->entries[i], app, address))
 			add_name(&cache->entries[i], ret_names, n_max, &n);
+	return n;
+}
+
+static bool has_address(const uint8_t (*addresses)[16], size_t n, const uint8_t address[16])
+{
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(addresses[i], address, sizeof(addresses[i])) == 0)
+			return true;
+	return false;
+}
+
+/* of the entries older than @before the newest */
+static uint32_t next_newest(const struct names_cache *cache, const struct entry *wanted,
+			    uint64_t before, uint64_t now_us)
+{
+	uint32_t best = 0;
+
+	for (uint32_t i = 1; i <= NAMES_ENTRIES_MAX; i++) {
+		const struct entry *entry = &cache->entries[i];
+
+		if (entry->expiry_us > now_us && entry->sequence < before &&
+		    memcmp(&entry->app, &wanted->app, sizeof(entry->app)) == 0 &&
+		    strcmp(entry->name, wanted->name) == 0 &&
+		    (!best || entry->sequence > cache->entries[best].sequence))
+			best = i;
+	}
+	return best;
+}
+
+size_t names_addresses(const struct names_cache *cache, const struct sl_app *app, const char *name,
+		       uint64_t now_us, uint8_t (*ret_addresses)[16], size_t n_max)
+{
+	struct entry wanted = { .app = *app };
+	uint64_t before = UINT64_MAX;
+	uint32_t place;
+	size_t n = 0;
+
+	if (strlen(name) >= sizeof(wanted.name))
+		return 0;
+	memcpy(wanted.name, name, strlen(name));
+	while (n < n_max && (place = next_newest(cache, &wanted, before, now_us))) {
+		const struct entry *entry = &cache->entries[place];
+
+		before = entry->sequence;
+		if (!has_address((const uint8_t(*)[16])ret_addresses, n, entry->address))
+			memcpy(ret_addresses[n++], entry->address, sizeof(entry->address));
+	}
 	return n;
 }

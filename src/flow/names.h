@@ -93,5 +93,15 @@ int names_find(struct names_cache *cache, const struct sl_app *app, uint32_t pid
 size_t names_all(struct names_cache *cache, const struct sl_app *app, const uint8_t address[16],
 		 uint64_t now_us, struct names_name *ret_names, size_t n_max);
 
+/**
+ * names_addresses() - the other way round: where @app believes @name to be, newest first
+ *
+ * Looks at every entry: for questions of people.
+ *
+ * Return: how many addresses were written.
+ */
+size_t names_addresses(const struct names_cache *cache, const struct sl_app *app, const char *name,
+		       uint64_t now_us, uint8_t (*ret_addresses)[16], size_t n_max);
+
 /** names_count() - entries in use, expired ones that nobody has met since included */
 size_t names_count(const struct names_cache *cache);

@@ -200,6 +200,12 @@ static int fake_set_memory(struct plane *plane, const struct sl_memory_key *key,
 	return r;
 }
 
+static int fake_get_memory(struct plane *plane, const struct sl_memory_key *key,
+			   struct sl_memory *ret_memory)
+{
+	return find(plane, FAKE_GET_MEMORY, FAKE_MEMORY, key, ret_memory);
+}
+
 static int fake_forget_memory(struct plane *plane, const struct sl_memory_key *key)
 {
 	int r = fake_enter(fake_of(plane), FAKE_FORGET_MEMORY);
@@ -339,6 +345,7 @@ static const struct plane_ops fake_ops = {
 	.destroy = fake_destroy,
 	.hold_again = fake_hold_again,
 	.set_memory = fake_set_memory,
+	.get_memory = fake_get_memory,
 	.forget_memory = fake_forget_memory,
 	.renew = fake_renew,
 	.generation = fake_get_generation,

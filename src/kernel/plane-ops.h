@@ -51,6 +51,8 @@ struct plane_ops {
 
 	int (*set_memory)(struct plane *plane, const struct sl_memory_key *key,
 			  const struct sl_memory *memory);
+	int (*get_memory)(struct plane *plane, const struct sl_memory_key *key,
+			  struct sl_memory *ret_memory);
 	int (*forget_memory)(struct plane *plane, const struct sl_memory_key *key);
 	int (*renew)(struct plane *plane, uint32_t generation);
 	int (*generation)(struct plane *plane, uint32_t *ret_generation);

@@ -168,6 +168,12 @@ int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,
 	return plane->ops->set_memory(plane, key, memory);
 }
 
+int plane_get_memory(struct plane *plane, const struct sl_memory_key *key,
+		     struct sl_memory *ret_memory)
+{
+	return plane->ops->get_memory(plane, key, ret_memory);
+}
+
 int plane_forget_memory(struct plane *plane, const struct sl_memory_key *key)
 {
 	return plane->ops->forget_memory(plane, key);

@@ -124,6 +124,8 @@ int plane_hold_again(struct plane *plane, uint64_t cookie);
 /** plane_set_memory() - allow what @key says without asking, until its expiry */
 int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,
 		     const struct sl_memory *memory);
+int plane_get_memory(struct plane *plane, const struct sl_memory_key *key,
+		     struct sl_memory *ret_memory);
 int plane_forget_memory(struct plane *plane, const struct sl_memory_key *key);
 /** plane_renew() - entries of another generation than @generation are out of date from now on */
 int plane_renew(struct plane *plane, uint32_t generation);

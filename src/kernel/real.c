@@ -251,6 +251,12 @@ static int real_set_memory(struct plane *plane, const struct sl_memory_key *key,
 	return bpf_map_update_elem(fd, key, memory, BPF_ANY) < 0 ? -errno : 0;
 }
 
+static int real_get_memory(struct plane *plane, const struct sl_memory_key *key,
+			   struct sl_memory *ret_memory)
+{
+	return lookup(plane, MAP_MEMORY, key, ret_memory);
+}
+
 static int real_forget_memory(struct plane *plane, const struct sl_memory_key *key)
 {
 	return bpf_map_delete_elem(real_of(plane)->maps[MAP_MEMORY], key) < 0 ? -errno : 0;
@@ -321,6 +327,7 @@ static const struct plane_ops real_ops = {
 	.destroy = real_destroy,
 	.hold_again = real_hold_again,
 	.set_memory = real_set_memory,
+	.get_memory = real_get_memory,
 	.forget_memory = real_forget_memory,
 	.renew = real_renew,
 	.generation = real_generation,

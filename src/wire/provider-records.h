@@ -18,7 +18,9 @@
  *
  * For each flow the provider that got FLOW_NEW may answer until the flow's
  * deadline; after it sluiced has answered by the fail class, and a late or
- * second FLOW_VERDICT is counted and ignored. What a verdict's scope means is
+ * second FLOW_VERDICT is counted and ignored. A FLOW_NEW may be hypothetical
+ * (`sluice explain`): nothing tells it from others, so that its answer is the
+ * one a real flow would get. What a verdict's scope means is
  * said in sluice_filter(3); an answer that reaches beyond its flow is remembered
  * until FLOW_FORGET or the end of the session.
  *

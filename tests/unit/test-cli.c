@@ -174,6 +174,19 @@ static void test_what_is_unknown_is_status_2(void **state)
 	assert_int_equal(run("status --instance ../x"), 2);
 	assert_int_equal(run("status --instance"), 2);
 	assert_int_equal(run("panic --all --instance a"), 2);
+	assert_int_equal(run("why"), 2);
+	assert_int_equal(run("why 5 --last"), 2);
+	assert_int_equal(run("why --denied"), 2);
+	assert_int_equal(run("why five"), 2);
+	assert_int_equal(run("why 5 6"), 2);
+	assert_int_equal(run("explain --pid 1"), 2);
+	assert_int_equal(run("explain --to 10.0.0.1:7"), 2);
+	assert_int_equal(run("explain --pid 1 --exe /bin/sh --to 10.0.0.1:7"), 2);
+	assert_int_equal(run("explain --pid 1 --to 10.0.0.1"), 2);
+	assert_int_equal(run("explain --pid 1 --to 10.0.0.1:70000"), 2);
+	assert_int_equal(run("explain --pid 1 --to 10.0.0.1:7/icmp"), 2);
+	assert_int_equal(run("explain --pid 1 --to fd00::1:7"), 2);
+	assert_int_equal(run("why --help"), 0);
 	assert_int_equal(run("flows --help"), 0);
 }
 

@@ -257,16 +257,50 @@ static void test_many_users(void **state)
 	assert_in_range(names_count(*state), NAMES_ENTRIES_MAX / 2, NAMES_ENTRIES_MAX);
 }
 
+/* the other way round: the newest first, each once, and nothing that is over */
+static void test_addresses(void **state)
+{
+	struct sl_app other = { .exe_ino = 99, .uid = 1 };
+	uint8_t found[4][16], second[16] = { 2 }, third[16] = { 3 };
+
+	names_add(*state, &browser, 1, here, "a.example", 100, 0);
+	names_add(*state, &browser, 1, second, "a.example", 10, 0);
+	names_add(*state, &browser, 2, here, "a.example", 100, 0);
+	names_add(*state, &browser, 1, third, "b.example", 100, 0);
+	names_add(*state, &other, 1, third, "a.example", 100, 0);
+	assert_int_equal(names_addresses(*state, &browser, "a.example", S, found, 4), 2);
+	assert_memory_equal(found[0], here, 16);
+	assert_memory_equal(found[1], second, 16);
+	assert_int_equal(names_addresses(*state, &browser, "a.example", S, found, 1), 1);
+	assert_int_equal(names_addresses(*state, &browser, "a.example", 50 * S, found, 4), 1);
+	assert_int_equal(names_addresses(*state, &browser, "c.example", S, found, 4), 0);
+	assert_int_equal(names_addresses(*state, &browser, "", S, found, 4), 0);
+}
+
+/* an entry whose place was given back is not found there */
+static void test_addresses_after_eviction(void **state)
+{
+	uint8_t found[1][16];
+
+	names_add(*state, &browser, PID, here, "a.example", 1000, 0);
+	add_many(*state, 1, 0, NAMES_ENTRIES_MAX / 2);
+	add_many(*state, 2, 0, NAMES_ENTRIES_MAX / 2);
+	assert_int_equal(names_addresses(*state, &browser, "a.example", S, found, 1), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_expiry),     TEST(test_ttl_limits),	 TEST(test_again),
-		TEST(test_newest),     TEST(test_process_first), TEST(test_applications_apart),
-		TEST(test_all),	       TEST(test_bad_names),	 TEST(test_address_limit),
-		TEST(test_user_quota), TEST(test_eviction),	 TEST(test_many_users),
-		TEST(test_changed),    TEST(test_changed_by_eviction),
+		TEST(test_expiry),	  TEST(test_ttl_limits),
+		TEST(test_again),	  TEST(test_newest),
+		TEST(test_process_first), TEST(test_applications_apart),
+		TEST(test_all),		  TEST(test_bad_names),
+		TEST(test_address_limit), TEST(test_user_quota),
+		TEST(test_eviction),	  TEST(test_many_users),
+		TEST(test_changed),	  TEST(test_changed_by_eviction),
+		TEST(test_addresses),	  TEST(test_addresses_after_eviction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,8 +114,8 @@ def act_exec2(fd, address, port):
     return {"pid": os.getpid()}
 
 
-def act_moved(path, address, port):
-    """joins a new cgroup, `path` below its own, then connects"""
+def act_join(path):
+    """joins a new cgroup, `path` below its own"""
     with open("/proc/self/mounts") as mounts:
         root = next(line.split()[1] for line in mounts if line.split()[2] == "cgroup2")
     with open("/proc/self/cgroup") as file:
@@ -126,6 +126,11 @@ def act_moved(path, address, port):
         os.makedirs(folder, exist_ok=True)
     with open(folder + "/cgroup.procs", "w") as file:
         file.write(str(os.getpid()))
+
+
+def act_moved(path, address, port):
+    """joins a new cgroup, then connects"""
+    act_join(path)
     return act_connect(address, port)
 
 
@@ -388,6 +393,32 @@ def act_told(kind, address, port):
     s.connect((address, int(port)))
     steps = [(_told(lambda: s.send(payload)), _told(lambda: s.recv(100))) for _ in range(2)]
     return {"fresh": steps[0], "remembered": steps[1]}
+
+
+def act_obey(path, uid="0", unit=""):
+    """connects as told over the Unix socket `path`: lines of PROTO HOST PORT; answers with errno names"""
+    if unit:
+        act_join(unit)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    "x".encode("idna")  # loaded while it can be read
+    os.setresuid(*[int(uid)] * 3)
+    server.listen()  # whoever gets through meets that user
+    while True:
+        client = server.accept()[0]
+        with client, client.makefile("rw") as lines:
+            for line in lines:
+                proto, host, port = line.split()
+                lines.write(_obey(proto, host, int(port)) + "\n")
+                lines.flush()
+
+
+def _obey(proto, host, port):
+    try:
+        address = host if ":" in host else socket.getaddrinfo(host, port, socket.AF_INET)[0][4][0]
+    except socket.gaierror:
+        return "unresolved"
+    return (_ask if proto == "udp" else _connect)(address, port)
 
 
 def _fill(s):

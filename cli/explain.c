@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/why.h"
+
+/**
+ * DOC: What would become of a flow
+ *
+ * The daemon asks the filters; who the program is and how its packets would
+ * leave is found here, with the rights of the caller: in /proc, and in the
+ * network namespace of the program. A name is taken to be where the program
+ * believes it is; one that it has not resolved is resolved here, as it would
+ * have to do first.
+ */
+
+#define EXPLAIN_TIMEOUT_MS 8000 /* a flow's deadline is 5 s */
+
+struct target {
+	char host[256]; /* as given, in lower case; empty: an address was given */
+	char address[INET6_ADDRSTRLEN];
+	uint16_t port;
+	bool is_udp;
+};
+
+struct request {
+	const char *pid, *exe, *unit, *uid, *to, *instance;
+	bool is_json;
+};
+
+static bool is_numeric(const char *text)
+{
+	uint8_t bytes[16];
+
+	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+static int read_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret)
+{
+	unsigned long value;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || *end || value < min || value > max)
+		return -EINVAL;
+	*ret = value;
+	return 0;
+}
+
+/* "/udp", "/tcp" or nothing; cuts it off */
+static int cut_proto(char *text, bool *ret_is_udp)
+{
+	char *slash = strchr(text, '/');
+
+	*ret_is_udp = slash && strcmp(slash, "/udp") == 0;
+	if (slash && !*ret_is_udp && strcmp(slash, "/tcp") != 0)
+		return -EINVAL;
+	if (slash)
+		*slash = '\0';
+	return 0;
+}
+
+/* HOST:PORT[/udp]; an IPv6 address in brackets */
+static int read_target(const char *text, struct target *ret_target)
+{
+	struct target target = { 0 };
+	char copy[300], *host = copy, *colon;
+	unsigned long port;
+	size_t n;
+
+	if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy) ||
+	    cut_proto(copy, &target.is_udp) < 0)
+		return -EINVAL;
+	colon = strrchr(copy, ':');
+	if (!colon || read_number(colon + 1, 1, UINT16_MAX, &port) < 0)
+		return -EINVAL;
+	*colon = '\0';
+	n = strlen(host);
+	if (host[0] == '[' && n > 2 && host[n - 1] == ']') {
+		host[n - 1] = '\0';
+		host++;
+	} else if (strchr(host, ':')) {
+		return -EINVAL;
+	}
+	if (is_numeric(host)) {
+		snprintf(target.address, sizeof(target.address), "%s", host);
+	} else {
+		n = strlen(host);
+		if (n && host[n - 1] == '.')
+			host[n - 1] = '\0';
+		for (char *c = host; *c; c++)
+			*c = (char)tolower((unsigned char)*c);
+		snprintf(target.host, sizeof(target.host), "%s", host);
+	}
+	target.port = (uint16_t)port;
+	*ret_target = target;
+	return target.host[0] || target.address[0] ? 0 : -EINVAL;
+}
+
+static int find_program(const struct request *request, const char *governed,
+			struct program *ret_program, struct client_error *error)
+{
+	unsigned long pid = 0, uid = getuid();
+
+	if (request->pid) {
+		if (read_number(request->pid, 1, INT32_MAX, &pid) < 0)
+			return cli_error(CLI_USAGE, "explain: \"%s\" is not a process id",
+					 request->pid);
+		return program_of_pid((pid_t)pid, governed, ret_program, error);
+	}
+	if (request->unit)
+		return program_of_unit(request->unit, governed, ret_program, error);
+	if (request->uid && read_number(request->uid, 0, UINT32_MAX - 1, &uid) < 0)
+		return cli_error(CLI_USAGE, "explain: \"%s\" is not a user id", request->uid);
+	return program_of_exe(request->exe, (uid_t)uid, governed, ret_program, error);
+}
+
+/* routes and name servers are those of the program; without a process, of the instance */
+static void enter_network(pid_t pid)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat own, theirs;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &theirs) < 0 || stat("/proc/self/ns/net", &own) < 0 ||
+	    own.st_ino == theirs.st_ino)
+		return;
+	if (setns(fd, CLONE_NEWNET) < 0)
+		(void)cli_error(0,
+				"cannot enter the network of process %d (%s): routes are "
+				"those of this one",
+				(int)pid, strerror(errno));
+}
+
+static int call(struct client *client, const char *method, struct json_object *parameters,
+		struct json_object **ret_reply, struct client_error *error)
+{
+	int r = client_send(client, method, parameters, false, error);
+
+	return r ? r : client_receive(client, EXPLAIN_TIMEOUT_MS, ret_reply, NULL, error);
+}
+
+/* where the program believes the name to be. Return: 0, also when it does not know */
+static int ask_names(struct client *client, const struct program *program, struct target *target,
+		     struct client_error *error)
+{
+	struct json_object *parameters = json_object_new_object(), *list;
+	_cleanup_json_ struct json_object *reply = NULL;
+	int r;
+
+	json_object_object_add(parameters, "program", program_json(program));
+	json_object_object_add(parameters, "host", json_object_new_string(target->host));
+	r = call(client, "ListAddresses", parameters, &reply, error);
+	if (r)
+		return r;
+	list = json_object_object_get(reply, "addresses");
+	if (json_object_is_type(list, json_type_array) && json_object_array_length(list) > 0)
+		snprintf(target->address, sizeof(target->address), "%s",
+			 json_object_get_string(json_object_array_get_idx(list, 0)));
+	return 0;
+}
+
+static int resolve(struct target *target)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+	struct addrinfo *found;
+	int r = getaddrinfo(target->host, NULL, &hints, &found);
+
+	if (r)
+		return cli_error(
+			CLI_NOT_FOUND,
+			"%s has no address (%s), and the program has not resolved it: give "
+			"an address",
+			target->host, gai_strerror(r));
+	r = getnameinfo(found->ai_addr, found->ai_addrlen, target->address, sizeof(target->address),
+			NULL, 0, NI_NUMERICHOST);
+	freeaddrinfo(found);
+	return r ? cli_error(CLI_NOT_FOUND, "%s: %s", target->host, gai_strerror(r)) : 0;
+}
+
+static struct json_object *target_json(const struct target *target)
+{
+	struct json_object *json = json_object_new_object();
+	struct route route = { 0 };
+
+	if (route_find(target->address, &route) < 0)
+		(void)cli_error(0,
+				"there is no route to %s: the program would meet that error first",
+				target->address);
+	json_object_object_add(json, "address", json_object_new_string(target->address));
+	json_object_object_add(json, "port", json_object_new_int(target->port));
+	json_object_object_add(json, "proto",
+			       json_object_new_string(target->is_udp ? "udp" : "tcp"));
+	json_object_object_add(json, "host", json_object_new_string(target->host));
+	json_object_object_add(json, "src", json_object_new_string(route.src));
+	json_object_object_add(json, "ifindex", json_object_new_int64(route.ifindex));
+	return json;
+}
+
+/* Return: 0 or the exit status; what was said already leaves @error empty */
+static int explain(struct client *client, const struct request *request, struct target *target,
+		   struct json_object **ret_reply, struct client_error *error)
+{
+	_cleanup_json_ struct json_object *reply = NULL;
+	struct json_object *status, *parameters;
+	struct program program;
+	int r;
+
+	r = client_call(client, "GetStatus", &reply, error);
+	if (r)
+		return r;
+	status = json_object_object_get(reply, "status");
+	r = find_program(request, json_object_get_string(json_object_object_get(status, "cgroup")),
+			 &program, error);
+	if (r)
+		return r;
+	enter_network(program.pid ? program.pid
+				  : json_object_get_int(json_object_object_get(status, "pid")));
+	if (target->host[0])
+		r = ask_names(client, &program, target, error);
+	if (!r && !target->address[0])
+		r = resolve(target);
+	if (r)
+		return r;
+	parameters = json_object_new_object();
+	json_object_object_add(parameters, "program", program_json(&program));
+	json_object_object_add(parameters, "target", target_json(target));
+	return call(client, "Explain", parameters, ret_reply, error);
+}
+
+int cmd_explain(int argc, char **argv)
+{
+	struct request request = { 0 };
+	const struct cli_option options[] = {
+		{ "pid", NULL, &request.pid, "P", "of this process" },
+		{ "exe", NULL, &request.exe, "PATH", "or of this program file" },
+		{ "unit", NULL, &request.unit, "U", "or of the first process of this unit" },
+		{ "uid", NULL, &request.uid, "N", "with --exe: run by this user" },
+		{ "to", NULL, &request.to, "HOST:PORT", "where to; /udp at the end for UDP" },
+		{ "instance", NULL, &request.instance, "ID", "which instance, if several run" },
+		{ "json", &request.is_json, NULL, NULL, "one JSON object" },
+	};
+	_cleanup_client_ struct client client = CLIENT_CLOSED;
+	_cleanup_json_ struct json_object *reply = NULL;
+	struct client_error error = { 0 };
+	struct target target;
+	int r;
+
+	r = cli_parse(argc, argv, options, ARRAY_SIZE(options));
+	if (r >= 0)
+		return r;
+	if (!request.pid + !request.exe + !request.unit != 2 || !request.to)
+		return cli_error(CLI_USAGE,
+				 "explain: give one of --pid, --exe and --unit, and --to "
+				 "HOST:PORT");
+	if (read_target(request.to, &target) < 0)
+		return cli_error(
+			CLI_USAGE,
+			"explain: \"%s\" is not HOST:PORT, [ADDRESS]:PORT or HOST:PORT/udp",
+			request.to);
+	r = client_open(SLUICE_RUN_FOLDER, request.instance, &client, &error);
+	if (!r)
+		r = explain(&client, &request, &target, &reply, &error);
+	if (r)
+		return error.status ? cli_error(r, "%s", error.text) : r;
+	return why_print(json_object_object_get(reply, "why"), request.is_json, false);
+}

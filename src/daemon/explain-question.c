@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: What is to be explained
+ *
+ * Parameters of the control socket become a flow that has not happened.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/explain.h"
+#include "policy/cgroup.h"
+
+static void free_strings(struct identity *identity)
+{
+	free(identity->exe);
+	free(identity->command);
+	free(identity->cgroup);
+	free(identity->unit);
+	free(identity->container);
+}
+
+struct explanation *explanation_free(struct explanation *explanation)
+{
+	if (explanation)
+		free_strings(&explanation->identity);
+	free(explanation);
+	return NULL;
+}
+
+static int read_number(struct json_object *from, const char *key, uint64_t max, uint64_t *ret)
+{
+	struct json_object *value = json_object_object_get(from, key);
+
+	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0 ||
+	    json_object_get_uint64(value) > max)
+		return -EINVAL;
+	*ret = json_object_get_uint64(value);
+	return 0;
+}
+
+static uint32_t number_or_zero(struct json_object *from, const char *key)
+{
+	uint64_t value = 0;
+
+	(void)read_number(from, key, UINT32_MAX, &value);
+	return (uint32_t)value;
+}
+
+static const char *text_or_empty(struct json_object *from, const char *key)
+{
+	struct json_object *value = json_object_object_get(from, key);
+
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
+int explain_read_who(struct json_object *program, struct sl_who *ret_who)
+{
+	struct sl_who who = { .start_ns = 1 }; /* known, as far as memory is concerned */
+	uint64_t device, uid, inode, cgroup_id;
+
+	if (read_number(program, "exe_device", UINT32_MAX, &device) < 0 ||
+	    read_number(program, "exe_inode", UINT64_MAX, &inode) < 0 ||
+	    read_number(program, "uid", UINT32_MAX, &uid) < 0 ||
+	    read_number(program, "cgroup_id", UINT64_MAX, &cgroup_id) < 0)
+		return -EINVAL;
+	who.exe_ino = inode;
+	who.exe_dev = (uint32_t)device;
+	who.cgroup_id = cgroup_id;
+	who.uid = (uint32_t)uid;
+	who.gid = number_or_zero(program, "gid");
+	who.pid = number_or_zero(program, "pid");
+	*ret_who = who;
+	return 0;
+}
+
+static int read_program(struct json_object *program, struct explanation *explanation)
+{
+	struct json_object *governed = json_object_object_get(program, "governed");
+	struct identity *identity = &explanation->identity;
+	const char *cgroup = text_or_empty(program, "cgroup");
+	struct cgroup_names names = { 0 };
+	int r = explain_read_who(program, &identity->who);
+
+	if (r < 0)
+		return r;
+	if (cgroup[0])
+		cgroup_read_path(cgroup, &names);
+	identity->exe = strdup(text_or_empty(program, "exe"));
+	identity->command = strdup(text_or_empty(program, "command"));
+	identity->cgroup = strdup(cgroup);
+	identity->unit = strdup(names.unit);
+	identity->container = strdup(names.container);
+	if (!identity->exe || !identity->command || !identity->cgroup || !identity->unit ||
+	    !identity->container)
+		return -ENOMEM;
+	identity->is_cut = strlen(identity->command) >= SL_ARGS_BYTES - 1;
+	explanation->is_governed = !governed || json_object_get_boolean(governed);
+	return 0;
+}
+
+/* any numeric form into 16 bytes, IPv4 as ::ffff:a.b.c.d */
+static int read_address(const char *text, uint8_t ret_address[16])
+{
+	uint8_t address[16] = { [10] = 0xff, [11] = 0xff };
+
+	if (inet_pton(AF_INET, text, address + 12) != 1 && inet_pton(AF_INET6, text, address) != 1)
+		return -EINVAL;
+	memcpy(ret_address, address, sizeof(address));
+	return 0;
+}
+
+static int read_target(struct json_object *target, struct flow *flow)
+{
+	const char *proto = text_or_empty(target, "proto"), *src = text_or_empty(target, "src");
+	struct sl_tuple *tuple = &flow->tuple;
+	uint64_t port;
+
+	if (read_address(text_or_empty(target, "address"), tuple->raddr) < 0 ||
+	    (src[0] && read_address(src, tuple->laddr) < 0) ||
+	    read_number(target, "port", UINT16_MAX, &port) < 0)
+		return -EINVAL;
+	if (strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0)
+		return -EINVAL;
+	tuple->proto = proto[0] == 't' ? IPPROTO_TCP : IPPROTO_UDP;
+	tuple->rport = (uint16_t)port;
+	flow->ifindex = number_or_zero(target, "ifindex");
+	snprintf(flow->host, sizeof(flow->host), "%s", text_or_empty(target, "host"));
+	return 0;
+}
+
+static bool has_asked_for(struct daemon *daemon, const struct flow *flow)
+{
+	struct sl_app app = sl_app_of(&flow->identity->who);
+	struct names_name names[NAMES_PER_ADDRESS_MAX];
+	size_t n = names_all(daemon->names, &app, flow->tuple.raddr, daemon_now_us(), names,
+			     NAMES_PER_ADDRESS_MAX);
+
+	for (size_t i = 0; i < MIN(n, NAMES_PER_ADDRESS_MAX); i++)
+		if (strcmp(names[i].name, flow->host) == 0)
+			return true;
+	return false;
+}
+
+/* without a name from the caller it is the one that the flow would have */
+static void find_host(struct daemon *daemon, struct explanation *explanation)
+{
+	struct flow *flow = &explanation->flow;
+	struct sl_app app = sl_app_of(&flow->identity->who);
+	const char *host;
+
+	if (flow->host[0])
+		explanation->why.is_host_assumed = !has_asked_for(daemon, flow);
+	else if (names_find(daemon->names, &app, flow->identity->who.pid, flow->tuple.raddr,
+			    daemon_now_us(), &host) == 0)
+		snprintf(flow->host, sizeof(flow->host), "%s", host);
+	flow->host_source = flow->host[0] != '\0';
+}
+
+int explain_read(struct daemon *daemon, struct json_object *program, struct json_object *target,
+		 struct explanation *explanation)
+{
+	struct flow *flow = &explanation->flow;
+	int r = read_program(program, explanation);
+
+	if (r == 0)
+		r = read_target(target, flow);
+	if (r < 0)
+		return r;
+	flow->is_hypothetical = true;
+	flow->state = FLOW_HELD;
+	flow->identity = &explanation->identity;
+	flow->owner_pid = flow->identity->who.pid;
+	flow->owner_uid = flow->identity->who.uid;
+	flow->id = flow_table_take_id(daemon->flows);
+	flow->opened_us = daemon_now_us();
+	flow->deadline_us = flow->opened_us + FLOW_DEADLINE_US;
+	flow->provider = -1;
+	explanation->why.flow = flow;
+	find_host(daemon, explanation);
+	return 0;
+}

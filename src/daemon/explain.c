@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Explaining
+ *
+ * What would become of a flow? Filters are asked, with a FLOW_NEW like any
+ * other: they cannot tell that no packet waits for their answer, so what they
+ * say is what they would say. The flow is in no table. It has an id of its own,
+ * a deadline and the fail classes of every flow, but it is neither counted nor
+ * recorded, and what is said of it is not remembered.
+ *
+ * Beside a real flow, where one filter is asked after the other, all are asked
+ * at once, so that each one's own answer can be shown; which one decides is
+ * then found in their order, with the time they would have taken one after the
+ * other (conclude()).
+ *
+ * Who the program is, is said by the caller, who is root or the owner of the
+ * instance: sluiced itself cannot look into /proc of others.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/flow-json.h"
+#include "daemon/explain.h"
+
+#define LOOPBACK_IFINDEX 1U
+#define ADDRESSES_MAX 32U
+
+static void cleanup_explanation(struct explanation **explanation)
+{
+	*explanation = explanation_free(*explanation);
+}
+
+/* ---- the conclusion ---- */
+
+static void fall_to_fail_class(struct daemon *daemon, struct why_answer *answer, unsigned int index,
+			       enum flow_how how, bool is_closed)
+{
+	answer->how = (uint8_t)how;
+	answer->verdict = is_closed ? SL_REJECT : SL_ALLOW;
+	fail_say(&daemon->filters[index], how, is_closed, answer->reason);
+}
+
+/* as judge.c would: in their order, each must allow, all within one deadline */
+static void conclude(struct daemon *daemon, struct explanation *explanation)
+{
+	struct flow *flow = &explanation->flow;
+	struct why_answer *answers = explanation->why.answers, *answer = NULL;
+	uint64_t elapsed_us = 0;
+	unsigned int i = 0;
+	bool is_late = false;
+
+	for (; i < daemon->n_filters && !is_late; i++) {
+		answer = &answers[i];
+		elapsed_us += answer->took_us;
+		is_late = answer->verdict == SL_UNDECIDED || elapsed_us >= FLOW_DEADLINE_US;
+		if (is_late)
+			fall_to_fail_class(daemon, answer, i, FLOW_LATE,
+					   fail_is_closed_from(daemon, i));
+		flow->provider = (int)i;
+		if (answer->verdict != SL_ALLOW)
+			break;
+	}
+	for (i = (unsigned int)(flow->provider + 1); i < daemon->n_filters; i++)
+		if (answers[i].verdict == SL_UNDECIDED)
+			fall_to_fail_class(daemon, &answers[i], i, FLOW_LATE,
+					   daemon->filters[i].is_closed);
+	flow->verdict = answer ? answer->verdict : SL_ALLOW;
+	snprintf(flow->reason, sizeof(flow->reason), "%s", answer ? answer->reason : "no filter");
+	flow->decided_us = flow->opened_us + elapsed_us;
+	flow->state = FLOW_OPEN;
+}
+
+static struct explanation **place_of(struct daemon *daemon, const struct explanation *explanation)
+{
+	struct explanation **at = &daemon->explanations;
+
+	while (*at != explanation)
+		at = &(*at)->next;
+	return at;
+}
+
+static void finish(struct daemon *daemon, struct explanation *explanation)
+{
+	*place_of(daemon, explanation) = explanation->next;
+	if (explanation->why.by == WHY_FILTER)
+		conclude(daemon, explanation);
+	providers_send_closed(daemon, &explanation->flow, 0, 0);
+	control_explained(daemon->control, explanation->token, why_json(daemon, &explanation->why));
+	explanation_free(explanation);
+}
+
+static bool is_waiting(const struct daemon *daemon, const struct explanation *explanation)
+{
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		if (explanation->why.answers[i].verdict == SL_UNDECIDED)
+			return explanation->why.by == WHY_FILTER;
+	return false;
+}
+
+/* ---- asking ---- */
+
+static void ask(struct daemon *daemon, struct explanation *explanation, unsigned int index)
+{
+	struct why_answer *answer = &explanation->why.answers[index];
+	const struct filter *filter = &daemon->filters[index];
+	struct flow *flow = &explanation->flow;
+	struct memory_answer known;
+
+	if (filter->session.state == SESSION_FAILED) {
+		fall_to_fail_class(daemon, answer, index, FLOW_FAILED, filter->is_closed);
+	} else if (remember_find(daemon, flow, index, &known)) {
+		answer->how = FLOW_REMEMBERED;
+		answer->verdict = known.verdict;
+		snprintf(answer->reason, sizeof(answer->reason), "%s", known.reason);
+	} else if (filter->session.state == SESSION_RUNNING && !filter->wants_write &&
+		   providers_send_flow(daemon, index, flow, false) == 0) {
+		answer->how = FLOW_ASKED;
+		flow->told |= (uint16_t)(1U << index);
+	}
+}
+
+void explain_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew)
+{
+	struct explanation *explanation = daemon->explanations, *next;
+
+	for (; explanation; explanation = next) {
+		struct why_answer *answer = &explanation->why.answers[filter];
+
+		next = explanation->next;
+		if (answer->verdict != SL_UNDECIDED || (answer->how == FLOW_ASKED && !anew))
+			continue;
+		answer->how = FLOW_NOT_ASKED;
+		ask(daemon, explanation, filter);
+		if (!is_waiting(daemon, explanation))
+			finish(daemon, explanation);
+	}
+}
+
+bool explain_take(struct daemon *daemon, unsigned int index, const struct wire_flow_verdict *record)
+{
+	static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT };
+	struct explanation *explanation = daemon->explanations;
+	struct why_answer *answer;
+
+	while (explanation && explanation->flow.id != record->id)
+		explanation = explanation->next;
+	if (!explanation)
+		return false;
+	answer = &explanation->why.answers[index];
+	if (answer->verdict != SL_UNDECIDED || answer->how != FLOW_ASKED)
+		return false;
+	answer->how = FLOW_ANSWERED;
+	answer->scope = record->scope;
+	answer->verdict = verdicts[record->verdict];
+	answer->took_us = daemon_now_us() - explanation->flow.opened_us;
+	snprintf(answer->reason, sizeof(answer->reason), "%s", record->reason);
+	if (answer->verdict != SL_ALLOW) /* it does not wait for an end */
+		explanation->flow.told &= (uint16_t) ~(1U << index);
+	if (!is_waiting(daemon, explanation))
+		finish(daemon, explanation);
+	return true;
+}
+
+/* what no filter would be asked about */
+static void settle(struct daemon *daemon, struct explanation *explanation)
+{
+	static const char *const reasons[] = { [WHY_NO_FILTER] = "no filter",
+					       [WHY_NOT_GOVERNED] = "not governed",
+					       [WHY_LOOPBACK] = "stays on this machine" };
+	struct flow *flow = &explanation->flow;
+	enum why_by by = WHY_FILTER;
+
+	if (!explanation->is_governed)
+		by = WHY_NOT_GOVERNED;
+	else if (flow->ifindex == LOOPBACK_IFINDEX)
+		by = WHY_LOOPBACK;
+	else if (daemon->n_filters == 0)
+		by = WHY_NO_FILTER;
+	explanation->why.by = by;
+	if (by == WHY_FILTER)
+		return;
+	flow->state = FLOW_OPEN;
+	flow->verdict = SL_ALLOW;
+	flow->decided_us = flow->opened_us;
+	snprintf(flow->reason, sizeof(flow->reason), "%s", reasons[by]);
+}
+
+/* a caller that has gone may have left one under the token of a new one */
+static void forget_token(struct daemon *daemon, unsigned int token)
+{
+	struct explanation **at = &daemon->explanations, *old;
+
+	while ((old = *at)) {
+		if (old->token != token) {
+			at = &old->next;
+			continue;
+		}
+		*at = old->next;
+		explanation_free(old);
+	}
+}
+
+int explain_begin(void *data, unsigned int token, struct json_object *program,
+		  struct json_object *target)
+{
+	_cleanup_(cleanup_explanation) struct explanation *fresh = calloc(1, sizeof(*fresh));
+	struct daemon *daemon = data;
+	struct explanation *explanation = fresh;
+	int r;
+
+	if (!fresh)
+		return -ENOMEM;
+	r = explain_read(daemon, program, target, fresh);
+	if (r < 0)
+		return r;
+	forget_token(daemon, token);
+	fresh->token = token;
+	fresh->next = daemon->explanations;
+	daemon->explanations = fresh;
+	fresh = NULL;
+	settle(daemon, explanation);
+	for (unsigned int i = 0; i < daemon->n_filters && explanation->why.by == WHY_FILTER; i++)
+		ask(daemon, explanation, i);
+	if (!is_waiting(daemon, explanation))
+		finish(daemon, explanation);
+	return 0;
+}
+
+void explain_tick(struct daemon *daemon, uint64_t now_us)
+{
+	struct explanation *explanation = daemon->explanations, *next;
+
+	for (; explanation; explanation = next) {
+		next = explanation->next;
+		if (now_us >= explanation->flow.deadline_us)
+			finish(daemon, explanation);
+	}
+}
+
+void explain_close(struct daemon *daemon)
+{
+	struct explanation *explanation;
+
+	while ((explanation = daemon->explanations)) {
+		daemon->explanations = explanation->next;
+		explanation_free(explanation);
+	}
+}
+
+int explain_list_addresses(void *data, struct json_object *program, const char *host,
+			   struct json_object **ret_addresses)
+{
+	struct daemon *daemon = data;
+	uint8_t addresses[ADDRESSES_MAX][16];
+	struct json_object *list;
+	struct sl_app app;
+	struct sl_who who;
+	size_t n;
+
+	if (explain_read_who(program, &who) < 0)
+		return -EINVAL;
+	app = sl_app_of(&who);
+	n = names_addresses(daemon->names, &app, host, daemon_now_us(), addresses, ADDRESSES_MAX);
+	list = json_object_new_array();
+	for (size_t i = 0; i < n; i++) {
+		bool is_v4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)addresses[i]);
+		char text[INET6_ADDRSTRLEN] = "";
+
+		(void)inet_ntop(is_v4 ? AF_INET : AF_INET6, addresses[i] + (is_v4 ? 12 : 0), text,
+				sizeof(text));
+		(void)json_object_array_add(list, json_object_new_string(text));
+	}
+	*ret_addresses = list;
+	return 0;
+}

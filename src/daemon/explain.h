@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "daemon/daemon.h"
+
+/** struct explanation - a question and what filters have said so far */
+struct explanation {
+	struct explanation *next;
+	unsigned int token; /* of the caller */
+	bool is_governed;
+	struct flow flow;
+	struct identity identity; /* its strings are owned */
+	struct why why;
+};
+
+/** explanation_free() - NULL is fine. Return: NULL */
+struct explanation *explanation_free(struct explanation *explanation);
+
+/** explain_read() - fill a new one. Return: 0, -EINVAL, -ENOMEM */
+int explain_read(struct daemon *daemon, struct json_object *program, struct json_object *target,
+		 struct explanation *explanation);
+/** explain_read_who() - of which application? Return: 0 or -EINVAL */
+int explain_read_who(struct json_object *program, struct sl_who *ret_who);

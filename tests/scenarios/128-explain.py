@@ -1,0 +1,272 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""128 — `sluice explain` says before what then happens, `sluice why` says why it did
+
+   [ client ns: three programs that connect as told ]──uplink──[ server ns: DNS :53, echo :7 :8 ]
+        │  python as root, python as another user, a copy of python in a unit
+        └ test-filter, one or two, with random rules and scopes:
+          explain a flow, let it happen, compare; ask why it did
+          filters that are dead, mute; programs, files, units; flows nobody knows
+"""
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import time
+
+from lib import main
+from lib.wait import SLOW, wait_for
+
+SEED = int(os.environ.get("SLUICE_TEST_SEED", 128))
+POLICIES, FLOWS = 10, 50
+UID = 4242
+NAMES = {"one.example": "10.79.28.1", "two.example": "10.79.28.2", "also-two.example": "10.79.28.2",
+         "three.example": "10.79.28.3"}
+HOSTS = [*NAMES, "10.79.28.1", "10.79.28.2", "10.79.28.4", "fd00:79::28:1"]
+
+
+class Actors:
+    """programs under one `sluice run`, by their short names"""
+
+    n = 0
+
+    def __init__(self, lab, filters, **settings):
+        Actors.n += 1
+        self.lab, self.instance = lab, f"explain{os.getpid()}n{Actors.n}"
+        copy = os.path.join(lab.folder, "other-python")
+        if not os.path.exists(copy):
+            shutil.copy(os.path.realpath(sys.executable), copy)
+        self.copy = copy
+        self.paths = {name: lab.new_file(f"{name}.sock") for name in ("root", "user", "other")}
+        acts = [lab.actor("obey", self.paths["root"]), lab.actor("obey", self.paths["user"], UID),
+                [copy, *lab.actor("obey", self.paths["other"], 0, "other.service")[1:]]]
+        self.run = lab.start(filters, ["sh", "-c", " & ".join(" ".join(act) for act in acts) + " & wait"],
+                             options=["--instance", self.instance], **settings)
+        self.sockets = {name: wait_for(lambda: self._connect(path), 15, name)
+                        for name, path in self.paths.items()}
+        self.pids = {name: self._peer(sock) for name, (sock, _) in self.sockets.items()}
+
+    def _connect(self, path):
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(path)
+        except OSError:
+            sock.close()
+            return None
+        return sock, sock.makefile("rw")
+
+    def _peer(self, sock):
+        data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int.from_bytes(data[:4], sys.byteorder)
+
+    def connect(self, name, proto, host, port):
+        lines = self.sockets[name][1]
+        lines.write(f"{proto} {host} {port}\n")
+        lines.flush()
+        return lines.readline().strip()
+
+    def sluice(self, *words, status=None, t=None):
+        """`sluice … --json`, from the place of the programs; Return: the object"""
+        return self.take(self.begin(*words), status, t)
+
+    def begin(self, *words):
+        return self.lab.start_plain([self.lab.path("sluice"), *words, "--instance", self.instance, "--json"])
+
+    def take(self, program, status, t):
+        code = program.wait(30)
+        if status is not None:
+            t.equal(code, status, f"exit status of {program.words} ({program.stderr})")
+        return json.loads(program.stdout) if program.stdout else None
+
+    def end(self):
+        for sock, lines in self.sockets.values():
+            lines.close()
+            sock.close()
+        for pid in self.pids.values():
+            os.kill(pid, signal.SIGKILL)
+        self.run.wait(20)
+
+
+def to(host, port, proto="tcp"):
+    return f"[{host}]:{port}/{proto}" if ":" in host else f"{host}:{port}/{proto}"
+
+
+def random_filter(lab, dice, copy):
+    rules = {"deny_address": ["10.79.28.2", "10.79.28.4/32", "fd00:79::28:1"], "deny_port": [8],
+             "deny_uid": [UID], "deny_exe": [copy], "deny_host": ["one.example", "two.example"]}
+    chosen = {key: dice.choice(values) for key, values in rules.items() if dice.random() < 0.3}
+    return lab.test_filter(scope=dice.choice(["flow", "address", "name"]), **chosen)
+
+
+def records(actors, pid, proto, port):
+    if not actors.run.n_records():
+        return []
+    return actors.run.flows(event="new", pid=pid, proto=proto, dport=port)
+
+
+def check_pair(t, lab, actors, dice, seen):
+    name, host, port = dice.choice(["root", "user", "other"]), dice.choice(HOSTS), dice.choice([7, 8])
+    proto, pid = dice.choice(["tcp", "tcp", "udp"]), actors.pids[name]
+    before = len(records(actors, pid, proto, port))
+    said = actors.sluice("explain", "--pid", pid, "--to", to(host, port, proto))
+    error = actors.connect(name, proto, host, port)
+    text = f"{name} {to(host, port, proto)}: explained {said['verdict']} by {said['by']} " \
+           f"{said['provider']} ({said['reason']}), got {error}"
+    seen[said["by"], said["verdict"]] = seen.get((said["by"], said["verdict"]), 0) + 1
+    t.equal(said["flow"]["pid"], pid, "pid")
+    if error == "unresolved":  # its name server was refused as well
+        t.equal(said["verdict"], "drop", text)
+        return
+    t.equal(error, "0" if said["verdict"] == "allow" else "ECONNREFUSED", text)
+    record = wait_for(lambda: (found := records(actors, pid, proto, port)) and len(found) > before and found,
+                      5, f"record of {text}")[-1]
+    for key in ("verdict", "provider", "reason"):
+        t.equal(said[key], record[key], f"{key} of {text}")
+    for key in ("dst", "src", "host", "exe", "command", "unit", "cgroup", "uid", "interface", "interface_kind"):
+        if key.startswith("interface") and not record["interface"]:
+            continue  # the kernel allowed it by itself and does not tell
+        t.equal(said["flow"][key], record[key], f"{key} of the flow of {text}")
+    why = actors.sluice("why", record["id"])
+    for key in ("verdict", "provider", "reason", "by"):
+        t.equal(why[key], said[key], f"why: {key} of {text}")
+    t.equal([f["how"] for f in why["filters"] if f["decides"]], [f["how"] for f in said["filters"] if f["decides"]],
+            f"how of {text}")
+
+
+def check_random(t, lab):
+    dice, seen, n = random.Random(SEED), {}, 0
+    copy = os.path.join(lab.folder, "other-python")
+    for i in range(POLICIES):
+        filters = [random_filter(lab, dice, copy) for _ in range(1 + i % 2)]
+        actors = Actors(lab, filters)
+        for _ in range(FLOWS):
+            check_pair(t, lab, actors, dice, seen)
+            n += 1
+        actors.end()
+    for wanted in (("filter", "allow"), ("filter", "drop"), ("memory", "allow"), ("memory", "drop")):
+        t.check(seen.get(wanted), f"{wanted} never happened: {seen}")
+    t.note(f"{n} pairs, seed {SEED}: {seen}")
+
+
+def check_programs(t, lab):
+    """by process, by file, by unit; not governed; on loopback; nobody there"""
+    actors = Actors(lab, [lab.test_filter(deny_uid=UID), lab.test_filter(deny_port=8)])
+    python = os.path.realpath(sys.executable)
+    said = actors.sluice("explain", "--exe", python, "--to", "10.79.28.1:8", status=1, t=t)
+    t.equal((said["by"], said["reason"], said["flow"]["exe"], said["flow"]["uid"]), ("filter", "test", python, 0), "--exe")
+    t.equal([f["verdict"] for f in said["filters"]], ["allow", "drop"], "each filter's own answer")
+    t.equal([f["decides"] for f in said["filters"]], [False, True], "who decides")
+    said = actors.sluice("explain", "--exe", python, "--uid", UID, "--to", "10.79.28.1:8", status=1, t=t)
+    t.equal([f["verdict"] for f in said["filters"]], ["drop", "drop"], "all matches, also after the first")
+    t.equal([f["decides"] for f in said["filters"]], [True, False], "the first decides")
+    said = actors.sluice("explain", "--unit", "other.service", "--to", "10.79.28.1:7", status=0, t=t)
+    t.equal((said["flow"]["pid"], said["flow"]["unit"]), (actors.pids["other"], "other.service"), "--unit")
+    said = actors.sluice("explain", "--pid", os.getpid(), "--to", "10.79.28.1:8", status=0, t=t)
+    t.equal(said["by"], "not-governed", "a program of no instance")
+    said = actors.sluice("explain", "--pid", actors.pids["user"], "--to", "127.0.0.1:8", status=0, t=t)
+    t.equal(said["by"], "loopback", "within the machine")
+    said = actors.sluice("explain", "--pid", actors.pids["root"], "--to", "three.example:7", status=0, t=t)
+    t.equal((said["flow"]["dst"], said["host_assumed"]), ("10.79.28.3", True), "a name that was not asked for")
+    actors.connect("root", "tcp", "three.example", 7)
+    said = actors.sluice("explain", "--pid", actors.pids["root"], "--to", "three.example:7", status=0, t=t)
+    t.equal(said["host_assumed"], False, "a name that was asked for")
+    for words in (["--pid", 4194303], ["--exe", "/nonexistent"], ["--unit", "nonexistent.service"]):
+        actors.sluice("explain", *words, "--to", "10.79.28.1:7", status=5, t=t)
+    actors.sluice("explain", "--pid", actors.pids["root"], "--to", "nowhere.example:7", status=5, t=t)
+    for words in (["--pid", 1], ["--to", "10.79.28.1:7"], ["--pid", 1, "--to", "10.79.28.1"],
+                  ["--pid", 1, "--to", "fd00::1:7:7/udp"], ["--pid", "x", "--to", "10.79.28.1:7"]):
+        actors.sluice("explain", *words, status=2, t=t)
+    text = lab.plain([lab.path("sluice"), "explain", "--pid", actors.pids["user"],
+                      "--to", "one.example:8/udp", "--instance", actors.instance])
+    t.check(text.stdout.startswith("Denied."), text.report())
+    actors.end()
+
+
+def check_why(t, lab):
+    actors = Actors(lab, [lab.test_filter(scope="address"), lab.test_filter(deny_port=8)])
+    t.equal(actors.connect("root", "tcp", "10.79.28.1", 8), "ECONNREFUSED", "denied")
+    why = actors.sluice("why", "--last", status=1, t=t)
+    t.equal([(f["how"], f["verdict"], f["scope"]) for f in why["filters"]],
+            [("answered", "allow", "address"), ("answered", "drop", "flow")], "who was asked")
+    t.equal((why["by"], why["filters"][1]["decides"]), ("filter", True), "who decided")
+    t.equal(why["kernel"]["table"], f"inet sluice_{why['instance']}", "its table")
+    for port in [7] * 3:
+        t.equal(actors.connect("user", "tcp", "one.example", port), "0", "allowed")
+    wait_for(lambda: len(records(actors, actors.pids["user"], "tcp", 7)) == 3, 5, "three records")
+    why = actors.sluice("why", "--last", status=0, t=t)
+    t.equal((why["flow"]["host"], why["flow"]["pid"]), ("one.example", actors.pids["user"]), "the last")
+    t.equal([f["how"] for f in why["filters"]], ["remembered", "answered"], "asked and remembered")
+    why = actors.sluice("why", "--last", "--denied", status=1, t=t)
+    t.equal(why["flow"]["dport"], 8, "the last that was denied")
+    wait_for(lambda: actors.run.flows(event="closed", id=records(actors, actors.pids["user"], "tcp", 7)[0]["id"]),
+             5, "the end of the first")
+    why = actors.sluice("why", records(actors, actors.pids["user"], "tcp", 7)[0]["id"], status=0, t=t)
+    t.equal(why["flow"]["event"], "closed", "one that has ended")
+    actors.sluice("why", 12345, status=5, t=t)
+    for words in ([], ["--last", 5], ["x"], ["--denied"], ["5", "6"]):
+        actors.sluice("why", *words, status=2, t=t)
+    actors.end()
+
+
+DEAD = {"closed": (1, "drop", "ECONNREFUSED"), "open": (0, "allow", "0")}
+
+
+def check_fail_class(t, lab):
+    """filters that die of each question, until they are given up, and one that never answers"""
+    dead = {fail: Actors(lab, [lab.test_filter(crash_after=1)], fail=fail) for fail in DEAD}
+    mute = Actors(lab, [lab.test_filter(mute=1), lab.test_filter(deny_port=8)])
+    began = time.monotonic()
+    late = mute.begin("explain", "--pid", mute.pids["root"], "--to", "10.79.28.1:8")
+    reasons = {}
+    for _ in range(4):
+        asked = {fail: actors.begin("explain", "--pid", actors.pids["root"], "--to", "10.79.28.1:7")
+                 for fail, actors in dead.items()}
+        if late:
+            check_late(t, mute, mute.take(late, 1, t), time.monotonic() - began)
+            late = None
+        for fail, program in asked.items():
+            said = dead[fail].take(program, DEAD[fail][0], t)
+            t.equal((said["by"], said["verdict"]), ("fail-class", DEAD[fail][1]), "by the fail class")
+            reasons[fail] = said["reason"]
+        if all("does not run" in reason for reason in reasons.values()):
+            break
+    for fail, actors in dead.items():
+        t.equal(reasons[fail], f"test-filter does not run: fails {fail}", "the fail class is named")
+        t.equal(actors.connect("root", "tcp", "10.79.28.1", 7), DEAD[fail][2], "what happens")
+        why = actors.sluice("why", "--last", status=DEAD[fail][0], t=t)
+        t.equal((why["by"], why["reason"]), ("fail-class", reasons[fail]), "why")
+        actors.end()
+    mute.end()
+
+
+def check_late(t, actors, said, took):
+    """explained within the deadline of a flow; then it happens"""
+    t.check(4.5 < took < 6 * SLOW, f"within its deadline: {took} s")
+    t.equal((said["by"], said["reason"]), ("fail-class", "test-filter did not answer in time: fails closed"), "late")
+    t.equal([(f["how"], f["verdict"]) for f in said["filters"]], [("late", "drop"), ("answered", "drop")], "the other answers")
+    t.equal(actors.connect("root", "tcp", "10.79.28.1", 8), "ECONNREFUSED", "what happens")
+    why = actors.sluice("why", "--last", "--denied", status=1, t=t)
+    t.equal((why["by"], why["reason"]), (said["by"], said["reason"]), "why")
+    t.equal([f["how"] for f in why["filters"]], ["late", "not-asked"], "who was asked")
+
+
+def scenario(t):
+    with t.lab() as lab:
+        os.chmod(lab.folder, 0o755)
+        zone = lab.dns()
+        for name, address in NAMES.items():
+            zone.add(name, "A", address, ttl=60)
+        for port in (7, 8):
+            lab.tcp_echo(port)
+            lab.udp_echo(port)
+        check_why(t, lab)
+        check_programs(t, lab)
+        check_fail_class(t, lab)
+        check_random(t, lab)
+
+
+if __name__ == "__main__":
+    main(scenario)
