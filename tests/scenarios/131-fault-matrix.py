@@ -52,12 +52,12 @@ class Cells:
         return {(proto, end): self.program.order(proto, end, 7) for proto in ("tcp", "udp") for end in ends}
 
     def begin_by_name(self):
-        """two flows, each behind a question for a name that was not asked before"""
+        """the same four, each behind a question for a name that was not asked before"""
         host, flows = next(self.hosts), {}
-        for net in (ALLOWED, DENIED):
-            name, end = f"n{host}.{net.replace('.', '-')}.example", f"{net}.{host}"
+        for proto, net in itertools.product(("tcp", "udp"), (ALLOWED, DENIED)):
+            name, end = f"{proto}{host}.{net.replace('.', '-')}.example", f"{net}.{host}"
             self.lab.zone.add(name, "A", end, ttl=60)
-            flows["tcp", end] = self.program.order("name", name, 7)
+            flows[proto, end] = self.program.order(proto, name, 7)
         return flows
 
     def hold(self):
@@ -142,6 +142,8 @@ def check_keeper_killed(cells, wire):
         fresh = cells.check(title, cells.begin(), wire, one.outcome, (0, PASS_MS), ("ECONNREFUSED", "EPERM"))
         held = cells.check(title + ", held", {flow: n for flow, n in flows.items() if flow[0] == "tcp"}, wire,
                            one.outcome, (DELAY_MS + 1000, PASS_MS))
+        lost = {end for proto, end in flows if proto == "udp"}
+        t.equal(wire.count(lambda p: p.proto == "udp" and p.dst in lost), 0, f"{title}: datagrams that were held")
         text = cells.decided.check(t, title)
         t.note(f"{title}: {fresh:.0f} ms, TCP that was held {held:.0f} ms; {text}")
     finally:
