@@ -172,7 +172,7 @@ const struct probe probes[] = {
 	{ "reject rule", probe_reject, REQUIRED, IN_NETNS, LOST("errors at once: drops would be silent") },
 	{ "bpffs", probe_bpffs, LOST("nothing") },
 	{ "conntrack", probe_conntrack, IN_NETNS, LOST("peek and divert (filters that drop or allow work)") },
-	{ "sock destroy", probe_sock_destroy, IN_NETNS, LOST("ending flows that were allowed before") },
+	{ "sock destroy", probe_sock_destroy, IN_NETNS, LOST("ending an allowed TCP flow at once: its next packet ends it") },
 	{ "netdev egress", probe_egress, IN_NETNS, LOST("the kill switch's sight of AF_PACKET") },
 	{ "tun", probe_tun, IN_NETNS, LOST("packet tunnels, or their UDP segmentation") },
 	{ "glue ct", probe_glue, LOST("nothing: a later chain saves the mark") },

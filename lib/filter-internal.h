@@ -53,6 +53,7 @@ struct outbox_entry {
 		struct wire_stopped stopped;
 		struct wire_flow_verdict verdict;
 		struct wire_flow_forget forget;
+		struct wire_flow_update update;
 	} body;
 };
 
@@ -80,7 +81,7 @@ struct sluice_filter {
 
 /**
  * outbox_send() - send a record, or keep it until the channel has a place
- * @type: READY, PONG, STOPPED or FLOW_VERDICT
+ * @type: READY, PONG, STOPPED or one of is_answer()
  *
  * Return: 0, -ENOBUFS when there is no place left to keep it, -EPIPE or
  *         another negative errno when the channel is broken.

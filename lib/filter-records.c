@@ -129,6 +129,7 @@ static int take_flow_new(struct sluice_filter *filter, const struct wire_message
 		.ifindex = new->ifindex,
 		.interface = new->interface,
 		.interface_kind = "other",
+		.is_again = new->again,
 	};
 
 	memcpy(flow.local_address, new->src, sizeof(flow.local_address));

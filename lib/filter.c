@@ -191,6 +191,17 @@ static int send_started(struct sluice_filter *filter, uint16_t type, const void 
 	return r;
 }
 
+static bool is_alive(const struct sluice_filter *filter)
+{
+	return !filter->broken && filter->state < FILTER_STOPPING;
+}
+
+static void copy_reason(char *to, size_t n, const char *reason)
+{
+	if (reason)
+		memcpy(to, reason, strnlen(reason, n - 1));
+}
+
 int sluice_filter_answer_for(struct sluice_filter *filter, uint64_t flow_id,
 			     enum sluice_verdict verdict, enum sluice_scope scope,
 			     const char *reason)
@@ -199,12 +210,10 @@ int sluice_filter_answer_for(struct sluice_filter *filter, uint64_t flow_id,
 					  .verdict = (uint8_t)verdict,
 					  .scope = (uint8_t)scope };
 
-	if (!filter->broken && filter->state < FILTER_STOPPING &&
-	    ((unsigned int)verdict > SLUICE_DROP_SILENT ||
-						(unsigned int)scope > SLUICE_THIS_NAME))
+	if (is_alive(filter) && ((unsigned int)verdict > SLUICE_DROP_SILENT ||
+				 (unsigned int)scope > SLUICE_THIS_NAME))
 		return -EINVAL;
-	if (reason)
-		memcpy(body.reason, reason, strnlen(reason, sizeof(body.reason) - 1));
+	copy_reason(body.reason, sizeof(body.reason), reason);
 	return send_started(filter, WIRE_FLOW_VERDICT, &body);
 }
 
@@ -219,6 +228,24 @@ int sluice_filter_forget(struct sluice_filter *filter)
 	struct wire_flow_forget body = { 0 };
 
 	return send_started(filter, WIRE_FLOW_FORGET, &body);
+}
+
+int sluice_filter_rejudge(struct sluice_filter *filter)
+{
+	struct wire_flow_forget body = { .again = 1 };
+
+	return send_started(filter, WIRE_FLOW_FORGET, &body);
+}
+
+int sluice_filter_update(struct sluice_filter *filter, uint64_t flow_id,
+			 enum sluice_verdict verdict, const char *reason)
+{
+	struct wire_flow_update body = { .id = flow_id, .verdict = (uint8_t)verdict };
+
+	if (is_alive(filter) && (unsigned int)verdict > SLUICE_DROP_SILENT)
+		return -EINVAL;
+	copy_reason(body.reason, sizeof(body.reason), reason);
+	return send_started(filter, WIRE_FLOW_UPDATE, &body);
 }
 
 int sluice_filter_fail(struct sluice_filter *filter, int error, const char *fmt, ...)

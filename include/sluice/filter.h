@@ -97,6 +97,7 @@ struct sluice_flow {
 	uint32_t ifindex;	  /* interface it would leave (or came in) by */
 	const char *interface;
 	const char *interface_kind; /* "ethernet", "wifi", "tunnel" …; "other" if unknown */
+	bool is_again;		    /* it is open: see sluice_filter_rejudge() */
 };
 
 /**
@@ -120,7 +121,7 @@ struct sluice_filter_ops {
 	int (*start)(struct sluice_filter *filter, void *data);
 	/* judge @flow: call sluice_filter_answer() now or later, once */
 	void (*new_flow)(struct sluice_filter *filter, const struct sluice_flow *flow, void *data);
-	/* an allowed flow ended; payload bytes as the socket counted them */
+	/* a flow that is or was allowed ended; payload bytes as the socket counted them */
 	void (*flow_closed)(struct sluice_filter *filter, uint64_t flow_id, uint64_t bytes_in,
 			    uint64_t bytes_out, void *data);
 	/* the session ends; no answer is taken any more */
@@ -185,13 +186,43 @@ SLUICE_API int sluice_filter_answer_for(struct sluice_filter *filter, uint64_t f
  * sluice_filter_forget() - the rules have changed: no promise of this filter holds any more
  *
  * Call it after the new rules are in use and before the next answer. Flows
- * that are open are not judged again.
+ * that are open are not judged again: sluice_filter_rejudge() does that.
  *
  * Return: 0, -EINVAL before the filter has started, -ENOBUFS when 4096 answers
  *         are queued already: poll, process and call it again, -ESHUTDOWN
  *         after a stop.
  */
 SLUICE_API int sluice_filter_forget(struct sluice_filter *filter);
+
+/**
+ * sluice_filter_rejudge() - sluice_filter_forget(), and judge the open flows again
+ *
+ * Every flow that this filter has judged, or that was decided by a promise of
+ * it, comes to new_flow once more, with the id that it has and is_again set, a
+ * few at a time. It goes on meanwhile; without an answer within 5 seconds it
+ * keeps its verdict. Only flows whose answer is another one are touched, as by
+ * sluice_filter_update(). Called again, it begins anew.
+ *
+ * Return: as sluice_filter_forget().
+ */
+SLUICE_API int sluice_filter_rejudge(struct sluice_filter *filter);
+
+/**
+ * sluice_filter_update() - another verdict for a flow that goes on
+ * @flow_id: of a flow that this filter was told of by new_flow
+ * @reason:  as for sluice_filter_answer()
+ *
+ * A drop of an allowed flow cuts it: TCP, and UDP while it is connected, get
+ * ECONNABORTED (sluice-errno table), and nothing of it leaves any more. Allowing
+ * a denied flow forgets the denial, unless another filter denies it as well: its
+ * next packet is a new flow. An update that contradicts a promise of this filter
+ * which covers the flow takes all of its promises back. An update is never too
+ * late as an answer is, and one for a flow that has ended is ignored.
+ *
+ * Return: as sluice_filter_answer().
+ */
+SLUICE_API int sluice_filter_update(struct sluice_filter *filter, uint64_t flow_id,
+				    enum sluice_verdict verdict, const char *reason);
 
 /**
  * sluice_filter_fail() - say why an option or start callback is about to refuse

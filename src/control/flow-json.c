@@ -9,7 +9,7 @@
 #include "base/macros.h"
 #include "control/flow-json.h"
 
-static const char *const event_names[] = { "new", "closed" };
+static const char *const event_names[] = { "new", "closed", "changed" };
 static const char *const verdict_names[] = { "allow", "drop" };
 static const char *const direction_names[] = { "outbound", "inbound" };
 static const char *const host_source_names[] = { "none", "dns" };
@@ -26,8 +26,8 @@ _Static_assert(ARRAY_SIZE(host_source_names) == _RECORD_HOST_SOURCE_N, "host_sou
 
 /* clang-format off */
 const struct flow_field flow_fields[] = {
-	{ "time", "when it was judged or closed", FLOW_KIND_TIME, AT(time_us), COLUMN(1, 8, "TIME") },
-	{ "event", "new: it was judged; closed: it ended", FLOW_KIND_ENUM, AT(event), NAMES(event_names) },
+	{ "time", "when it was judged, judged again, or closed", FLOW_KIND_TIME, AT(time_us), COLUMN(1, 8, "TIME") },
+	{ "event", "new: it was judged; changed: it has another verdict now; closed: it ended", FLOW_KIND_ENUM, AT(event), NAMES(event_names) },
 	{ "id", "number of the flow, never used twice within an instance", FLOW_KIND_U64, AT(id) },
 	{ "pid", "process that connected or sent", FLOW_KIND_PID, AT(pid), COLUMN(4, 7, "PID") },
 	{ "owner_pid", "process that created the socket", FLOW_KIND_PID, AT(owner_pid), NULLABLE },

@@ -15,7 +15,7 @@
 
 #define RECORD_UNKNOWN UINT64_MAX /* a counter nobody has */
 
-enum record_event { RECORD_NEW, RECORD_CLOSED, _RECORD_EVENT_N };
+enum record_event { RECORD_NEW, RECORD_CLOSED, RECORD_CHANGED, _RECORD_EVENT_N };
 enum record_verdict { RECORD_ALLOW, RECORD_DROP, _RECORD_VERDICT_N };
 enum record_direction { RECORD_OUTBOUND, RECORD_INBOUND, _RECORD_DIRECTION_N };
 enum record_host_source { RECORD_HOST_NONE, RECORD_HOST_DNS, _RECORD_HOST_SOURCE_N };

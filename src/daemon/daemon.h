@@ -14,9 +14,11 @@
  *	judge.c      queue → flow → provider → verdict; deadlines
  *	ends.c       what the kernel tells of flows that it decides; the end of flows
  *	identity.c   who: paths and names for a struct sl_who
+ *	live.c       flows that go on: another verdict, a filter that judges all of them again
  *	canary.c     a flow of our own that is refused: the proof that all of this works
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
+ *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
  *	records.c    flow records, status, the control socket
  */
@@ -24,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
@@ -31,9 +34,11 @@
 
 #include "control/control.h"
 #include "daemon/canary.h"
+#include "daemon/owners.h"
 #include "flow/flow.h"
 #include "flow/memory.h"
 #include "flow/names.h"
+#include "flow/rejudge.h"
 #include "kernel/link.h"
 #include "kernel/plane.h"
 #include "session/session.h"
@@ -42,6 +47,7 @@
 #include "wire/provider-records.h"
 
 #define FLOWS_MAX 65536U
+#define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
 #define RECORDS_A_ROUND 256	 /* of one peer; then others get their turn */
@@ -66,15 +72,22 @@ struct filter {
 	pid_t pid;
 	sd_event_source *source;
 	bool wants_write; /* its channel was full: flows wait to be sent */
+	struct rejudge rejudge;
+	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
 	uint64_t n_flows, n_dropped, n_late;
 	char message[256];
 	uint64_t log_second; /* its lines are counted by the second */
 	unsigned int n_lines;
 };
 
-/** struct identity - strings of one program in one cgroup, shared by its flows */
+/**
+ * struct identity - strings of one program in one cgroup, shared by its flows
+ *
+ * One that no flow uses stays for a while: the next flow of the program is near.
+ */
 struct identity {
 	struct identity *next;
+	struct identity *idle_older, *idle_newer; /* while nobody uses it */
 	struct sl_who who;
 	unsigned int n_users;
 	bool is_cut;
@@ -116,6 +129,8 @@ struct daemon {
 	bool wants_renew; /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];
+	struct identity *idle_oldest, *idle_newest;
+	unsigned int n_idle;
 	struct link links[LINKS_MAX];
 	uint64_t links_read_us;
 	unsigned int n_links;
@@ -127,6 +142,7 @@ struct daemon {
 	unsigned int n_answers;
 
 	struct canary canary;
+	struct owners owners;
 
 	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
@@ -216,9 +232,24 @@ void remember_event(struct daemon *daemon, const struct sl_remembered *event);
 /** remember_forget() - what this filter said holds no more */
 void remember_forget(struct daemon *daemon, unsigned int filter);
 
+/* live.c */
+/** live_update() - a filter changes its mind. Return: false: not about that flow */
+bool live_update(struct daemon *daemon, unsigned int filter, uint64_t id, enum sl_verdict verdict,
+		 const char *reason);
+/** live_rejudge() - a filter is to be asked again about every flow that it allowed or denied */
+void live_rejudge(struct daemon *daemon, unsigned int index);
+/** live_answer() - Return: true if this flow was asked about again: the answer is taken */
+bool live_answer(struct daemon *daemon, unsigned int index, uint64_t id, enum sl_verdict verdict,
+		 enum memory_scope scope, const char *reason);
+void live_lost(struct daemon *daemon, unsigned int index);
+/** live_tick() - when the events of the kernel have been taken, all of them */
+void live_tick(struct daemon *daemon, uint64_t now_us);
+
 /* identity.c */
 struct identity *identity_get(struct daemon *daemon, const struct sl_who *who);
 void identity_put(struct daemon *daemon, struct identity *identity);
+/** identity_forget_all() - at the end, when no flow uses one */
+void identity_forget_all(struct daemon *daemon);
 const struct link *identity_link(struct daemon *daemon, uint32_t ifindex);
 
 /* names.c */
@@ -233,12 +264,15 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status);
 void providers_tick(struct daemon *daemon, uint64_t now_us);
 void providers_stop(struct daemon *daemon);
 /** providers_send_flow() - Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
-int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow);
+int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
+			bool is_again);
 void providers_send_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
 			   uint64_t bytes_out);
 
 /* records.c */
 int records_open(struct daemon *daemon);
 void records_judged(struct daemon *daemon, const struct flow *flow);
+/** records_changed() - it is open and has another verdict now */
+void records_changed(struct daemon *daemon, const struct flow *flow);
 void records_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
 		    uint64_t bytes_out);

@@ -71,17 +71,19 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 	copy_text(record->container, sizeof(record->container), identity->container);
 }
 
-int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow)
+int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
+			bool is_again)
 {
 	struct filter *filter = &daemon->filters[index];
 	struct wire_flow_new record;
 	int r;
 
 	fill_flow(daemon, flow, &record);
+	record.again = is_again;
 	r = send_record(filter, WIRE_FLOW_NEW, &record, -1);
 	if (r == -EAGAIN)
 		set_events(filter, true);
-	if (r == 0)
+	if (r == 0 && !is_again)
 		filter->n_flows++;
 	return r;
 }
@@ -192,16 +194,18 @@ static int take_log(struct daemon *daemon, unsigned int index, const struct wire
 	return 0;
 }
 
+static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT }; /* of the wire */
+
 static int take_verdict(struct daemon *daemon, unsigned int index,
 			const struct wire_message *message)
 {
-	static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT };
 	const struct wire_flow_verdict *answer = WIRE_BODY(message, struct wire_flow_verdict);
 	struct filter *filter = &daemon->filters[index];
 	struct flow *flow = flow_table_find_id(daemon->flows, answer->id);
 
-	if (filter->session.state != SESSION_RUNNING)
-		return -EPROTO;
+	if (live_answer(daemon, index, answer->id, verdicts[answer->verdict],
+			(enum memory_scope)answer->scope, answer->reason))
+		return 0;
 	if (!flow || flow->state != FLOW_HELD || flow->asked != index || !flow->is_sent) {
 		filter->n_late++;
 		return 0;
@@ -217,9 +221,19 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 static int take_forget(struct daemon *daemon, unsigned int index,
 		       const struct wire_message *message)
 {
-	if (daemon->filters[index].session.state != SESSION_RUNNING)
-		return -EPROTO;
 	remember_forget(daemon, index);
+	if (WIRE_BODY(message, struct wire_flow_forget)->again)
+		live_rejudge(daemon, index);
+	return 0;
+}
+
+static int take_update(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message)
+{
+	const struct wire_flow_update *update = WIRE_BODY(message, struct wire_flow_update);
+
+	if (!live_update(daemon, index, update->id, verdicts[update->verdict], update->reason))
+		daemon->filters[index].n_late++;
 	return 0;
 }
 
@@ -231,17 +245,25 @@ static int take_stopped(struct daemon *daemon, unsigned int index,
 
 static const struct {
 	uint16_t type;
+	bool is_of_running; /* only a filter that runs may say it */
 	int (*take)(struct daemon *daemon, unsigned int index, const struct wire_message *message);
 } table[] = {
-	{ WIRE_FLOW_VERDICT, take_verdict }, { WIRE_HELLO, take_hello }, { WIRE_READY, take_ready },
-	{ WIRE_PONG, take_pong },	     { WIRE_LOG, take_log },	 { WIRE_STOPPED, take_stopped },
-	{ WIRE_FLOW_FORGET, take_forget },
+	{ WIRE_FLOW_VERDICT, true, take_verdict },
+	{ WIRE_FLOW_FORGET, true, take_forget },
+	{ WIRE_FLOW_UPDATE, true, take_update },
+	{ WIRE_HELLO, false, take_hello },
+	{ WIRE_READY, false, take_ready },
+	{ WIRE_PONG, false, take_pong },
+	{ WIRE_LOG, false, take_log },
+	{ WIRE_STOPPED, false, take_stopped },
 };
 
 static int take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
+	bool is_running = daemon->filters[index].session.state == SESSION_RUNNING;
+
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].type == message->record->type)
+		if (table[i].type == message->record->type && is_running >= table[i].is_of_running)
 			return table[i].take(daemon, index, message);
 	return -EPROTO;
 }
@@ -347,6 +369,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	(void)read_provider(daemon, index); /* what it said last counts */
 	disconnect(filter);
 	remember_forget(daemon, index);
+	live_lost(daemon, index);
 	filter->pid = 0;
 	if (filter->session.state == SESSION_FAILED) /* it said why: READY with an errno */
 		return;

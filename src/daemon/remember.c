@@ -142,18 +142,6 @@ static void describe(struct daemon *daemon, struct flow *flow)
 		snprintf(flow->reason, sizeof(flow->reason), "allowed before");
 }
 
-/* the kernel counts what it allowed itself, not what waited for us */
-static void add_held_bytes(struct daemon *daemon, const struct flow *flow)
-{
-	struct sl_flow entry;
-
-	if (plane_get_flow(daemon->plane, &flow->key, &entry) < 0)
-		return;
-	entry.bytes_out += flow->n_held_bytes;
-	entry.id = flow->id;
-	(void)plane_set_flow(daemon->plane, &flow->key, &entry);
-}
-
 void remember_event(struct daemon *daemon, const struct sl_remembered *event)
 {
 	struct flow *flow = judge_open(daemon, &event->tuple, &event->held, 0);
@@ -161,7 +149,5 @@ void remember_event(struct daemon *daemon, const struct sl_remembered *event)
 	if (!flow)
 		return;
 	describe(daemon, flow);
-	if (flow->n_packets > 0) /* of a conversation that was asked about a moment before */
-		add_held_bytes(daemon, flow);
 	judge_take_over(daemon, flow);
 }

@@ -261,6 +261,16 @@ struct flow *flow_table_oldest_open(struct flow_table *table)
 	return table->lists[FLOW_OPEN].oldest;
 }
 
+struct flow *flow_table_at(struct flow_table *table, size_t i)
+{
+	return i < table->n_fresh ? &table->slots[i] : NULL;
+}
+
+uint64_t flow_table_next_id(const struct flow_table *table)
+{
+	return table->next_id;
+}
+
 size_t flow_table_n_held(const struct flow_table *table)
 {
 	return table->lists[FLOW_HELD].n;

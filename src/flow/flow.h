@@ -65,6 +65,8 @@ struct flow {
 	bool is_sent;	    /* the filter has been told */
 	bool is_gone;	    /* its socket ended while it was held */
 	bool is_remembered; /* the kernel allowed it, nobody was asked */
+	bool was_allowed;   /* its verdict was another one before */
+	uint16_t denied_by; /* filters that deny it now, a bit each */
 	uint16_t told;	    /* filters that know of it, a bit each */
 	uint32_t owner_pid, owner_uid;
 	uint32_t ifindex;
@@ -72,7 +74,7 @@ struct flow {
 	struct identity *identity; /* the caller's; see flow_table_new() */
 	struct flow_packet packets[FLOW_PACKETS_MAX];
 	unsigned int n_packets;
-	uint64_t n_held_bytes; /* payload of the held packets, which nobody else counts */
+	uint64_t n_held_bytes; /* payload of queued packets, which the kernel has not counted */
 	int provider; /* index of the filter that decided; -1: sluiced itself */
 	char host[FLOW_HOST_BYTES];
 	char reason[FLOW_REASON_BYTES];
@@ -124,6 +126,11 @@ static inline struct flow *flow_next(const struct flow *flow)
 {
 	return flow->newer;
 }
+
+/** flow_table_at() - the flow in place @i, FLOW_FREE: nobody; NULL: no place from there on is used */
+struct flow *flow_table_at(struct flow_table *table, size_t i);
+/** flow_table_next_id() - flows of now have smaller ids, later ones do not */
+uint64_t flow_table_next_id(const struct flow_table *table);
 
 size_t flow_table_n_held(const struct flow_table *table);
 size_t flow_table_n_open(const struct flow_table *table);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/** DOC: The kernel in memory, shared by fake.c and fake-queue.c alone */
+/** DOC: The kernel in memory, shared by the fake*.c alone */
 
 #include "base/macros.h"
 #include "kernel/fake.h"
@@ -31,6 +31,8 @@ struct fake {
 	unsigned int n_packets, n_room, n_stale, n_planes;
 	uint32_t last_id;
 	int queue_fd; /* a semaphore: readable while a packet is queued */
+	int watch_fd; /* readable after fake_touch() */
+	bool is_touched, has_rules;
 	union {
 		struct sl_event event;
 		struct sl_remembered remembered;
@@ -53,9 +55,17 @@ static inline struct fake *fake_of(struct plane *plane)
 /** fake_enter() - begin of each operation. Return: 0, or the error it is to fail with. */
 int fake_enter(struct fake *fake, enum fake_op op);
 
+/* fake-socks.c */
+int fake_destroy(struct plane *plane, const struct plane_end *end);
+int fake_hold_again(struct plane *plane, uint64_t cookie);
+
 /* fake-queue.c */
 int fake_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark);
 int fake_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
 		 size_t n_bytes);
 int fake_requeue(struct plane *plane);
+
+/* fake-owners.c */
+bool fake_was_touched(struct plane *plane);
+int fake_repair(struct plane *plane);

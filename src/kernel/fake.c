@@ -286,6 +286,8 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	opened->plane.queue_fd = TAKE_FD(fd);
 	opened->plane.was_adopted = fake->is_installed;
 	opened->plane.queue_kind = "fake";
+	opened->plane.watch_fd = dup(fake->watch_fd);
+	fake->has_rules |= !fake->is_installed;
 	fake->is_installed = true;
 	fake->n_planes++;
 	*ret_plane = &opened->plane;
@@ -296,22 +298,13 @@ static void fake_close(struct plane *plane)
 {
 	fake_of(plane)->n_planes--;
 	close_fd(plane->queue_fd);
+	close_fd(plane->watch_fd);
 	free(CONTAINER_OF(plane, struct fake_plane, plane));
 }
 
 static void fake_remove(struct plane *plane)
 {
 	fake_of(plane)->is_installed = false;
-}
-
-static int fake_reinstall(struct plane *plane)
-{
-	return fake_enter(fake_of(plane), FAKE_REINSTALL);
-}
-
-static int fake_check(struct plane *plane)
-{
-	return fake_enter(fake_of(plane), FAKE_CHECK);
 }
 
 bool fake_is_installed(const struct fake *fake)
@@ -328,8 +321,8 @@ static const struct plane_ops fake_ops = {
 	.open = fake_open,
 	.close = fake_close,
 	.remove = fake_remove,
-	.check = fake_check,
-	.reinstall = fake_reinstall,
+	.was_touched = fake_was_touched,
+	.repair = fake_repair,
 	.read = fake_read,
 	.answer = fake_answer,
 	.replace = fake_replace,
@@ -343,6 +336,8 @@ static const struct plane_ops fake_ops = {
 	.get_flow = fake_get_flow,
 	.forget_flow = fake_forget_flow,
 	.next_flow = fake_next_flow,
+	.destroy = fake_destroy,
+	.hold_again = fake_hold_again,
 	.set_memory = fake_set_memory,
 	.forget_memory = fake_forget_memory,
 	.renew = fake_renew,
@@ -360,6 +355,7 @@ static const struct store kinds[] = {
 	[FAKE_FLOWS] = { sizeof(struct sl_flow_key), sizeof(struct sl_flow) },
 	[FAKE_MEMORY] = { sizeof(struct sl_memory_key), sizeof(struct sl_memory) },
 	[FAKE_LINKS] = { sizeof(uint32_t), sizeof(struct link) },
+	[FAKE_ENDED] = { sizeof(struct sl_tuple), sizeof(struct plane_end) },
 };
 _Static_assert(ARRAY_SIZE(kinds) == _FAKE_MAP_N, "kinds");
 
@@ -372,11 +368,8 @@ struct fake *fake_new(void)
 	fake->kernel.ops = &fake_ops;
 	memcpy(fake->stores, kinds, sizeof(kinds));
 	fake->queue_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-	if (fake->queue_fd < 0) {
-		free(fake);
-		return NULL;
-	}
-	return fake;
+	fake->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fake->queue_fd < 0 || fake->watch_fd < 0 ? fake_free(fake) : fake;
 }
 
 struct fake *fake_free(struct fake *fake)
@@ -387,6 +380,7 @@ struct fake *fake_free(struct fake *fake)
 		free(fake->stores[i].entries);
 	free(fake->packets);
 	close_fd(fake->queue_fd);
+	close_fd(fake->watch_fd);
 	free(fake);
 	return NULL;
 }

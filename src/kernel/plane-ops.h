@@ -6,8 +6,8 @@
  *
  * plane.h is what the daemon calls; it hands on to one of these tables:
  *
- *	real.c, install.c   bpf(2), netlink: in sluiced
- *	fake.c              memory and scripted errors: in unit tests, never in sluiced
+ *	real.c, install.c, repair.c   bpf(2), netlink: in sluiced
+ *	fake*.c                       memory and scripted errors: in unit tests, never in sluiced
  *
  * Each row has the contract of the plane_ function of its name.
  */
@@ -21,8 +21,8 @@ struct plane_ops {
 		    struct plane **ret_plane, const char **ret_error);
 	void (*close)(struct plane *plane);
 	void (*remove)(struct plane *plane);
-	int (*check)(struct plane *plane);
-	int (*reinstall)(struct plane *plane);
+	bool (*was_touched)(struct plane *plane);
+	int (*repair)(struct plane *plane);
 
 	int (*read)(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 	int (*answer)(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
@@ -45,6 +45,9 @@ struct plane_ops {
 			struct sl_flow *ret_flow);
 	int (*forget_flow)(struct plane *plane, const struct sl_flow_key *key);
 	int (*next_flow)(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
+
+	int (*destroy)(struct plane *plane, const struct plane_end *end);
+	int (*hold_again)(struct plane *plane, uint64_t cookie);
 
 	int (*set_memory)(struct plane *plane, const struct sl_memory_key *key,
 			  const struct sl_memory *memory);
@@ -70,7 +73,7 @@ struct late_answer {
 /** struct plane - what all have in common; a table's `open` embeds it and fills it in */
 struct plane {
 	const struct plane_ops *ops;
-	int queue_fd; /* owned by who embeds it */
+	int queue_fd, watch_fd; /* owned by who embeds it */
 	bool was_adopted;
 	const char *queue_kind; /* for status */
 	struct late_answer late[PLANE_LATE_MAX];

@@ -44,14 +44,19 @@ const char *plane_queue_kind(const struct plane *plane)
 	return plane->queue_kind;
 }
 
-int plane_check(struct plane *plane)
+int plane_watch_fd(const struct plane *plane)
 {
-	return plane->ops->check(plane);
+	return plane->watch_fd;
 }
 
-int plane_reinstall(struct plane *plane)
+bool plane_was_touched(struct plane *plane)
 {
-	return plane->ops->reinstall(plane);
+	return plane->ops->was_touched(plane);
+}
+
+int plane_repair(struct plane *plane)
+{
+	return plane->ops->repair(plane);
 }
 
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
@@ -145,6 +150,16 @@ int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key)
 int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow)
 {
 	return plane->ops->next_flow(plane, key, ret_flow);
+}
+
+int plane_destroy(struct plane *plane, const struct plane_end *end)
+{
+	return plane->ops->destroy(plane, end);
+}
+
+int plane_hold_again(struct plane *plane, uint64_t cookie)
+{
+	return plane->ops->hold_again(plane, cookie);
 }
 
 int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,

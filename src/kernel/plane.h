@@ -49,11 +49,19 @@ bool plane_was_adopted(const struct plane *plane);
 int plane_queue_fd(const struct plane *plane);
 const char *plane_queue_kind(const struct plane *plane);
 
-/** plane_check() - is the nft table still there? Puts it back. Return: 1 put back, 0, or -errno */
-int plane_check(struct plane *plane);
-
-/** plane_reinstall() - put the nft table in place anew. What the queue holds is dropped. */
-int plane_reinstall(struct plane *plane);
+/** plane_watch_fd() - readable when somebody has changed the rules of the namespace */
+int plane_watch_fd(const struct plane *plane);
+/** plane_was_touched() - take what plane_watch_fd() tells. Return: may it concern our table? */
+bool plane_was_touched(struct plane *plane);
+/**
+ * plane_repair() - look at the nft table and put back what others took away or changed
+ *
+ * Nothing of theirs is touched. What the queue holds stays if our hooks do.
+ *
+ * Return: 1 put back: look again later, as they may go on; 0 it was as it should be; -EAGAIN
+ *         it cannot be told now; or another negative errno.
+ */
+int plane_repair(struct plane *plane);
 
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 /**
@@ -91,6 +99,27 @@ int plane_get_flow(struct plane *plane, const struct sl_flow_key *key, struct sl
 int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key);
 /** plane_next_flow() - iterate; @key is in/out, zero it to begin. Return: 0, -ENOENT at the end. */
 int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
+
+/** struct plane_end - one conversation, and the socket that holds our end of it */
+struct plane_end {
+	uint64_t cookie; /* inbound TCP: of the listener that accepted it */
+	struct sl_tuple tuple;
+	uint32_t ifindex; /* 0: unknown */
+	bool is_inbound;
+};
+
+/**
+ * plane_destroy() - end a socket: its calls fail with ECONNABORTED, its peer gets a reset
+ *
+ * Only the socket of the cookie, or one that it has accepted; UDP: only while it
+ * is connected to this peer, for it may have other conversations otherwise.
+ *
+ * Return: 0; -ENOENT when there is no such socket; -EOPNOTSUPP or another
+ * negative errno when the kernel does not do it.
+ */
+int plane_destroy(struct plane *plane, const struct plane_end *end);
+/** plane_hold_again() - a TCP socket that was allowed: its packets meet its flow's verdict again */
+int plane_hold_again(struct plane *plane, uint64_t cookie);
 
 /** plane_set_memory() - allow what @key says without asking, until its expiry */
 int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,

@@ -6,6 +6,7 @@
  * and takes it away again is install.c.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/macros.h"
+#include "kernel/diag.h"
 #include "kernel/real.h"
 
 static int on_event(void *data, void *bytes, size_t n)
@@ -95,20 +97,14 @@ static void real_remove(struct plane *plane)
 	install_remove(real_of(plane));
 }
 
-static int real_check(struct plane *plane)
+static bool real_was_touched(struct plane *plane)
 {
-	struct real *real = real_of(plane);
-	int r = nft_exists(real->instance);
-
-	if (r)
-		return r < 0 ? r : 0;
-	r = nft_install(&real->nft);
-	return r < 0 ? r : 1;
+	return repair_was_touched(real_of(plane));
 }
 
-static int real_reinstall(struct plane *plane)
+static int real_repair(struct plane *plane)
 {
-	return nft_install(&real_of(plane)->nft);
+	return repair(real_of(plane));
 }
 
 static int real_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
@@ -126,8 +122,8 @@ static int real_answer(struct plane *plane, uint32_t packet_id, enum queue_verdi
 static int real_replace(struct plane *plane, uint32_t packet_id, uint32_t mark,
 			const uint8_t *bytes, size_t n_bytes)
 {
-	return queue_replace(plane->queue_fd, real_of(plane)->nft.queue_num, packet_id, mark,
-			     bytes, n_bytes);
+	return queue_replace(plane->queue_fd, real_of(plane)->nft.queue_num, packet_id, mark, bytes,
+			     n_bytes);
 }
 
 static int real_requeue(struct plane *plane)
@@ -159,7 +155,12 @@ static int real_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *re
 
 static int real_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie)
 {
-	return lookup(plane, MAP_RESOLVING, tuple, ret_cookie);
+	struct sl_query query;
+	int r = lookup(plane, MAP_RESOLVING, tuple, &query);
+
+	if (r == 0)
+		*ret_cookie = query.cookie;
+	return r;
 }
 
 static int real_find_sock(struct plane *plane, uint64_t cookie, struct sl_sock *ret_sock)
@@ -200,6 +201,46 @@ static int real_next_flow(struct plane *plane, struct sl_flow_key *key, struct s
 			return 0;
 	}
 	return -ENOENT;
+}
+
+/* another socket may have the same ends by now, or have had them all along (SO_REUSEPORT) */
+static bool is_meant(struct plane *plane, const struct plane_end *end,
+		     const struct diag_socket *found)
+{
+	struct sl_sock sock;
+
+	if (end->tuple.proto == IPPROTO_UDP)
+		return found->cookie == end->cookie && found->is_connected;
+	if (!end->is_inbound)
+		return found->cookie == end->cookie;
+	if (found->is_opening) /* no socket of its own yet; its SYN was the flow's */
+		return true;
+	return found->cookie != end->cookie &&
+	       real_find_sock(plane, found->cookie, &sock) == 0 && sock.listener == end->cookie;
+}
+
+static int real_destroy(struct plane *plane, const struct plane_end *end)
+{
+	struct diag_socket found;
+	int r = diag_find(&end->tuple, end->ifindex, &found);
+
+	if (r < 0)
+		return r;
+	return is_meant(plane, end, &found) ? diag_destroy(&end->tuple, &found) : -ENOENT;
+}
+
+/* what a program in the kernel writes into the record meanwhile may be lost: this is done only
+ * where sockets cannot be destroyed */
+static int real_hold_again(struct plane *plane, uint64_t cookie)
+{
+	int fd = real_of(plane)->maps[MAP_SOCKS];
+	struct sl_sock sock;
+	int r = lookup(plane, MAP_SOCKS, &cookie, &sock);
+
+	if (r < 0)
+		return r;
+	sock.flags &= ~(uint32_t)SL_SOCK_ALLOWED;
+	return bpf_map_update_elem(fd, &cookie, &sock, BPF_EXIST) < 0 ? -errno : 0;
 }
 
 static int real_set_memory(struct plane *plane, const struct sl_memory_key *key,
@@ -262,8 +303,8 @@ static const struct plane_ops real_ops = {
 	.open = real_open,
 	.close = real_close,
 	.remove = real_remove,
-	.check = real_check,
-	.reinstall = real_reinstall,
+	.was_touched = real_was_touched,
+	.repair = real_repair,
 	.read = real_read,
 	.answer = real_answer,
 	.replace = real_replace,
@@ -277,6 +318,8 @@ static const struct plane_ops real_ops = {
 	.get_flow = real_get_flow,
 	.forget_flow = real_forget_flow,
 	.next_flow = real_next_flow,
+	.destroy = real_destroy,
+	.hold_again = real_hold_again,
 	.set_memory = real_set_memory,
 	.forget_memory = real_forget_memory,
 	.renew = real_renew,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/** DOC: The real plane, shared by install.c and real.c alone */
+/** DOC: The real plane, shared by install.c, repair.c and real.c alone */
 
 #include "kernel/nft.h"
 #include "kernel/plane-ops.h"
@@ -28,6 +28,8 @@ struct real {
 	char bpffs[256];
 	int maps[_MAP_N];
 	struct nft_plan nft;
+	uint32_t portid; /* of our last transaction */
+	uint64_t digest; /* of the table after it; 0: unknown */
 	struct ring_buffer *ring;
 	plane_event_fn event_fn;
 	void *event_data;
@@ -43,3 +45,12 @@ int install_or_adopt(struct real *real, int kept_fd, const char **ret_error);
 void install_remove(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
+
+/* repair.c */
+
+/** repair_table() - the nft table put in place as a whole, and noted for repair() */
+int repair_table(struct real *real);
+/** repair_was_touched() - as plane_was_touched() */
+bool repair_was_touched(struct real *real);
+/** repair() - as plane_repair() */
+int repair(struct real *real);

@@ -11,6 +11,7 @@
  *	   ◀─ FLOW_NEW ─────────────────────
  *	   ── FLOW_VERDICT ────────────────▶    exactly one for each FLOW_NEW
  *	   ◀─ FLOW_CLOSED ──────────────────    only for flows it allowed
+ *	   ── FLOW_UPDATE ─────────────────▶    the filter has changed its mind about a flow
  *	   ── FLOW_FORGET ─────────────────▶    at any time after READY
  *	   ◀─ PING ─────────  PONG ────────▶    a provider that does not answer is hung
  *	   ◀─ STOP ──────────  STOPPED ────▶
@@ -20,6 +21,12 @@
  * second FLOW_VERDICT is counted and ignored. What a verdict's scope means is
  * said in sluice_filter(3); an answer that reaches beyond its flow is remembered
  * until FLOW_FORGET or the end of the session.
+ *
+ * FLOW_FORGET with `again` makes sluiced ask again about each flow of before, one
+ * FLOW_NEW with `again` each, a few at a time. Without an answer within 5 s the
+ * flow keeps its verdict. FLOW_UPDATE and these answers are for flows that go on:
+ * one that is allowed no more is cut, one that is denied no more is forgotten, so
+ * that its next packet is a new flow.
  */
 
 #include "wire/table.h"
@@ -74,7 +81,8 @@
 	F(S, str,  host,       256, "name this application resolved to the address") \
 	F(S, str,  exe,        512, "path of the executable") \
 	F(S, str,  command,    256, "command line, arguments joined by spaces") \
-	F(S, str,  cgroup,     512, "cgroup, below the cgroup root")
+	F(S, str,  cgroup,     512, "cgroup, below the cgroup root") \
+	F(S, u8,   again,      1,   "1: judged before; its verdict stays until the answer")
 
 #define WIRE_FIELDS_FLOW_VERDICT(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
@@ -88,7 +96,12 @@
 	F(S, u64,  bytes_out,  0,   "payload bytes sent by the socket")
 
 #define WIRE_FIELDS_FLOW_FORGET(F, S) \
-	F(S, u8,   unused,     0,   "0")
+	F(S, u8,   again,      1,   "1: and ask again about the flows that are open")
+
+#define WIRE_FIELDS_FLOW_UPDATE(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
+	F(S, u8,   verdict,    2,   "0 allow, 1 drop with an error, 2 drop silently") \
+	F(S, str,  reason,     128, "why, for people")
 
 #define WIRE_FIELDS_LOG(F, S) \
 	F(S, u8,   level,      7,   "syslog priority") \
@@ -120,7 +133,8 @@
 	R(FLOW_NEW,     wire_flow_new,     WIRE_FIELDS_FLOW_NEW,     16, 0, 0, "judge this flow") \
 	R(FLOW_VERDICT, wire_flow_verdict, WIRE_FIELDS_FLOW_VERDICT, 17, 1, 0, "the judgement") \
 	R(FLOW_CLOSED,  wire_flow_closed,  WIRE_FIELDS_FLOW_CLOSED,  18, 0, 0, "an allowed flow ended") \
-	R(FLOW_FORGET,  wire_flow_forget,  WIRE_FIELDS_FLOW_FORGET,       19, 1, 0, "its rules changed: forget verdicts that reach beyond a flow")
+	R(FLOW_FORGET,  wire_flow_forget,  WIRE_FIELDS_FLOW_FORGET,       19, 1, 0, "its rules changed: forget verdicts that reach beyond a flow") \
+	R(FLOW_UPDATE,  wire_flow_update,  WIRE_FIELDS_FLOW_UPDATE,  20, 1, 0, "another verdict for a flow")
 /* clang-format on */
 
 enum wire_provider_type { WIRE_PROVIDER_TABLE(WIRE_ENUM) };

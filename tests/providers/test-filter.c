@@ -18,6 +18,11 @@
  *	count=1                      the reason of a verdict says how often it was asked
  *	forget-at=N                  from the Nth flow on the denials are not in force any more,
  *	                             and what was said before is taken back
+ *	rejudge-port=N               the denials are in force from the first flow to that remote port
+ *	                             on, and all flows of before are judged again then
+ *	update-after-ms=N            drops each flow that long after it allowed it
+ *	allow-after-ms=N             allows each flow that long after it dropped it, and denies
+ *	                             none from then on
  *	delay-ms=N                   each answer comes that much later
  *	delay-from=N                 but not those before the Nth flow
  *	mute=1                       takes flows and PINGs, never judges
@@ -64,15 +69,21 @@ struct late {
 	enum sluice_verdict verdict;
 };
 
+/** struct ring - all have the same delay, so the first is due first */
+struct ring {
+	struct late late[N_LATE];
+	size_t first, n;
+};
+
 struct state {
 	struct rule rules[N_RULES];
 	size_t n_rules;
 	bool is_silent, is_mute, is_probing, is_counting, is_lying;
 	enum sluice_scope scope;
-	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, n_flows;
+	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, rejudge_port, n_flows;
+	unsigned long update_ms, allow_ms;
 	char probe[128];
-	struct late late[N_LATE]; /* a ring: all have the same delay, so the first is due first */
-	size_t first, n_late;
+	struct ring answers, updates;
 };
 
 static uint64_t now_ms(void)
@@ -159,6 +170,12 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 							 : SLUICE_THIS_FLOW;
 	else if (!strcmp(key, "forget-at"))
 		state->forget_at = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "rejudge-port"))
+		state->rejudge_port = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "update-after-ms"))
+		state->update_ms = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "allow-after-ms"))
+		state->allow_ms = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "count"))
 		state->is_counting = strcmp(value, "0");
 	else if (!strcmp(key, "delay-ms"))
@@ -230,7 +247,16 @@ static void lie_about_others(struct sluice_filter *filter, uint64_t id)
 		sluice_filter_answer(filter, id + (1U << 20) + i, SLUICE_ALLOW, "forged");
 }
 
-static void give_answer(struct sluice_filter *filter, const struct state *state, uint64_t id,
+static bool put(struct ring *ring, uint64_t id, unsigned long delay_ms, enum sluice_verdict verdict)
+{
+	if (ring->n == N_LATE)
+		return false;
+	ring->late[(ring->first + ring->n++) % N_LATE] =
+		(struct late){ .id = id, .due_ms = now_ms() + delay_ms, .verdict = verdict };
+	return true;
+}
+
+static void give_answer(struct sluice_filter *filter, struct state *state, uint64_t id,
 			enum sluice_verdict verdict)
 {
 	const char *reason = verdict == SLUICE_ALLOW ? NULL : "test";
@@ -248,14 +274,29 @@ static void give_answer(struct sluice_filter *filter, const struct state *state,
 		sluice_filter_answer(filter, id,
 				     verdict == SLUICE_ALLOW ? SLUICE_DROP : SLUICE_ALLOW,
 				     "duplicate");
+	if (verdict == SLUICE_ALLOW && state->update_ms)
+		put(&state->updates, id, state->update_ms,
+		    state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP);
+	else if (verdict != SLUICE_ALLOW && state->allow_ms)
+		put(&state->updates, id, state->allow_ms, SLUICE_ALLOW);
+}
+
+static enum sluice_verdict verdict_of(const struct state *state, const struct sluice_flow *flow)
+{
+	if (state->rejudge_port)
+		return SLUICE_ALLOW;
+	for (size_t i = 0; i < state->n_rules; i++)
+		if (rule_matches(&state->rules[i], flow))
+			return state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP;
+	return SLUICE_ALLOW;
 }
 
 static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
 {
 	struct state *state = data;
-	enum sluice_verdict verdict = SLUICE_ALLOW;
+	enum sluice_verdict verdict;
 
-	state->n_flows++;
+	state->n_flows += !flow->is_again;
 	if (state->n_flows == state->crash_after)
 		abort();
 	while (state->hang_after && state->n_flows >= state->hang_after)
@@ -266,33 +307,50 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 		state->n_rules = 0;
 		sluice_filter_forget(filter);
 	}
-	for (size_t i = 0; i < state->n_rules && verdict == SLUICE_ALLOW; i++) {
-		if (rule_matches(&state->rules[i], flow))
-			verdict = state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP;
+	if (state->rejudge_port && flow->remote_port == state->rejudge_port) {
+		state->rejudge_port = 0;
+		sluice_filter_rejudge(filter);
 	}
-	if (!state->delay_ms || state->n_flows < state->delay_from || state->n_late == N_LATE) {
+	verdict = verdict_of(state, flow);
+	if (!state->delay_ms || state->n_flows < state->delay_from ||
+	    !put(&state->answers, flow->id, state->delay_ms, verdict))
 		give_answer(filter, state, flow->id, verdict);
-		return;
-	}
-	state->late[(state->first + state->n_late++) % N_LATE] = (struct late){
-		.id = flow->id, .due_ms = now_ms() + state->delay_ms, .verdict = verdict
-	};
 }
 
-/* answers what is due. Return: milliseconds until the next one, -1 for none */
-static int answer_due(struct sluice_filter *filter, struct state *state)
+static void give_update(struct sluice_filter *filter, struct state *state, uint64_t id,
+			enum sluice_verdict verdict)
 {
-	while (state->n_late) {
-		const struct late *late = &state->late[state->first];
+	if (verdict == SLUICE_ALLOW)
+		state->n_rules = 0;
+	sluice_filter_update(filter, id, verdict, "changed");
+}
+
+/* gives what is due. Return: milliseconds until the next one, -1 for none */
+static int give_due(struct sluice_filter *filter, struct state *state, struct ring *ring,
+		    void (*give)(struct sluice_filter *filter, struct state *state, uint64_t id,
+				 enum sluice_verdict verdict))
+{
+	while (ring->n) {
+		const struct late *late = &ring->late[ring->first];
 		uint64_t now = now_ms();
 
 		if (late->due_ms > now)
 			return (int)(late->due_ms - now);
-		give_answer(filter, state, late->id, late->verdict);
-		state->first = (state->first + 1) % N_LATE;
-		state->n_late--;
+		give(filter, state, late->id, late->verdict);
+		ring->first = (ring->first + 1) % N_LATE;
+		ring->n--;
 	}
 	return -1;
+}
+
+static int work(struct sluice_filter *filter, struct state *state)
+{
+	int answers = give_due(filter, state, &state->answers, give_answer);
+	int updates = give_due(filter, state, &state->updates, give_update);
+
+	if (answers < 0 || updates < 0)
+		return answers < 0 ? updates : answers;
+	return answers < updates ? answers : updates;
 }
 
 static const struct sluice_filter_ops ops = {
@@ -315,7 +373,7 @@ int main(void)
 	}
 	while (r >= 0) {
 		struct pollfd pfd = { .fd = sluice_filter_get_fd(filter) };
-		int wait_ms = answer_due(filter, &state);
+		int wait_ms = work(filter, &state);
 
 		pfd.events = sluice_filter_get_events(filter);
 		if (poll(&pfd, 1, wait_ms) > 0)

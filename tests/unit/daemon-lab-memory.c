@@ -81,11 +81,20 @@ bool memory_is_in_force(const struct lab *lab, const struct lab_packet *packet)
 	       daemon_now_us() * 1000 < entry->expiry_ns;
 }
 
+/* as cgroup/connect has it: what was before is another conversation */
+unsigned int memory_connect(struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_flow_key key = lab_key(packet);
+
+	fake_delete(lab->kernel, FAKE_FLOWS, &key);
+	return lab_put(lab, packet);
+}
+
 /* the packet is held, filter 0 is asked and answers */
 unsigned int memory_judged(struct lab *lab, const struct lab_packet *packet, uint8_t verdict,
 			   enum memory_scope scope)
 {
-	unsigned int index = lab_put(lab, packet);
+	unsigned int index = memory_connect(lab, packet);
 	uint64_t id = lab_take_flow(lab, 0);
 
 	assert_int_not_equal(id, 0);
@@ -102,7 +111,7 @@ void memory_put(struct lab *lab)
 
 void memory_check_asked(struct lab *lab, const struct lab_packet *packet)
 {
-	unsigned int index = lab_put(lab, packet);
+	unsigned int index = memory_connect(lab, packet);
 
 	assert_int_not_equal(lab_take_flow(lab, 0), 0);
 	assert_int_equal(lab_fate(lab, index), FATE_HELD);
@@ -110,7 +119,7 @@ void memory_check_asked(struct lab *lab, const struct lab_packet *packet)
 
 void memory_check_known(struct lab *lab, const struct lab_packet *packet, enum fate fate)
 {
-	unsigned int index = lab_put(lab, packet);
+	unsigned int index = memory_connect(lab, packet);
 
 	assert_int_equal(lab_take_flow(lab, 0), 0);
 	assert_int_equal(lab_fate(lab, index), fate);

@@ -19,6 +19,8 @@ int memory_tear_down(void **state);
 const struct sl_memory *memory_entry(const struct lab *lab, const struct lab_packet *packet);
 /** memory_is_in_force() - would the kernel allow it by itself? */
 bool memory_is_in_force(const struct lab *lab, const struct lab_packet *packet);
+/** memory_connect() - the first packet of a conversation meets the queue. Return: its index */
+unsigned int memory_connect(struct lab *lab, const struct lab_packet *packet);
 /** memory_judged() - the packet is held, filter 0 is asked and answers. Return: its index */
 unsigned int memory_judged(struct lab *lab, const struct lab_packet *packet, uint8_t verdict,
 			   enum memory_scope scope);

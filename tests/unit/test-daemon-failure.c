@@ -38,6 +38,9 @@ static const struct lab_packet allowed = {
 static const struct lab_packet denied = {
 	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 10
 };
+static const struct lab_packet other = {
+	.proto = IPPROTO_UDP, .lport = 40001, .rport = 125, .last = 12
+};
 static const struct lab_packet unanswered = {
 	.proto = IPPROTO_TCP, .is_v6 = true, .lport = 40003, .rport = 80, .last = 11
 };
@@ -173,6 +176,41 @@ static void tell_stop(struct lab *lab, unsigned int nth)
 	assert_false(fake_is_installed(lab->kernel));
 }
 
+/* what was allowed is allowed no more, by an update and by changed rules */
+static void tell_changes(struct lab *lab, unsigned int nth)
+{
+	const struct lab_packet *cut[] = { &allowed, &other };
+	struct wire_flow_update update = { .verdict = 1 };
+	struct wire_flow_forget rejudge = { .again = 1 };
+	const struct wire_flow_new *flow;
+	unsigned int after;
+
+	assert_int_equal(lab_start(lab), 0);
+	lab_run_all(lab);
+	put_judged(lab, &other);
+	lab_put(lab, &allowed);
+	update.id = lab_take_flow(lab, 0);
+	lab_judge(lab, 0, update.id, 0);
+
+	fake_fail(lab->kernel, FAKE_ANY, nth, ENOMEM);
+	lab_say(lab, 0, WIRE_FLOW_UPDATE, &update);
+	lab_say(lab, 0, WIRE_FLOW_FORGET, &rejudge);
+	lab_pass(lab, TICK_US);
+	while ((flow = lab_take(lab, 0, WIRE_FLOW_NEW)))
+		lab_judge(lab, 0, flow->id, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(cut); i++) {
+		if (lab_flow(lab, cut[i])) /* what is not there is asked anew */
+			assert_int_equal(lab_flow(lab, cut[i])->verdict, SL_REJECT);
+		after = lab_put(lab, cut[i]);
+		while ((flow = lab_take(lab, 0, WIRE_FLOW_NEW)))
+			lab_judge(lab, 0, flow->id, 1);
+		lab_pass(lab, TICK_US);
+		check_not_out(lab, after);
+	}
+	wait_for_deadlines(lab);
+	check_all_answered(lab);
+}
+
 static void tell_again_and_again(void (*tell)(struct lab *lab, unsigned int nth), bool is_closed)
 {
 	struct lab_config config = { .n_filters = 1, .is_closed = { is_closed } };
@@ -233,6 +271,11 @@ static void test_succession(void **state)
 static void test_stop(void **state)
 {
 	tell_again_and_again(tell_stop, true);
+}
+
+static void test_changes(void **state)
+{
+	tell_again_and_again(tell_changes, true);
 }
 
 /* ---- one at a time ---- */
@@ -337,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_an_operation_that_always_fails),
 		cmocka_unit_test(test_succession),
 		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_a_verdict_the_kernel_does_not_take_fails_closed),
 		cmocka_unit_test(test_a_verdict_the_kernel_does_not_take_fails_open),
 		cmocka_unit_test(test_an_answer_the_kernel_does_not_take_is_given_again),

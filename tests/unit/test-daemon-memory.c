@@ -139,7 +139,7 @@ static void test_only_what_all_filters_said_is_in_the_kernel(void **state)
 	memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS);
 	judge_second(lab, 0, MEMORY_FLOW);
 	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
-	lab_put(lab, &memory_again);
+	memory_connect(lab, &memory_again);
 	assert_int_equal(lab_take_flow(lab, 0), 0); /* it has said so before */
 	judge_second(lab, 0, MEMORY_ADDRESS);
 	assert_true(memory_is_in_force(lab, &memory_tcp));
@@ -154,7 +154,7 @@ static void test_each_filter_is_remembered_for_itself(void **state)
 	judge_second(lab, 0, MEMORY_ADDRESS);
 	lab_forget(lab, 1);
 	assert_false(memory_is_in_force(lab, &memory_tcp));
-	packet = lab_put(lab, &memory_again);
+	packet = memory_connect(lab, &memory_again);
 	assert_int_equal(lab_take_flow(lab, 0), 0);
 	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
 	judge_second(lab, 1, MEMORY_ADDRESS);

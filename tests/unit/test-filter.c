@@ -162,6 +162,7 @@ static void test_a_flow_arrives_whole(void **state)
 		.host_source = 1,
 		.interface_kind = 3,
 		.is_cut = 1,
+		.again = 1,
 		.sport = 4000,
 		.dport = 53,
 		.interface = "wlan0",
@@ -198,6 +199,7 @@ static void test_a_flow_arrives_whole(void **state)
 	assert_int_equal(flow->exe_inode, 5);
 	assert_int_equal(flow->exe_device, 6);
 	assert_true(flow->is_cut);
+	assert_true(flow->is_again);
 	assert_int_equal(flow->ifindex, 3);
 	assert_string_equal(seen->host, "x.example");
 	assert_string_equal(seen->exe, "/usr/bin/x");
@@ -222,6 +224,27 @@ static void test_an_answer_is_sent(void **state)
 	assert_int_equal(sluice_filter_answer(seen->filter, 6, SLUICE_ALLOW, NULL), 0);
 	verdict = filter_expect(seen, WIRE_FLOW_VERDICT);
 	assert_string_equal(verdict->reason, "");
+}
+
+static void test_updates_are_sent(void **state)
+{
+	const struct wire_flow_update *update;
+	struct seen *seen = *state;
+
+	filter_start(seen, &filter_full_ops);
+	assert_int_equal(sluice_filter_update(seen->filter, 5, SLUICE_DROP, "why"), 0);
+	update = filter_expect(seen, WIRE_FLOW_UPDATE);
+	assert_int_equal(update->id, 5);
+	assert_int_equal(update->verdict, 1);
+	assert_string_equal(update->reason, "why");
+	assert_int_equal(sluice_filter_update(seen->filter, 5, (enum sluice_verdict)3, NULL),
+			 -EINVAL);
+	assert_int_equal(sluice_filter_forget(seen->filter), 0);
+	assert_int_equal(
+		((const struct wire_flow_forget *)filter_expect(seen, WIRE_FLOW_FORGET))->again, 0);
+	assert_int_equal(sluice_filter_rejudge(seen->filter), 0);
+	assert_int_equal(
+		((const struct wire_flow_forget *)filter_expect(seen, WIRE_FLOW_FORGET))->again, 1);
 }
 
 static void test_bad_answers_are_refused(void **state)
@@ -333,6 +356,7 @@ int main(void)
 		TEST(test_a_filter_without_options_refuses_any),
 		TEST(test_a_flow_arrives_whole),
 		TEST(test_an_answer_is_sent),
+		TEST(test_updates_are_sent),
 		TEST(test_bad_answers_are_refused),
 		TEST(test_a_closed_flow_brings_its_counts),
 		TEST(test_older_ops_are_fine),

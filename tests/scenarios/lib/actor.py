@@ -316,6 +316,42 @@ def act_obey(path):
     return {"id": 0}
 
 
+def _ask_unconnected(address, port):
+    """errno name of an addressed datagram's answer; a refusal is not told to the first one"""
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(0.3)
+        try:
+            s.sendto(b"x", (address, int(port)))
+            s.recv(100)
+        except TimeoutError:
+            return "ETIMEDOUT"
+        except OSError as error:
+            return errno.errorcode[error.errno]
+    return "0"
+
+
+def act_steady(end, *targets):
+    """flows to `targets` (tcp|udp|sendto,ADDRESS,PORT) until the file `end` is there.
+    Return: how often each target got which errno, and how long all took"""
+    makers = {"tcp": _connect, "udp": _ask, "sendto": _ask_unconnected}
+    told, began = {target: {} for target in targets}, time.monotonic()
+
+    def repeat(target):
+        kind, address, port = target.split(",")
+        while not os.path.exists(end):
+            error = makers[kind](address, port)
+            told[target][error] = told[target].get(error, 0) + 1
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=repeat, args=(target,)) for target in targets]
+    for thread in threads:
+        thread.start()
+    print("steady", file=sys.stderr, flush=True)
+    for thread in threads:
+        thread.join()
+    return {"told": told, "took_s": time.monotonic() - began}
+
+
 IP_RECVERR, IPV6_RECVERR, UDP_SEGMENT, SOL_UDP = 11, 25, 103, 17
 ECHO = {socket.AF_INET: b"\x08\0\0\0\0\0\0\1", socket.AF_INET6: b"\x80\0\0\0\0\0\0\1"}
 
@@ -352,6 +388,166 @@ def act_told(kind, address, port):
     s.connect((address, int(port)))
     steps = [(_told(lambda: s.send(payload)), _told(lambda: s.recv(100))) for _ in range(2)]
     return {"fresh": steps[0], "remembered": steps[1]}
+
+
+def _fill(s):
+    while True:
+        s.send(b"x" * 65536)
+
+
+def _keep_sending(s, peer):
+    while True:
+        s.sendto(b"x", peer)
+        time.sleep(0.005)
+
+
+def _poll(s):
+    poll = select.poll()
+    poll.register(s, select.POLLIN)
+    poll.poll(5000)
+    error = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def act_cut(kind, call, address, port):
+    """a conversation, then a call that blocks. Return: what it said, and the calls after it"""
+    s = socket.socket(_family(address), socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+    s.settimeout(10)
+    peer = (address, int(port))
+    if kind == "unconnected":
+        s.sendto(b"first", peer)
+    else:
+        s.connect(peer)
+        s.send(b"first")
+    got = s.recv(100)
+    print("connected", file=sys.stderr, flush=True)
+    s.setblocking(True)
+    calls = {"read": lambda: s.recv(100), "write": lambda: _fill(s), "poll": lambda: _poll(s),
+             "sendto": lambda: _keep_sending(s, peer)}
+    told = _told(calls[call])
+    s.settimeout(2)
+    after = [_told(lambda: s.sendto(b"x", peer) if kind == "unconnected" else s.send(b"x"))]
+    after.append("skipped" if call == "sendto" else _told(lambda: s.recv(100)))
+    return {"got": len(got), "told": told, "after": after}
+
+
+def act_many(network, count, trigger, port, path):
+    """one UDP socket with `count` peers, each answers once; `trigger`: a TCP connect, on which a
+    filter judges all again; then connects are timed until `path` is there"""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    s.settimeout(5)
+    n = answered = 0
+    while answered < int(count):
+        while n < int(count) and n - answered < 64:
+            s.sendto(b"x", (f"{network}.{n // 250}.{n % 250 + 1}", 7))
+            n += 1
+        s.recvfrom(100)
+        answered += 1
+    before = [_timed_connect(trigger, port) for _ in range(50)]
+    _connect(trigger, int(port) + 1)
+    print("asked", file=sys.stderr, flush=True)
+    during = []
+    while not os.path.exists(path):
+        during.append(_timed_connect(trigger, port))
+        time.sleep(0.002)
+    during.sort()
+    return {"answered": answered, "before_max_ms": max(before), "n_during": len(during),
+            "median_ms": during[len(during) // 2], "p95_ms": during[len(during) * 95 // 100],
+            "max_ms": during[-1]}
+
+
+def _timed_connect(address, port):
+    began = time.monotonic()
+    error = _connect(address, port)
+    if error != "0":
+        raise OSError(error)
+    return round((time.monotonic() - began) * 1e3, 2)
+
+
+def act_recv(address, port):
+    """a TCP conversation that is read until its end, a line when it stands"""
+    with socket.create_connection((address, int(port)), 5) as s:
+        s.sendall(b"first")
+        s.recv(100)
+        print("connected", file=sys.stderr, flush=True)
+        return {"told": _told(lambda: s.recv(100))}
+
+
+def act_accept(port):
+    """two connections, one after the other: an echo, then a read until something happens"""
+    listener = socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
+    print("listening", file=sys.stderr, flush=True)
+    told = []
+    for _ in range(2):
+        s, _ = listener.accept()
+        with s:
+            s.settimeout(5)
+            s.sendall(s.recv(100))
+            told.append(_told(lambda: s.recv(100)))
+    return {"told": told}
+
+
+def act_echoes(address, port, count):
+    """`count` datagrams of one connected socket, each is answered. Return: what they were told"""
+    s = socket.socket(_family(address), socket.SOCK_DGRAM)
+    s.settimeout(2)
+    s.connect((address, int(port)))
+    told = {}
+    for _ in range(int(count)):
+        sent = _told(lambda: s.send(b"x"))
+        result = _told(lambda: s.recv(100)) if sent == "0" else sent
+        told[result] = told.get(result, 0) + 1
+        time.sleep(0.004)
+    return {"told": told}
+
+
+def act_older(address, denied, port):
+    """opens a TCP conversation and UDP sockets, connected or not, at the first line of its input;
+    at the second it uses them on, and connects anew to `denied`"""
+    peer = (address, int(port))
+    print("waiting", file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    stream = socket.socket(_family(address), socket.SOCK_STREAM)
+    connected = socket.socket(_family(address), socket.SOCK_DGRAM)
+    loose = socket.socket(_family(address), socket.SOCK_DGRAM)
+    for s in (stream, connected, loose):
+        s.settimeout(2)
+
+    def use():
+        stream.send(b"stream")
+        told = {"stream": _told(lambda: stream.recv(100))}
+        connected.send(b"datagram")
+        told["connected"] = _told(lambda: connected.recv(100))
+        told["loose"] = _told(lambda: loose.sendto(b"datagram", peer))
+        if told["loose"] == "0":
+            told["loose"] = _told(lambda: loose.recv(100))
+        return told
+
+    try:
+        stream.connect(peer)
+        connected.connect(peer)
+        before = use()
+    except OSError as error:
+        before = errno.errorcode[error.errno]
+    print(json.dumps(before), file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    return {"before": before, "after": use(), "new": _connect(denied, port)}
+
+
+def act_allowed(address, port):
+    """an unconnected socket that sends until it is answered. Return: what it was told before"""
+    s = socket.socket(_family(address), socket.SOCK_DGRAM)
+    s.settimeout(0.05)
+    told = []
+    while len(told) < 1000 and "0" not in told:
+        told.append(_told(lambda: s.sendto(b"x", (address, int(port)))))
+        if told[-1] == "0":
+            told[-1] = _told(lambda: s.recv(100))
+        else:
+            time.sleep(0.02)
+    return {"told": told}
 
 
 if __name__ == "__main__":

@@ -151,9 +151,9 @@ class Lab:
                 file.write(f"nameserver {SERVER4}\noptions timeout:2 attempts:2\n")
         return [self.path("tests/providers/with-resolver"), resolver, *command]
 
-    def start_plain(self, command):
+    def start_plain(self, command, **settings):
         """a program without Sluice, in the same place: the positive control"""
-        self.programs.append(Program(self, self._in_place(command)))
+        self.programs.append(Program(self, self._in_place(command), **settings))
         return self.programs[-1]
 
     def plain(self, command, within=60):

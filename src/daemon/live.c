@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Flows that go on
+ *
+ * A filter may change its mind about a flow (FLOW_UPDATE), or about all of them
+ * (FLOW_FORGET with `again`): then it is asked again, at the pace of
+ * flow/rejudge.h. A flow that is allowed no more is cut: the denial is in
+ * sl_flows first, so that nothing of it leaves from there on, and then the
+ * kernel destroys its socket, if that has no other conversation. Every filter
+ * must allow: who denies is noted for each flow, and only when nobody does any
+ * more a denial is forgotten. The flow's next packet is a new flow then, and
+ * every filter is asked, because those behind the one that denied never were.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+static void put_denial(struct daemon *daemon, const struct flow *flow, enum sl_verdict verdict)
+{
+	struct sl_flow entry = { .tuple = flow->tuple, .dir = flow->direction };
+	int r;
+
+	(void)plane_get_flow(daemon->plane, &flow->key, &entry); /* keep what it has counted */
+	entry.id = flow->id;
+	entry.verdict = verdict;
+	entry.last_ns = daemon_now_us() * 1000;
+	r = plane_set_flow(daemon->plane, &flow->key, &entry);
+	if (r == 0)
+		return;
+	log_error("cannot write a denial to the kernel: %s", strerror(-r));
+	(void)plane_forget_flow(daemon->plane, &flow->key); /* held and asked at its next packet */
+}
+
+static void end_socket(struct daemon *daemon, const struct flow *flow)
+{
+	const struct plane_end end = { .cookie = flow->key.cookie,
+				       .tuple = flow->tuple,
+				       .ifindex = flow->ifindex,
+				       .is_inbound = flow->direction == SL_DIR_IN };
+	int r;
+
+	if (flow->key.proto != IPPROTO_TCP && flow->key.proto != IPPROTO_UDP)
+		return; /* its next packet meets the denial */
+	r = plane_destroy(daemon->plane, &end);
+	if (r == 0 || flow->key.proto != IPPROTO_TCP)
+		return;
+	if (r != -ENOENT)
+		log_line(LOG_NOTICE, "cannot end a connection at once: %s; its next packet does",
+			 strerror(-r));
+	(void)plane_hold_again(daemon->plane, flow->key.cookie);
+}
+
+static void cut(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
+{
+	put_denial(daemon, flow, verdict);
+	flow->verdict = (uint8_t)verdict;
+	flow->was_allowed = true;
+	daemon->n_dropped++;
+	records_changed(daemon, flow);
+	end_socket(daemon, flow);
+}
+
+static void say_who(struct flow *flow, unsigned int filter, const char *reason)
+{
+	flow->provider = (int)filter;
+	snprintf(flow->reason, sizeof(flow->reason), "%s", reason);
+}
+
+/* what it promised for flows like this one is not what it says of this one */
+static void keep_promise(struct daemon *daemon, const struct flow *flow, unsigned int filter,
+			 enum sl_verdict verdict)
+{
+	struct memory_answer promised;
+
+	if (remember_find(daemon, flow, filter, &promised) && promised.verdict != verdict)
+		remember_forget(daemon, filter);
+}
+
+static void judge_open_flow(struct daemon *daemon, struct flow *flow, unsigned int filter,
+			    enum sl_verdict verdict, const char *reason)
+{
+	switch (flow_judge_again(flow, filter, verdict)) {
+	case FLOW_CUT:
+		say_who(flow, filter, reason);
+		cut(daemon, flow, verdict);
+		break;
+	case FLOW_RELEASED:
+		say_who(flow, filter, reason);
+		ends_close(daemon, flow);
+		break;
+	case FLOW_KEEPS:
+		remember_decided(daemon, flow); /* the kernel may allow the next one again */
+		break;
+	}
+}
+
+static void change(struct daemon *daemon, struct flow *flow, unsigned int filter,
+		   enum sl_verdict verdict, const char *reason)
+{
+	if (flow->state == FLOW_OPEN)
+		judge_open_flow(daemon, flow, filter, verdict, reason);
+	else if (flow->asked == filter || verdict != SL_ALLOW) /* it has allowed it before */
+		judge_flow(daemon, flow, verdict, (int)filter, reason);
+}
+
+bool live_update(struct daemon *daemon, unsigned int filter, uint64_t id, enum sl_verdict verdict,
+		 const char *reason)
+{
+	struct flow *flow = flow_table_find_id(daemon->flows, id);
+
+	if (!flow || !(flow->told & 1U << filter) ||
+	    (flow->state == FLOW_HELD && flow->asked < filter))
+		return false;
+	keep_promise(daemon, flow, filter, verdict);
+	change(daemon, flow, filter, verdict, reason);
+	return true;
+}
+
+/* ---- judging again ---- */
+
+/* Return: false when its channel is full */
+static bool ask_again(struct daemon *daemon, unsigned int index, struct flow *flow)
+{
+	struct filter *filter = &daemon->filters[index];
+
+	if (providers_send_flow(daemon, index, flow, true) < 0)
+		return false;
+	flow->told |= (uint16_t)(1U << index);
+	rejudge_asked(&filter->rejudge, flow, daemon_now_us());
+	return true;
+}
+
+static void ask_more(struct daemon *daemon, unsigned int index)
+{
+	struct filter *filter = &daemon->filters[index];
+	unsigned int looks = REJUDGE_LOOKS;
+	struct flow *flow;
+
+	if (filter->session.state != SESSION_RUNNING || filter->wants_write)
+		return;
+	while (rejudge_next(&filter->rejudge, daemon->flows, index, &looks, &flow) == 0)
+		if (!ask_again(daemon, index, flow))
+			return;
+}
+
+/* not at once: what the kernel has allowed by the promises of before is told by then */
+void live_rejudge(struct daemon *daemon, unsigned int index)
+{
+	daemon->filters[index].rejudge_us = daemon_now_us() + TICK_US;
+}
+
+bool live_answer(struct daemon *daemon, unsigned int index, uint64_t id, enum sl_verdict verdict,
+		 enum memory_scope scope, const char *reason)
+{
+	struct flow *flow;
+
+	if (!rejudge_answered(&daemon->filters[index].rejudge, id))
+		return false;
+	flow = flow_table_find_id(daemon->flows, id);
+	if (flow) {
+		remember_answer(daemon, flow, index, scope, verdict, reason);
+		change(daemon, flow, index, verdict, reason);
+	}
+	ask_more(daemon, index);
+	return true;
+}
+
+/* it is asked anew when it is back */
+void live_lost(struct daemon *daemon, unsigned int index)
+{
+	if (rejudge_stop(&daemon->filters[index].rejudge))
+		live_rejudge(daemon, index);
+}
+
+void live_tick(struct daemon *daemon, uint64_t now_us)
+{
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
+		struct filter *filter = &daemon->filters[i];
+
+		filter->n_late += rejudge_expire(&filter->rejudge, now_us);
+		if (filter->rejudge_us && daemon->wants_renew) /* they are still in force */
+			live_rejudge(daemon, i);
+		if (filter->rejudge_us && now_us >= filter->rejudge_us &&
+		    filter->session.state == SESSION_RUNNING) {
+			filter->rejudge_us = 0;
+			rejudge_begin(&filter->rejudge, daemon->flows);
+		}
+		ask_more(daemon, i);
+	}
+}

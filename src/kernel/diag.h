@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Sockets by their ends (NETLINK_SOCK_DIAG)
+ *
+ * TCP and UDP of the network namespace we are in. The kernel destroys a socket
+ * only if it is asked by the right cookie, so that one which has got the same
+ * ends meanwhile is not hit. It needs CONFIG_INET_DIAG_DESTROY and CAP_NET_ADMIN.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/sluice-abi.h"
+
+struct diag_socket {
+	uint64_t cookie;
+	uint32_t ifindex;  /* it is found under this one */
+	bool is_connected; /* it has this peer and no other */
+	bool is_opening;   /* TCP: a SYN that a listener answered, not a socket yet */
+};
+
+/**
+ * diag_find() - the socket that has this conversation
+ * @ifindex: of the interface it uses, for a socket bound to one; 0: unknown
+ *
+ * Return: 0; -ENOENT: none has; -EPROTONOSUPPORT for other than TCP and UDP; or
+ * another negative errno.
+ */
+int diag_find(const struct sl_tuple *tuple, uint32_t ifindex, struct diag_socket *ret_socket);
+
+/** diag_destroy() - Return: 0; -EOPNOTSUPP where the kernel cannot; -ENOENT: it is gone already */
+int diag_destroy(const struct sl_tuple *tuple, const struct diag_socket *found);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "kernel/fake-world.h"
+
+int fake_destroy(struct plane *plane, const struct plane_end *end)
+{
+	int r = fake_enter(fake_of(plane), FAKE_DESTROY);
+
+	if (r == 0)
+		fake_put(fake_of(plane), FAKE_ENDED, &end->tuple, end);
+	return r;
+}
+
+int fake_hold_again(struct plane *plane, uint64_t cookie)
+{
+	struct fake *fake = fake_of(plane);
+	int r = fake_enter(fake, FAKE_HOLD_AGAIN);
+	const struct sl_sock *found = fake_get(fake, FAKE_SOCKS, &cookie);
+	struct sl_sock sock;
+
+	if (r < 0)
+		return r;
+	if (!found)
+		return -ENOENT;
+	sock = *found;
+	sock.flags &= ~(uint32_t)SL_SOCK_ALLOWED;
+	fake_put(fake, FAKE_SOCKS, &cookie, &sock);
+	return 0;
+}
