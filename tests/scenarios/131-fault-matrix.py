@@ -15,17 +15,14 @@ import os
 import signal
 
 from lib import faults, machine, main
-from lib.orders import Ordered
+from lib.orders import NOISE, Decided, Ordered
 from lib.wait import wait_for
 
 DELAY_MS = 250    # of the filter: long enough for a fault while it is asked
-GAP_MS = 200      # what the project promises to decided flows
 NORMAL_MS = 500   # from the restart to flows that are judged as ever
 ERROR_MS = 50     # closed: the application has its error so long after the deadline
 PASS_MS = 100     # open: it passes
-NOISE = 10        # a busy machine, and sanitizers: beyond so many times it is broken
 ALLOWED, DENIED = "10.79.31", "10.79.32"
-DECIDED = ("receive", "echo")
 DEATHS = 9        # SESSION_DEATHS_MAX and one more
 PROCESS = {"provider": "test-filter", "keeper": "sluice-keeper", "names": "sluice-names"}
 
@@ -39,9 +36,11 @@ class Cells:
         self.t, self.lab, self.fails = t, lab, fails
         self.program = Ordered(lab, [lab.test_filter(deny_address=DENIED + ".0/24", **options)], fail=fails)
         self.run = self.program.run
-        self.program.ask("receive", "10.79.30.1", 80, "/slow/999999999/16384/10")
-        self.program.ask("echo", "10.79.30.1", 7)
-        wait_for(lambda: all(self.gaps()[name]["n"] for name in DECIDED), 15, "the decided flows to run")
+        try:
+            self.decided = Decided(lab, self.program)
+        except BaseException:
+            self.program.end()
+            raise
 
     def pid(self, part):
         return self.run.wait_pid(PROCESS.get(part, part))
@@ -53,12 +52,12 @@ class Cells:
         return {(proto, end): self.program.order(proto, end, 7) for proto in ("tcp", "udp") for end in ends}
 
     def begin_by_name(self):
-        """two flows, each behind a question for a name that was not asked before"""
+        """the same four, each behind a question for a name that was not asked before"""
         host, flows = next(self.hosts), {}
-        for net in (ALLOWED, DENIED):
-            name, end = f"n{host}.{net.replace('.', '-')}.example", f"{net}.{host}"
+        for proto, net in itertools.product(("tcp", "udp"), (ALLOWED, DENIED)):
+            name, end = f"{proto}{host}.{net.replace('.', '-')}.example", f"{net}.{host}"
             self.lab.zone.add(name, "A", end, ttl=60)
-            flows["tcp", end] = self.program.order("name", name, 7)
+            flows[proto, end] = self.program.order(proto, name, 7)
         return flows
 
     def hold(self):
@@ -81,25 +80,13 @@ class Cells:
         self.t.check(slowest <= limit_ms[0] + NOISE * limit_ms[1], f"{title}: took {slowest:.0f} ms")
         return slowest
 
-    def gaps(self):
-        """of the decided flows, since the last call"""
-        return self.program.ask("gaps")
-
-    def check_decided(self, title):
-        answer = self.gaps()
-        gaps = {name: answer[name]["gap_ms"] for name in DECIDED}
-        for name, gap in gaps.items():
-            self.t.equal(answer[name]["error"], None, f"{title}: {name}")
-            self.t.check(gap <= NOISE * GAP_MS, f"{title}: {name} stood still for {gap} ms")
-        return f"gaps: download {gaps['receive']} ms, echo {gaps['echo']} ms"
-
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         """also after a failure: a download that goes on would keep the capture from ending"""
-        self.run.end()
-        self.program.close()
+        self.decided.end()
+        self.program.end()
 
 
 def do(cells, one, pid):
@@ -120,7 +107,7 @@ def do(cells, one, pid):
 def check_fault(cells, wire, part, kind):
     one, t = faults.fault(part, kind), cells.t
     title = f"{part} {kind}, fails {cells.fails}"
-    cells.gaps()
+    cells.decided.gaps()
     pid = cells.pid(part)
     replaced = cells.run.wait_pid(one.replaced) if one.replaced else None
     if part == "names":
@@ -136,7 +123,7 @@ def check_fault(cells, wire, part, kind):
     if one.replaced:
         cells.run.wait_pid(one.replaced, other_than=replaced)
     normal = cells.check(title + ", afterwards", cells.begin(), wire, faults.JUDGED, (DELAY_MS, NORMAL_MS))
-    text = cells.check_decided(title)
+    text = cells.decided.check(t, title)
     if part == "keeper" and kind == "hung":
         os.kill(pid, signal.SIGCONT)
     t.note(f"{title}: judged after {slowest:.0f} ms, of which the filter {asked_ms}; the next after {normal:.0f} ms; {text}")
@@ -148,14 +135,16 @@ def check_keeper_killed(cells, wire):
     title, daemon = f"keeper killed, fails {cells.fails}", cells.pid("sluiced")
     try:
         flows = cells.hold()
-        cells.gaps()
+        cells.decided.gaps()
         cells.run.kill(signal.SIGSTOP)
         os.kill(cells.pid("keeper"), signal.SIGKILL)
         wait_for(lambda: not machine.is_alive(daemon), 5, "sluiced to end with its keeper")
         fresh = cells.check(title, cells.begin(), wire, one.outcome, (0, PASS_MS), ("ECONNREFUSED", "EPERM"))
         held = cells.check(title + ", held", {flow: n for flow, n in flows.items() if flow[0] == "tcp"}, wire,
                            one.outcome, (DELAY_MS + 1000, PASS_MS))
-        text = cells.check_decided(title)
+        lost = {end for proto, end in flows if proto == "udp"}
+        t.equal(wire.count(lambda p: p.proto == "udp" and p.dst in lost), 0, f"{title}: datagrams that were held")
+        text = cells.decided.check(t, title)
         t.note(f"{title}: {fresh:.0f} ms, TCP that was held {held:.0f} ms; {text}")
     finally:
         end_without_keeper(cells)
@@ -173,17 +162,17 @@ def end_without_keeper(cells):
 
 
 def check_slow_provider(cells, wire):
-    one, title = faults.fault("provider", "slow"), f"provider slow, fails {cells.fails}"
+    t, one, title = cells.t, faults.fault("provider", "slow"), f"provider slow, fails {cells.fails}"
     slowest = cells.check(title, cells.begin(), wire, one.outcome,
                           (one.limit_ms, ERROR_MS if cells.fails == "closed" else PASS_MS))
-    cells.t.note(f"{title}: {slowest:.0f} ms; {cells.check_decided(title)}")
+    t.note(f"{title}: {slowest:.0f} ms; {cells.decided.check(t, title)}")
 
 
 def check_lying_provider(cells, wire):
     """forged and second answers; a bad record is one of the faults of check_fault()"""
-    title = f"provider lying, fails {cells.fails}"
+    t, title = cells.t, f"provider lying, fails {cells.fails}"
     slowest = cells.check(title, cells.begin(), wire, faults.JUDGED, (0, NORMAL_MS))
-    cells.t.note(f"{title}: judged after {slowest:.0f} ms; {cells.check_decided(title)}")
+    t.note(f"{title}: judged after {slowest:.0f} ms; {cells.decided.check(t, title)}")
 
 
 def check_given_up(cells, wire):
@@ -202,7 +191,7 @@ def check_given_up(cells, wire):
     for source in (text, cells.run.stderr):
         t.check(step in source, f"{title}: the next step: {source}")
     slowest = cells.check(title, cells.begin(), wire, faults.CLASS, (0, PASS_MS))
-    t.note(f"{title}: {slowest:.0f} ms; {cells.check_decided(title)}")
+    t.note(f"{title}: {slowest:.0f} ms; {cells.decided.check(t, title)}")
 
 
 def check_class(t, lab, wire, fails):

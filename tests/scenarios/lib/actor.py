@@ -290,10 +290,10 @@ class _Load:
         return {"errors": self._errors, "left": len(self._open), "slowest_ms": int(self._slowest * 1000)}
 
 
-def _flow_of(kind, end, port):
-    if kind == "name":
-        return _connect(socket.getaddrinfo(end, int(port), socket.AF_INET)[0][4][0], port)
-    return _connect(end, port) if kind == "tcp" else _ask(end, port, 9)
+def _flow_of(proto, end, port):
+    """to an address or, asking for it first, a name"""
+    address = socket.getaddrinfo(end, int(port), socket.AF_INET)[0][4][0]
+    return _connect(address, port) if proto == "tcp" else _ask(address, port, 9)
 
 
 def _obey(streams, number, kind, *words):

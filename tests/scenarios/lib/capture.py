@@ -6,9 +6,11 @@ kernel's own and are not recorded.
 """
 
 import ipaddress
+import math
 import socket
 import struct
 import threading
+import time
 from collections import namedtuple
 
 from .wait import wait_for
@@ -18,6 +20,7 @@ SOL_PACKET, PACKET_STATISTICS = 263, 6
 PACKET_OUTGOING = 4
 DISCOVERY = {130, 131, 132, 133, 134, 135, 136, 137, 143}  # ICMPv6 types
 SYN, ACK = 0x02, 0x10
+LAST_S = 2  # of a stop() while packets still come
 
 Packet = namedtuple("Packet", "proto src sport dst dport flags size")
 
@@ -60,12 +63,12 @@ class Capture:
         self._socket.bind((interface, ETH_P_ALL))
         self._socket.settimeout(0.05)
         self._packets = []
-        self._is_ending = False
+        self._is_ending, self._last = False, math.inf
         self._thread = threading.Thread(target=self._collect, daemon=True)
         self._thread.start()
 
     def _collect(self):
-        while True:
+        while time.monotonic() < self._last:
             try:
                 data, where = self._socket.recvfrom(256)
             except TimeoutError:
@@ -88,7 +91,7 @@ class Capture:
         """takes what has arrived and ends. Fails when the kernel lost some"""
         if self._is_ending:
             return
-        self._is_ending = True
+        self._is_ending, self._last = True, time.monotonic() + LAST_S
         self._thread.join()
         raw = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
         self._socket.close()

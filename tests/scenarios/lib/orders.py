@@ -11,13 +11,20 @@ import os
 
 from .wait import wait_for
 
+DECIDED = ("receive", "echo")
+SERVER = "10.79.30.1"
+GAP_MS = 200  # what the project promises to decided flows
+NOISE = 10    # a busy machine, and sanitizers: beyond so many times it is broken
+
 
 class Ordered:
-    def __init__(self, lab, filters, **settings):
+    def __init__(self, lab, filters=None, **settings):
+        """without filters it is a plain program"""
         self._path = lab.new_file("orders")
         os.mkfifo(self._path)
         self._n = 0
-        self.run = lab.start(filters, lab.actor("obey", self._path), **settings)
+        words = lab.actor("obey", self._path)
+        self.run = lab.start_plain(words) if filters is None else lab.start(filters, words, **settings)
         # both ends: opening waits for nobody, and the program reads no end
         self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
 
@@ -38,5 +45,37 @@ class Ordered:
     def ask(self, *words):
         return self.answer(self.order(*words))
 
-    def close(self):
+    def end(self):
+        self.run.end()
         os.close(self._fd)
+
+
+class Decided:
+    """a download and a datagram echo of `program` that run all the time, and the same two of
+    a program that nobody governs: what stands still there as well is the machine's doing"""
+
+    def __init__(self, lab, program):
+        self._control = Ordered(lab)
+        self._programs = (program, self._control)
+        for one in self._programs:
+            one.ask("receive", SERVER, 80, "/slow/99999999999/16384/10")
+            one.ask("echo", SERVER, 7)
+        for one in self._programs:
+            wait_for(lambda: all(one.ask("gaps")[name]["n"] for name in DECIDED), 15, "the decided flows to run")
+
+    def gaps(self):
+        """the longest ones since the last call: of the program, of the control"""
+        return [one.ask("gaps") for one in self._programs]
+
+    def check(self, t, title):
+        """fails when one of them ended, got other bytes, or stood still. Return: the figures"""
+        ours, control = self.gaps()
+        for name in DECIDED:
+            gap, noise = ours[name]["gap_ms"], control[name]["gap_ms"]
+            t.equal(ours[name]["error"], None, f"{title}: {name}")
+            t.check(gap <= NOISE * GAP_MS + 2 * noise, f"{title}: {name} stood still for {gap} ms, elsewhere {noise} ms")
+        parts = (f"{name} {ours[name]['gap_ms']} ms (control {control[name]['gap_ms']})" for name in DECIDED)
+        return "gaps: " + ", ".join(parts)
+
+    def end(self):
+        self._control.end()
