@@ -58,6 +58,7 @@ enum sl_sock_flags {
 	SL_SOCK_NO_OWNER = 1 << 2,	/* created before the instance: owner unknown */
 	SL_SOCK_JUDGED = 1 << 3,	/* had a packet held: its end is an event */
 	SL_SOCK_GONE = 1 << 4,		/* TCP: no descriptor is left, the protocol goes on */
+	SL_SOCK_UNSEEN = 1 << 5,	/* a datagram without a verdict met sendmsg, and no rule yet */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
@@ -173,6 +174,17 @@ struct sl_memory {
 	__u32 pad;
 };
 
+#define SL_QUERY_IDS 16 /* questions of one socket to one server that may be open */
+
+/** struct sl_query - map sl_resolving: who asked a name server, and what only the two know */
+struct sl_query {
+	__u64 cookie;
+	__u16 ids[SL_QUERY_IDS]; /* UDP: of the latest queries, a ring */
+	__u32 n_ids;		 /* ever written */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sl_query) == 48, "sl_query");
+
 /** struct sl_bind_key - map sl_binds: governed listeners and bound UDP sockets */
 struct sl_bind_key {
 	__u8 addr[16]; /* ::ffff:0.0.0.0: any of IPv4; ::: any, dual-stack */
@@ -195,6 +207,7 @@ struct sl_config {
 	__u32 n_elsewhere;  /* connects in other namespaces, judged by the fail class */
 	__u32 queue_num;    /* for a successor that is handed the queue's descriptor */
 	__u32 generation;   /* entries of sl_memory with another one are out of date */
+	__u64 table_digest; /* of the nft table as we left it, for a successor; 0: unknown */
 };
 
 enum sl_event_kind {
@@ -211,7 +224,7 @@ struct sl_event {
 	__u8 raddr[16]; /* TCP only, with rport */
 	__u16 rport;
 	__u16 kind;
-	__u32 pad;
+	__u32 is_forgotten; /* TCP: its entry in sl_flows is gone already */
 };
 _Static_assert(sizeof(struct sl_event) == 48, "sl_event");
 

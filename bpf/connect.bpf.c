@@ -92,6 +92,8 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 	if (is_to_peer)
 		return GO_ON;
 	flow = bpf_map_lookup_elem(&sl_flows, &key);
+	if (conf->is_closed && !is_loopback(addr) && (!flow || flow->verdict != SL_ALLOW))
+		sock->flags |= SL_SOCK_UNSEEN; /* until sl_out_held has it: see egress.bpf.c */
 	if (!flow || flow->verdict != SL_REJECT)
 		return GO_ON;
 	bpf_set_retval(-SL_ECONNREFUSED);

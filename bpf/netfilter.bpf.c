@@ -14,126 +14,16 @@
  *	sl_out_denied, sl_in_denied, sl_out_silent, sl_in_silent
  *			a denial is remembered for this conversation; it is a silent one
  *	sl_out_query	never matches; notes who asked a name server on loopback
- *	sl_in_answer	an answer to a governed socket's DNS query
+ *	sl_in_answer	an answer to a governed socket's DNS query, by its ends and its id
  */
-#include "bpf/lib/maps.h"
+#include "bpf/lib/packet.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PORT_DNS 53
+#define UDP_HEADER 8
 #define ICMP_ECHO_REPLY 0
 #define ICMPV6_ECHO_REPLY 129
-#define EXTENSIONS_MAX 16 /* IPv6 extension headers looked through; more are unreadable */
-
-/* of read_packet(): no ports; useless to the receiver without the first one, which is judged */
-#define LATER_FRAGMENT 1
-
-struct packet {
-	struct sl_tuple tuple;
-	__u32 n_payload;
-	__u8 icmp_type;
-};
-
-static __always_inline int read_transport(struct __sk_buff *skb, __u32 at, struct packet *p,
-					  bool out)
-{
-	__be16 ports[4] = {};
-
-	p->n_payload = skb->len - at;
-	if (p->tuple.proto != IPPROTO_TCP && p->tuple.proto != IPPROTO_UDP &&
-	    p->tuple.proto != IPPROTO_ICMP && p->tuple.proto != IPPROTO_ICMPV6)
-		return 0; /* known by its addresses alone */
-	if (bpf_skb_load_bytes(skb, at, ports, sizeof(ports)))
-		return -1;
-	switch (p->tuple.proto) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
-		p->tuple.lport = bpf_ntohs(out ? ports[0] : ports[1]);
-		p->tuple.rport = bpf_ntohs(out ? ports[1] : ports[0]);
-		p->n_payload -= p->n_payload < 8 ? p->n_payload : 8;
-		break;
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6:
-		p->icmp_type = bpf_ntohs(ports[0]) >> 8;
-		p->tuple.lport = bpf_ntohs(ports[2]); /* identifier of an echo */
-		p->n_payload -= p->n_payload < 8 ? p->n_payload : 8;
-		break;
-	}
-	return 0;
-}
-
-static __always_inline int read_packet4(struct __sk_buff *skb, struct packet *p, bool out)
-{
-	struct iphdr ip;
-
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
-		return -1;
-	unmap4(p->tuple.laddr, out ? ip.saddr : ip.daddr);
-	unmap4(p->tuple.raddr, out ? ip.daddr : ip.saddr);
-	p->tuple.proto = ip.protocol;
-	if (ip.frag_off & bpf_htons(0x1fff))
-		return LATER_FRAGMENT;
-	return read_transport(skb, ip.ihl * 4, p, out);
-}
-
-static __always_inline bool is_extension(__u8 next)
-{
-	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
-	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
-}
-
-static __always_inline int read_packet6(struct __sk_buff *skb, struct packet *p, bool out)
-{
-	struct ipv6hdr ip;
-	__u32 at = sizeof(ip);
-	__u8 head[4], next;
-	int i;
-
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
-		return -1;
-	__builtin_memcpy(p->tuple.laddr, out ? &ip.saddr : &ip.daddr, 16);
-	__builtin_memcpy(p->tuple.raddr, out ? &ip.daddr : &ip.saddr, 16);
-	next = ip.nexthdr;
-	for (i = 0; i < EXTENSIONS_MAX; i++) {
-		if (!is_extension(next))
-			break;
-		if (bpf_skb_load_bytes(skb, at, head, sizeof(head)))
-			return -1;
-		/* netfilter sees fragments that come in: the first has the ports */
-		if (next == IPPROTO_FRAGMENT && (head[2] || head[3] & 0xf8))
-			return LATER_FRAGMENT;
-		if (next == IPPROTO_FRAGMENT)
-			at += 8;
-		else
-			at += next == IPPROTO_AH ? (head[1] + 2) * 4 : (head[1] + 1) * 8;
-		next = head[0];
-	}
-	if (i == EXTENSIONS_MAX)
-		return -1;
-	p->tuple.proto = next;
-	return read_transport(skb, at, p, out);
-}
-
-static __always_inline int read_packet(struct __sk_buff *skb, struct packet *p, bool out)
-{
-	__u8 first;
-
-	__builtin_memset(p, 0, sizeof(*p));
-	if (bpf_skb_load_bytes(skb, 0, &first, 1))
-		return -1;
-	return first >> 4 == 6 ? read_packet6(skb, p, out) : read_packet4(skb, p, out);
-}
-
-static __always_inline struct sl_flow *find_flow(const struct packet *p, __u64 cookie)
-{
-	struct sl_flow_key key = {};
-
-	key.cookie = cookie;
-	__builtin_memcpy(key.raddr, p->tuple.raddr, 16);
-	key.rport = p->tuple.rport;
-	key.proto = p->tuple.proto;
-	return bpf_map_lookup_elem(&sl_flows, &key);
-}
 
 static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl_sock *sock,
 				 __u32 dir)
@@ -163,10 +53,45 @@ static __always_inline void note_sender(const struct packet *p, __u64 cookie, st
 	__builtin_memcpy(sock->bound_addr, key.addr, 16);
 }
 
-static __always_inline void note_query(const struct packet *p, __u64 cookie)
+/* an answer must carry the id of a question, or anybody on the way could give names to addresses;
+ * over TCP the connection proves as much */
+static __always_inline bool read_query_id(struct __sk_buff *skb, const struct packet *p, __u16 *id)
 {
-	if (p->tuple.rport == PORT_DNS)
-		bpf_map_update_elem(&sl_resolving, &p->tuple, &cookie, BPF_ANY);
+	return p->tuple.proto == IPPROTO_UDP &&
+	       !bpf_skb_load_bytes(skb, p->transport + UDP_HEADER, id, sizeof(*id));
+}
+
+static __always_inline void note_query(struct __sk_buff *skb, const struct packet *p, __u64 cookie)
+{
+	struct sl_query fresh = { .cookie = cookie }, *query;
+	__u16 id;
+
+	if (p->tuple.rport != PORT_DNS)
+		return;
+	query = bpf_map_lookup_elem(&sl_resolving, &p->tuple);
+	if (!query || query->cookie != cookie) {
+		bpf_map_update_elem(&sl_resolving, &p->tuple, &fresh, BPF_ANY);
+		query = bpf_map_lookup_elem(&sl_resolving, &p->tuple);
+	}
+	if (!query || !read_query_id(skb, p, &id))
+		return;
+	query->ids[query->n_ids & (SL_QUERY_IDS - 1)] = id;
+	query->n_ids++;
+}
+
+static __always_inline bool is_asked(struct __sk_buff *skb, const struct packet *p,
+				     const struct sl_query *query)
+{
+	__u16 id;
+
+	if (p->tuple.proto != IPPROTO_UDP)
+		return true;
+	if (!read_query_id(skb, p, &id))
+		return false;
+	for (__u32 i = 0; i < SL_QUERY_IDS; i++)
+		if (i < query->n_ids && query->ids[i] == id)
+			return true;
+	return false;
 }
 
 static __always_inline bool was_held(const struct packet *p, __u64 cookie)
@@ -248,9 +173,11 @@ int sl_out_held(struct __sk_buff *skb)
 		return held_before(skb, cookie);
 	if (sock->flags & SL_SOCK_ALLOWED)
 		return 0;
+	if (sock->flags & SL_SOCK_UNSEEN)
+		sock->flags &= ~SL_SOCK_UNSEEN;
 	if (read_packet(skb, &p, true))
 		return 1; /* unreadable and ours: nobody can allow it */
-	note_query(&p, cookie);
+	note_query(skb, &p, cookie);
 	flow = find_flow(&p, cookie);
 	if (flow && flow->verdict == SL_ALLOW) {
 		if (p.tuple.proto == IPPROTO_TCP) {
@@ -311,7 +238,7 @@ int sl_out_query(struct __sk_buff *skb)
 	struct packet p;
 
 	if (bpf_map_lookup_elem(&sl_socks, &cookie) && !read_packet(skb, &p, true))
-		note_query(&p, cookie);
+		note_query(skb, &p, cookie);
 	return 0;
 }
 
@@ -408,16 +335,16 @@ int sl_in_silent(struct __sk_buff *skb)
 SEC("socket")
 int sl_in_answer(struct __sk_buff *skb)
 {
+	struct sl_query *query;
 	struct sl_flow *flow;
 	struct packet p;
-	__u64 *cookie;
 
 	if (read_packet(skb, &p, false))
 		return 0;
-	cookie = bpf_map_lookup_elem(&sl_resolving, &p.tuple);
-	if (!cookie)
+	query = bpf_map_lookup_elem(&sl_resolving, &p.tuple);
+	if (!query || !is_asked(skb, &p, query))
 		return 0;
-	flow = find_flow(&p, *cookie); /* sl_in_held does not see this packet */
+	flow = find_flow(&p, query->cookie); /* sl_in_held does not see this packet */
 	if (flow && flow->verdict != SL_ALLOW)
 		return 0;
 	if (flow)

@@ -110,24 +110,39 @@ static __always_inline void count(struct bpf_sock_ops *ctx, struct sl_event *eve
 	event->bytes_out = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
 }
 
+static __always_inline void tell_closed(struct bpf_sock_ops *ctx, const struct sl_flow_key *key,
+					bool is_forgotten)
+{
+	struct sl_event *event = event_new(SL_EV_TCP_CLOSED, key->cookie);
+
+	if (!event)
+		return;
+	__builtin_memcpy(event->raddr, key->raddr, 16);
+	event->rport = key->rport;
+	event->is_forgotten = is_forgotten;
+	count(ctx, event);
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
 static __always_inline void closed(struct bpf_sock_ops *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
-	struct sl_event *event;
+	struct sl_flow_key key = { .proto = IPPROTO_TCP };
+	bool is_gone;
 
 	if (!sock)
 		return;
+	is_gone = sock->flags & (SL_SOCK_GONE | SL_SOCK_PASSIVE);
 	if (sock->flags & SL_SOCK_JUDGED) {
-		event = event_new(SL_EV_TCP_CLOSED, sock->listener ? sock->listener : cookie);
-		if (event) {
-			remote_address(ctx, event->raddr);
-			event->rport = bpf_ntohl(ctx->remote_port);
-			count(ctx, event);
-			bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
-		}
+		key.cookie = sock->listener ? sock->listener : cookie;
+		key.rport = bpf_ntohl(ctx->remote_port);
+		remote_address(ctx, key.raddr);
+		if (is_gone) /* else the reset of a disconnect is to come, and is of this flow */
+			bpf_map_delete_elem(&sl_flows, &key);
+		tell_closed(ctx, &key, is_gone);
 	}
-	if (sock->flags & (SL_SOCK_GONE | SL_SOCK_PASSIVE))
+	if (is_gone)
 		bpf_map_delete_elem(&sl_socks, &cookie);
 	else /* the descriptor lives and may connect or listen again */
 		sock->flags &= ~(SL_SOCK_ALLOWED | SL_SOCK_JUDGED);

@@ -28,6 +28,7 @@ enum cli_status {
 
 int cmd_status(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_flows(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_panic(int argc, char **argv);
@@ -55,6 +56,9 @@ int cli_error(int status, const char *fmt, ...) _printf_(2, 3);
 
 /** cli_is_instance() - is @id a name an instance may have? It becomes a file name. */
 bool cli_is_instance(const char *id);
+
+/** cli_is_new_instance() - may a new one be called so? Stricter: it becomes the name of a table */
+bool cli_is_new_instance(const char *id);
 
 /** enum cli_colour - used on terminals only, and never with NO_COLOR */
 enum cli_colour { COLOUR_NONE, COLOUR_GOOD, COLOUR_BAD, COLOUR_WARN, COLOUR_DIM };

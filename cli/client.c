@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "cli/client.h"
 
 #define INTERFACE "io.sluice.Control"
@@ -150,14 +150,6 @@ int client_send(struct client *client, const char *method, struct json_object *p
 	return 0;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* wait and read once. Return: 0 or the exit status */
 static int feed(struct client *client, int timeout_ms, struct client_error *error)
 {
@@ -202,11 +194,11 @@ int client_receive(struct client *client, int timeout_ms, struct json_object **r
 {
 	_cleanup_json_ struct json_object *reply = NULL;
 	struct json_object *name;
-	int64_t end = now_ms() + timeout_ms;
+	int64_t end = (int64_t)clock_ms() + timeout_ms;
 	int r;
 
 	while ((r = json_inbox_next(&client->inbox, &reply)) == JSON_E_MORE) {
-		int64_t left = end - now_ms();
+		int64_t left = end - (int64_t)clock_ms();
 
 		r = feed(client, timeout_ms < 0 ? -1 : (int)MAX(left, 0), error);
 		if (r)

@@ -13,6 +13,7 @@ struct verb {
 static const struct verb verbs[] = {
 	{ "status", cmd_status, "what an instance does now (the default)" },
 	{ "run", cmd_run, "run a command in an instance of its own" },
+	{ "serve", cmd_serve, "govern programs that are there already, until told to end" },
 	{ "flows", cmd_flows, "connections, with their program, name and verdict" },
 	{ "doctor", cmd_doctor, "what this kernel offers, and what is lost without it" },
 	{ "panic", cmd_panic, "remove an instance from the machine, also a dead one" },
@@ -27,7 +28,7 @@ static void print_help(FILE *to)
 		    "  sluice VERB --help   options of a verb; sluice(1) has the rest\n"
 		    "  sluice --version\n"
 		    "\n"
-		    "All but run take --json, and all take --instance ID.\n"
+		    "All but run and serve take --json, and all take --instance ID.\n"
 		    "Exit status: 0 yes, 1 no, 2 usage, 3 daemon unreachable, 4 not permitted,\n"
 		    "5 not found; run returns the command's, or 125 to 127 like env(1).\n");
 }

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #define INSTANCE_MAX 31U
+#define NEW_INSTANCE_MAX 23U
 
 int cli_error(int status, const char *fmt, ...)
 {
@@ -30,6 +31,13 @@ bool cli_is_instance(const char *id)
 		if (!isalnum((unsigned char)id[i]) && !strchr("._-", id[i]))
 			return false;
 	return true;
+}
+
+bool cli_is_new_instance(const char *id)
+{
+	size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789");
+
+	return id[n] == '\0' && n > 0 && n <= NEW_INSTANCE_MAX;
 }
 
 static void print_usage(FILE *to, const char *verb, const struct cli_option *options, size_t n)

@@ -13,17 +13,14 @@
 
 #include <json-c/json.h>
 
-/** struct panic_notes - what the keeper wrote down, or what its habits say if it is lost */
+#include "cli/notes.h"
+
+/** struct panic_notes - what was written down, or what our habits say if that is lost */
 struct panic_notes {
 	char id[32];
 	char folder[256];
-	char cgroup[512];
-	char providers_cgroup[544];
-	char bpffs[256];
-	char table[64];
-	bool is_bpffs_mounted;
-	pid_t keeper_pid;
-	int netns_fd; /* of the instance, if a process of it lives; -1: the caller's own */
+	struct instance_notes file;
+	int netns_fd; /* of the instance, if its keeper lives; -1: the caller's own */
 };
 
 /** struct panic_report - arrays of {kind, name, reason} */

@@ -7,21 +7,13 @@
 
 #include <ini.h>
 
+#include "base/files.h"
 #include "base/macros.h"
 #include "cli/run.h"
 
-struct manifest {
-	char exe[256];
-	struct {
-		char key[32];
-		bool is_file, is_required, is_repeatable;
-	} options[RUN_OPTIONS_MAX];
-	unsigned int n_options;
-};
-
 static int take_line(void *data, const char *section, const char *name, const char *value)
 {
-	struct manifest *manifest = data;
+	struct run_manifest *manifest = data;
 
 	if (!strcmp(section, "Extension") && !strcmp(name, "Executable"))
 		snprintf(manifest->exe, sizeof(manifest->exe), "%s", value);
@@ -38,16 +30,10 @@ static int take_line(void *data, const char *section, const char *name, const ch
 
 int run_sibling(const char *name, const char *installed, char *path, size_t n)
 {
-	char self[512];
-	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
+	int r = files_sibling(name, path, n);
 
-	if (len < 0)
-		return -errno;
-	self[len] = '\0';
-	slash = strrchr(self, '/');
-	*slash = '\0';
-	snprintf(path, n, "%s/%s", self, name);
+	if (r < 0)
+		return r;
 	if (access(path, F_OK) == 0)
 		return 0;
 	snprintf(path, n, "%s/%s", installed, name);
@@ -65,7 +51,7 @@ static void place_exe(const char *manifest_path, const char *exe, char *path, si
 		snprintf(path, n, "%.*s/%s", (int)(slash - manifest_path), manifest_path, exe);
 }
 
-static int find_by_name(struct run_filter *filter, struct manifest *manifest)
+static int find_by_name(struct run_filter *filter, struct run_manifest *manifest)
 {
 	char name[64], beside[96], path[512];
 
@@ -74,8 +60,9 @@ static int find_by_name(struct run_filter *filter, struct manifest *manifest)
 	if (run_sibling(beside, MANIFESTDIR, path, sizeof(path)) < 0) {
 		snprintf(path, sizeof(path), "%s/%s", MANIFESTDIR, name);
 		if (access(path, F_OK) < 0) {
-			fprintf(stderr, "sluice: no filter is named \"%s\" (looked for %s); "
-					"a filter of your own is named by its path, ./%s\n",
+			fprintf(stderr,
+				"sluice: no filter is named \"%s\" (looked for %s); "
+				"a filter of your own is named by its path, ./%s\n",
 				filter->name, path, filter->name);
 			return -1;
 		}
@@ -88,7 +75,7 @@ static int find_by_name(struct run_filter *filter, struct manifest *manifest)
 	return 0;
 }
 
-static int find_by_path(const char *word, struct run_filter *filter, struct manifest *manifest)
+static int find_by_path(const char *word, struct run_filter *filter, struct run_manifest *manifest)
 {
 	char path[PATH_MAX], beside[PATH_MAX + 16];
 	const char *slash;
@@ -111,7 +98,7 @@ static int find_by_path(const char *word, struct run_filter *filter, struct mani
 	return 0;
 }
 
-static int known_option(const struct manifest *manifest, const char *key)
+static int known_option(const struct run_manifest *manifest, const char *key)
 {
 	for (unsigned int i = 0; i < manifest->n_options; i++)
 		if (!strcmp(manifest->options[i].key, key))
@@ -119,7 +106,7 @@ static int known_option(const struct manifest *manifest, const char *key)
 	return -1;
 }
 
-static int check_option(const struct run_filter *filter, const struct manifest *manifest,
+static int check_option(const struct run_filter *filter, const struct run_manifest *manifest,
 			const char *key)
 {
 	if (manifest->n_options == 0 || known_option(manifest, key) >= 0)
@@ -131,7 +118,7 @@ static int check_option(const struct run_filter *filter, const struct manifest *
 	return -1;
 }
 
-static int add_option(struct run_filter *filter, const struct manifest *manifest, char *text)
+int run_filter_add(struct run_filter *filter, const struct run_manifest *manifest, char *text)
 {
 	struct run_option *option = &filter->options[filter->n_options];
 	char *equals = strchr(text, '=');
@@ -175,7 +162,7 @@ static unsigned int count_option(const struct run_filter *filter, const char *ke
 	return n;
 }
 
-static int check_complete(const struct run_filter *filter, const struct manifest *manifest)
+int run_filter_check(const struct run_filter *filter, const struct run_manifest *manifest)
 {
 	for (unsigned int i = 0; i < manifest->n_options; i++) {
 		const char *key = manifest->options[i].key;
@@ -196,26 +183,33 @@ static int check_complete(const struct run_filter *filter, const struct manifest
 	return 0;
 }
 
+int run_filter_find(const char *word, struct run_filter *ret_filter,
+		    struct run_manifest *ret_manifest)
+{
+	*ret_filter = (struct run_filter){ 0 };
+	*ret_manifest = (struct run_manifest){ 0 };
+	snprintf(ret_filter->name, sizeof(ret_filter->name), "%s", word);
+	return strchr(word, '/') ? find_by_path(word, ret_filter, ret_manifest)
+				 : find_by_name(ret_filter, ret_manifest);
+}
+
 int run_filter_parse(const char *spec, struct run_filter *ret_filter)
 {
 	_cleanup_free_ char *text = strdup(spec);
-	struct manifest manifest = { 0 };
+	struct run_manifest manifest;
 	char *options, *rest, *word;
 	int r;
 
-	*ret_filter = (struct run_filter){ 0 };
 	if (!text)
 		return -1;
 	options = strchr(text, ':');
 	if (options)
 		*options++ = '\0';
-	snprintf(ret_filter->name, sizeof(ret_filter->name), "%s", text);
-	r = strchr(text, '/') ? find_by_path(text, ret_filter, &manifest)
-			      : find_by_name(ret_filter, &manifest);
+	r = run_filter_find(text, ret_filter, &manifest);
 	for (word = options ? strtok_r(options, ",", &rest) : NULL; word && !r;
 	     word = strtok_r(NULL, ",", &rest))
-		r = add_option(ret_filter, &manifest, word);
-	return r ? r : check_complete(ret_filter, &manifest);
+		r = run_filter_add(ret_filter, &manifest, word);
+	return r ? r : run_filter_check(ret_filter, &manifest);
 }
 
 void run_filter_close(struct run_filter *filter)

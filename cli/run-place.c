@@ -15,7 +15,7 @@ static void cleanup_fclose(FILE **file)
 }
 
 /* mountinfo: … mount-point … - fstype …; cgroup v2 may be anywhere (hybrid: unified/) */
-static int find_cgroup2(char *path, size_t n)
+int run_cgroup_root(char *path, size_t n)
 {
 	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/self/mountinfo", "re");
 	char line[4096], mount_point[512];
@@ -46,11 +46,23 @@ static int own_cgroup(char *path, size_t n)
 	return -ENOENT;
 }
 
+int run_cgroup_own(char *path, size_t n)
+{
+	char root[512], own[512];
+	int r = run_cgroup_root(root, sizeof(root));
+
+	if (!r)
+		r = own_cgroup(own, sizeof(own));
+	if (!r)
+		snprintf(path, n, "%s%s", root, own);
+	return r;
+}
+
 int run_cgroup_make(const char *id, char *path, size_t n)
 {
 	char mount_point[512], own[512];
 
-	if (find_cgroup2(mount_point, sizeof(mount_point)) || own_cgroup(own, sizeof(own))) {
+	if (run_cgroup_root(mount_point, sizeof(mount_point)) || own_cgroup(own, sizeof(own))) {
 		fprintf(stderr, "sluice: no cgroup v2 hierarchy is mounted: "
 				"mount one with `mount -t cgroup2 none /sys/fs/cgroup`\n");
 		return -1;
@@ -68,20 +80,9 @@ int run_cgroup_make(const char *id, char *path, size_t n)
 	if (mkdir(path, 0755) < 0) {
 		fprintf(stderr, "sluice: cannot make cgroup %s: %s%s\n", path, strerror(errno),
 			errno == EACCES || errno == EPERM ? "; `sluice run` needs root" : "");
+		*path = '\0'; /* another's, not to be removed */
 		return -1;
 	}
-	return 0;
-}
-
-int run_cgroup_enter(const char *path)
-{
-	_cleanup_close_ int fd = -1;
-	char procs[600];
-
-	snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
-	fd = open(procs, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "0", 1) != 1)
-		return -errno;
 	return 0;
 }
 

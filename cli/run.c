@@ -9,48 +9,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
-#include <linux/magic.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 
+#include "base/cgroup2.h"
 #include "base/log.h"
 #include "cli/cli.h"
-#include "cli/run.h"
-#include "wire/channel.h"
-#include "wire/keeper-records.h"
+#include "cli/instance.h"
 
-#define KEEPER_FD 3
-#define START_TIMEOUT_MS 30000
-#define BPFFS "/sys/fs/bpf"
-#define CGROUP_TRIES 500 /* times 10 ms */
+#define EMPTY_MS 5000U /* for processes that were killed to be gone */
 
 /* like env(1): COMMAND's own statuses stay its own */
 enum { EXIT_SLUICE = 125, EXIT_CANNOT_EXEC = 126, EXIT_NO_COMMAND = 127 };
 
-/* used when the users of dist/sysusers are not there; docs/decisions/0003 */
-enum { UID_DAEMON = 64320, UID_NAMES = 64321, UID_CANARY = 64322, UID_PROVIDERS = 64330 };
-
 struct run {
-	char id[32];
-	char cgroup[512];
-	struct run_filter filters[RUN_FILTERS_MAX];
-	unsigned int n_filters;
+	struct instance instance;
 	bool is_closed;
-	int flows_fd;
-	int log_level;
 	char **command;
-	pid_t keeper_pid, command_pid;
-	int keeper_sock, signal_fd;
+	pid_t command_pid;
+	int signal_fd;
 	int status;	/* wait status of COMMAND */
 	bool has_ended;
 	bool is_told_to_end;
@@ -66,11 +47,11 @@ static int usage(void)
 
 static int take_filter(struct run *run, const char *spec)
 {
-	if (run->n_filters == RUN_FILTERS_MAX) {
-		fprintf(stderr, "sluice: at most %u filters\n", RUN_FILTERS_MAX);
-		return -1;
-	}
-	return run_filter_parse(spec, &run->filters[run->n_filters++]);
+	struct instance *instance = &run->instance;
+
+	if (instance->n_filters == RUN_FILTERS_MAX)
+		return cli_error(-1, "at most %u filters", RUN_FILTERS_MAX);
+	return run_filter_parse(spec, &instance->filters[instance->n_filters++]);
 }
 
 static int take_fail(struct run *run, const char *word)
@@ -84,30 +65,24 @@ static int take_fail(struct run *run, const char *word)
 
 static int take_flows(struct run *run, const char *path)
 {
-	close_fd(run->flows_fd);
-	run->flows_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	/* a pipe that nobody reads must not stop sluiced: it drops records then */
-	if (run->flows_fd >= 0 && fcntl(run->flows_fd, F_SETFL, O_APPEND | O_NONBLOCK) == 0)
-		return 0;
-	fprintf(stderr, "sluice: cannot open %s: %s\n", path, strerror(errno));
-	return -1;
+	return instance_open_flows(&run->instance, path);
 }
 
 static int take_instance(struct run *run, const char *id)
 {
-	size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789");
+	struct wire_k_instance *record = &run->instance.record;
 
-	if (id[n] == '\0' && n > 0 && n < 24) {
-		snprintf(run->id, sizeof(run->id), "%s", id);
-		return 0;
-	}
-	fprintf(stderr, "sluice: an instance id has 1 to 23 characters of a-z and 0-9\n");
-	return -1;
+	if (!cli_is_new_instance(id))
+		return cli_error(-1, "an instance id has 1 to 23 characters of a-z and 0-9");
+	snprintf(record->id, sizeof(record->id), "%s", id);
+	return 0;
 }
 
 static int take_verbose(struct run *run, const char *unused)
 {
-	run->log_level = run->log_level < LOG_DEBUG ? run->log_level + 1 : LOG_DEBUG;
+	uint8_t *level = &run->instance.record.log_level;
+
+	*level = *level < LOG_DEBUG ? *level + 1 : LOG_DEBUG;
 	return 0;
 }
 
@@ -144,103 +119,6 @@ static int parse(struct run *run, int argc, char **argv)
 	return run->command[0] ? 0 : usage();
 }
 
-static uint32_t uid_of(const char *name, uint32_t otherwise)
-{
-	const struct passwd *entry = getpwnam(name);
-
-	return entry ? entry->pw_uid : otherwise;
-}
-
-static int send_record(struct run *run, uint16_t type, const void *body, int fd)
-{
-	return channel_send(run->keeper_sock, &wire_keeper_channel, type, body, NULL, 0, fd);
-}
-
-/* systemd mounts it for root alone: there sluiced, which is not root, could not pin */
-static bool is_bpffs_open(void)
-{
-	struct statfs fs;
-	struct stat st;
-
-	return statfs(BPFFS, &fs) == 0 && fs.f_type == BPF_FS_MAGIC && stat(BPFFS, &st) == 0 &&
-	       (st.st_mode & S_IXOTH);
-}
-
-static int send_instance(struct run *run)
-{
-	struct wire_k_instance record = { .daemon_uid = uid_of("_sluice", UID_DAEMON),
-					  .names_uid = uid_of("_sluice-names", UID_NAMES),
-					  .canary_uid = uid_of("_sluice-canary", UID_CANARY),
-					  .provider_uid = UID_PROVIDERS,
-					  .log_level = (uint8_t)run->log_level };
-
-	snprintf(record.id, sizeof(record.id), "%s", run->id);
-	snprintf(record.cgroup, sizeof(record.cgroup), "%s", run->cgroup);
-	snprintf(record.state, sizeof(record.state), "/run/sluice/%s", run->id);
-	if (is_bpffs_open())
-		snprintf(record.bpffs, sizeof(record.bpffs), "%s/sluice-%s", BPFFS, run->id);
-	else
-		snprintf(record.bpffs, sizeof(record.bpffs), "%s/bpf", record.state);
-	return send_record(run, WIRE_K_INSTANCE, &record, -1);
-}
-
-static int send_filter(struct run *run, uint32_t index)
-{
-	const struct run_filter *filter = &run->filters[index];
-	struct wire_k_filter record = { .index = index, .is_closed = run->is_closed };
-	int r;
-
-	snprintf(record.name, sizeof(record.name), "%s", filter->name);
-	snprintf(record.exe, sizeof(record.exe), "%s", filter->exe);
-	r = send_record(run, WIRE_K_FILTER, &record, -1);
-	for (unsigned int i = 0; i < filter->n_options && !r; i++) {
-		struct wire_k_option option = { .index = index };
-
-		snprintf(option.key, sizeof(option.key), "%s", filter->options[i].key);
-		snprintf(option.value, sizeof(option.value), "%s", filter->options[i].value);
-		r = send_record(run, WIRE_K_OPTION, &option, filter->options[i].fd);
-	}
-	return r;
-}
-
-static int describe(struct run *run)
-{
-	struct wire_k_flows flows = { 0 };
-	struct wire_k_commit commit = { 0 };
-	int r = send_instance(run);
-
-	for (uint32_t i = 0; i < run->n_filters && !r; i++)
-		r = send_filter(run, i);
-	if (!r && run->flows_fd >= 0)
-		r = send_record(run, WIRE_K_FLOWS, &flows, run->flows_fd);
-	return r ? r : send_record(run, WIRE_K_COMMIT, &commit, -1);
-}
-
-static int start_keeper(struct run *run)
-{
-	_cleanup_close_ int theirs = -1;
-	char path[512];
-	int r = run_sibling("sluice-keeper", LIBEXECDIR, path, sizeof(path));
-
-	if (!r)
-		r = channel_pair(&run->keeper_sock, &theirs);
-	if (r < 0) {
-		fprintf(stderr, "sluice: cannot start sluice-keeper: %s\n", strerror(-r));
-		return -1;
-	}
-	run->keeper_pid = fork();
-	if (run->keeper_pid < 0)
-		return -1;
-	if (run->keeper_pid == 0) {
-		if (dup2(theirs, KEEPER_FD) < 0 || fcntl(KEEPER_FD, F_SETFD, 0) < 0)
-			_exit(EXIT_SLUICE);
-		execl(path, path, (char *)NULL);
-		fprintf(stderr, "sluice: cannot execute %s: %s\n", path, strerror(errno));
-		_exit(EXIT_SLUICE);
-	}
-	return 0;
-}
-
 static void on_signal(struct run *run)
 {
 	struct signalfd_siginfo info;
@@ -259,61 +137,22 @@ static void on_signal(struct run *run)
 	}
 }
 
-static void kill_command(struct run *run)
+static void kill_command(const struct run *run)
 {
-	_cleanup_close_ int fd = -1;
-	char path[600];
+	int r = cgroup2_kill(run->instance.record.cgroup);
 
-	snprintf(path, sizeof(path), "%s/cgroup.kill", run->cgroup);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, "1", 1) < 0)
-		fprintf(stderr, "sluice: cannot end the processes of %s: %m\n", run->cgroup);
-}
-
-/* the instance is in force before COMMAND begins */
-static int wait_for_state(struct run *run)
-{
-	struct pollfd fds[] = { { .fd = run->keeper_sock, .events = POLLIN },
-				{ .fd = run->signal_fd, .events = POLLIN } };
-	_cleanup_free_ uint8_t *buffer = malloc(WIRE_RECORD_MAX);
-	const struct wire_k_state *state;
-	struct wire_message message;
-	int fd = -1, r;
-
-	if (!buffer)
-		return -1;
-	do {
-		r = poll(fds, ARRAY_SIZE(fds), START_TIMEOUT_MS);
-		if (r > 0 && fds[1].revents)
-			on_signal(run);
-	} while (r > 0 && !fds[0].revents && !run->is_told_to_end);
-	if (run->is_told_to_end)
-		return -1;
-	if (r <= 0) {
-		fprintf(stderr, "sluice: the instance did not start within %d s\n",
-			START_TIMEOUT_MS / 1000);
-		return -1;
-	}
-	r = channel_recv(run->keeper_sock, &wire_keeper_channel, WIRE_FROM_ANY, buffer, &message,
-			 NULL, &fd);
-	close_fd(fd);
-	if (r || message.record->type != WIRE_K_STATE) {
-		fprintf(stderr, "sluice: sluice-keeper ended while it started; see above\n");
-		return -1;
-	}
-	state = WIRE_BODY(&message, struct wire_k_state);
-	if (state->error)
-		fprintf(stderr, "sluice: %s\n", state->text);
-	return state->error ? -1 : 0;
+	if (r < 0 && r != -ENOENT)
+		(void)cli_error(0, "cannot end the processes of %s: %s",
+				run->instance.record.cgroup, strerror(-r));
 }
 
 _Noreturn static void be_command(struct run *run)
 {
 	sigset_t none;
-	int r = run_cgroup_enter(run->cgroup);
+	int r = cgroup2_enter(run->instance.record.cgroup);
 
 	if (r < 0) {
-		fprintf(stderr, "sluice: cannot enter %s: %s\n", run->cgroup, strerror(-r));
+		fprintf(stderr, "sluice: cannot enter %s: %s\n", run->instance.record.cgroup, strerror(-r));
 		_exit(EXIT_SLUICE);
 	}
 	sigemptyset(&none);
@@ -327,12 +166,12 @@ _Noreturn static void be_command(struct run *run)
 /* until COMMAND and all its descendants have ended */
 static int wait_for_command(struct run *run)
 {
-	_cleanup_close_ int events = run_cgroup_open_events(run->cgroup);
+	_cleanup_close_ int events = run_cgroup_open_events(run->instance.record.cgroup);
 
 	for (;;) {
 		struct pollfd fds[] = { { .fd = run->signal_fd, .events = POLLIN },
 					{ .fd = events, .events = POLLPRI },
-					{ .fd = run->keeper_sock, .events = POLLIN } };
+					{ .fd = run->instance.keeper_sock, .events = POLLIN } };
 
 		if (run->has_ended && (events < 0 || run_cgroup_is_empty(events) != 0))
 			return 0;
@@ -364,11 +203,34 @@ static int open_signals(struct run *run)
 	return run->signal_fd < 0 ? -errno : 0;
 }
 
+static bool wants_end(void *data)
+{
+	struct run *run = data;
+
+	on_signal(run);
+	return run->is_told_to_end;
+}
+
+/* the instance is in force before COMMAND begins */
+static int start_instance(struct run *run)
+{
+	struct wire_k_instance *record = &run->instance.record;
+
+	for (unsigned int i = 0; i < run->instance.n_filters; i++)
+		run->instance.filters[i].is_closed = run->is_closed;
+	if (instance_claim(&run->instance) ||
+	    run_cgroup_make(record->id, record->cgroup, sizeof(record->cgroup)))
+		return -1;
+	snprintf(record->providers_cgroup, sizeof(record->providers_cgroup), "%s.providers",
+		 record->cgroup);
+	if (instance_start(&run->instance))
+		return -1;
+	return instance_wait(&run->instance, run->signal_fd, wants_end, run);
+}
+
 static int run_it(struct run *run)
 {
-	if (run_cgroup_make(run->id, run->cgroup, sizeof(run->cgroup)))
-		return EXIT_SLUICE;
-	if (open_signals(run) < 0 || start_keeper(run) || describe(run) < 0 || wait_for_state(run))
+	if (open_signals(run) < 0 || start_instance(run))
 		return EXIT_SLUICE;
 	run->command_pid = fork();
 	if (run->command_pid < 0)
@@ -384,19 +246,11 @@ static int run_it(struct run *run)
 
 static void finish(struct run *run)
 {
-	close_fd(run->keeper_sock); /* the keeper takes this for the end */
-	if (run->keeper_pid > 0)
-		(void)waitpid(run->keeper_pid, NULL, 0);
-	/* when there is no keeper that did it; processes that were killed take a moment to go */
-	for (int i = 0; run->cgroup[0] && i < CGROUP_TRIES; i++) {
-		if (rmdir(run->cgroup) == 0 || errno != EBUSY)
-			break;
-		(void)poll(NULL, 0, 10);
-	}
-	for (unsigned int i = 0; i < run->n_filters; i++)
-		run_filter_close(&run->filters[i]);
+	instance_end(&run->instance, true);
+	/* when there is no keeper that did it */
+	if (run->instance.record.cgroup[0])
+		(void)cgroup2_remove(run->instance.record.cgroup, EMPTY_MS);
 	close_fd(run->signal_fd);
-	close_fd(run->flows_fd);
 }
 
 int cmd_run(int argc, char **argv)
@@ -406,12 +260,9 @@ int cmd_run(int argc, char **argv)
 
 	if (!run)
 		return EXIT_SLUICE;
-	*run = (struct run){ .is_closed = true,
-			     .flows_fd = -1,
-			     .signal_fd = -1,
-			     .keeper_sock = -1,
-			     .log_level = LOG_NOTICE };
-	snprintf(run->id, sizeof(run->id), "r%d", getpid());
+	*run = (struct run){ .is_closed = true, .signal_fd = -1 };
+	instance_init(&run->instance);
+	snprintf(run->instance.record.id, sizeof(run->instance.record.id), "r%d", getpid());
 	status = parse(run, argc, argv);
 	if (!status && geteuid() != 0) {
 		fprintf(stderr, "sluice: `sluice run` needs root: try `sudo sluice run …`\n");

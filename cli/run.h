@@ -25,9 +25,30 @@ struct run_option {
 struct run_filter {
 	char name[32];
 	char exe[256];
+	bool is_closed; /* fail class */
 	struct run_option options[RUN_OPTIONS_MAX];
 	unsigned int n_options;
 };
+
+/** struct run_manifest - what the provider's manifest says: its executable and options */
+struct run_manifest {
+	char exe[256];
+	struct {
+		char key[32];
+		bool is_file, is_required, is_repeatable;
+	} options[RUN_OPTIONS_MAX];
+	unsigned int n_options;
+};
+
+/* A filter in steps; each says on stderr what is wrong. Return: 0 or -1 */
+
+/** run_filter_find() - by NAME or PATH, see run_filter_parse() */
+int run_filter_find(const char *word, struct run_filter *ret_filter,
+		    struct run_manifest *ret_manifest);
+/** run_filter_add() - @text: "key=value", is changed */
+int run_filter_add(struct run_filter *filter, const struct run_manifest *manifest, char *text);
+/** run_filter_check() - has it every option that it needs? */
+int run_filter_check(const struct run_filter *filter, const struct run_manifest *manifest);
 
 /**
  * run_filter_parse() - read one --filter
@@ -45,10 +66,12 @@ void run_filter_close(struct run_filter *filter);
 /** run_sibling() - a program of ours: beside this one, or installed. Return: 0 or -errno. */
 int run_sibling(const char *name, const char *installed, char *path, size_t n);
 
+/** run_cgroup_root() - where cgroup v2 is mounted; run_cgroup_own() - ours, full path, without a
+ *  slash at its end. Return: 0 or -errno. */
+int run_cgroup_root(char *path, size_t n);
+int run_cgroup_own(char *path, size_t n);
 /** run_cgroup_make() - a new child of the caller's cgroup; says what is wrong. Return: 0 or -1. */
 int run_cgroup_make(const char *id, char *path, size_t n);
-/** run_cgroup_enter() - move the calling process */
-int run_cgroup_enter(const char *path);
 /** run_cgroup_is_empty() - Return: 1, 0, or -errno */
 int run_cgroup_is_empty(int events_fd);
 int run_cgroup_open_events(const char *path);

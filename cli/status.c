@@ -141,6 +141,9 @@ static void print_status(struct json_object *status)
 		printf("  ! %" PRId64 " flows were decided by the fail class: no answer in time\n",
 		       number_of(status, "deadlines_missed"));
 	}
+	if (number_of(status, "rules_restored"))
+		printf("  ! %" PRId64 " times another program had removed or changed our rules\n",
+		       number_of(status, "rules_restored"));
 }
 
 static void print_json(struct json_object *object)

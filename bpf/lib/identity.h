@@ -151,23 +151,18 @@ static __noinline int remember_cgroup(__u64 id)
 
 static __always_inline void who_is_current(struct sl_who *who)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct inode *inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
+	struct task_struct *task = bpf_get_current_task_btf(); /* fields are plain loads */
 	struct sl_proc_key key = {};
 	__u64 ids = bpf_get_current_uid_gid();
 
-	who->pid = bpf_get_current_pid_tgid() >> 32;
+	who->pid = task->tgid;
 	who->uid = (__u32)ids;
 	who->gid = ids >> 32;
-	who->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	who->start_ns = task->group_leader->start_boottime;
 	who->cgroup_id = bpf_get_current_cgroup_id();
-	who->exec_id = BPF_CORE_READ(task, self_exec_id);
-	who->exe_ino = 0;
-	who->exe_dev = 0;
-	if (inode) {
-		who->exe_ino = BPF_CORE_READ(inode, i_ino);
-		who->exe_dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	}
+	who->exec_id = task->self_exec_id;
+	who->exe_ino = task->mm->exe_file->f_inode->i_ino;
+	who->exe_dev = task->mm->exe_file->f_inode->i_sb->s_dev;
 	key.start_ns = who->start_ns;
 	key.exe_ino = who->exe_ino;
 	key.pid = who->pid;

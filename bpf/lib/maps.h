@@ -87,12 +87,12 @@ struct {
 	__type(value, struct sl_bind);
 } sl_binds SEC(".maps") __weak;
 
-/* conversations with a name server → the socket that asked */
+/* conversations with a name server → the socket that asked, its queries */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct sl_tuple);
-	__type(value, __u64);
+	__type(value, struct sl_query);
 } sl_resolving SEC(".maps") __weak;
 
 /* listener's cookie, inherited by what it accepts */

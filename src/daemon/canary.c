@@ -154,26 +154,6 @@ static enum canary_state conclude(const struct canary *canary)
 	return four == CANARY_OK || six == CANARY_OK ? CANARY_OK : CANARY_UNTRIED;
 }
 
-/*
- * A table that is gone comes back at once. One that is there is put in place
- * anew after the second failure, as its rules may be gone. Not if other flows
- * were held meanwhile and the canary was not: then it only waits in a long
- * queue, and replacing the table would drop all that the queue holds.
- */
-static int restore_rules(struct daemon *daemon)
-{
-	const struct canary *canary = &daemon->canary;
-	bool is_slow = daemon->n_total != canary->n_total_before;
-	int r = plane_check(daemon->plane);
-
-	for (size_t i = 0; i < _CANARY_PROBE_N; i++)
-		is_slow &= !canary->last[i].is_seen;
-	if (r || canary->n_failed < 2 || is_slow)
-		return r;
-	r = plane_reinstall(daemon->plane);
-	return r < 0 ? r : 1;
-}
-
 static void tell_failure(struct daemon *daemon)
 {
 	const struct canary *canary = &daemon->canary;
@@ -184,9 +164,9 @@ static void tell_failure(struct daemon *daemon)
 	log_error("canary failed: flows may pass unjudged, or fail without a reason: IPv4: %s; "
 		  "IPv6: %s; table inet sluice_%s %s; `sluice doctor` tries again",
 		  four, six, daemon->instance.id,
-		  canary->restored > 0	 ? "was removed and is back"
+		  canary->restored > 0	 ? "was changed and is back"
 		  : canary->restored < 0 ? strerror(-canary->restored)
-					 : "is there");
+					 : "is in place");
 }
 
 static void tell_change(struct daemon *daemon, enum canary_state before)
@@ -214,7 +194,6 @@ static void begin(struct daemon *daemon)
 	canary->is_running = true;
 	canary->is_wanted = false;
 	canary->n_opened = canary->n_pending = 0;
-	canary->n_total_before = daemon->n_total;
 	canary->began_us = daemon_now_us();
 	canary->next_us = canary->began_us + CANARY_INTERVAL_US;
 	keeper_spawn(daemon, KEEPER_CANARY_SLOT);
@@ -237,7 +216,7 @@ static void end(struct daemon *daemon, const char *why)
 	canary->restored = 0;
 	canary->n_failed = canary->state == CANARY_FAILED ? canary->n_failed + 1 : 0;
 	if (canary->state == CANARY_FAILED) {
-		canary->restored = restore_rules(daemon);
+		canary->restored = owners_look(daemon);
 		/* did that help? */
 		if (canary->restored > 0 || canary->n_failed == 1)
 			canary->next_us = 0;

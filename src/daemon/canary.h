@@ -10,7 +10,7 @@
  *
  * It is well when both ends say so: we saw the packet in the queue, and the
  * socket got ECONNREFUSED. The error alone proves nothing, the far end of a
- * leak gives the same one. When it is not well the rules are put back.
+ * leak gives the same one. When it is not well the rules are looked at.
  */
 
 #include <stdbool.h>
@@ -49,7 +49,6 @@ struct canary {
 	int sock;		    /* -1: not started yet, or ended */
 	sd_event_source *source;
 	uint64_t began_us, next_us;
-	uint64_t n_total_before; /* flows judged before it began */
 	unsigned int n_opened, n_pending;
 	struct canary_probe probes[_CANARY_PROBE_N];
 
@@ -57,7 +56,7 @@ struct canary {
 	struct canary_probe last[_CANARY_PROBE_N];
 	uint64_t ended_us;     /* CLOCK_REALTIME */
 	unsigned int n_failed; /* in a row */
-	int restored;	       /* plane_check() after the last failure */
+	int restored;	       /* owners_look() after the last failure */
 	char why[96];	       /* it could not be run */
 };
 

@@ -54,6 +54,7 @@ bool daemon_tick(struct daemon *daemon)
 		live_tick(daemon, now);
 	names_tick(daemon, now);
 	providers_tick(daemon, now);
+	owners_tick(daemon, now);
 	canary_tick(daemon, now);
 	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
 		daemon->beat_us = now;
@@ -113,6 +114,8 @@ static int open_loop(struct daemon *daemon)
 	if (r >= 0)
 		r = keeper_watch(daemon);
 	if (r >= 0)
+		r = owners_watch(daemon);
+	if (r >= 0)
 		r = sd_event_add_time_relative(daemon->event, &daemon->tick, CLOCK_MONOTONIC, 0,
 					       TICK_ACCURACY_US, on_tick, daemon);
 	if (r >= 0)
@@ -168,6 +171,7 @@ int daemon_start(struct daemon *daemon, const char **ret_error)
 	}
 	if (plane_was_adopted(daemon->plane)) {
 		judge_restore(daemon);
+		(void)owners_look(daemon); /* nobody watched since the predecessor's end */
 		daemon->wants_requeue = plane_requeue(daemon->plane) < 0;
 	}
 	if (daemon->n_filters == 0 || daemon->generation > 0) {
@@ -209,6 +213,7 @@ void daemon_stop(struct daemon *daemon)
 	(void)plane_answer_late(daemon->plane);
 	providers_stop(daemon);
 	canary_close(daemon);
+	owners_close(daemon);
 	daemon->control = control_free(daemon->control);
 	plane_remove(daemon->plane);
 }
@@ -232,10 +237,12 @@ struct daemon *daemon_free(struct daemon *daemon)
 	canary_close(daemon);
 	daemon->control = control_free(daemon->control);
 	daemon->flows = flow_table_free(daemon->flows);
+	identity_forget_all(daemon);
 	daemon->names = names_cache_free(daemon->names);
 	daemon->memory = memory_free(daemon->memory);
 	daemon->plane = plane_close(daemon->plane);
 	free_children(daemon);
+	owners_close(daemon);
 	sd_event_source_disable_unref(daemon->keeper_source);
 	sd_event_source_disable_unref(daemon->queue_source);
 	sd_event_source_disable_unref(daemon->tick);

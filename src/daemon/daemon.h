@@ -18,6 +18,7 @@
  *	canary.c     a flow of our own that is refused: the proof that all of this works
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
+ *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
  *	records.c    flow records, status, the control socket
  */
@@ -25,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
@@ -32,6 +34,7 @@
 
 #include "control/control.h"
 #include "daemon/canary.h"
+#include "daemon/owners.h"
 #include "flow/flow.h"
 #include "flow/memory.h"
 #include "flow/names.h"
@@ -44,6 +47,7 @@
 #include "wire/provider-records.h"
 
 #define FLOWS_MAX 65536U
+#define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
 #define RECORDS_A_ROUND 256	 /* of one peer; then others get their turn */
@@ -76,9 +80,14 @@ struct filter {
 	unsigned int n_lines;
 };
 
-/** struct identity - strings of one program in one cgroup, shared by its flows */
+/**
+ * struct identity - strings of one program in one cgroup, shared by its flows
+ *
+ * One that no flow uses stays for a while: the next flow of the program is near.
+ */
 struct identity {
 	struct identity *next;
+	struct identity *idle_older, *idle_newer; /* while nobody uses it */
 	struct sl_who who;
 	unsigned int n_users;
 	bool is_cut;
@@ -120,6 +129,8 @@ struct daemon {
 	bool wants_renew; /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];
+	struct identity *idle_oldest, *idle_newest;
+	unsigned int n_idle;
 	struct link links[LINKS_MAX];
 	uint64_t links_read_us;
 	unsigned int n_links;
@@ -131,6 +142,7 @@ struct daemon {
 	unsigned int n_answers;
 
 	struct canary canary;
+	struct owners owners;
 
 	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
@@ -236,6 +248,8 @@ void live_tick(struct daemon *daemon, uint64_t now_us);
 /* identity.c */
 struct identity *identity_get(struct daemon *daemon, const struct sl_who *who);
 void identity_put(struct daemon *daemon, struct identity *identity);
+/** identity_forget_all() - at the end, when no flow uses one */
+void identity_forget_all(struct daemon *daemon);
 const struct link *identity_link(struct daemon *daemon, uint32_t ifindex);
 
 /* names.c */

@@ -14,7 +14,6 @@
 static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_in,
 		       uint64_t bytes_out)
 {
-	(void)plane_forget_flow(daemon->plane, &flow->key);
 	if (flow->verdict == SL_ALLOW || flow->was_allowed) {
 		providers_send_closed(daemon, flow, bytes_in, bytes_out);
 		records_closed(daemon, flow, bytes_in, bytes_out);
@@ -28,6 +27,11 @@ void ends_close(struct daemon *daemon, struct flow *flow)
 	struct sl_flow entry = { 0 };
 
 	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
+	(void)plane_forget_flow(daemon->plane, &flow->key);
+	if (flow->direction == SL_DIR_OUT)
+		entry.bytes_out += flow->n_held_bytes;
+	else
+		entry.bytes_in += flow->n_held_bytes;
 	close_flow(daemon, flow, entry.bytes_in, entry.bytes_out);
 }
 
@@ -40,6 +44,8 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 
 	memcpy(key.raddr, event->raddr, sizeof(key.raddr));
 	flow = flow_table_find(daemon->flows, &key);
+	if (flow && flow->state == FLOW_OPEN && !event->is_forgotten)
+		(void)plane_forget_flow(daemon->plane, &flow->key);
 	if (flow && flow->state == FLOW_OPEN)
 		close_flow(daemon, flow, event->bytes_in, event->bytes_out);
 	else if (flow)

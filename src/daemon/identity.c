@@ -81,6 +81,31 @@ static struct identity **bucket_of(struct daemon *daemon, const struct sl_who *w
 	return &daemon->identities[h >> 54];
 }
 
+static void join_idle(struct daemon *daemon, struct identity *identity)
+{
+	identity->idle_older = daemon->idle_newest;
+	identity->idle_newer = NULL;
+	if (daemon->idle_newest)
+		daemon->idle_newest->idle_newer = identity;
+	else
+		daemon->idle_oldest = identity;
+	daemon->idle_newest = identity;
+	daemon->n_idle++;
+}
+
+static void leave_idle(struct daemon *daemon, struct identity *identity)
+{
+	if (identity->idle_older)
+		identity->idle_older->idle_newer = identity->idle_newer;
+	else
+		daemon->idle_oldest = identity->idle_newer;
+	if (identity->idle_newer)
+		identity->idle_newer->idle_older = identity->idle_older;
+	else
+		daemon->idle_newest = identity->idle_older;
+	daemon->n_idle--;
+}
+
 struct identity *identity_get(struct daemon *daemon, const struct sl_who *who)
 {
 	struct identity **bucket = bucket_of(daemon, who), *identity;
@@ -88,6 +113,8 @@ struct identity *identity_get(struct daemon *daemon, const struct sl_who *who)
 	for (identity = *bucket; identity; identity = identity->next)
 		if (!memcmp(&identity->who, who, sizeof(*who)))
 			break;
+	if (identity && !identity->n_users)
+		leave_idle(daemon, identity);
 	if (!identity) {
 		identity = calloc(1, sizeof(*identity));
 		if (!identity)
@@ -101,12 +128,10 @@ struct identity *identity_get(struct daemon *daemon, const struct sl_who *who)
 	return identity;
 }
 
-void identity_put(struct daemon *daemon, struct identity *identity)
+static void forget(struct daemon *daemon, struct identity *identity)
 {
 	struct identity **at;
 
-	if (!identity || --identity->n_users)
-		return;
 	for (at = bucket_of(daemon, &identity->who); *at != identity; at = &(*at)->next)
 		;
 	*at = identity->next;
@@ -116,6 +141,30 @@ void identity_put(struct daemon *daemon, struct identity *identity)
 	free(identity->unit);
 	free(identity->container);
 	free(identity);
+}
+
+void identity_put(struct daemon *daemon, struct identity *identity)
+{
+	struct identity *oldest;
+
+	if (!identity || --identity->n_users)
+		return;
+	join_idle(daemon, identity);
+	if (daemon->n_idle <= IDENTITIES_IDLE_MAX)
+		return;
+	oldest = daemon->idle_oldest;
+	leave_idle(daemon, oldest);
+	forget(daemon, oldest);
+}
+
+void identity_forget_all(struct daemon *daemon)
+{
+	struct identity *identity;
+
+	while ((identity = daemon->idle_oldest)) {
+		leave_idle(daemon, identity);
+		forget(daemon, identity);
+	}
 }
 
 const struct link *identity_link(struct daemon *daemon, uint32_t ifindex)

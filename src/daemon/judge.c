@@ -94,6 +94,23 @@ static void tell_judged(struct daemon *daemon, const struct flow *flow)
 	records_judged(daemon, flow);
 }
 
+/* the kernel knows the verdict: now its packets */
+static void carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
+{
+	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
+		return;
+	for (unsigned int i = 0; i < flow->n_packets; i++)
+		let_go(daemon, flow, &flow->packets[i], verdict);
+	flow->n_packets = 0;
+	if (verdict != SL_ALLOW && flow->provider >= 0)
+		flow->denied_by = (uint16_t)(1U << flow->provider);
+	if (!flow->is_remembered)
+		remember_decided(daemon, flow);
+	tell_judged(daemon, flow);
+	if (flow->is_gone)
+		ends_close(daemon, flow);
+}
+
 static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
 	/* what the kernel does not know it would hold, and ask, packet by packet; a denial is
@@ -104,25 +121,13 @@ static void decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ver
 		snprintf(flow->reason, sizeof(flow->reason),
 			 "the kernel did not take the verdict: fails closed");
 	}
-	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
-		return;
-	for (unsigned int i = 0; i < flow->n_packets; i++)
-		let_go(daemon, flow, &flow->packets[i], verdict);
-	flow->n_packets = 0;
-	if (verdict != SL_ALLOW && flow->provider >= 0)
-		flow->denied_by = (uint16_t)(1U << flow->provider);
-	remember_decided(daemon, flow);
-	tell_judged(daemon, flow);
-	if (flow->is_gone)
-		ends_close(daemon, flow);
+	flow->n_held_bytes = 0; /* they are in the kernel's entry now */
+	carry_out(daemon, flow, verdict);
 }
 
 void judge_take_over(struct daemon *daemon, struct flow *flow)
 {
-	if (flow->n_packets > 0) /* of a conversation that was asked about a moment before */
-		decide(daemon, flow, SL_ALLOW);
-	else if (flow_table_decide(daemon->flows, flow, SL_ALLOW, daemon_now_us()) == 0)
-		tell_judged(daemon, flow);
+	carry_out(daemon, flow, SL_ALLOW);
 }
 
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
@@ -232,13 +237,18 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 	return flow;
 }
 
-static bool is_denied_still(struct daemon *daemon, const struct flow *flow)
+/* then the packet is the flow's: of a denied one, or queued just before the verdict was written */
+static bool is_in_force(struct daemon *daemon, const struct flow *flow)
 {
 	struct sl_flow entry;
 
-	if (flow->verdict == SL_ALLOW || plane_get_flow(daemon->plane, &flow->key, &entry) < 0 ||
-	    entry.id != flow->id)
+	if (plane_get_flow(daemon->plane, &flow->key, &entry) < 0)
 		return false;
+	if (entry.id && entry.id != flow->id) /* 0: the kernel's own, remembered */
+		return false;
+	/* the kernel keeps an allowed one's entry */
+	if (flow->verdict == SL_ALLOW)
+		return true;
 	entry.last_ns = daemon_now_us() * 1000; /* it is busy: not to be forgotten as idle */
 	(void)plane_set_flow(daemon->plane, &flow->key, &entry);
 	return true;
@@ -281,7 +291,8 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	}
 	key = key_of(&view.tuple, held.cookie);
 	flow = flow_table_find(daemon->flows, &key);
-	if (flow && flow->state == FLOW_OPEN && is_denied_still(daemon, flow)) {
+	if (flow && flow->state == FLOW_OPEN && is_in_force(daemon, flow)) {
+		flow->n_held_bytes += view.n_payload;
 		let_go(daemon, flow, &kept, flow->verdict);
 		return;
 	}

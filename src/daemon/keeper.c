@@ -153,8 +153,10 @@ static int on_keeper(sd_event_source *source, int fd, uint32_t events, void *dat
 		;
 	if (r == -EAGAIN)
 		return 0;
-	daemon->is_ending = true; /* the keeper says the end by closing */
-	return sd_event_exit(daemon->event, 0);
+	/* the keeper says the end by closing; what is no record is not its word: the plane stays,
+	 * for a successor */
+	daemon->is_ending = r == -EPIPE;
+	return sd_event_exit(daemon->event, daemon->is_ending ? 0 : r);
 }
 
 int keeper_watch(struct daemon *daemon)

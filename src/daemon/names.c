@@ -5,6 +5,10 @@
  * An answer to a governed socket is held while sluice-names reads it, so that
  * the application cannot connect before its names are known. Payload is
  * forwarded unread. When sluice-names is gone or slow the answer goes on.
+ *
+ * While the kernel has not taken that verdicts are out of date, it may allow an
+ * address for a name it had before: an instance that fails closed drops answers
+ * until then, the application asks again.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,7 +22,9 @@
 
 static void let_answer_go(struct daemon *daemon, struct pending_answer *answer)
 {
-	(void)plane_answer(daemon->plane, answer->packet_id, QUEUE_ACCEPT,
+	bool is_safe = !daemon->wants_renew || !daemon->is_closed;
+
+	(void)plane_answer(daemon->plane, answer->packet_id, is_safe ? QUEUE_ACCEPT : QUEUE_DROP,
 			   answer->mark & ~SL_MARK_MASK);
 	answer->token = 0;
 	daemon->n_answers--;
@@ -63,8 +69,8 @@ static int begin_answer(struct daemon *daemon, const struct queue_packet *packet
 	struct pending_answer *answer;
 	struct sl_sock sock;
 
-	if (daemon->names_sock < 0 ||
-	    packet_parse(packet->bytes, packet->n_bytes, true, view) || view->n_payload == 0)
+	if (daemon->names_sock < 0 || packet_parse(packet->bytes, packet->n_bytes, true, view) ||
+	    view->n_payload == 0)
 		return -ENODATA;
 	if (plane_find_query(daemon->plane, &view->tuple, ret_cookie) < 0 ||
 	    plane_find_sock(daemon->plane, *ret_cookie, &sock) < 0)
@@ -155,6 +161,10 @@ void names_lost(struct daemon *daemon)
 	daemon->names_source = sd_event_source_disable_unref(daemon->names_source);
 	daemon->names_sock = close_fd(daemon->names_sock);
 	session_exited(&daemon->names_session, daemon_now_us());
+	if (daemon->names_session.state == SESSION_FAILED)
+		log_error("sluice-names ended %u times in a row: given up, no flow has a name: start "
+			  "the instance again",
+			  daemon->names_session.deaths);
 	for (size_t i = 0; i < NAMES_PENDING_MAX; i++)
 		if (daemon->answers[i].token)
 			let_answer_go(daemon, &daemon->answers[i]);

@@ -349,6 +349,17 @@ static void say_exit(struct filter *filter, int status)
 			 WEXITSTATUS(status));
 }
 
+/* what the person who must act now is shown, in the log and by `sluice status` */
+static void say_given_up(struct filter *filter)
+{
+	size_t n = strlen(filter->message);
+
+	snprintf(filter->message + n, sizeof(filter->message) - n,
+		 ", %u times in a row: given up, every flow fails %s: put the filter right, then "
+		 "start the instance again",
+		 filter->session.deaths, filter->is_closed ? "closed" : "open");
+}
+
 void providers_lost(struct daemon *daemon, unsigned int index, int status)
 {
 	struct filter *filter = &daemon->filters[index];
@@ -367,8 +378,10 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	    filter->session.deaths >= 2)
 		filter->session.deaths = SESSION_DEATHS_MAX; /* never started: do not insist */
 	session_exited(&filter->session, daemon_now_us());
+	if (filter->session.state == SESSION_FAILED)
+		say_given_up(filter);
 	log_error("filter %s %s%s", filter->name, filter->message,
-		  filter->session.state == SESSION_FAILED ? ": giving up" : ": restarting it");
+		  filter->session.state == SESSION_FAILED ? "" : ": restarting it");
 	tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
 }

@@ -224,6 +224,7 @@ static int get_status(void *data, struct json_object **ret_status)
 	add_count(json, "flows_total", daemon->n_total);
 	add_count(json, "flows_dropped", daemon->n_dropped);
 	add_count(json, "deadlines_missed", daemon->n_deadlines);
+	add_count(json, "rules_restored", daemon->owners.n_restored);
 	add(json, "queue", json_object_new_string(plane_queue_kind(daemon->plane)));
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		(void)json_object_array_add(providers, provider_json(&daemon->filters[i]));
@@ -268,14 +269,15 @@ static int doctor(void *data, struct json_object **ret_checks)
 {
 	struct daemon *daemon = data;
 	struct json_object *checks = json_object_new_array();
-	int r = daemon->canary.restored ? daemon->canary.restored : plane_check(daemon->plane);
+	int r = daemon->canary.restored ? daemon->canary.restored : owners_look(daemon);
 
-	if (r < 0)
+	if (r < 0 && r != -EAGAIN)
 		add_check(checks, "nft table", "missing", strerror(-r),
 			  "packets are not held: flows pass unjudged");
 	else
-		add_check(checks, "nft table", r ? "warning" : "ok",
-			  r ? "another program had removed it; it is back" : "in place", NULL);
+		add_check(checks, "nft table", r > 0 ? "warning" : "ok",
+			  r > 0 ? "another program had removed or changed it; it is back" : "in place",
+			  NULL);
 	add_check(checks, "sluice-names", daemon->names_sock >= 0 ? "ok" : "missing",
 		  daemon->names_sock >= 0 ? "running" : "does not run",
 		  daemon->names_sock >= 0 ? NULL : "flows have no host names");

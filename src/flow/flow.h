@@ -74,7 +74,7 @@ struct flow {
 	struct identity *identity; /* the caller's; see flow_table_new() */
 	struct flow_packet packets[FLOW_PACKETS_MAX];
 	unsigned int n_packets;
-	uint64_t n_held_bytes; /* payload of the held packets, which nobody else counts */
+	uint64_t n_held_bytes; /* payload of queued packets, which the kernel has not counted */
 	int provider; /* index of the filter that decided; -1: sluiced itself */
 	char host[FLOW_HOST_BYTES];
 	char reason[FLOW_REASON_BYTES];

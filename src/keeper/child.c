@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/cgroup2.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "keeper/keeper.h"
@@ -29,21 +32,9 @@ struct plan {
 	const char *cgroup; /* NULL: stay in ours */
 	uid_t uid;
 	enum sandbox_profile profile;
-	int network;	    /* namespace to enter; -1: stay in ours */
-	bool is_confined;   /* seccomp before execve(); else the program does it itself */
+	int network;	  /* namespace to enter; -1: stay in ours */
+	bool is_confined; /* seccomp before execve(); else the program does it itself */
 };
-
-static int join_cgroup(const char *cgroup)
-{
-	_cleanup_close_ int fd = -1;
-	char path[600];
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "0", 1) != 1)
-		return -errno;
-	return 0;
-}
 
 static int set_descriptors(int channel)
 {
@@ -77,7 +68,8 @@ static int close_others(void)
 
 static char **environment(void)
 {
-	static char *env[8] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C.UTF-8" };
+	static char *env[8] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+				(char *)"LANG=C.UTF-8" };
 #ifdef SLUICE_SANITIZED
 	static const char *const passed[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS" };
 	static char text[ARRAY_SIZE(passed)][512];
@@ -113,11 +105,10 @@ _Noreturn static void be_child(const struct plan *plan, int channel)
 {
 	char *argv[] = { (char *)(uintptr_t)plan->exe, NULL };
 	sigset_t none;
-	int r;
+	int r = plan->cgroup ? cgroup2_enter(plan->cgroup) : 0;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	r = plan->cgroup ? join_cgroup(plan->cgroup) : 0;
 	if (r == 0)
 		r = set_descriptors(channel);
 	if (r == 0)
@@ -155,22 +146,6 @@ static pid_t start(const struct plan *plan, int *ret_sock)
 	return pid;
 }
 
-/* our own programs live in one folder, installed or not */
-static int sibling(const char *name, char *path, size_t n)
-{
-	ssize_t len = readlink("/proc/self/exe", path, n - 1);
-	char *slash;
-
-	if (len < 0)
-		return -errno;
-	path[len] = '\0';
-	slash = strrchr(path, '/');
-	if (!slash || (size_t)(slash - path) + strlen(name) + 2 > n)
-		return -ENAMETOOLONG;
-	memcpy(slash + 1, name, strlen(name) + 1);
-	return 0;
-}
-
 pid_t child_start_daemon(struct keeper *keeper, int *ret_sock)
 {
 	char exe[512];
@@ -178,14 +153,14 @@ pid_t child_start_daemon(struct keeper *keeper, int *ret_sock)
 			     .uid = keeper->instance.daemon_uid,
 			     .profile = SANDBOX_DAEMON,
 			     .network = -1 };
-	int r = sibling("sluiced", exe, sizeof(exe));
+	int r = files_sibling("sluiced", exe, sizeof(exe));
 
 	return r < 0 ? r : start(&plan, ret_sock);
 }
 
 pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
 {
-	char exe[512];
+	char exe[512], cgroup[600];
 	struct plan plan = { .exe = exe,
 			     .uid = keeper->instance.names_uid,
 			     .profile = SANDBOX_NAMES,
@@ -193,15 +168,17 @@ pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
 	int r;
 
 	if (slot == 0) {
-		r = sibling("sluice-names", exe, sizeof(exe));
+		r = files_sibling("sluice-names", exe, sizeof(exe));
 		return r < 0 ? r : start(&plan, ret_sock);
 	}
-	if (slot == KEEPER_CANARY_SLOT) { /* where the programs are that are governed */
+	if (slot == KEEPER_CANARY_SLOT) {
 		plan.uid = keeper->instance.canary_uid;
 		plan.profile = SANDBOX_CANARY;
 		plan.network = -1;
-		plan.cgroup = keeper->instance.cgroup;
-		r = sibling("sluice-canary", exe, sizeof(exe));
+		plan.cgroup = cgroup;
+		place_canary(keeper, cgroup, sizeof(cgroup));
+		(void)mkdir(cgroup, 0755); /* entering it fails if this does */
+		r = files_sibling("sluice-canary", exe, sizeof(exe));
 		return r < 0 ? r : start(&plan, ret_sock);
 	}
 	if (slot > keeper->n_filters)
@@ -209,7 +186,7 @@ pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
 	plan.exe = keeper->filters[slot - 1].exe;
 	plan.uid = keeper->instance.provider_uid + slot - 1;
 	plan.profile = SANDBOX_PROVIDER;
-	plan.cgroup = keeper->providers_cgroup;
+	plan.cgroup = keeper->instance.providers_cgroup;
 	plan.is_confined = true;
 	return start(&plan, ret_sock);
 }

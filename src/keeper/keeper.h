@@ -41,24 +41,30 @@ struct keeper {
 	int signal_fd;
 	pid_t daemon_pid;
 	uint32_t generation;
-	uint64_t beat_ms;	/* when sluiced was heard last */
-	uint64_t started_ms;	/* when this sluiced was started */
-	bool has_beaten;	/* its loop runs: silence counts from now on */
-	uint64_t orphaned_ms;	/* since when there is no sluiced that works; 0: there is one */
-	bool is_told;		/* run knows whether the instance is in force */
+	uint64_t beat_ms;     /* when sluiced was heard last */
+	uint64_t started_ms;  /* when this sluiced was started */
+	bool has_beaten;      /* its loop runs: silence counts from now on */
+	uint64_t orphaned_ms; /* since when there is no sluiced that works; 0: there is one */
+	bool is_told;	      /* run knows whether the instance is in force */
 	pid_t children[KEEPER_CHILDREN_MAX];
 	int kept[KEEPER_KEPT_MAX];
-	bool is_placed; /* the instance's name is ours: what carries it is put away at the end */
-	bool has_bpffs_mount;
-	int no_net; /* an empty network namespace, for who needs none */
-	char providers_cgroup[544];
+	bool is_ended;	/* END was said: a kept instance is put away as well */
+	bool is_placed; /* there is an instance: what carries its name is put away at the end */
+	int no_net;	/* an empty network namespace, for who needs none */
 };
 
-/* place.c: folders, cgroups and mounts of the instance */
-int place_make(struct keeper *keeper);
+/* config.c: what `sluice run` says, kept to be repeated */
+/** config_read() - until COMMIT. Return: 0 or a negative errno */
+int config_read(struct keeper *keeper, uint8_t *buffer);
+void config_repeat(const struct keeper *keeper);
+
+/* place.c: folders, cgroups and mounts of the instance, made by who started us */
+int place_empty_network(struct keeper *keeper);
 void place_kill_governed(const struct keeper *keeper);
+/** place_canary() - its cgroup; made when it is first wanted */
+void place_canary(const struct keeper *keeper, char *path, size_t n);
 /** place_remove() - put everything away; says on stderr what would not go */
-void place_remove(struct keeper *keeper);
+void place_remove(const struct keeper *keeper);
 
 /* child.c: processes. A pid, or a negative errno; @ret_sock: our end, owned by the caller */
 pid_t child_start_daemon(struct keeper *keeper, int *ret_sock);

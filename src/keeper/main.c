@@ -7,8 +7,8 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "keeper/keeper.h"
@@ -18,14 +18,6 @@
 #define END_MS 5000U	    /* a sluiced that is told to end is killed after it */
 #define START_MS 20000U	    /* sluiced loads BPF programs: slow in emulation, fast elsewhere */
 #define START_AGAIN_MS 100U /* between two starts of sluiced at the least */
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t); /* a suspended machine is not a silent sluiced */
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static void tell_run(struct keeper *keeper, int error, const char *text)
 {
@@ -39,102 +31,13 @@ static void tell_run(struct keeper *keeper, int error, const char *text)
 	keeper->is_told = true;
 }
 
-/* ---- what `sluice run` says ---- */
-
-static int take_instance(struct keeper *keeper, const struct wire_message *message)
-{
-	keeper->instance = *WIRE_BODY(message, struct wire_k_instance);
-	return 0;
-}
-
-static int take_filter(struct keeper *keeper, const struct wire_message *message)
-{
-	const struct wire_k_filter *filter = WIRE_BODY(message, struct wire_k_filter);
-
-	if (filter->index != keeper->n_filters || filter->index >= KEEPER_FILTERS_MAX)
-		return -EINVAL;
-	keeper->filters[keeper->n_filters++] = *filter;
-	return 0;
-}
-
-static int take_nothing(struct keeper *keeper, const struct wire_message *message)
-{
-	return 0;
-}
-
-static int take_commit(struct keeper *keeper, const struct wire_message *message)
-{
-	keeper->is_committed = true;
-	return 0;
-}
-
-static const struct {
-	uint16_t type;
-	int (*take)(struct keeper *keeper, const struct wire_message *message);
-} config_table[] = {
-	{ WIRE_K_INSTANCE, take_instance }, { WIRE_K_FILTER, take_filter },
-	{ WIRE_K_OPTION, take_nothing },    { WIRE_K_FLOWS, take_nothing },
-	{ WIRE_K_COMMIT, take_commit },
-};
-
-static int take_config(struct keeper *keeper, const struct wire_message *message)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(config_table); i++)
-		if (config_table[i].type == message->record->type)
-			return config_table[i].take(keeper, message);
-	return -EINVAL;
-}
-
-static int read_config_record(struct keeper *keeper, uint8_t *buffer)
-{
-	struct config_record *record = &keeper->config[keeper->n_config];
-	struct wire_message message;
-	_cleanup_close_ int fd = -1;
-	size_t n;
-	int r;
-
-	if (keeper->n_config == KEEPER_CONFIG_MAX)
-		return -E2BIG;
-	r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, buffer, &message, &n, &fd);
-	if (r)
-		return r > 0 ? -EPROTO : r;
-	r = take_config(keeper, &message);
-	if (r < 0)
-		return r;
-	record->bytes = malloc(n);
-	if (!record->bytes)
-		return -ENOMEM;
-	memcpy(record->bytes, buffer, n);
-	record->n_bytes = n;
-	record->fd = TAKE_FD(fd);
-	keeper->n_config++;
-	return 0;
-}
-
-static int read_config(struct keeper *keeper, uint8_t *buffer)
-{
-	struct pollfd poll_run = { .fd = keeper->run_sock, .events = POLLIN };
-	int r;
-
-	while (!keeper->is_committed) {
-		if (poll(&poll_run, 1, -1) < 0 && errno != EINTR)
-			return -errno;
-		r = read_config_record(keeper, buffer);
-		if (r < 0 && r != -EAGAIN)
-			return r;
-	}
-	return 0;
-}
-
 /* ---- sluiced ---- */
 
 static void say_go(struct keeper *keeper)
 {
 	struct wire_k_go go = { .generation = keeper->generation, .held = keeper->kept[0] >= 0 };
 
-	for (unsigned int i = 0; i < keeper->n_config; i++)
-		(void)channel_send_raw(keeper->daemon_sock, keeper->config[i].bytes,
-				       keeper->config[i].n_bytes, keeper->config[i].fd);
+	config_repeat(keeper);
 	for (uint32_t i = 0; i < KEEPER_KEPT_MAX; i++) {
 		struct wire_k_kept kept = { .slot = i };
 
@@ -152,7 +55,7 @@ static int start_daemon(struct keeper *keeper)
 	if (pid < 0)
 		return pid;
 	keeper->daemon_pid = pid;
-	keeper->started_ms = keeper->beat_ms = now_ms();
+	keeper->started_ms = keeper->beat_ms = clock_ms();
 	keeper->has_beaten = false;
 	say_go(keeper);
 	keeper->generation++;
@@ -165,7 +68,7 @@ static void lose_daemon(struct keeper *keeper)
 	if (keeper->daemon_pid > 0)
 		kill(keeper->daemon_pid, SIGKILL);
 	if (!keeper->orphaned_ms)
-		keeper->orphaned_ms = now_ms();
+		keeper->orphaned_ms = clock_ms();
 }
 
 static void on_state(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -216,7 +119,7 @@ static void on_kill(struct keeper *keeper, const struct wire_message *message, i
 static void on_beat(struct keeper *keeper, const struct wire_message *message, int fd)
 {
 	keeper->has_beaten = true;
-	keeper->beat_ms = now_ms();
+	keeper->beat_ms = clock_ms();
 }
 
 static const struct {
@@ -267,8 +170,8 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 		keeper->children[i] = 0;
 		exited.slot = i;
 		if (keeper->daemon_sock >= 0)
-			(void)channel_send(keeper->daemon_sock, &wire_keeper_channel,
-					   WIRE_K_EXITED, &exited, NULL, 0, -1);
+			(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_EXITED,
+					   &exited, NULL, 0, -1);
 	}
 }
 
@@ -297,7 +200,7 @@ static void release_held(struct keeper *keeper)
 
 static void watch(struct keeper *keeper)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 
 	if (keeper->daemon_sock >= 0 &&
 	    now - keeper->beat_ms > (keeper->has_beaten ? KEEPER_SILENCE_MS : START_MS)) {
@@ -305,7 +208,7 @@ static void watch(struct keeper *keeper)
 			  (unsigned long long)(now - keeper->beat_ms));
 		lose_daemon(keeper);
 	}
-	now = now_ms(); /* orphaned_ms may have been set just now */
+	now = clock_ms(); /* orphaned_ms may have been set just now */
 	if (keeper->orphaned_ms && now - keeper->orphaned_ms > KEEPER_SUCCESSOR_MS)
 		release_held(keeper);
 	if (keeper->daemon_sock >= 0 || keeper->daemon_pid > 0)
@@ -324,9 +227,14 @@ static bool run_has_ended(struct keeper *keeper, uint8_t *buffer)
 {
 	struct wire_message message;
 	int fd = -1;
-	int r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, buffer, &message, NULL, &fd);
+	int r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, buffer, &message, NULL,
+			     &fd);
 
 	close_fd(fd);
+	if (r == 0 && message.record->type == WIRE_K_END) {
+		keeper->is_ended = true;
+		return false; /* the end of the channel follows */
+	}
 	return r != -EAGAIN; /* after COMMIT it has nothing more to say */
 }
 
@@ -353,12 +261,12 @@ static void loop(struct keeper *keeper, uint8_t *buffer)
 
 static bool wait_for_daemon(struct keeper *keeper)
 {
-	uint64_t end = now_ms() + END_MS;
+	uint64_t end = clock_ms() + END_MS;
 	uint8_t buffer[WIRE_RECORD_MAX];
 
 	/* half closed: sluiced reads the end, we still read what it wants done */
 	shutdown(keeper->daemon_sock, SHUT_WR);
-	while (keeper->daemon_pid > 0 && now_ms() < end) {
+	while (keeper->daemon_pid > 0 && clock_ms() < end) {
 		struct pollfd fds[] = { { .fd = keeper->signal_fd, .events = POLLIN },
 					{ .fd = keeper->daemon_sock, .events = POLLIN } };
 
@@ -377,24 +285,27 @@ static bool wait_for_daemon(struct keeper *keeper)
 
 static void finish(struct keeper *keeper)
 {
+	bool is_removed = !keeper->instance.is_kept || keeper->is_ended;
+
 	if (!keeper->is_placed) /* nothing of it is ours */
 		return;
-	place_kill_governed(keeper);
-	if (keeper->daemon_pid <= 0 && keeper->is_told)
-		(void)start_daemon(keeper); /* it adopts what is there, and removes it */
-	/* one that hangs is followed by one that only cleans up */
-	if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
-		(void)wait_for_daemon(keeper);
+	if (is_removed) {
+		place_kill_governed(keeper);
+		if (keeper->daemon_pid <= 0 && keeper->is_told)
+			(void)start_daemon(keeper); /* it adopts what is there, and removes it */
+		/* one that hangs is followed by one that only cleans up */
+		if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
+			(void)wait_for_daemon(keeper);
+	} else if (keeper->daemon_pid > 0) {
+		kill(keeper->daemon_pid, SIGKILL); /* so that it removes nothing */
+	}
 	for (size_t i = 0; i < KEEPER_CHILDREN_MAX; i++)
 		if (keeper->children[i] > 0)
 			kill(keeper->children[i], SIGKILL);
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
 		keeper->kept[i] = close_fd(keeper->kept[i]);
-	place_remove(keeper);
-	for (unsigned int i = 0; i < keeper->n_config; i++) {
-		free(keeper->config[i].bytes);
-		close_fd(keeper->config[i].fd);
-	}
+	if (is_removed)
+		place_remove(keeper);
 }
 
 static int open_signals(struct keeper *keeper)
@@ -415,11 +326,11 @@ static int begin(struct keeper *keeper, uint8_t *buffer)
 	int r = open_signals(keeper);
 
 	if (!r)
-		r = read_config(keeper, buffer);
+		r = config_read(keeper, buffer);
 	if (r < 0)
 		return r;
 	log_open("sluice-keeper", keeper->instance.log_level);
-	r = place_make(keeper);
+	r = place_empty_network(keeper);
 	if (r < 0)
 		return r;
 	r = sandbox_enter(SANDBOX_KEEPER);
@@ -428,7 +339,9 @@ static int begin(struct keeper *keeper, uint8_t *buffer)
 
 int main(void)
 {
-	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1, .no_net = -1 };
+	static struct keeper keeper = {
+		.run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1, .no_net = -1
+	};
 	static uint8_t buffer[WIRE_RECORD_MAX];
 	int r;
 
@@ -439,7 +352,7 @@ int main(void)
 	r = begin(&keeper, buffer);
 	if (r < 0) {
 		log_error("cannot begin: %s", strerror(-r));
-		tell_run(&keeper, -r, "sluice-keeper could not make the instance's place; see above");
+		tell_run(&keeper, -r, "sluice-keeper could not begin; see above");
 	} else {
 		loop(&keeper, buffer);
 	}

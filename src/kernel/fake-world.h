@@ -31,6 +31,8 @@ struct fake {
 	unsigned int n_packets, n_room, n_stale, n_planes;
 	uint32_t last_id;
 	int queue_fd; /* a semaphore: readable while a packet is queued */
+	int watch_fd; /* readable after fake_touch() */
+	bool is_touched, has_rules;
 	union {
 		struct sl_event event;
 		struct sl_remembered remembered;

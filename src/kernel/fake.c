@@ -286,6 +286,8 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	opened->plane.queue_fd = TAKE_FD(fd);
 	opened->plane.was_adopted = fake->is_installed;
 	opened->plane.queue_kind = "fake";
+	opened->plane.watch_fd = dup(fake->watch_fd);
+	fake->has_rules |= !fake->is_installed;
 	fake->is_installed = true;
 	fake->n_planes++;
 	*ret_plane = &opened->plane;
@@ -296,6 +298,7 @@ static void fake_close(struct plane *plane)
 {
 	fake_of(plane)->n_planes--;
 	close_fd(plane->queue_fd);
+	close_fd(plane->watch_fd);
 	free(CONTAINER_OF(plane, struct fake_plane, plane));
 }
 
@@ -304,14 +307,41 @@ static void fake_remove(struct plane *plane)
 	fake_of(plane)->is_installed = false;
 }
 
-static int fake_reinstall(struct plane *plane)
+/* ---- other owners ---- */
+
+void fake_touch(struct fake *fake, bool is_ours)
 {
-	return fake_enter(fake_of(plane), FAKE_REINSTALL);
+	fake->is_touched |= is_ours;
+	fake->has_rules &= !is_ours;
+	if (eventfd_write(fake->watch_fd, 1) < 0)
+		abort();
 }
 
-static int fake_check(struct plane *plane)
+bool fake_has_rules(const struct fake *fake)
 {
-	return fake_enter(fake_of(plane), FAKE_CHECK);
+	return fake->has_rules;
+}
+
+static bool fake_was_touched(struct plane *plane)
+{
+	struct fake *fake = fake_of(plane);
+	bool was_touched = fake->is_touched;
+	eventfd_t n;
+
+	(void)eventfd_read(fake->watch_fd, &n);
+	fake->is_touched = false;
+	return fake_enter(fake, FAKE_WAS_TOUCHED) < 0 || was_touched;
+}
+
+static int fake_repair(struct plane *plane)
+{
+	struct fake *fake = fake_of(plane);
+	int r = fake_enter(fake, FAKE_REPAIR);
+
+	if (r < 0 || fake->has_rules)
+		return r;
+	fake->has_rules = true;
+	return 1;
 }
 
 bool fake_is_installed(const struct fake *fake)
@@ -328,8 +358,8 @@ static const struct plane_ops fake_ops = {
 	.open = fake_open,
 	.close = fake_close,
 	.remove = fake_remove,
-	.check = fake_check,
-	.reinstall = fake_reinstall,
+	.was_touched = fake_was_touched,
+	.repair = fake_repair,
 	.read = fake_read,
 	.answer = fake_answer,
 	.replace = fake_replace,
@@ -375,11 +405,8 @@ struct fake *fake_new(void)
 	fake->kernel.ops = &fake_ops;
 	memcpy(fake->stores, kinds, sizeof(kinds));
 	fake->queue_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-	if (fake->queue_fd < 0) {
-		free(fake);
-		return NULL;
-	}
-	return fake;
+	fake->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fake->queue_fd < 0 || fake->watch_fd < 0 ? fake_free(fake) : fake;
 }
 
 struct fake *fake_free(struct fake *fake)
@@ -390,6 +417,7 @@ struct fake *fake_free(struct fake *fake)
 		free(fake->stores[i].entries);
 	free(fake->packets);
 	close_fd(fake->queue_fd);
+	close_fd(fake->watch_fd);
 	free(fake);
 	return NULL;
 }

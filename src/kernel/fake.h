@@ -16,8 +16,8 @@
 
 enum fake_op {
 	FAKE_OPEN,
-	FAKE_CHECK,
-	FAKE_REINSTALL,
+	FAKE_WAS_TOUCHED,
+	FAKE_REPAIR,
 	FAKE_READ,
 	FAKE_ANSWER,
 	FAKE_REPLACE,
@@ -102,6 +102,11 @@ void fake_put_event(struct fake *fake, const struct sl_event *event);
 void fake_put_remembered(struct fake *fake, const struct sl_remembered *event);
 /** fake_generation() - of the entries of FAKE_MEMORY that are not out of date */
 uint32_t fake_generation(const struct fake *fake);
+
+/** fake_touch() - another program changes rules; @is_ours: those of our table */
+void fake_touch(struct fake *fake, bool is_ours);
+/** fake_has_rules() - is our table as it should be? */
+bool fake_has_rules(const struct fake *fake);
 
 /** fake_is_installed() - a plane was opened and not removed */
 bool fake_is_installed(const struct fake *fake);

@@ -21,6 +21,7 @@
 
 #include "base/macros.h"
 #include "kernel/real.h"
+#include "kernel/watch.h"
 #include "sluice.skel.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -38,8 +39,14 @@ _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 /* programs on the cgroup; the rest are matches of the nft table */
 static const char *const attached[] = {
 	"sl_create",   "sl_release",  "sl_bind4",    "sl_bind6",   "sl_connect4",
-	"sl_connect6", "sl_sendmsg4", "sl_sendmsg6", "sl_sockops",
+	"sl_connect6", "sl_sendmsg4", "sl_sendmsg6", "sl_sockops", "sl_egress",
 };
+
+/* an open fail class lets pass what nobody judged: there is nothing to hold back */
+static bool is_used(const struct real *real, const char *name)
+{
+	return real->nft.is_closed || strcmp(name, "sl_egress");
+}
 
 static const struct {
 	const char *name;
@@ -64,7 +71,7 @@ static int *program_slot(struct real *real, size_t i)
 
 void install_begin(struct real *real)
 {
-	real->plane.queue_fd = -1;
+	real->plane.queue_fd = real->plane.watch_fd = -1;
 	for (size_t i = 0; i < _MAP_N; i++)
 		real->maps[i] = -1;
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
@@ -74,6 +81,7 @@ void install_begin(struct real *real)
 void install_close(struct real *real)
 {
 	close_fd(real->plane.queue_fd);
+	close_fd(real->plane.watch_fd);
 	for (size_t i = 0; i < _MAP_N; i++)
 		close_fd(real->maps[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
@@ -198,6 +206,55 @@ static int write_config(struct real *real)
 											: 0;
 }
 
+bool install_was_touched(struct real *real)
+{
+	char table[NFT_TABLE_MAX];
+
+	nft_table_name(real->instance, table, sizeof(table));
+	return watch_read(real->plane.watch_fd, table, real->portid);
+}
+
+/* what another program did between the transaction and our look is not ours: unknown */
+static int note_table(struct real *real)
+{
+	struct sl_config config;
+	struct nft_state state;
+	uint32_t zero = 0;
+	int r = nft_read_state(real->instance, &state);
+
+	real->digest = r == 0 && !install_was_touched(real) ? state.digest : 0;
+	if (bpf_map_lookup_elem(real->maps[MAP_CONFIG], &zero, &config) < 0)
+		return -errno;
+	config.table_digest = real->digest;
+	if (bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0)
+		return -errno;
+	return r == 0 && !nft_is_whole(&real->nft, &state) ? -ESTALE : 0;
+}
+
+static int put_table(struct real *real)
+{
+	int r = nft_install(&real->nft, &real->portid);
+
+	return r < 0 ? r : note_table(real);
+}
+
+int install_repair(struct real *real)
+{
+	struct nft_state state;
+	int r;
+
+	(void)install_was_touched(real); /* what it tells is looked at now */
+	r = nft_read_state(real->instance, &state);
+	if (r == -EAGAIN || (r == 0 && real->digest && state.digest == real->digest))
+		return r;
+	r = nft_mend(&real->nft, &real->portid);
+	if (r == 0)
+		r = note_table(real);
+	if (r < 0) /* there is more in it than that can mend */
+		r = put_table(real);
+	return r < 0 ? r : 1;
+}
+
 static void cleanup_skeleton(struct sluice_bpf **skeleton)
 {
 	sluice_bpf__destroy(*skeleton);
@@ -211,7 +268,8 @@ static int attach_all(struct real *real, struct bpf_object *object)
 	if (cgroup_fd < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached) && !r; i++)
-		r = attach(real, object, cgroup_fd, attached[i]);
+		if (is_used(real, attached[i]))
+			r = attach(real, object, cgroup_fd, attached[i]);
 	return r;
 }
 
@@ -236,7 +294,7 @@ static int install(struct real *real, const char **ret_error)
 		return r;
 	*ret_error = "installing the nftables table";
 	real->nft.has_native = nft_probe_native_queue(real->instance);
-	r = nft_install(&real->nft);
+	r = put_table(real);
 	if (r < 0)
 		return r;
 	*ret_error = "attaching BPF programs to the cgroup";
@@ -271,7 +329,7 @@ static int adopt(struct real *real)
 	if (stat(real->cgroup, &st) < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++) {
-		int r = check_link(real, attached[i], st.st_ino);
+		int r = is_used(real, attached[i]) ? check_link(real, attached[i], st.st_ino) : 0;
 
 		if (r < 0)
 			return r;
@@ -303,12 +361,13 @@ static int take_queue(struct real *real, int kept_fd)
 		return -errno;
 	if (kept_fd >= 0) {
 		real->nft.queue_num = (uint16_t)config.queue_num;
+		real->digest = config.table_digest;
 		return 0;
 	}
 	r = queue_open(QUEUE_FIRST, &real->plane.queue_fd, &real->nft.queue_num);
 	if (!r)
 		r = write_config(real);
-	return r < 0 ? r : nft_install(&real->nft);
+	return r < 0 ? r : put_table(real);
 }
 
 /* nothing was there before: what a failed step leaves is ours alone to take back */
@@ -331,10 +390,12 @@ int install_or_adopt(struct real *real, int kept_fd, const char **ret_error)
 	int r = adopt(real);
 
 	*ret_error = "adopting the queue";
+	if (r < 0)
+		install_close(real);
+	real->plane.watch_fd = watch_open();
 	if (!r)
 		return take_queue(real, kept_fd);
 	close_fd(kept_fd);
-	install_close(real);
 	return install_anew(real, was_empty, ret_error);
 }
 

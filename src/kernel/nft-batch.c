@@ -53,6 +53,8 @@ static void put_table(struct nft_batch *batch, uint16_t type, uint16_t flags, ui
 		return;
 	}
 	nftnl_table_set_str(table, NFTNL_TABLE_NAME, name);
+	if (type == NFT_MSG_NEWTABLE) /* not dormant */
+		nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, 0);
 	nftnl_table_nlmsg_build_payload(next_message(batch, type, family, flags), table);
 	mnl_nlmsg_batch_next(batch->messages);
 	nftnl_table_free(table);
@@ -66,6 +68,20 @@ void nft_batch_add_table(struct nft_batch *batch, uint8_t family, const char *ta
 void nft_batch_delete_table(struct nft_batch *batch, uint8_t family, const char *table)
 {
 	put_table(batch, NFT_MSG_DELTABLE, 0, family, table);
+}
+
+void nft_batch_flush_table(struct nft_batch *batch, uint8_t family, const char *table)
+{
+	struct nftnl_rule *every = batch->error ? NULL : nftnl_rule_alloc();
+
+	if (!every) {
+		batch->error = batch->error ? batch->error : -ENOMEM;
+		return;
+	}
+	nftnl_rule_set_str(every, NFTNL_RULE_TABLE, table);
+	nftnl_rule_nlmsg_build_payload(next_message(batch, NFT_MSG_DELRULE, family, 0), every);
+	mnl_nlmsg_batch_next(batch->messages);
+	nftnl_rule_free(every);
 }
 
 void nft_batch_add_chain(struct nft_batch *batch, uint8_t family, const char *table,
@@ -146,14 +162,17 @@ int nft_batch_commit(struct nft_batch *batch)
 	mnl_nlmsg_batch_next(batch->messages);
 	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout,
 			 sizeof(timeout));
-	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
-	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVBUFFORCE, &bytes,
+			 sizeof(bytes));
+	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_SNDBUFFORCE, &bytes,
+			 sizeof(bytes));
 	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
 	    mnl_socket_sendto(sock, mnl_nlmsg_batch_head(batch->messages),
 			      mnl_nlmsg_batch_size(batch->messages)) < 0)
 		r = -errno;
 	else
 		r = read_errors(sock, batch->sequence - 3); /* begin and end are not answered */
+	batch->portid = mnl_socket_get_portid(sock);
 	mnl_socket_close(sock);
 	return r;
 }

@@ -19,6 +19,7 @@ struct nft_batch {
 	struct mnl_nlmsg_batch *messages;
 	uint32_t sequence;
 	int error; /* the first failure while building */
+	uint32_t portid; /* of a commit: events of it carry this */
 };
 
 /** struct nft_hook - where a base chain sits; @device: netdev family only */
@@ -30,8 +31,11 @@ struct nft_hook {
 
 void nft_batch_init(struct nft_batch *batch);
 void nft_batch_deinit(struct nft_batch *batch);
+/** nft_batch_add_table() - one that is there stays, and is awake after it */
 void nft_batch_add_table(struct nft_batch *batch, uint8_t family, const char *table);
 void nft_batch_delete_table(struct nft_batch *batch, uint8_t family, const char *table);
+/** nft_batch_flush_table() - delete its rules; what hooks its chains have stays */
+void nft_batch_flush_table(struct nft_batch *batch, uint8_t family, const char *table);
 /** nft_batch_add_chain() - @hook: NULL for a chain that is only reached by goto */
 void nft_batch_add_chain(struct nft_batch *batch, uint8_t family, const char *table,
 			 const char *chain, const struct nft_hook *hook);

@@ -5,9 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <libnftnl/common.h>
-#include <libnftnl/table.h>
-
 #include "abi/sluice-abi.h"
 #include "base/macros.h"
 #include "kernel/nft-batch.h"
@@ -18,7 +15,6 @@
 #define PORT_DNS 53
 #define PRIORITY_DECIDE (-150) /* mangle: before nat (-100), after conntrack (-200) */
 #define PRIORITY_GATE (-149)
-#define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
 
 struct chain {
 	const char *name;
@@ -77,7 +73,7 @@ static const struct nft_rule rules[] = {
 };
 /* clang-format on */
 
-static void table_name(const char *instance, char *name, size_t n)
+void nft_table_name(const char *instance, char *name, size_t n)
 {
 	snprintf(name, n, "sluice_%s", instance);
 }
@@ -101,69 +97,64 @@ static int put_rule(struct nft_batch *batch, const char *table, const struct nft
 	return r;
 }
 
-int nft_install(const struct nft_plan *plan)
+/* @mends: with the chains that are there, so that their hooks stay and what they queued with them */
+static int put_table(const struct nft_plan *plan, bool mends, uint32_t *ret_portid)
 {
 	_cleanup_(nft_batch_deinit) struct nft_batch batch;
-	char table[64];
+	char table[NFT_TABLE_MAX];
 	int r = 0;
 
 	nft_load_match("bpf", 1);
-	table_name(plan->instance, table, sizeof(table));
+	nft_table_name(plan->instance, table, sizeof(table));
 	nft_batch_init(&batch);
-	/* create, delete, create: replaces a table that may or may not be there */
 	nft_batch_add_table(&batch, NFPROTO_INET, table);
-	nft_batch_delete_table(&batch, NFPROTO_INET, table);
-	nft_batch_add_table(&batch, NFPROTO_INET, table);
+	if (mends) {
+		nft_batch_flush_table(&batch, NFPROTO_INET, table);
+	} else {
+		/* create, delete, create: replaces a table that may or may not be there */
+		nft_batch_delete_table(&batch, NFPROTO_INET, table);
+		nft_batch_add_table(&batch, NFPROTO_INET, table);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
 		put_chain(&batch, table, &chains[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(rules) && !r; i++)
 		if (rules[i].when == ALWAYS || plan->is_closed)
 			r = put_rule(&batch, table, &rules[i], plan);
-	return r < 0 ? r : nft_batch_commit(&batch);
+	if (!r)
+		r = nft_batch_commit(&batch);
+	if (!r)
+		*ret_portid = batch.portid;
+	return r;
+}
+
+int nft_install(const struct nft_plan *plan, uint32_t *ret_portid)
+{
+	return put_table(plan, false, ret_portid);
+}
+
+int nft_mend(const struct nft_plan *plan, uint32_t *ret_portid)
+{
+	return put_table(plan, true, ret_portid);
+}
+
+bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state)
+{
+	unsigned int n_rules = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		n_rules += rules[i].when == ALWAYS || plan->is_closed;
+	return state->n_chains == ARRAY_SIZE(chains) && state->n_rules == n_rules;
 }
 
 int nft_remove(const char *instance)
 {
 	_cleanup_(nft_batch_deinit) struct nft_batch batch;
-	char table[64];
+	char table[NFT_TABLE_MAX];
 
-	table_name(instance, table, sizeof(table));
+	nft_table_name(instance, table, sizeof(table));
 	nft_batch_init(&batch);
 	nft_batch_delete_table(&batch, NFPROTO_INET, table);
 	return nft_batch_commit(&batch);
-}
-
-static int ignore(const struct nlmsghdr *header, void *data)
-{
-	return MNL_CB_OK;
-}
-
-int nft_exists(const char *instance)
-{
-	struct mnl_socket *sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	char buffer[ANSWER_BYTES], name[64];
-	struct nftnl_table *table = nftnl_table_alloc();
-	struct nlmsghdr *header;
-	ssize_t n;
-	int r = -ENOMEM;
-
-	if (sock && table) {
-		table_name(instance, name, sizeof(name));
-		header = nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETTABLE, NFPROTO_INET, NLM_F_ACK, 1);
-		nftnl_table_set_str(table, NFTNL_TABLE_NAME, name);
-		nftnl_table_nlmsg_build_payload(header, table);
-		r = -errno;
-		if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) == 0 &&
-		    mnl_socket_sendto(sock, header, header->nlmsg_len) >= 0 &&
-		    (n = mnl_socket_recvfrom(sock, buffer, sizeof(buffer))) >= 0)
-			r = mnl_cb_run(buffer, (size_t)n, 1, mnl_socket_get_portid(sock), ignore,
-				       NULL) < 0 ? (errno == ENOENT ? 0 : -errno) : 1;
-	}
-	if (table)
-		nftnl_table_free(table);
-	if (sock)
-		mnl_socket_close(sock);
-	return r;
 }
 
 bool nft_probe_native_queue(const char *instance)
@@ -172,7 +163,7 @@ bool nft_probe_native_queue(const char *instance)
 	static const struct nft_rule rule = RULE("probe", ALWAYS, QUEUE);
 	_cleanup_(nft_batch_deinit) struct nft_batch batch;
 	struct nft_plan plan = { .instance = instance, .has_native = true };
-	char table[64];
+	char table[NFT_TABLE_MAX];
 
 	snprintf(table, sizeof(table), "sluice_%s_probe", instance);
 	nft_batch_init(&batch);

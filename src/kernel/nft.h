@@ -5,10 +5,11 @@
  * DOC: Our nftables table
  *
  * One table per instance, "inet sluice_<instance>", replaced as a whole in one
- * transaction. bpf/README.md says where its chains stand among other owners'.
+ * transaction. Another owner may remove or change it: watch.h. bpf/README.md says where its chains stand among other owners'.
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /** struct nft_programs - descriptors of the loaded matches; borrowed */
@@ -25,15 +26,40 @@ struct nft_plan {
 	struct nft_programs programs;
 };
 
-/** nft_install() - put the table in force, replacing an older one of the same name.
- *  Return: 0 or a negative errno; on failure the older table stays in force. */
-int nft_install(const struct nft_plan *plan);
+/**
+ * nft_install() - put the table in force, replacing an older one of the same name
+ * @ret_portid: out: events of the transaction carry it
+ *
+ * The kernel drops every packet that is held in any queue of the namespace
+ * when a base chain goes, so the older one must be past use.
+ *
+ * Return: 0 or a negative errno; on failure the older table stays in force.
+ */
+int nft_install(const struct nft_plan *plan, uint32_t *ret_portid);
+
+/** nft_mend() - the same, with the chains that are there: what is held stays. It fails when
+ *  another owner has changed more than can be put back that way. */
+int nft_mend(const struct nft_plan *plan, uint32_t *ret_portid);
 
 /** nft_remove() - delete the table. Return: 0, -ENOENT, or another negative errno. */
 int nft_remove(const char *instance);
 
-/** nft_exists() - is the table there? Return: 1, 0, or a negative errno. */
-int nft_exists(const char *instance);
+/** struct nft_state - what the kernel says of our table */
+struct nft_state {
+	uint64_t digest; /* of flags, chains and rules in their order; handles are not in it */
+	unsigned int n_chains, n_rules;
+};
+
+/** nft_read_state() - Return: 0, -ENOENT: no table, -EAGAIN: others changed theirs while we
+ *  looked, or another negative errno. */
+int nft_read_state(const char *instance, struct nft_state *ret_state);
+
+/** nft_is_whole() - are there as many chains and rules as there should be? */
+bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state);
+
+/** nft_table_name() - of an instance's table; @n: NFT_TABLE_MAX is enough */
+#define NFT_TABLE_MAX 64
+void nft_table_name(const char *instance, char *name, size_t n);
 
 /** nft_probe_native_queue() - does this kernel have `queue`? It tries one in a table of its own. */
 bool nft_probe_native_queue(const char *instance);

@@ -21,8 +21,8 @@ struct plane_ops {
 		    struct plane **ret_plane, const char **ret_error);
 	void (*close)(struct plane *plane);
 	void (*remove)(struct plane *plane);
-	int (*check)(struct plane *plane);
-	int (*reinstall)(struct plane *plane);
+	bool (*was_touched)(struct plane *plane);
+	int (*repair)(struct plane *plane);
 
 	int (*read)(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 	int (*answer)(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
@@ -73,7 +73,7 @@ struct late_answer {
 /** struct plane - what all have in common; a table's `open` embeds it and fills it in */
 struct plane {
 	const struct plane_ops *ops;
-	int queue_fd; /* owned by who embeds it */
+	int queue_fd, watch_fd; /* owned by who embeds it */
 	bool was_adopted;
 	const char *queue_kind; /* for status */
 	struct late_answer late[PLANE_LATE_MAX];

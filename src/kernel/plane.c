@@ -44,14 +44,19 @@ const char *plane_queue_kind(const struct plane *plane)
 	return plane->queue_kind;
 }
 
-int plane_check(struct plane *plane)
+int plane_watch_fd(const struct plane *plane)
 {
-	return plane->ops->check(plane);
+	return plane->watch_fd;
 }
 
-int plane_reinstall(struct plane *plane)
+bool plane_was_touched(struct plane *plane)
 {
-	return plane->ops->reinstall(plane);
+	return plane->ops->was_touched(plane);
+}
+
+int plane_repair(struct plane *plane)
+{
+	return plane->ops->repair(plane);
 }
 
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)

@@ -49,11 +49,19 @@ bool plane_was_adopted(const struct plane *plane);
 int plane_queue_fd(const struct plane *plane);
 const char *plane_queue_kind(const struct plane *plane);
 
-/** plane_check() - is the nft table still there? Puts it back. Return: 1 put back, 0, or -errno */
-int plane_check(struct plane *plane);
-
-/** plane_reinstall() - put the nft table in place anew. What the queue holds is dropped. */
-int plane_reinstall(struct plane *plane);
+/** plane_watch_fd() - readable when somebody has changed the rules of the namespace */
+int plane_watch_fd(const struct plane *plane);
+/** plane_was_touched() - take what plane_watch_fd() tells. Return: may it concern our table? */
+bool plane_was_touched(struct plane *plane);
+/**
+ * plane_repair() - look at the nft table and put back what others took away or changed
+ *
+ * Nothing of theirs is touched. What the queue holds stays if our hooks do.
+ *
+ * Return: 1 put back: look again later, as they may go on; 0 it was as it should be; -EAGAIN
+ *         it cannot be told now; or another negative errno.
+ */
+int plane_repair(struct plane *plane);
 
 int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
 /**

@@ -97,20 +97,14 @@ static void real_remove(struct plane *plane)
 	install_remove(real_of(plane));
 }
 
-static int real_check(struct plane *plane)
+static bool real_was_touched(struct plane *plane)
 {
-	struct real *real = real_of(plane);
-	int r = nft_exists(real->instance);
-
-	if (r)
-		return r < 0 ? r : 0;
-	r = nft_install(&real->nft);
-	return r < 0 ? r : 1;
+	return install_was_touched(real_of(plane));
 }
 
-static int real_reinstall(struct plane *plane)
+static int real_repair(struct plane *plane)
 {
-	return nft_install(&real_of(plane)->nft);
+	return install_repair(real_of(plane));
 }
 
 static int real_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
@@ -128,8 +122,8 @@ static int real_answer(struct plane *plane, uint32_t packet_id, enum queue_verdi
 static int real_replace(struct plane *plane, uint32_t packet_id, uint32_t mark,
 			const uint8_t *bytes, size_t n_bytes)
 {
-	return queue_replace(plane->queue_fd, real_of(plane)->nft.queue_num, packet_id, mark,
-			     bytes, n_bytes);
+	return queue_replace(plane->queue_fd, real_of(plane)->nft.queue_num, packet_id, mark, bytes,
+			     n_bytes);
 }
 
 static int real_requeue(struct plane *plane)
@@ -161,7 +155,12 @@ static int real_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *re
 
 static int real_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie)
 {
-	return lookup(plane, MAP_RESOLVING, tuple, ret_cookie);
+	struct sl_query query;
+	int r = lookup(plane, MAP_RESOLVING, tuple, &query);
+
+	if (r == 0)
+		*ret_cookie = query.cookie;
+	return r;
 }
 
 static int real_find_sock(struct plane *plane, uint64_t cookie, struct sl_sock *ret_sock)
@@ -304,8 +303,8 @@ static const struct plane_ops real_ops = {
 	.open = real_open,
 	.close = real_close,
 	.remove = real_remove,
-	.check = real_check,
-	.reinstall = real_reinstall,
+	.was_touched = real_was_touched,
+	.repair = real_repair,
 	.read = real_read,
 	.answer = real_answer,
 	.replace = real_replace,

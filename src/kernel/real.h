@@ -28,6 +28,8 @@ struct real {
 	char bpffs[256];
 	int maps[_MAP_N];
 	struct nft_plan nft;
+	uint32_t portid; /* of our last transaction */
+	uint64_t digest; /* of the table after it; 0: unknown */
 	struct ring_buffer *ring;
 	plane_event_fn event_fn;
 	void *event_data;
@@ -40,6 +42,10 @@ struct real {
 void install_begin(struct real *real);
 /** install_or_adopt() - @kept_fd is consumed; on failure nothing new is left in the kernel */
 int install_or_adopt(struct real *real, int kept_fd, const char **ret_error);
+/** install_was_touched() - as plane_was_touched() */
+bool install_was_touched(struct real *real);
+/** install_repair() - as plane_repair() */
+int install_repair(struct real *real);
 void install_remove(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);

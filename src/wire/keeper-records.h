@@ -8,6 +8,10 @@
  * The keeper keeps the records and repeats them to every sluiced it starts,
  * then gives back what it holds for it (KEPT) and says GO.
  *
+ * The end of its channel is the end of the instance: everything is put away,
+ * but what governs a cgroup that is kept (`sluice serve`) stays in force in the
+ * kernel, until END says otherwise or the next one of its name takes it over.
+ *
  * sluiced asks the keeper for what needs rights it has not: KEEP, SPAWN, KILL.
  * It beats BEAT every KEEPER_BEAT_MS; silence means it hangs and is replaced.
  */
@@ -29,7 +33,9 @@
 	F(S, u32,  names_uid,  0,   "user id of sluice-names") \
 	F(S, u32,  canary_uid, 0,   "user id of sluice-canary") \
 	F(S, u32,  provider_uid, 0, "user id of the first provider; the next ones count up") \
-	F(S, u8,   log_level,  7,   "last syslog priority shown")
+	F(S, u8,   log_level,  7,   "last syslog priority shown") \
+	F(S, u8,   is_kept,    1,   "1: the cgroup was there before and stays") \
+	F(S, str,  providers_cgroup, 544, "cgroup of the providers, full path")
 
 #define WIRE_FIELDS_K_FILTER(F, S) \
 	F(S, u32,  index,      15,  "which provider, from 0") \
@@ -78,6 +84,9 @@
 #define WIRE_FIELDS_K_KILL(F, S) \
 	F(S, u32,  slot,       31,  "which child to kill with SIGKILL")
 
+#define WIRE_FIELDS_K_END(F, S) \
+	F(S, u8,   unused,     1,   "0")
+
 #define WIRE_FIELDS_K_BEAT(F, S) \
 	F(S, u32,  n_held,     0,   "flows held now, for messages")
 
@@ -92,6 +101,7 @@
 	R(K_SPAWN,    wire_k_spawn,    WIRE_FIELDS_K_SPAWN,    8,  1, 0, "sluiced: start this child") \
 	R(K_KILL,     wire_k_kill,     WIRE_FIELDS_K_KILL,     9,  1, 0, "sluiced: kill this child") \
 	R(K_BEAT,     wire_k_beat,     WIRE_FIELDS_K_BEAT,     10, 1, 0, "sluiced: alive") \
+	R(K_END,      wire_k_end,      WIRE_FIELDS_K_END,      11, 1, 0, "a kept instance: put everything away") \
 	R(K_KEPT,     wire_k_kept,     WIRE_FIELDS_K_KEPT,     16, 0, 0, "a kept descriptor comes back") \
 	R(K_GO,       wire_k_go,       WIRE_FIELDS_K_GO,       17, 0, 0, "all is said: begin") \
 	R(K_CHILD,    wire_k_child,    WIRE_FIELDS_K_CHILD,    18, 0, 0, "answer to SPAWN") \

@@ -197,16 +197,21 @@ static void check_answer(struct lab *lab, const char *server, const char *client
 {
 	struct lab_ends answer = { server, client, PORT_DNS, 40000, proto };
 	struct sl_tuple tuple = ends_tuple(&answer, SL_DIR_IN);
-	uint64_t cookie = COOKIE;
-	struct lab_packet packet;
+	struct sl_query query = { .cookie = COOKIE, .ids = { 0x1234, 0 }, .n_ids = 2 };
+	struct lab_packet packet; /* its payload is zero, so that is the answer's id */
 
 	lab_clear(lab);
 	ends_packet(&packet, &answer);
 	check(lab_run(lab, "sl_in_answer", &packet) == 0,
 	      "an answer over %s that nobody waits for is not read", ends_text(&answer));
-	lab_set(lab, "sl_resolving", &tuple, &cookie);
+	lab_set(lab, "sl_resolving", &tuple, &query);
 	check(lab_run(lab, "sl_in_answer", &packet) == 1,
 	      "an answer over %s that is waited for is read", ends_text(&answer));
+	query.n_ids = 1;
+	lab_set(lab, "sl_resolving", &tuple, &query);
+	check(lab_run(lab, "sl_in_answer", &packet) == (proto == IPPROTO_TCP),
+	      "an answer over %s with the id of no question is %s", ends_text(&answer),
+	      proto == IPPROTO_TCP ? "read: the connection proves it" : "not read");
 	answer.dport++;
 	ends_packet(&packet, &answer);
 	check(lab_run(lab, "sl_in_answer", &packet) == 0,
@@ -291,11 +296,13 @@ static void check_query(struct lab *lab, const char *program)
 	static const struct lab_ends query = { "10.0.0.1", "192.0.2.53", 40000, PORT_DNS,
 					       IPPROTO_UDP };
 	struct sl_tuple tuple = ends_tuple(&query, SL_DIR_OUT);
-	uint64_t cookie = 0, found = 0;
+	struct sl_query found = { 0 };
+	uint64_t cookie = 0;
 
 	run_out(lab, program, &query, SL_UNDECIDED, &cookie);
-	check(lab_get(lab, "sl_resolving", &tuple, &found) && found == cookie,
-	      "%s notes which socket asked a name server", program);
+	check(lab_get(lab, "sl_resolving", &tuple, &found) && found.cookie == cookie &&
+		      found.n_ids == 1 && found.ids[0] == 0,
+	      "%s notes which socket asked a name server, and the id", program);
 	run_out(lab, program, &udp4, SL_UNDECIDED, &cookie);
 	check(!lab_n_entries(lab, "sl_resolving"), "%s notes nothing else", program);
 }

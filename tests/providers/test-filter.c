@@ -24,9 +24,12 @@
  *	allow-after-ms=N             allows each flow that long after it dropped it, and denies
  *	                             none from then on
  *	delay-ms=N                   each answer comes that much later
+ *	delay-from=N                 but not those before the Nth flow
  *	mute=1                       takes flows and PINGs, never judges
  *	hang-after=N                 stops reading its channel at the Nth flow
  *	crash-after=N                aborts at the Nth flow
+ *	lie=1                        before each answer it allows flows that it was not asked
+ *	                             about, and after it says the opposite
  *	probe=1                      tries what a provider must not be able to do;
  *	                             the outcome is the reason of each verdict
  */
@@ -75,9 +78,9 @@ struct ring {
 struct state {
 	struct rule rules[N_RULES];
 	size_t n_rules;
-	bool is_silent, is_mute, is_probing, is_counting;
+	bool is_silent, is_mute, is_probing, is_counting, is_lying;
 	enum sluice_scope scope;
-	unsigned long delay_ms, hang_after, crash_after, forget_at, rejudge_port, n_flows;
+	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, rejudge_port, n_flows;
 	unsigned long update_ms, allow_ms;
 	char probe[128];
 	struct ring answers, updates;
@@ -159,6 +162,8 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		state->is_mute = strcmp(value, "0");
 	else if (!strcmp(key, "probe"))
 		state->is_probing = strcmp(value, "0");
+	else if (!strcmp(key, "lie"))
+		state->is_lying = strcmp(value, "0");
 	else if (!strcmp(key, "scope"))
 		state->scope = !strcmp(value, "address") ? SLUICE_THIS_ADDRESS
 			       : !strcmp(value, "name")	 ? SLUICE_THIS_NAME
@@ -175,6 +180,8 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		state->is_counting = strcmp(value, "0");
 	else if (!strcmp(key, "delay-ms"))
 		state->delay_ms = strtoul(value, NULL, 10);
+	else if (!strcmp(key, "delay-from"))
+		state->delay_from = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "hang-after"))
 		state->hang_after = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "crash-after"))
@@ -233,6 +240,13 @@ static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow
 	return false;
 }
 
+/* it was not asked about them */
+static void lie_about_others(struct sluice_filter *filter, uint64_t id)
+{
+	for (uint64_t i = 0; i < 8; i++)
+		sluice_filter_answer(filter, id + (1U << 20) + i, SLUICE_ALLOW, "forged");
+}
+
 static bool put(struct ring *ring, uint64_t id, unsigned long delay_ms, enum sluice_verdict verdict)
 {
 	if (ring->n == N_LATE)
@@ -252,8 +266,14 @@ static void give_answer(struct sluice_filter *filter, struct state *state, uint6
 		snprintf(text, sizeof(text), "asked %lu", state->n_flows);
 		reason = text;
 	}
+	if (state->is_lying)
+		lie_about_others(filter, id);
 	sluice_filter_answer_for(filter, id, verdict, state->scope,
 				 state->is_probing ? state->probe : reason);
+	if (state->is_lying)
+		sluice_filter_answer(filter, id,
+				     verdict == SLUICE_ALLOW ? SLUICE_DROP : SLUICE_ALLOW,
+				     "duplicate");
 	if (verdict == SLUICE_ALLOW && state->update_ms)
 		put(&state->updates, id, state->update_ms,
 		    state->is_silent ? SLUICE_DROP_SILENT : SLUICE_DROP);
@@ -292,7 +312,8 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 		sluice_filter_rejudge(filter);
 	}
 	verdict = verdict_of(state, flow);
-	if (!state->delay_ms || !put(&state->answers, flow->id, state->delay_ms, verdict))
+	if (!state->delay_ms || state->n_flows < state->delay_from ||
+	    !put(&state->answers, flow->id, state->delay_ms, verdict))
 		give_answer(filter, state, flow->id, verdict);
 }
 

@@ -74,7 +74,7 @@ def scenario(t):
         uids = {machine.status_of(pid)["Uid"].split()[0] for pid in (daemon, names, provider)}
         with canary.caught(run) as pid:
             check_bare(t, pid, "sluice-canary")
-            t.equal(machine.cgroup_of(pid), governed, "sluice-canary: is where the programs are")
+            t.equal(machine.cgroup_of(pid), governed + "/sluice-canary", "sluice-canary: is below the programs")
             t.equal(machine.netns_of(pid), lab.client.inode, "sluice-canary: and in their network")
             uids.add(machine.status_of(pid)["Uid"].split()[0])
         t.equal(len(uids), 4, "different uids of sluiced, sluice-names, provider and sluice-canary")

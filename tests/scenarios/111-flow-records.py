@@ -5,15 +5,32 @@
    [ client ns: curl downloads, uploads; UDP, ping ]──uplink──[ server ns: HTTP :80, echo :7 ]
         └ sluice run --flows FILE
 """
+import os
 import re
+import signal
+import sys
 
 from lib import machine, main
+from lib.wait import wait_for
 
 FIELDS = ("time event id pid owner_pid uid exe command unit container cgroup proto direction src "
           "sport dst dport host host_source interface interface_kind provider verdict reason "
           "bytes_in bytes_out decision_us").split()
 SIZE = 3_000_000
 SIZES = "%{size_request} %{size_upload} %{size_header} %{size_download}\n"
+
+N_BURST = 20
+BURST = """import os, socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+print("ready", file=sys.stderr, flush=True)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+for i in range(%d):
+    s.sendto(b"x" * 100, ("10.79.11.4", 9))
+while os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+time.sleep(0.2)
+""" % N_BURST
 
 
 def check_shape(t, record):
@@ -48,6 +65,24 @@ def check_curl(t, lab, title, words):
             f"{title}: the DNS lookup, {lookup['bytes_out']} out and {lookup['bytes_in']} in")
 
 
+def check_burst(t, lab):
+    """datagrams that were queued before the verdict and are read after it: one flow"""
+    go = lab.new_file("go")
+    run = lab.start([], [sys.executable, "-c", BURST, go])
+    wait_for(lambda: "ready" in run.stderr, 15, "the instance")
+    daemon = run.wait_pid("sluiced")
+    os.kill(daemon, signal.SIGSTOP)
+    open(go, "w").close()
+    wait_for(lambda: lab.n_held() >= N_BURST, 5, f"{N_BURST} packets held")
+    os.kill(daemon, signal.SIGCONT)
+    os.unlink(go)
+    t.equal(run.wait(), 0, "burst: exit status")
+    closed = run.wait_flow(event="closed", dst="10.79.11.4")
+    t.equal([record["id"] for record in run.flows(event="new", dst="10.79.11.4")], [closed["id"]],
+            "burst: flows")
+    t.equal(closed["bytes_out"], N_BURST * 100, "burst: bytes_out")
+
+
 def check_datagrams(t, lab):
     run = lab.run([lab.test_filter()], lab.flowgen("udp", "10.79.11.2", 7, 1))
     new = run.wait_flow(event="new", proto="udp", dport=7)
@@ -71,6 +106,7 @@ def scenario(t):
         check_curl(t, lab, "download", [f"http://www.example/bytes/{SIZE}"])
         check_curl(t, lab, "upload", ["--data-binary", "@" + body, "-H", "Expect:", "http://www.example/"])
         check_datagrams(t, lab)
+        check_burst(t, lab)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 """112 — names come from the DNS answers that the application itself got
 
    [ client ns: dig, curl, python ]──uplink──[ server ns: DNS :53 UDP+TCP, HTTP :80 ]
-        └ CNAME chains, truncated answers over TCP, TTL, an address with two names
+        └ CNAME chains, truncated answers over TCP, TTL, an address with two names;
+   an answer that nobody asked for gives no name
 """
 from lib import main
 
@@ -66,6 +67,16 @@ def check_two_names(t, lab):
     t.equal(host_of(t, run, "10.79.12.4", 1)["host"], "two.example", "second flow")
 
 
+def check_forged(t, lab, permissive):
+    """a stranger's answer comes first, from the right end but without the question's id"""
+    run = lab.run([permissive], python(lab, "print(socket.gethostbyname('true.example'))\n",
+                                       CONNECT.format(address="10.79.12.6"),
+                                       CONNECT.format(address="10.79.12.7")))
+    t.equal(run.stdout.split(), ["10.79.12.6"], "what the resolver believes")
+    t.equal(host_of(t, run, "10.79.12.6")["host"], "true.example", "the true answer names its address")
+    t.check(not host_of(t, run, "10.79.12.7")["host"], "the forged answer names nothing")
+
+
 def check_unknown(t, lab, permissive):
     run = lab.run([permissive], python(lab, CONNECT.format(address="10.79.12.5")))
     record = host_of(t, run, "10.79.12.5")
@@ -84,6 +95,8 @@ def scenario(t):
         zone.add("short.example", "A", "10.79.12.3", ttl=1)
         zone.add("one.example", "A", "10.79.12.4")
         zone.add("two.example", "A", "10.79.12.4")
+        zone.add("true.example", "A", "10.79.12.6")
+        zone.forged["true.example"] = "10.79.12.7"
         lab.http()
         permissive = lab.test_filter()
         check_dig(t, lab, permissive)
@@ -91,6 +104,7 @@ def scenario(t):
         check_truncated(t, lab, permissive)
         check_expiry(t, lab, permissive)
         check_two_names(t, lab)
+        check_forged(t, lab, permissive)
         check_unknown(t, lab, permissive)
 
 

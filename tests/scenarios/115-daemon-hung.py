@@ -10,9 +10,9 @@ import signal
 
 from lib import main
 from lib.capture import is_syn
-from lib.wait import wait_for
+from lib.wait import SLOW, wait_for
 
-SLOWEST_US = 4_000_000  # a second of silence, then a successor
+SLOWEST_US = int(4_000_000 * SLOW)  # a second of silence, then a successor
 
 
 def scenario(t):

@@ -95,6 +95,37 @@ unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
 	return index;
 }
 
+struct sl_memory_key lab_memory_key(const struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_flow_key flow = lab_key(packet);
+	const struct sl_sock *sock = fake_get(lab->kernel, FAKE_SOCKS, &flow.cookie);
+	struct sl_memory_key key = { .app = sl_app_of(&sock->user),
+				     .rport = flow.rport,
+				     .proto = flow.proto };
+
+	memcpy(key.raddr, flow.raddr, sizeof(key.raddr));
+	return key;
+}
+
+/* as allow_remembered() of bpf/netfilter.bpf.c */
+void lab_remember(struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_flow_key key = lab_key(packet);
+	struct sl_remembered event = { .event = { .kind = SL_EV_REMEMBERED, .cookie = key.cookie },
+				       .tuple = tuple_of(packet),
+				       .held = { .cookie = key.cookie, .dir = SL_DIR_OUT } };
+	struct sl_flow flow = { .verdict = SL_ALLOW,
+				.dir = SL_DIR_OUT,
+				.last_ns = daemon_now_us() * 1000,
+				.bytes_out = packet->proto == IPPROTO_TCP ? 0 : 4,
+				.tuple = event.tuple };
+
+	event.held.sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &key.cookie);
+	fake_put(lab->kernel, FAKE_FLOWS, &key, &flow);
+	fake_put_remembered(lab->kernel, &event);
+	lab_pass(lab, TICK_US);
+}
+
 enum fate lab_fate(const struct lab *lab, unsigned int index)
 {
 	const struct fake_packet *packet = fake_packet(lab->kernel, index);

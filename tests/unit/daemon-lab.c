@@ -316,11 +316,26 @@ uint64_t lab_take_flow(struct lab *lab, unsigned int filter)
 	return flow ? flow->id : 0;
 }
 
-void lab_judge(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict)
+void lab_judge_for(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict,
+		   enum memory_scope scope)
 {
-	struct wire_flow_verdict record = { .id = id, .verdict = verdict, .reason = "unit" };
+	struct wire_flow_verdict record = {
+		.id = id, .verdict = verdict, .scope = (uint8_t)scope, .reason = "unit"
+	};
 
 	lab_say(lab, filter, WIRE_FLOW_VERDICT, &record);
+}
+
+void lab_judge(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict)
+{
+	lab_judge_for(lab, filter, id, verdict, MEMORY_FLOW);
+}
+
+void lab_forget(struct lab *lab, unsigned int filter)
+{
+	struct wire_flow_forget record = { 0 };
+
+	lab_say(lab, filter, WIRE_FLOW_FORGET, &record);
 }
 
 /* ---- sluice-names ---- */

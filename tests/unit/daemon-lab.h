@@ -85,6 +85,11 @@ uint64_t lab_take_flow(struct lab *lab, unsigned int filter);
 void lab_say(struct lab *lab, unsigned int filter, uint16_t type, const void *body);
 /** lab_judge() - FLOW_VERDICT: 0 allow, 1 drop, 2 drop silently */
 void lab_judge(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict);
+/** lab_judge_for() - the same, for more than this flow */
+void lab_judge_for(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict,
+		   enum memory_scope scope);
+/** lab_forget() - FLOW_FORGET: its rules have changed */
+void lab_forget(struct lab *lab, unsigned int filter);
 /** lab_take_look() - what sluice-names got; its payload is lab->message.tail. Return: NULL: none */
 const struct wire_look *lab_take_look(struct lab *lab);
 void lab_name(struct lab *lab, uint64_t token, const char *name, uint8_t last);
@@ -102,5 +107,9 @@ struct lab_packet {
 unsigned int lab_put(struct lab *lab, const struct lab_packet *packet);
 enum fate lab_fate(const struct lab *lab, unsigned int packet);
 struct sl_flow_key lab_key(const struct lab_packet *packet);
+/** lab_memory_key() - of the application that owns the lab's socket */
+struct sl_memory_key lab_memory_key(const struct lab *lab, const struct lab_packet *packet);
+/** lab_remember() - the kernel allows the packet out of sl_memory, and says so */
+void lab_remember(struct lab *lab, const struct lab_packet *packet);
 /** lab_flow() - the verdict in the kernel; NULL: none */
 const struct sl_flow *lab_flow(const struct lab *lab, const struct lab_packet *packet);

@@ -237,6 +237,23 @@ static void test_an_undecided_entry_is_not_restored(void **state)
 	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
 }
 
+static void test_a_keeper_that_breaks_the_protocol_is_not_the_end(void **state)
+{
+	const uint8_t bytes[8] = { 0xff, 0xff };
+	struct lab *lab = *state;
+	unsigned int held;
+
+	judged(lab, &udp, 1);
+	held = lab_put(lab, &tcp);
+	assert_int_equal(channel_send_raw(lab->keeper, bytes, sizeof(bytes), -1), 0);
+	assert_true(daemon_run(lab->daemon) < 0);
+	lab_crash(lab);
+	assert_true(fake_is_installed(lab->kernel));
+	assert_int_equal(lab_fate(lab, held), FATE_HELD);
+	assert_int_equal(lab_flow(lab, &udp)->verdict, SL_REJECT);
+	assert_int_equal(lab_start(lab), 0);
+}
+
 static void test_a_child_that_cannot_be_started(void **state)
 {
 	struct wire_k_child none = { .slot = 1, .error = 2 };
@@ -272,6 +289,7 @@ int main(void)
 		TEST(test_a_successor_knows_what_was_decided_and_asks_the_rest),
 		TEST(test_a_successor_keeps_denials),
 		TEST(test_an_undecided_entry_is_not_restored),
+		TEST(test_a_keeper_that_breaks_the_protocol_is_not_the_end),
 		TEST(test_a_child_that_cannot_be_started),
 	};
 

@@ -306,6 +306,9 @@ static void test_a_filter_that_dies_too_often_fails(void **state)
 		}
 	}
 	assert_int_equal(lab->daemon->filters[0].session.state, SESSION_FAILED);
+	assert_string_equal(lab->daemon->filters[0].message,
+			    "exited with status 0, 9 times in a row: given up, every flow fails "
+			    "closed: put the filter right, then start the instance again");
 	assert_int_equal(lab_fate(lab, packet), FATE_REJECTED);
 	assert_int_equal(lab_fate(lab, lab_put(lab, &tcp6)), FATE_REJECTED);
 }

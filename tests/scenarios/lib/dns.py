@@ -36,6 +36,7 @@ class Zone:
         self._lock = threading.Lock()
         self._records = {}
         self.truncated = set()  # names that are answered over TCP only
+        self.forged = {}        # name: an address that a stranger's answer, which comes first, gives it
         self.queries = []       # (name, type number, "udp" or "tcp")
 
     def add(self, name, kind, data, ttl=300):
@@ -63,7 +64,7 @@ class Zone:
         return known, answers
 
     def answer(self, query, transport):
-        """the reply to one message, or None for what is no question"""
+        """the reply to one message, or a list of them, or None for what is no question"""
         if len(query) < 17 or query[2] & 0x80:
             return None
         name, at = read_name(query, 12)
@@ -75,8 +76,16 @@ class Zone:
         flags = 0x8580 | (0 if known else NXDOMAIN)
         if transport == "udp" and name in self.truncated:
             flags, answers = flags | TRUNCATED, []
-        body = b"".join(_pack_record(*answer) for answer in answers)
-        return query[:2] + struct.pack("!HHHHH", flags, 1, len(answers), 0, 0) + question + body
+        reply = _reply(query[:2], flags, question, answers)
+        if transport != "udp" or name not in self.forged or kind != TYPES["A"]:
+            return reply
+        wrong_id = bytes([query[0] ^ 1, query[1]])
+        return [_reply(wrong_id, flags, question, [(name, kind, 300, self.forged[name])]), reply]
+
+
+def _reply(query_id, flags, question, answers):
+    body = b"".join(_pack_record(*answer) for answer in answers)
+    return query_id + struct.pack("!HHHHH", flags, 1, len(answers), 0, 0) + question + body
 
 
 def _pack_record(owner, kind, ttl, data):

@@ -113,3 +113,7 @@ def traces():
         found |= {"mount " + line.split()[1] for line in mounts
                   if "sluice" in line or line.split()[2] == "bpf"}
     return found
+
+
+def parent_of(pid):
+    return int(status_of(pid)["PPid"])

@@ -65,9 +65,12 @@ class Program:
 class SluiceRun(Program):
     """`sluice run … -- COMMAND` with its flow records"""
 
-    def __init__(self, lab, filters, command, fail=None, options=()):
+    def __init__(self, lab, filters, command, fail=None, options=(), has_records=True):
         self.flows_path = lab.new_file("flows")
-        words = [lab.path("sluice"), "run", "--flows", self.flows_path, *options]
+        words = [lab.path("sluice"), "run"]
+        if has_records:
+            words += ["--flows", self.flows_path]
+        words += options
         for name in filters:
             words += ["--filter", name]
         if fail:

@@ -101,7 +101,7 @@ class _DnsStream(socketserver.StreamRequestHandler):
 
 
 class UdpServer:
-    """answers each datagram with `reply(data)`; None: no answer"""
+    """answers each datagram with `reply(data)`; None: no answer, a list: several"""
 
     def __init__(self, namespace, port, reply):
         with namespace:
@@ -129,10 +129,11 @@ class UdpServer:
             # answer from where it was asked, by whatever route leads back
             where = [(level, kind, info[:16] + bytes(4)) for level, kind, info in extra
                      if kind == IPV6_PKTINFO]
-            try:
-                self._socket.sendmsg([reply], where, 0, peer)
-            except OSError:
-                pass
+            for one in reply if isinstance(reply, list) else [reply]:
+                try:
+                    self._socket.sendmsg([one], where, 0, peer)
+                except OSError:
+                    pass
 
     def shutdown(self):
         self._socket.close()

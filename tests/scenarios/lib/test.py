@@ -2,8 +2,12 @@
 """`t`, what a scenario gets, and the end of each scenario file.
 
     tests/scenarios/101-….py BUILD        exit status: 0 passed, 1 failed, 77 skipped
+
+A scenario may have options with numbers, main(scenario, cycles=30): then
+`132-….py BUILD --cycles 1000 --limit 1200` sets t.cycles, within 1200 s.
 """
 
+import argparse
 import os
 import shutil
 import signal
@@ -27,8 +31,10 @@ class Skip(Exception):
 
 
 class Test:
-    def __init__(self, build):
+    def __init__(self, build, options):
         self.build = os.path.realpath(build)
+        for name, value in options.items():
+            setattr(self, name, value)
 
     def lab(self):
         return Lab(self.build)
@@ -65,18 +71,26 @@ def _end(number, _):
     raise SystemExit(128 + number)
 
 
-def _out_of_time(*_):
-    raise Failure(f"took longer than {LIMIT_S} s")
+def _read_arguments(options):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build", help="build folder")
+    parser.add_argument("--limit", type=int, default=LIMIT_S, help="seconds until it is taken to hang")
+    for name, value in options.items():
+        parser.add_argument("--" + name, type=int, default=value)
+    return vars(parser.parse_args())
 
 
-def main(scenario):
-    if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} BUILD")
+def main(scenario, **options):
+    arguments = _read_arguments(options)
+    build, limit_s = arguments.pop("build"), arguments.pop("limit")
+
+    def _out_of_time(*_):
+        raise Failure(f"took longer than {limit_s} s")
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGALRM, _out_of_time)
-    signal.alarm(LIMIT_S)
-    t = Test(sys.argv[1])
+    signal.alarm(limit_s)
+    t = Test(build, arguments)
     try:
         _need_machine(t)
         scenario(t)

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-2-Clause OR LGPL-2.1-or-later
+/**
+ * DOC: egress - what nobody has judged does not leave, rules or no rules
+ *
+ * cgroup_skb/egress, attached when the fail class is closed. It sees each
+ * packet of a governed socket behind all of netfilter, so while our nft table
+ * is there everything that comes here has its verdict. When another program
+ * has taken the table away, or its rules, the rest is dropped here: the sender
+ * gets EPERM, and TCP sends its SYN again a second later.
+ *
+ * Another owner's DNAT may have changed the destination behind our chains. A
+ * verdict is then found by what the socket is connected to. A datagram of an
+ * unconnected socket passes if sl_out_held has seen the last one that
+ * sl_sendmsg did (SL_SOCK_UNSEEN): there are rules, and they have let it pass.
+ */
+#include "bpf/lib/packet.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+enum { REFUSE = 0, GO_ON = 1 };
+
+#define AF_INET 2
+#define LOOPBACK_IFINDEX 1 /* in every namespace */
+
+static __always_inline bool is_connected(struct bpf_sock *sk)
+{
+	return sk->state == BPF_TCP_ESTABLISHED;
+}
+
+/* the verdict on the socket's own peer, whatever the packet says */
+static __always_inline struct sl_flow *find_peer(const struct packet *p, __u64 cookie,
+						 struct bpf_sock *sk)
+{
+	struct sl_flow_key key = {};
+	__u32 word[4];
+
+	if (sk->family == AF_INET) {
+		unmap4(key.raddr, sk->dst_ip4);
+	} else {
+		word[0] = sk->dst_ip6[0];
+		word[1] = sk->dst_ip6[1];
+		word[2] = sk->dst_ip6[2];
+		word[3] = sk->dst_ip6[3];
+		__builtin_memcpy(key.raddr, word, 16);
+	}
+	key.cookie = cookie;
+	key.proto = p->tuple.proto;
+	if (key.proto == IPPROTO_TCP || key.proto == IPPROTO_UDP)
+		key.rport = bpf_ntohs(sk->dst_port);
+	return bpf_map_lookup_elem(&sl_flows, &key);
+}
+
+SEC("cgroup_skb/egress")
+int sl_egress(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb); /* of an answer to a SYN: the listener's */
+	struct bpf_sock *sk = skb->sk;
+	struct sl_sock *sock;
+	struct sl_flow *flow;
+	struct packet p;
+
+	if (skb->ifindex == LOOPBACK_IFINDEX)
+		return GO_ON;
+	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	if (!sock) /* closed by now: its last packet was judged, or is the kernel's reset */
+		return GO_ON;
+	if (sock->flags & SL_SOCK_ALLOWED)
+		return GO_ON;
+	if (read_packet(skb, &p, true))
+		return REFUSE;
+	flow = find_flow(&p, cookie);
+	if (flow)
+		return flow->verdict == SL_ALLOW ? GO_ON : REFUSE;
+	if (sock->flags & SL_SOCK_UNSEEN || !sk)
+		return REFUSE;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return REFUSE;
+	if (p.tuple.proto == IPPROTO_UDP && !is_connected(sk))
+		return GO_ON;
+	flow = find_peer(&p, cookie, sk);
+	return flow && flow->verdict == SL_ALLOW ? GO_ON : REFUSE;
+}

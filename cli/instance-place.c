@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "base/files.h"
+#include "base/macros.h"
+#include "cli/cli.h"
+#include "cli/instance.h"
+#include "cli/notes.h"
+
+#define BPFFS "/sys/fs/bpf"
+#define FIRST_FREE_FD 10 /* 3 is the keeper's channel; the lock goes along above it */
+
+static bool is_bpffs(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+}
+
+/* systemd mounts it for root alone: there sluiced, which is not root, could not pin */
+static bool is_bpffs_open(void)
+{
+	struct stat st;
+
+	return is_bpffs(BPFFS) && stat(BPFFS, &st) == 0 && (st.st_mode & S_IXOTH);
+}
+
+/* locks the folder that is there, unless another has it. Return: 0, or -EWOULDBLOCK */
+static int lock(const char *folder, int *ret_fd)
+{
+	_cleanup_close_ int first = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = first < 0 ? -1 : fcntl(first, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+	struct stat ours, theirs;
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	/* removed by its last owner while we opened it */
+	if (fstat(fd, &ours) < 0 || stat(folder, &theirs) < 0)
+		return -errno;
+	if (ours.st_ino != theirs.st_ino)
+		return -EWOULDBLOCK;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* a folder without notes is of one that died before anything was in force */
+static int take_over(struct instance *instance)
+{
+	struct instance_notes notes = { .is_kept = true };
+	int r = notes_read(instance->record.state, &notes);
+
+	if (r == -ENOENT && instance->record.is_kept)
+		return 0;
+	if (r < 0 || !notes.is_kept || !instance->record.is_kept)
+		return cli_error(-1,
+				 "instance %s died and left things behind: "
+				 "`sluice panic --instance %s` removes them",
+				 instance->record.id, instance->record.id);
+	/* its pins are there, wherever new ones would go today */
+	snprintf(instance->record.bpffs, sizeof(instance->record.bpffs), "%s", notes.bpffs);
+	instance->was_there = true;
+	return 0;
+}
+
+int instance_claim(struct instance *instance)
+{
+	struct wire_k_instance *record = &instance->record;
+	bool is_new;
+	int r;
+
+	snprintf(record->state, sizeof(record->state), SLUICE_RUN_FOLDER "/%s", record->id);
+	if (is_bpffs_open())
+		snprintf(record->bpffs, sizeof(record->bpffs), BPFFS "/sluice-%s", record->id);
+	else
+		snprintf(record->bpffs, sizeof(record->bpffs), "%s/bpf", record->state);
+	r = files_make_folder(SLUICE_RUN_FOLDER, 0755, 0);
+	is_new = !r && mkdir(record->state, 0755) == 0;
+	if (!r && !is_new && errno != EEXIST)
+		r = -errno;
+	if (!r)
+		r = lock(record->state, &instance->lock_fd);
+	if (r == -EWOULDBLOCK)
+		return cli_error(-1,
+				 "instance %s is there already: `sluice status --instance %s` "
+				 "shows it",
+				 record->id, record->id);
+	if (r < 0)
+		return cli_error(-1, "cannot make %s: %s", record->state, strerror(-r));
+	return is_new ? 0 : take_over(instance);
+}
+
+void instance_unclaim(struct instance *instance)
+{
+	if (instance->lock_fd >= 0 && !instance->was_there)
+		(void)rmdir(instance->record.state);
+	(void)rmdir(SLUICE_RUN_FOLDER); /* stays while another instance lives */
+}
+
+/* the folder is on bpffs already (/sys/fs/bpf), or a bpffs of our own goes there */
+static int make_bpffs(const struct wire_k_instance *record)
+{
+	int r = files_make_folder(record->bpffs, 0700, record->daemon_uid);
+
+	if (r < 0 || is_bpffs(record->bpffs))
+		return r;
+	if (mount("bpf", record->bpffs, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
+		return -errno;
+	return files_make_folder(record->bpffs, 0700, record->daemon_uid);
+}
+
+static int write_notes(const struct instance *instance)
+{
+	const struct wire_k_instance *record = &instance->record;
+	struct instance_notes notes = { .is_kept = record->is_kept,
+					.keeper_pid = instance->keeper_pid };
+	size_t n_state = strlen(record->state);
+
+	snprintf(notes.cgroup, sizeof(notes.cgroup), "%s", record->cgroup);
+	snprintf(notes.providers_cgroup, sizeof(notes.providers_cgroup), "%s",
+		 record->providers_cgroup);
+	snprintf(notes.bpffs, sizeof(notes.bpffs), "%s", record->bpffs);
+	snprintf(notes.table, sizeof(notes.table), "sluice_%s", record->id);
+	notes.is_bpffs_mounted = strncmp(record->bpffs, record->state, n_state) == 0;
+	return notes_write(record->state, record->id, &notes);
+}
+
+int instance_make_place(struct instance *instance)
+{
+	const struct wire_k_instance *record = &instance->record;
+	const char *what = record->state;
+	int r = files_make_folder(record->state, 0755, record->daemon_uid);
+
+	if (!r)
+		r = write_notes(instance); /* before what they tell of */
+	if (!r) {
+		what = record->providers_cgroup;
+		r = files_make_folder(record->providers_cgroup, 0755, 0);
+	}
+	if (!r) {
+		what = record->bpffs;
+		r = make_bpffs(record);
+	}
+	return r < 0 ? cli_error(-1, "cannot make %s: %s", what, strerror(-r)) : 0;
+}

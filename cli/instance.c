@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/instance.h"
+#include "wire/channel.h"
+
+#define KEEPER_FD 3
+#define START_TIMEOUT_MS 30000
+#define EXIT_CANNOT_START 125
+
+/* used when the users of dist/sysusers are not there; docs/decisions/0003 */
+enum { UID_DAEMON = 64320, UID_NAMES = 64321, UID_CANARY = 64322, UID_PROVIDERS = 64330 };
+
+static uint32_t uid_of(const char *name, uint32_t otherwise)
+{
+	const struct passwd *entry = getpwnam(name);
+
+	return entry ? entry->pw_uid : otherwise;
+}
+
+void instance_init(struct instance *instance)
+{
+	*instance =
+		(struct instance){ .record = { .daemon_uid = uid_of("_sluice", UID_DAEMON),
+					       .names_uid = uid_of("_sluice-names", UID_NAMES),
+					       .canary_uid = uid_of("_sluice-canary", UID_CANARY),
+					       .provider_uid = UID_PROVIDERS,
+					       .log_level = LOG_NOTICE },
+				   .flows_fd = -1,
+				   .lock_fd = -1,
+				   .keeper_sock = -1 };
+}
+
+int instance_open_flows(struct instance *instance, const char *path)
+{
+	close_fd(instance->flows_fd);
+	instance->flows_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	/* a pipe that nobody reads must not stop sluiced: it drops records then */
+	if (instance->flows_fd >= 0 &&
+	    fcntl(instance->flows_fd, F_SETFL, O_APPEND | O_NONBLOCK) == 0)
+		return 0;
+	return cli_error(-1, "cannot open %s: %s", path, strerror(errno));
+}
+
+static int send_record(struct instance *instance, uint16_t type, const void *body, int fd)
+{
+	return channel_send(instance->keeper_sock, &wire_keeper_channel, type, body, NULL, 0, fd);
+}
+
+static int send_filter(struct instance *instance, uint32_t index)
+{
+	const struct run_filter *filter = &instance->filters[index];
+	struct wire_k_filter record = { .index = index, .is_closed = filter->is_closed };
+	int r;
+
+	snprintf(record.name, sizeof(record.name), "%s", filter->name);
+	snprintf(record.exe, sizeof(record.exe), "%s", filter->exe);
+	r = send_record(instance, WIRE_K_FILTER, &record, -1);
+	for (unsigned int i = 0; i < filter->n_options && !r; i++) {
+		struct wire_k_option option = { .index = index };
+
+		snprintf(option.key, sizeof(option.key), "%s", filter->options[i].key);
+		snprintf(option.value, sizeof(option.value), "%s", filter->options[i].value);
+		r = send_record(instance, WIRE_K_OPTION, &option, filter->options[i].fd);
+	}
+	return r;
+}
+
+static int describe(struct instance *instance)
+{
+	struct wire_k_flows flows = { 0 };
+	struct wire_k_commit commit = { 0 };
+	int r = 0;
+
+	for (uint32_t i = 0; i < instance->n_filters && !r; i++)
+		r = send_filter(instance, i);
+	if (!r && instance->flows_fd >= 0)
+		r = send_record(instance, WIRE_K_FLOWS, &flows, instance->flows_fd);
+	if (!r)
+		r = send_record(instance, WIRE_K_COMMIT, &commit, -1);
+	return r < 0 ? cli_error(-1, "sluice-keeper does not listen: %s", strerror(-r)) : 0;
+}
+
+_Noreturn static void be_keeper(const struct instance *instance, const char *path, int channel)
+{
+	if (dup2(channel, KEEPER_FD) < 0 || fcntl(KEEPER_FD, F_SETFD, 0) < 0 ||
+	    fcntl(instance->lock_fd, F_SETFD, 0) < 0)
+		_exit(EXIT_CANNOT_START);
+	execl(path, path, (char *)NULL);
+	(void)cli_error(0, "cannot execute %s: %s", path, strerror(errno));
+	_exit(EXIT_CANNOT_START);
+}
+
+static int start_keeper(struct instance *instance)
+{
+	_cleanup_close_ int theirs = -1;
+	char path[512];
+	int r = run_sibling("sluice-keeper", LIBEXECDIR, path, sizeof(path));
+
+	if (!r)
+		r = channel_pair(&instance->keeper_sock, &theirs);
+	if (!r) {
+		instance->keeper_pid = fork();
+		r = instance->keeper_pid < 0 ? -errno : 0;
+	}
+	if (r < 0)
+		return cli_error(-1, "cannot start sluice-keeper: %s", strerror(-r));
+	if (instance->keeper_pid == 0)
+		be_keeper(instance, path, theirs);
+	return 0;
+}
+
+int instance_start(struct instance *instance)
+{
+	int r = start_keeper(instance);
+
+	if (r)
+		return r;
+	r = send_record(instance, WIRE_K_INSTANCE, &instance->record, -1);
+	if (r < 0)
+		return cli_error(-1, "sluice-keeper does not listen: %s", strerror(-r));
+	instance->is_described = true;
+	r = instance_make_place(instance);
+	return r ? r : describe(instance);
+}
+
+static int read_state(struct instance *instance)
+{
+	_cleanup_free_ uint8_t *buffer = malloc(WIRE_RECORD_MAX);
+	const struct wire_k_state *state;
+	struct wire_message message;
+	int fd = -1, r;
+
+	if (!buffer)
+		return cli_error(-1, "out of memory");
+	r = channel_recv(instance->keeper_sock, &wire_keeper_channel, WIRE_FROM_ANY, buffer,
+			 &message, NULL, &fd);
+	close_fd(fd);
+	if (r || message.record->type != WIRE_K_STATE)
+		return cli_error(-1, "sluice-keeper ended while it started; see above");
+	state = WIRE_BODY(&message, struct wire_k_state);
+	return state->error ? cli_error(-1, "%s", state->text) : 0;
+}
+
+int instance_wait(struct instance *instance, int wake_fd, bool (*on_wake)(void *data), void *data)
+{
+	struct pollfd fds[] = { { .fd = instance->keeper_sock, .events = POLLIN },
+				{ .fd = wake_fd, .events = POLLIN } };
+	int r;
+
+	do {
+		r = poll(fds, ARRAY_SIZE(fds), START_TIMEOUT_MS);
+		if (r > 0 && fds[1].revents && on_wake(data))
+			return -1;
+	} while (r > 0 && !fds[0].revents);
+	if (r <= 0)
+		return cli_error(-1, "the instance did not start within %d s",
+				 START_TIMEOUT_MS / 1000);
+	return read_state(instance);
+}
+
+void instance_end(struct instance *instance, bool is_removed)
+{
+	struct wire_k_end end = { 0 };
+
+	if (is_removed && instance->record.is_kept && instance->keeper_sock >= 0)
+		(void)send_record(instance, WIRE_K_END, &end, -1);
+	instance->keeper_sock =
+		close_fd(instance->keeper_sock); /* the keeper takes this for the end */
+	if (instance->keeper_pid > 0)
+		(void)waitpid(instance->keeper_pid, NULL, 0);
+	if (!instance->is_described)
+		instance_unclaim(instance);
+	for (unsigned int i = 0; i < instance->n_filters; i++)
+		run_filter_close(&instance->filters[i]);
+	instance->flows_fd = close_fd(instance->flows_fd);
+	instance->lock_fd = close_fd(instance->lock_fd);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <ini.h>
+
+#include "base/macros.h"
+#include "cli/notes.h"
+
+static int on_note(void *data, const char *section, const char *name, const char *value)
+{
+	struct instance_notes *notes = data;
+	const struct {
+		const char *name;
+		char *text;
+		size_t n;
+	} texts[] = {
+		{ "cgroup", notes->cgroup, sizeof(notes->cgroup) },
+		{ "providers_cgroup", notes->providers_cgroup, sizeof(notes->providers_cgroup) },
+		{ "bpffs", notes->bpffs, sizeof(notes->bpffs) },
+		{ "table", notes->table, sizeof(notes->table) },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (strcmp(texts[i].name, name) == 0)
+			snprintf(texts[i].text, texts[i].n, "%s", value);
+	if (strcmp(name, "bpffs_mounted") == 0)
+		notes->is_bpffs_mounted = strcmp(value, "1") == 0;
+	if (strcmp(name, "cgroup_kept") == 0)
+		notes->is_kept = strcmp(value, "1") == 0;
+	if (strcmp(name, "keeper_pid") == 0)
+		notes->keeper_pid = (pid_t)strtol(value, NULL, 10);
+	return 1;
+}
+
+int notes_read(const char *folder, struct instance_notes *notes)
+{
+	char path[320];
+
+	snprintf(path, sizeof(path), "%s/instance", folder);
+	if (access(path, R_OK) < 0)
+		return -errno;
+	return ini_parse(path, on_note, notes) ? -EINVAL : 0;
+}
+
+int notes_write(const char *folder, const char *id, const struct instance_notes *notes)
+{
+	char path[320], new[336];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/instance", folder);
+	snprintf(new, sizeof(new), "%s.new", path);
+	file = fopen(new, "we");
+	if (!file)
+		return -errno;
+	fprintf(file,
+		"[Instance]\nid=%s\ncgroup=%s\ncgroup_kept=%d\nproviders_cgroup=%s\nbpffs=%s\n"
+		"bpffs_mounted=%d\ntable=%s\nkeeper_pid=%d\n",
+		id, notes->cgroup, notes->is_kept, notes->providers_cgroup, notes->bpffs,
+		notes->is_bpffs_mounted, notes->table, notes->keeper_pid);
+	if (fclose(file) != 0)
+		return -errno;
+	return rename(new, path) < 0 ? -errno : 0;
+}

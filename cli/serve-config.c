@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <ini.h>
+
+#include "cli/cli.h"
+#include "cli/serve.h"
+
+#define FILTER_SECTION "Filter "
+
+struct reader {
+	struct instance *instance;
+	char section[128]; /* of the filter that is being read */
+	struct run_manifest manifest;
+	bool is_found; /* the filter: after Exec, or without one at its first other line */
+	bool has_failed;
+};
+
+static struct run_filter *current(struct reader *reader)
+{
+	return &reader->instance->filters[reader->instance->n_filters - 1];
+}
+
+/* ---- [Instance] ---- */
+
+static int take_id(struct instance *instance, const char *value)
+{
+	if (!cli_is_new_instance(value))
+		return cli_error(-1,
+				 "Id: an instance id has 1 to 23 characters of a-z and 0-9, "
+				 "not \"%s\"",
+				 value);
+	snprintf(instance->record.id, sizeof(instance->record.id), "%s", value);
+	return 0;
+}
+
+static int take_cgroup(struct instance *instance, const char *value)
+{
+	char root[256], path[600];
+	struct stat st;
+
+	if (value[0] != '/' || strstr(value, "/../") || strstr(value, "/.."))
+		return cli_error(-1,
+				 "Cgroup: \"%s\" is not a path from the root of the cgroup v2 "
+				 "hierarchy, such as /user.slice",
+				 value);
+	if (run_cgroup_root(root, sizeof(root)) < 0)
+		return cli_error(-1, "Cgroup: no cgroup v2 hierarchy is mounted: mount one with "
+				     "`mount -t cgroup2 none /sys/fs/cgroup`");
+	snprintf(path, sizeof(path), "%s%s", root, value[1] ? value : "");
+	if (strlen(path) >= sizeof(instance->record.cgroup))
+		return cli_error(-1, "Cgroup: %s is too long", value);
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return cli_error(-1, "Cgroup: %s is not there: make it before, or name its parent",
+				 path);
+	snprintf(instance->record.cgroup, sizeof(instance->record.cgroup), "%s", path);
+	return 0;
+}
+
+static int take_flows(struct instance *instance, const char *value)
+{
+	return instance_open_flows(instance, value);
+}
+
+static const struct {
+	const char *key;
+	int (*take)(struct instance *instance, const char *value);
+} instance_keys[] = {
+	{ "Id", take_id },
+	{ "Cgroup", take_cgroup },
+	{ "Flows", take_flows },
+};
+
+static int take_instance(struct reader *reader, const char *key, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(instance_keys); i++)
+		if (!strcmp(instance_keys[i].key, key))
+			return instance_keys[i].take(reader->instance, value);
+	return cli_error(-1, "[Instance] has no \"%s\"; it has Id, Cgroup, Flows", key);
+}
+
+/* ---- [Filter NAME] ---- */
+
+static int end_filter(struct reader *reader)
+{
+	if (!reader->section[0])
+		return 0;
+	return run_filter_check(current(reader), &reader->manifest);
+}
+
+static int begin_filter(struct reader *reader, const char *section)
+{
+	struct instance *instance = reader->instance;
+
+	if (end_filter(reader))
+		return -1;
+	if (instance->n_filters == RUN_FILTERS_MAX)
+		return cli_error(-1, "[%s]: at most %u filters", section, RUN_FILTERS_MAX);
+	instance->filters[instance->n_filters++] = (struct run_filter){ 0 };
+	snprintf(reader->section, sizeof(reader->section), "%s", section);
+	reader->is_found = false;
+	return 0;
+}
+
+static int find(struct reader *reader, const char *word)
+{
+	struct run_filter *filter = current(reader);
+
+	reader->is_found = true;
+	if (run_filter_find(word, filter, &reader->manifest))
+		return -1;
+	snprintf(filter->name, sizeof(filter->name), "%s",
+		 reader->section + strlen(FILTER_SECTION));
+	return 0;
+}
+
+static int take_fail(struct run_filter *filter, const char *value)
+{
+	filter->is_closed = !strcmp(value, "closed");
+	if (filter->is_closed || !strcmp(value, "open"))
+		return 0;
+	return cli_error(-1, "Fail: \"open\" or \"closed\", not \"%s\"", value);
+}
+
+static int take_filter(struct reader *reader, const char *section, const char *key,
+		       const char *value)
+{
+	char text[320];
+
+	if (strcmp(reader->section, section) && begin_filter(reader, section))
+		return -1;
+	if (!strcmp(key, "Exec")) {
+		if (!reader->is_found)
+			return find(reader, value);
+		return cli_error(-1, "[%s]: Exec comes first and once", section);
+	}
+	if (!reader->is_found && find(reader, section + strlen(FILTER_SECTION)))
+		return -1;
+	if (!strcmp(key, "Fail"))
+		return take_fail(current(reader), value);
+	if ((size_t)snprintf(text, sizeof(text), "%s=%s", key, value) >= sizeof(text))
+		return cli_error(-1, "[%s]: %s is too long", section, key);
+	return run_filter_add(current(reader), &reader->manifest, text);
+}
+
+/* ---- the file ---- */
+
+static int take_line(void *data, const char *section, const char *key, const char *value)
+{
+	struct reader *reader = data;
+	int r;
+
+	if (reader->has_failed)
+		return 0;
+	if (!strcmp(section, "Instance"))
+		r = take_instance(reader, key, value);
+	else if (!strncmp(section, FILTER_SECTION, strlen(FILTER_SECTION)) &&
+		 section[strlen(FILTER_SECTION)])
+		r = take_filter(reader, section, key, value);
+	else
+		r = cli_error(-1,
+			      "there is no section [%s]; there are [Instance] and [Filter NAME]",
+			      section);
+	reader->has_failed = r != 0;
+	return r == 0;
+}
+
+int serve_read_config(const char *path, struct instance *instance)
+{
+	struct reader reader = { .instance = instance };
+	int line = ini_parse(path, take_line, &reader);
+
+	if (line < 0)
+		return cli_error(-1, "cannot read %s: %s", path, strerror(errno ? errno : ENOMEM));
+	if (line > 0 && !reader.has_failed)
+		return cli_error(-1, "%s:%d: neither a section nor key=value", path, line);
+	if (line > 0)
+		return cli_error(-1, "%s:%d: correct this line; nothing was started", path, line);
+	if (end_filter(&reader))
+		return cli_error(-1, "%s: correct [%s]; nothing was started", path, reader.section);
+	if (!instance->record.cgroup[0] && take_cgroup(instance, "/"))
+		return -1;
+	return 0;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: sluice serve
+ *
+ * An instance for programs that are there already: it governs a cgroup that is
+ * not ours, until it is told to end. What sluice.service runs. The cgroup and
+ * its programs are never ended, moved or removed.
+ *
+ * SIGTERM removes the instance. Killed, it leaves what is in force in the
+ * kernel, where the fail class holds, and the next one of its name takes over.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "cli/cli.h"
+#include "cli/serve.h"
+
+struct serve {
+	struct instance instance;
+	int signal_fd;
+	bool is_told_to_end;
+};
+
+static int open_signals(struct serve *serve)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	serve->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return serve->signal_fd < 0 ? -errno : 0;
+}
+
+static bool wants_end(void *data)
+{
+	struct serve *serve = data;
+	struct signalfd_siginfo info;
+
+	while (read(serve->signal_fd, &info, sizeof(info)) == sizeof(info))
+		serve->is_told_to_end = true;
+	return serve->is_told_to_end;
+}
+
+static int start(struct serve *serve)
+{
+	struct wire_k_instance *record = &serve->instance.record;
+	char own[512];
+
+	record->is_kept = true;
+	if (run_cgroup_own(own, sizeof(own)) < 0)
+		return cli_error(-1, "cannot tell which cgroup this is: is /proc mounted?");
+	/* of the service, where systemd delegates to us */
+	snprintf(record->providers_cgroup, sizeof(record->providers_cgroup),
+		 "%s/sluice-%s.providers", own, record->id);
+	if (instance_claim(&serve->instance) || instance_start(&serve->instance))
+		return -1;
+	return instance_wait(&serve->instance, serve->signal_fd, wants_end, serve);
+}
+
+/* Return: true when it was told to end, false when the keeper is gone */
+static bool wait_for_end(struct serve *serve)
+{
+	struct pollfd fds[] = { { .fd = serve->signal_fd, .events = POLLIN },
+				{ .fd = serve->instance.keeper_sock, .events = POLLIN } };
+
+	for (;;) {
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+			return false;
+		if (fds[0].revents && wants_end(serve))
+			return true;
+		if (fds[1].revents & (POLLHUP | POLLERR))
+			return false;
+	}
+}
+
+static int serve_it(struct serve *serve)
+{
+	const struct wire_k_instance *record = &serve->instance.record;
+	bool is_removed = false;
+
+	if (open_signals(serve) < 0)
+		return CLI_NO;
+	if (start(serve)) {
+		/* a configuration that cannot begin must not end what is in force */
+		instance_end(&serve->instance, !serve->instance.was_there);
+		return CLI_NO;
+	}
+	(void)sd_notifyf(0, "READY=1\nSTATUS=governs %s with %u filters", record->cgroup,
+			 serve->instance.n_filters);
+	fprintf(stderr, "sluice: instance %s governs %s%s\n", record->id, record->cgroup,
+		serve->instance.was_there ? ", taken over from one that died" : "");
+	is_removed = wait_for_end(serve);
+	if (!is_removed)
+		(void)cli_error(
+			0,
+			"sluice-keeper ended: what is in force stays, the fail class holds; "
+			"`sluice serve` takes over, `sluice panic --instance %s` removes it",
+			record->id);
+	(void)sd_notify(0, "STOPPING=1");
+	instance_end(&serve->instance, is_removed);
+	return is_removed ? CLI_YES : CLI_NO;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	const char *path = SERVE_CONFIG;
+	const struct cli_option options[] = {
+		{ "config", .value = &path, .argument = "FILE",
+		  .help = "configuration, " SERVE_CONFIG " if not given" },
+	};
+	struct serve *serve;
+	int status = cli_parse(argc, argv, options, ARRAY_SIZE(options));
+
+	if (status >= 0)
+		return status;
+	serve = calloc(1, sizeof(*serve));
+	if (!serve)
+		return CLI_NO;
+	serve->signal_fd = -1;
+	instance_init(&serve->instance);
+	snprintf(serve->instance.record.id, sizeof(serve->instance.record.id), "%s",
+		 SLUICE_SYSTEM_INSTANCE);
+	if (serve_read_config(path, &serve->instance)) {
+		instance_end(&serve->instance, false);
+		status = CLI_USAGE;
+	} else if (geteuid() != 0) {
+		instance_end(&serve->instance, false);
+		status = cli_error(CLI_NOT_PERMITTED, "`sluice serve` needs root");
+	} else {
+		status = serve_it(serve);
+	}
+	close_fd(serve->signal_fd);
+	free(serve);
+	return status;
+}

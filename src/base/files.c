@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/files.h"
+#include "base/macros.h"
+
+int files_sibling(const char *name, char *path, size_t n)
+{
+	ssize_t len = readlink("/proc/self/exe", path, n - 1);
+	char *slash;
+
+	if (len < 0)
+		return -errno;
+	path[len] = '\0';
+	slash = strrchr(path, '/');
+	if (!slash || (size_t)(slash - path) + strlen(name) + 2 > n)
+		return -ENAMETOOLONG;
+	memcpy(slash + 1, name, strlen(name) + 1);
+	return 0;
+}
+
+int files_make_folder(const char *path, mode_t mode, uid_t owner)
+{
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return -errno;
+	return chown(path, owner, owner) < 0 ? -errno : 0;
+}
+
+int files_empty_folder(const char *path, unsigned int *ret_n)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	int r = 0;
+
+	*ret_n = 0;
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (unlinkat(dirfd(dir), entry->d_name, 0) < 0)
+			r = -errno;
+		else
+			++*ret_n;
+	}
+	closedir(dir);
+	return r;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Folders and programs of Sluice
+ *
+ * What more than one process does with them. Nothing is logged.
+ */
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/** files_sibling() - path of the program beside the running one, or of any file there.
+ * Return: 0 or -errno; it need not exist */
+int files_sibling(const char *name, char *path, size_t n);
+
+/** files_make_folder() - it may be there already; @owner is uid and gid. Return: 0 or -errno */
+int files_make_folder(const char *path, mode_t mode, uid_t owner);
+
+/**
+ * files_empty_folder() - remove the files in it; folders in it stay
+ * @ret_n: out: how many were removed, also on failure
+ *
+ * Return: 0, or the last error as a negative errno.
+ */
+int files_empty_folder(const char *path, unsigned int *ret_n);

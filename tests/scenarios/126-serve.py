@@ -1,0 +1,202 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""126 — sluice serve: an instance for programs that are there already
+
+   [ client ns: a cgroup with a sleeping program; flowgen in it ]──uplink──[ server ns: echo :7 ]
+        └ configuration file, readiness, SIGTERM, kill -9 and a successor, panic;
+          the cgroup and its programs are never touched
+"""
+import json
+import os
+import signal
+import socket
+import subprocess
+
+from lib import machine, main
+from lib.wait import wait_for
+
+DENIED, ALLOWED = "10.79.26.1", "10.79.26.2"
+
+
+class Governed:
+    """a cgroup of this scenario's own with a program that must outlive everything"""
+
+    def __init__(self, lab):
+        with open("/proc/self/mounts") as mounts:
+            root = next(line.split()[1] for line in mounts if line.split()[2] == "cgroup2")
+        self.name = machine.cgroup_of(os.getpid()).rstrip("/") + f"/served-{os.getpid()}"
+        self.path = root + self.name
+        self._lab = lab
+
+    def __enter__(self):
+        os.mkdir(self.path)
+        self.program = subprocess.Popen(["sleep", "1000"])
+        self.add(self.program.pid)
+        return self
+
+    def add(self, pid):
+        with open(self.path + "/cgroup.procs", "w") as file:
+            file.write(str(pid))
+
+    def __exit__(self, *_):
+        self.program.kill()
+        self.program.wait()
+        wait_for(lambda: not self.pids(), 5, "the cgroup to be empty")
+        os.rmdir(self.path)
+
+    def pids(self):
+        with open(self.path + "/cgroup.procs") as file:
+            return [int(line) for line in file]
+
+    def flow(self, address, proto="tcp"):
+        """errno of a flow of a program inside"""
+        words = " ".join(self._lab.flowgen(proto, address, 7, 1))
+        program = self._lab.plain(["sh", "-c", f"echo $$ > {self.path}/cgroup.procs; exec {words}"])
+        return list(json.loads(program.stdout)["errors"])[0]
+
+
+def config_of(lab, governed, instance, fail="closed"):
+    test_filter = lab.path("tests/providers/test-filter")
+    return lab.new_file("conf", f"[Instance]\nId={instance}\nCgroup={governed.name}\n"
+                                f"[Filter first]\nExec={test_filter}\nFail={fail}\n"
+                                f"deny-address={DENIED}\ndeny-address=10.79.26.3\n")
+
+
+def serve(lab, config, is_ready=True):
+    program = lab.start_plain([lab.path("sluice"), "serve", "--config", config])
+    if is_ready:
+        wait_for(lambda: "governs" in program.stderr or program.popen.poll() is not None, 20, "readiness")
+        assert "governs" in program.stderr, program.report()
+    return program
+
+
+def check_judged(t, governed, title):
+    for proto in ("tcp", "udp"):
+        t.equal(governed.flow(DENIED, proto), "ECONNREFUSED", f"{title}: {proto}, denied")
+        t.equal(governed.flow(ALLOWED, proto), "0", f"{title}: {proto}, allowed")
+
+
+def check_untouched(t, governed, title):
+    t.check(governed.program.poll() is None, f"{title}: the program goes on")
+    t.check(governed.program.pid in governed.pids(), f"{title}: where it was")
+    t.equal([name for name in os.listdir(governed.path) if name.startswith("sluice")], [],
+            f"{title}: nothing of ours below the cgroup")
+
+
+def check_ends(t, lab, governed, instance):
+    program = serve(lab, config_of(lab, governed, instance))
+    check_judged(t, governed, "served")
+    other = lab.plain([lab.path("sluice"), "serve", "--config", config_of(lab, governed, instance)])
+    t.equal(other.popen.returncode, 1, "a second one of the name is refused")
+    t.check("is there already" in other.stderr, f"and told so: {other.stderr}")
+    check_judged(t, governed, "after the second one")
+    program.kill(signal.SIGTERM)
+    t.equal(program.wait(15), 0, f"exit status after SIGTERM: {program.stderr}")
+    check_untouched(t, governed, "SIGTERM")
+    t.check(not os.path.exists(f"/run/sluice/{instance}"), "SIGTERM: the state is gone")
+    t.equal(governed.flow(DENIED), "0", "nobody governs any more")
+    lab.expect_nothing_left()
+
+
+def killed(lab, program):
+    """sluice serve and its keeper are killed; the others die with the keeper"""
+    keeper = next(pid for pid, exe in machine.processes(lab.build).items()
+                  if os.path.basename(exe) == "sluice-keeper" and machine.parent_of(pid) == program.pid)
+    os.kill(program.pid, signal.SIGKILL)
+    os.kill(keeper, signal.SIGKILL)
+    program.wait(10)
+    wait_for(lambda: not any(os.path.basename(exe).startswith("sluice") for pid, exe in
+                             machine.processes(lab.build).items() if machine.is_alive(pid)), 5, "all to die")
+
+
+def check_survives(t, lab, governed, instance):
+    """fails closed while nobody is there; the next one takes over and ends it"""
+    program = serve(lab, config_of(lab, governed, instance))
+    check_judged(t, governed, "before kill -9")
+    with lab.capture() as wire:
+        killed(lab, program)
+        t.equal(governed.flow(DENIED), "ECONNREFUSED", "nobody there: denied")
+        t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "nobody there: what is undecided is refused")
+    t.equal(wire.packets(lambda packet: packet.dst.startswith("10.79.26.")), [], "packets on the uplink")
+    check_untouched(t, governed, "kill -9")
+    bad = lab.new_file("bad", f"[Instance]\nId={instance}\nCgroup={governed.name}\n"
+                              f"[Filter f]\nExec={lab.path('tests/providers/test-filter')}\nno-such-option=1\n")
+    failed = lab.plain([lab.path("sluice"), "serve", "--config", bad], 30)
+    t.equal(failed.popen.returncode, 1, f"a successor whose filter cannot start: {failed.stderr}")
+    t.equal(governed.flow(DENIED), "ECONNREFUSED", "the previous state stays in force")
+    program = serve(lab, config_of(lab, governed, instance))
+    t.check("taken over" in program.stderr, f"it says so: {program.stderr}")
+    check_judged(t, governed, "the successor")
+    program.kill(signal.SIGTERM)
+    t.equal(program.wait(15), 0, "exit status of the successor")
+    check_untouched(t, governed, "the successor's end")
+    lab.expect_nothing_left()
+
+
+def check_panic(t, lab, governed, instance):
+    program = serve(lab, config_of(lab, governed, instance))
+    t.equal(governed.flow(DENIED), "ECONNREFUSED", "before panic")
+    killed(lab, program)
+    panic = lab.plain([lab.path("sluice"), "panic", "--instance", instance])
+    t.equal(panic.popen.returncode, 0, f"panic: {panic.stderr}")
+    check_untouched(t, governed, "panic")
+    t.equal(governed.flow(DENIED), "0", "after panic")
+    lab.expect_nothing_left()
+
+
+def check_ready(t, lab, governed, instance):
+    """a service manager is told, by sd_notify"""
+    path = lab.new_file("notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path)
+        listener.settimeout(20)
+        program = lab.start_plain(["env", f"NOTIFY_SOCKET={path}", lab.path("sluice"), "serve", "--config",
+                                   config_of(lab, governed, instance)])
+        told = listener.recv(1000).decode()
+        t.check("READY=1" in told and governed.name in told, f"told {told!r}")
+        program.kill(signal.SIGTERM)
+        t.check("STOPPING=1" in listener.recv(1000).decode(), "told that it stops")
+    t.equal(program.wait(15), 0, "exit status")
+
+
+BAD = (  # text, the line it is about, a word of the reason
+    ("[Instance]\nCgroup=user.slice\n", 2, "Cgroup"),
+    ("[Instance]\nCgroup=/no/such/cgroup\n", 2, "not there"),
+    ("[Instance]\nId=UPPER\n", 2, "UPPER"),
+    ("[Instance]\nColour=red\n", 2, "Colour"),
+    ("[Instance]\nId=a\n\n[Filters]\nx=y\n", 5, "Filters"),
+    ("[Filter no-such-filter]\nFail=open\n", 2, "no-such-filter"),
+    ("[Filter blocklist]\nFail=perhaps\n", 2, "perhaps"),
+    ("[Filter blocklist]\nlist=/no/such/file\n", 2, "/no/such/file"),
+    ("[Filter blocklist]\nlits=/etc/hosts\n", 2, "lits"),
+    ("[Instance]\nnonsense\n", 2, "neither"),
+    ("[Filter blocklist]\nFail=open\n", None, "list"),
+)
+
+
+def check_bad(t, lab):
+    for text, line, word in BAD:
+        path = lab.new_file("bad", text)
+        program = lab.plain([lab.path("sluice"), "serve", "--config", path], 10)
+        t.equal(program.popen.returncode, 2, f"{text!r}: exit status")
+        t.check(word in program.stderr, f"{text!r}: the reason: {program.stderr}")
+        t.check((f"{path}:{line}" if line else path) in program.stderr, f"{text!r}: file and line: {program.stderr}")
+    program = lab.plain([lab.path("sluice"), "serve", "--config", "/no/such/file"], 10)
+    t.equal(program.popen.returncode, 2, "no such file: exit status")
+
+
+def scenario(t):
+    with t.lab() as lab:
+        lab.tcp_echo(7)
+        lab.udp_echo(7)
+        instance = f"t{os.getpid()}"
+        check_bad(t, lab)
+        with Governed(lab) as governed:
+            check_ends(t, lab, governed, instance)
+            check_survives(t, lab, governed, instance)
+            check_panic(t, lab, governed, instance)
+            check_ready(t, lab, governed, instance)
+
+
+if __name__ == "__main__":
+    main(scenario)

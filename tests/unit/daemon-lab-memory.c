@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon-lab-memory.h"
+
+const struct lab_packet memory_tcp = {
+	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
+};
+const struct lab_packet memory_again = { /* the same end, another conversation */
+					 .proto = IPPROTO_TCP,
+					 .lport = 40010,
+					 .rport = 443,
+					 .last = 9
+};
+const struct lab_packet memory_udp = {
+	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 9
+};
+static const struct lab_packet dns = { .proto = IPPROTO_UDP,
+				       .is_inbound = true,
+				       .is_answer = true,
+				       .lport = 40002,
+				       .rport = 53,
+				       .last = 53 };
+
+struct lab *memory_lab(unsigned int n_filters, bool is_closed)
+{
+	struct lab_config config = { .n_filters = n_filters };
+	struct lab *lab;
+
+	for (unsigned int i = 0; i < n_filters; i++)
+		config.is_closed[i] = is_closed;
+	lab = lab_new(&config);
+	assert_int_equal(lab_start(lab), 0);
+	lab_run_all(lab);
+	return lab;
+}
+
+int memory_set_up_one(void **state)
+{
+	*state = memory_lab(1, true);
+	return 0;
+}
+
+int memory_set_up_one_open(void **state)
+{
+	*state = memory_lab(1, false);
+	return 0;
+}
+
+int memory_set_up_two(void **state)
+{
+	*state = memory_lab(2, true);
+	return 0;
+}
+
+int memory_tear_down(void **state)
+{
+	*state = lab_free(*state);
+	return 0;
+}
+
+const struct sl_memory *memory_entry(const struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_memory_key key = lab_memory_key(lab, packet);
+
+	return fake_get(lab->kernel, FAKE_MEMORY, &key);
+}
+
+/* as is_remembered() of bpf/netfilter.bpf.c: would the kernel allow it by itself? */
+bool memory_is_in_force(const struct lab *lab, const struct lab_packet *packet)
+{
+	const struct sl_memory *entry = memory_entry(lab, packet);
+
+	return entry && entry->generation == fake_generation(lab->kernel) &&
+	       daemon_now_us() * 1000 < entry->expiry_ns;
+}
+
+/* as cgroup/connect has it: what was before is another conversation */
+unsigned int memory_connect(struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_flow_key key = lab_key(packet);
+
+	fake_delete(lab->kernel, FAKE_FLOWS, &key);
+	return lab_put(lab, packet);
+}
+
+/* the packet is held, filter 0 is asked and answers */
+unsigned int memory_judged(struct lab *lab, const struct lab_packet *packet, uint8_t verdict,
+			   enum memory_scope scope)
+{
+	unsigned int index = memory_connect(lab, packet);
+	uint64_t id = lab_take_flow(lab, 0);
+
+	assert_int_not_equal(id, 0);
+	lab_judge_for(lab, 0, id, verdict, scope);
+	return index;
+}
+
+void memory_put(struct lab *lab)
+{
+	assert_int_equal(lab_fate(lab, memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS)),
+			 FATE_ALLOWED);
+	assert_true(memory_is_in_force(lab, &memory_tcp));
+}
+
+void memory_check_asked(struct lab *lab, const struct lab_packet *packet)
+{
+	unsigned int index = memory_connect(lab, packet);
+
+	assert_int_not_equal(lab_take_flow(lab, 0), 0);
+	assert_int_equal(lab_fate(lab, index), FATE_HELD);
+}
+
+void memory_check_known(struct lab *lab, const struct lab_packet *packet, enum fate fate)
+{
+	unsigned int index = memory_connect(lab, packet);
+
+	assert_int_equal(lab_take_flow(lab, 0), 0);
+	assert_int_equal(lab_fate(lab, index), fate);
+}
+
+/* an answer of a name server that gives the flows' address a name; it is still held. Return: its
+ * packet */
+unsigned int memory_resolve(struct lab *lab, const char *name, uint64_t *ret_token)
+{
+	unsigned int answer = lab_put(lab, &dns);
+	const struct wire_look *look = lab_take_look(lab);
+
+	assert_non_null(look);
+	*ret_token = look->token;
+	lab_name(lab, *ret_token, name, memory_tcp.last);
+	return answer;
+}
+
+void memory_resolved(struct lab *lab, const char *name)
+{
+	uint64_t token;
+	unsigned int answer = memory_resolve(lab, name, &token);
+
+	lab_done(lab, token);
+	assert_int_equal(lab_fate(lab, answer), FATE_ALLOWED);
+}
+
+void memory_end_socket(struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_flow_key key = lab_key(packet);
+	struct sl_event event = { .cookie = key.cookie,
+				  .bytes_in = 300,
+				  .bytes_out = 200,
+				  .rport = key.rport,
+				  .kind = packet->proto == IPPROTO_TCP ? SL_EV_TCP_CLOSED
+								       : SL_EV_RELEASED };
+
+	memcpy(event.raddr, key.raddr, sizeof(event.raddr));
+	fake_put_event(lab->kernel, &event);
+	lab_pass(lab, TICK_US);
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: Verdict memory in the daemon
+ *
+ * What filters said is remembered, what follows from it is in the kernel's
+ * sl_memory, and nothing stays in force there that asking again would not
+ * give: not after a second name, FLOW_FORGET, the end of a filter or of the
+ * daemon. test-daemon-remembered.c: the flows that the kernel allowed, and a
+ * kernel that does not take a change.
+ */
+
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon-lab-memory.h"
+
+#define TTL_AND_GRACE_US ((60U + NAMES_GRACE_S) * UINT64_C(1000000)) /* of lab_name() */
+
+static const struct lab_packet tcp_in = {
+	.proto = IPPROTO_TCP, .is_inbound = true, .lport = 22, .rport = 50000, .last = 9
+};
+/* ---- what is remembered ---- */
+
+static void test_a_filter_is_asked_once(void **state)
+{
+	struct lab *lab = *state;
+	const struct sl_memory *entry;
+
+	memory_put(lab);
+	memory_check_known(lab, &memory_again, FATE_ALLOWED);
+	entry = memory_entry(lab, &memory_tcp);
+	assert_int_equal(entry->generation, fake_generation(lab->kernel));
+	assert_true(entry->expiry_ns >
+		    daemon_now_us() * 1000 * 1000); /* no name: as good as never */
+	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 1);
+}
+
+static void test_other_ends_are_asked_about(void **state)
+{
+	struct lab_packet port = memory_tcp, address = memory_tcp, protocol = memory_tcp;
+	struct lab *lab = *state;
+
+	port.rport++;
+	address.last++;
+	protocol.proto = IPPROTO_UDP;
+	memory_put(lab);
+	memory_check_asked(lab, &port);
+	memory_check_asked(lab, &address);
+	memory_check_asked(lab, &protocol);
+}
+
+static void test_an_answer_for_the_flow_is_not_remembered(void **state)
+{
+	struct lab *lab = *state;
+
+	memory_judged(lab, &memory_tcp, 0, MEMORY_FLOW);
+	memory_judged(lab, &memory_tcp, 0, MEMORY_NAME); /* there is none */
+	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
+	memory_check_asked(lab, &memory_again);
+}
+
+static void test_a_name_is_remembered_as_long_as_it_lives(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet port = memory_tcp;
+
+	memory_resolved(lab, "a.example");
+	memory_judged(lab, &memory_tcp, 0, MEMORY_NAME);
+	assert_true(memory_is_in_force(lab, &memory_tcp));
+	assert_int_equal(memory_entry(lab, &memory_tcp)->expiry_ns,
+			 (daemon_now_us() + TTL_AND_GRACE_US) * 1000);
+	port.rport++;
+	memory_check_known(lab, &port, FATE_ALLOWED); /* under the name every port */
+	assert_true(memory_is_in_force(lab, &port));
+	lab_pass(lab, TTL_AND_GRACE_US);
+	assert_false(memory_is_in_force(lab, &memory_tcp));
+	memory_check_asked(lab, &memory_again);
+}
+
+static void test_denied_is_answered_without_asking(void **state)
+{
+	static const enum fate fates[] = { [1] = FATE_REJECTED, [2] = FATE_SILENT };
+	struct lab *lab = *state;
+	struct sl_flow_key key = lab_key(&memory_tcp);
+
+	for (uint8_t verdict = 1; verdict <= 2; verdict++) {
+		lab_forget(lab, 0);
+		assert_int_equal(
+			lab_fate(lab, memory_judged(lab, &memory_tcp, verdict, MEMORY_ADDRESS)),
+			fates[verdict]);
+		fake_delete(lab->kernel, FAKE_FLOWS, &key); /* another socket knows nothing of it */
+		memory_check_known(lab, &memory_again, fates[verdict]);
+		fake_delete(lab->kernel, FAKE_FLOWS, &key);
+	}
+	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
+}
+
+static void test_inbound_is_never_remembered(void **state)
+{
+	struct lab *lab = *state;
+
+	memory_judged(lab, &tcp_in, 0, MEMORY_ADDRESS);
+	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
+	memory_check_asked(lab, &tcp_in);
+}
+
+static void test_a_flow_of_nobody_known_is_never_remembered(void **state)
+{
+	uint64_t cookie = LAB_COOKIE;
+	struct sl_sock sock = { .user = { .uid = 1000 } };
+	struct lab *lab = *state;
+
+	fake_put(lab->kernel, FAKE_SOCKS, &cookie, &sock);
+	memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS);
+	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
+	memory_check_asked(lab, &memory_again);
+}
+
+/* ---- two filters ---- */
+
+static void judge_second(struct lab *lab, uint8_t verdict, enum memory_scope scope)
+{
+	uint64_t id = lab_take_flow(lab, 1);
+
+	assert_int_not_equal(id, 0);
+	lab_judge_for(lab, 1, id, verdict, scope);
+}
+
+static void test_only_what_all_filters_said_is_in_the_kernel(void **state)
+{
+	struct lab *lab = *state;
+
+	memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS);
+	judge_second(lab, 0, MEMORY_FLOW);
+	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
+	memory_connect(lab, &memory_again);
+	assert_int_equal(lab_take_flow(lab, 0), 0); /* it has said so before */
+	judge_second(lab, 0, MEMORY_ADDRESS);
+	assert_true(memory_is_in_force(lab, &memory_tcp));
+}
+
+static void test_each_filter_is_remembered_for_itself(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int packet;
+
+	memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS);
+	judge_second(lab, 0, MEMORY_ADDRESS);
+	lab_forget(lab, 1);
+	assert_false(memory_is_in_force(lab, &memory_tcp));
+	packet = memory_connect(lab, &memory_again);
+	assert_int_equal(lab_take_flow(lab, 0), 0);
+	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
+	judge_second(lab, 1, MEMORY_ADDRESS);
+	assert_int_equal(lab_fate(lab, packet), FATE_REJECTED);
+	assert_false(memory_is_in_force(lab, &memory_tcp));
+}
+
+/* ---- what ends it ---- */
+
+static void test_a_second_name_withdraws_it_before_anybody_knows_the_name(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int answer;
+	uint64_t token;
+
+	memory_resolved(lab, "a.example");
+	memory_judged(lab, &memory_tcp, 0, MEMORY_NAME);
+	assert_true(memory_is_in_force(lab, &memory_tcp));
+	answer = memory_resolve(lab, "b.example", &token);
+	assert_int_equal(lab_fate(lab, answer), FATE_HELD);
+	assert_null(memory_entry(lab, &memory_tcp));
+	lab_done(lab, token);
+	assert_int_equal(lab_fate(lab, answer), FATE_ALLOWED);
+	memory_check_asked(lab, &memory_again);
+}
+
+static void test_a_filter_whose_rules_change_is_asked_anew(void **state)
+{
+	struct lab *lab = *state;
+	uint32_t generation;
+
+	memory_put(lab);
+	generation = fake_generation(lab->kernel);
+	lab_forget(lab, 0);
+	assert_int_equal(fake_generation(lab->kernel), generation + 1);
+	assert_false(memory_is_in_force(lab, &memory_tcp));
+	memory_check_asked(lab, &memory_again);
+}
+
+static void test_what_a_filter_said_dies_with_it(void **state)
+{
+	struct lab *lab = *state;
+	uint32_t generation;
+
+	memory_put(lab);
+	generation = fake_generation(lab->kernel);
+	lab_end_filter(lab, 0);
+	assert_int_equal(fake_generation(lab->kernel), generation + 1);
+	assert_false(memory_is_in_force(lab, &memory_tcp));
+	lab_pass(lab, TICK_US);
+	lab_run_filter(lab, 0);
+	memory_check_asked(lab, &memory_again);
+}
+
+static void test_a_successor_relies_on_nothing_of_before(void **state)
+{
+	struct lab *lab = *state;
+	uint32_t generation;
+
+	memory_put(lab);
+	generation = fake_generation(lab->kernel);
+	lab_crash(lab);
+	assert_int_equal(lab_start(lab), 0);
+	assert_int_equal(fake_generation(lab->kernel), generation + 1);
+	assert_false(memory_is_in_force(lab, &memory_tcp));
+	lab_run_filter(lab, 0);
+	memory_check_asked(lab, &memory_again);
+}
+
+#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, memory_tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_filter_is_asked_once, memory_set_up_one),
+		TEST(test_other_ends_are_asked_about, memory_set_up_one),
+		TEST(test_an_answer_for_the_flow_is_not_remembered, memory_set_up_one),
+		TEST(test_a_name_is_remembered_as_long_as_it_lives, memory_set_up_one),
+		TEST(test_denied_is_answered_without_asking, memory_set_up_one),
+		TEST(test_inbound_is_never_remembered, memory_set_up_one),
+		TEST(test_a_flow_of_nobody_known_is_never_remembered, memory_set_up_one),
+		TEST(test_only_what_all_filters_said_is_in_the_kernel, memory_set_up_two),
+		TEST(test_each_filter_is_remembered_for_itself, memory_set_up_two),
+		TEST(test_a_second_name_withdraws_it_before_anybody_knows_the_name,
+		     memory_set_up_one),
+		TEST(test_a_filter_whose_rules_change_is_asked_anew, memory_set_up_one),
+		TEST(test_what_a_filter_said_dies_with_it, memory_set_up_one),
+		TEST(test_a_successor_relies_on_nothing_of_before, memory_set_up_one),
+	};
+
+	return cmocka_run_group_tests_name("daemon-memory", tests, NULL, NULL);
+}
