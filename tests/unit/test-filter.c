@@ -229,22 +229,23 @@ static void test_an_answer_is_sent(void **state)
 static void test_updates_are_sent(void **state)
 {
 	const struct wire_flow_update *update;
+	const struct wire_flow_forget *forget;
 	struct seen *seen = *state;
 
-	start(seen, &full_ops);
+	filter_start(seen, &filter_full_ops);
 	assert_int_equal(sluice_filter_update(seen->filter, 5, SLUICE_DROP, "why"), 0);
-	update = expect(seen, WIRE_FLOW_UPDATE);
+	update = filter_expect(seen, WIRE_FLOW_UPDATE);
 	assert_int_equal(update->id, 5);
 	assert_int_equal(update->verdict, 1);
 	assert_string_equal(update->reason, "why");
 	assert_int_equal(sluice_filter_update(seen->filter, 5, (enum sluice_verdict)3, NULL),
 			 -EINVAL);
 	assert_int_equal(sluice_filter_forget(seen->filter), 0);
-	assert_int_equal(
-		((const struct wire_flow_forget *)expect(seen, WIRE_FLOW_FORGET))->again, 0);
+	forget = filter_expect(seen, WIRE_FLOW_FORGET);
+	assert_int_equal(forget->again, 0);
 	assert_int_equal(sluice_filter_rejudge(seen->filter), 0);
-	assert_int_equal(
-		((const struct wire_flow_forget *)expect(seen, WIRE_FLOW_FORGET))->again, 1);
+	forget = filter_expect(seen, WIRE_FLOW_FORGET);
+	assert_int_equal(forget->again, 1);
 }
 
 static void test_bad_answers_are_refused(void **state)
