@@ -50,6 +50,20 @@ static __always_inline struct sl_flow *find_peer(const struct packet *p, __u64 c
 	return bpf_map_lookup_elem(&sl_flows, &key);
 }
 
+/* several sockets may listen on a port: sl_in_held judges in the name of the newest */
+static __always_inline struct sl_flow *find_inbound(const struct packet *p,
+						    const struct sl_sock *listener)
+{
+	struct sl_bind_key key = {};
+	struct sl_bind *bind;
+
+	__builtin_memcpy(key.addr, listener->bound_addr, 16);
+	key.port = listener->bound_port;
+	key.proto = listener->bound_proto;
+	bind = bpf_map_lookup_elem(&sl_binds, &key);
+	return bind ? find_flow(p, bind->cookie) : NULL;
+}
+
 SEC("cgroup_skb/egress")
 int sl_egress(struct __sk_buff *skb)
 {
@@ -78,6 +92,6 @@ int sl_egress(struct __sk_buff *skb)
 		return REFUSE;
 	if (p.tuple.proto == IPPROTO_UDP && !is_connected(sk))
 		return GO_ON;
-	flow = find_peer(&p, cookie, sk);
+	flow = sk->state == BPF_TCP_LISTEN ? find_inbound(&p, sock) : find_peer(&p, cookie, sk);
 	return flow && flow->verdict == SL_ALLOW ? GO_ON : REFUSE;
 }

@@ -65,3 +65,7 @@ int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verd
 int fake_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
 		 size_t n_bytes);
 int fake_requeue(struct plane *plane);
+
+/* fake-owners.c */
+bool fake_was_touched(struct plane *plane);
+int fake_repair(struct plane *plane);

@@ -206,55 +206,6 @@ static int write_config(struct real *real)
 											: 0;
 }
 
-bool install_was_touched(struct real *real)
-{
-	char table[NFT_TABLE_MAX];
-
-	nft_table_name(real->instance, table, sizeof(table));
-	return watch_read(real->plane.watch_fd, table, real->portid);
-}
-
-/* what another program did between the transaction and our look is not ours: unknown */
-static int note_table(struct real *real)
-{
-	struct sl_config config;
-	struct nft_state state;
-	uint32_t zero = 0;
-	int r = nft_read_state(real->instance, &state);
-
-	real->digest = r == 0 && !install_was_touched(real) ? state.digest : 0;
-	if (bpf_map_lookup_elem(real->maps[MAP_CONFIG], &zero, &config) < 0)
-		return -errno;
-	config.table_digest = real->digest;
-	if (bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0)
-		return -errno;
-	return r == 0 && !nft_is_whole(&real->nft, &state) ? -ESTALE : 0;
-}
-
-static int put_table(struct real *real)
-{
-	int r = nft_install(&real->nft, &real->portid);
-
-	return r < 0 ? r : note_table(real);
-}
-
-int install_repair(struct real *real)
-{
-	struct nft_state state;
-	int r;
-
-	(void)install_was_touched(real); /* what it tells is looked at now */
-	r = nft_read_state(real->instance, &state);
-	if (r == -EAGAIN || (r == 0 && real->digest && state.digest == real->digest))
-		return r;
-	r = nft_mend(&real->nft, &real->portid);
-	if (r == 0)
-		r = note_table(real);
-	if (r < 0) /* there is more in it than that can mend */
-		r = put_table(real);
-	return r < 0 ? r : 1;
-}
-
 static void cleanup_skeleton(struct sluice_bpf **skeleton)
 {
 	sluice_bpf__destroy(*skeleton);
@@ -294,7 +245,7 @@ static int install(struct real *real, const char **ret_error)
 		return r;
 	*ret_error = "installing the nftables table";
 	real->nft.has_native = nft_probe_native_queue(real->instance);
-	r = put_table(real);
+	r = repair_table(real);
 	if (r < 0)
 		return r;
 	*ret_error = "attaching BPF programs to the cgroup";
@@ -367,7 +318,7 @@ static int take_queue(struct real *real, int kept_fd)
 	r = queue_open(QUEUE_FIRST, &real->plane.queue_fd, &real->nft.queue_num);
 	if (!r)
 		r = write_config(real);
-	return r < 0 ? r : put_table(real);
+	return r < 0 ? r : repair_table(real);
 }
 
 /* nothing was there before: what a failed step leaves is ours alone to take back */

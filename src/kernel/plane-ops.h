@@ -6,8 +6,8 @@
  *
  * plane.h is what the daemon calls; it hands on to one of these tables:
  *
- *	real.c, install.c   bpf(2), netlink: in sluiced
- *	fake.c              memory and scripted errors: in unit tests, never in sluiced
+ *	real.c, install.c, repair.c   bpf(2), netlink: in sluiced
+ *	fake*.c                       memory and scripted errors: in unit tests, never in sluiced
  *
  * Each row has the contract of the plane_ function of its name.
  */

@@ -99,12 +99,12 @@ static void real_remove(struct plane *plane)
 
 static bool real_was_touched(struct plane *plane)
 {
-	return install_was_touched(real_of(plane));
+	return repair_was_touched(real_of(plane));
 }
 
 static int real_repair(struct plane *plane)
 {
-	return install_repair(real_of(plane));
+	return repair(real_of(plane));
 }
 
 static int real_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)

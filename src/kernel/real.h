@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/** DOC: The real plane, shared by install.c and real.c alone */
+/** DOC: The real plane, shared by install.c, repair.c and real.c alone */
 
 #include "kernel/nft.h"
 #include "kernel/plane-ops.h"
@@ -42,10 +42,15 @@ struct real {
 void install_begin(struct real *real);
 /** install_or_adopt() - @kept_fd is consumed; on failure nothing new is left in the kernel */
 int install_or_adopt(struct real *real, int kept_fd, const char **ret_error);
-/** install_was_touched() - as plane_was_touched() */
-bool install_was_touched(struct real *real);
-/** install_repair() - as plane_repair() */
-int install_repair(struct real *real);
 void install_remove(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
+
+/* repair.c */
+
+/** repair_table() - the nft table put in place as a whole, and noted for repair() */
+int repair_table(struct real *real);
+/** repair_was_touched() - as plane_was_touched() */
+bool repair_was_touched(struct real *real);
+/** repair() - as plane_repair() */
+int repair(struct real *real);

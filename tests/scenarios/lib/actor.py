@@ -316,6 +316,42 @@ def act_obey(path):
     return {"id": 0}
 
 
+def _ask_unconnected(address, port):
+    """errno name of an addressed datagram's answer; a refusal is not told to the first one"""
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(0.3)
+        try:
+            s.sendto(b"x", (address, int(port)))
+            s.recv(100)
+        except TimeoutError:
+            return "ETIMEDOUT"
+        except OSError as error:
+            return errno.errorcode[error.errno]
+    return "0"
+
+
+def act_steady(end, *targets):
+    """flows to `targets` (tcp|udp|sendto,ADDRESS,PORT) until the file `end` is there.
+    Return: how often each target got which errno, and how long all took"""
+    makers = {"tcp": _connect, "udp": _ask, "sendto": _ask_unconnected}
+    told, began = {target: {} for target in targets}, time.monotonic()
+
+    def repeat(target):
+        kind, address, port = target.split(",")
+        while not os.path.exists(end):
+            error = makers[kind](address, port)
+            told[target][error] = told[target].get(error, 0) + 1
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=repeat, args=(target,)) for target in targets]
+    for thread in threads:
+        thread.start()
+    print("steady", file=sys.stderr, flush=True)
+    for thread in threads:
+        thread.join()
+    return {"told": told, "took_s": time.monotonic() - began}
+
+
 IP_RECVERR, IPV6_RECVERR, UDP_SEGMENT, SOL_UDP = 11, 25, 103, 17
 ECHO = {socket.AF_INET: b"\x08\0\0\0\0\0\0\1", socket.AF_INET6: b"\x80\0\0\0\0\0\0\1"}
 
