@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""132 — connection tracking flushed, or full: nothing of ours depends on it
+"""134 — connection tracking flushed, or full: nothing of ours depends on it
 
    [ client ns: a download, UDP echoes; conntrack in use, by a rule of somebody else ]──uplink──[ server ns ]
         └ test-filter denies one address; conntrack -F again and again; a table with two places
@@ -35,7 +35,7 @@ def _commands(lab, address):
     """a download next to datagrams of one socket, then a denied connect"""
     download = " ".join(lab.actor("download", address, 80, f"/slow/{SIZE}/65536/4"))
     echoes = " ".join(lab.actor("echoes", address, 7, 300))
-    denied = " ".join(lab.flowgen("tcp", "10.79.32.99", 7, 1))
+    denied = " ".join(lab.flowgen("tcp", "10.79.34.99", 7, 1))
     return ["sh", "-c", f"{download} & {echoes}; {denied}; wait"]
 
 
@@ -60,7 +60,7 @@ def _has_ended(run, within):
 
 
 def check_flushed(t, lab):
-    run = lab.start([lab.test_filter(deny_address="10.79.32.99")], _commands(lab, "10.79.32.1"))
+    run = lab.start([lab.test_filter(deny_address="10.79.34.99")], _commands(lab, "10.79.34.1"))
     wait_for(lambda: "connected" in run.stderr, 15, "the download")
     t.check(_n_entries(lab) > 0, "connections are tracked")
     n = 0
@@ -79,7 +79,7 @@ def check_full(t, lab):
     except (OSError, subprocess.CalledProcessError) as error:
         t.note(f"not tried with a full table: net.netfilter.nf_conntrack_max of a namespace: {error}")
         return
-    run = lab.start([lab.test_filter(deny_address="10.79.32.99")], _commands(lab, "10.79.32.2"))
+    run = lab.start([lab.test_filter(deny_address="10.79.34.99")], _commands(lab, "10.79.34.2"))
     t.equal(run.wait(30), 0, "exit status")
     _check(t, run, "full", 300)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""131 — a cgroup that lived before Sluice: what stands goes on, what begins is judged
+"""133 — a cgroup that lived before Sluice: what stands goes on, what begins is judged
 
    [ client ns: actor.py, in the cgroup before the programs are on it ]──uplink──[ server ns: echo :7 ]
         └ then test-filter denies everything
@@ -82,8 +82,8 @@ def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         lab.udp_echo(7)
-        check(t, lab, "10.79.31.1", "10.79.31.2")
-        check(t, lab, "fd00:79::31:1", "fd00:79::31:2")
+        check(t, lab, "10.79.33.1", "10.79.33.2")
+        check(t, lab, "fd00:79::33:1", "fd00:79::33:2")
 
 
 if __name__ == "__main__":
