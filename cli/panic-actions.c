@@ -184,7 +184,6 @@ void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
 	snprintf(canary, sizeof(canary), "%s/sluice-canary", notes->file.cgroup);
 	if (notes->file.cgroup[0]) /* ours, whosever the cgroup above it is */
 		(void)cgroup2_remove(canary, EMPTY_MS);
-
 	if (is_ours(notes->file.providers_cgroup, notes->id)) {
 		(void)cgroup2_kill(notes->file.providers_cgroup);
 		r = cgroup2_remove(notes->file.providers_cgroup, EMPTY_MS);
@@ -193,7 +192,7 @@ void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
 	}
 	/* the user's own programs: they go on, with an open network, unless `sluice run` is
 	 * there: it ends them when it sees that its keeper is gone */
-	if (is_ours(notes->file.cgroup, notes->id)) {
+	if (!notes->file.is_kept && is_ours(notes->file.cgroup, notes->id)) {
 		r = cgroup2_remove(notes->file.cgroup, EMPTY_MS);
 		if (r != -ENOENT)
 			panic_note(report, "cgroup", notes->file.cgroup, r);

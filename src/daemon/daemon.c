@@ -82,8 +82,9 @@ static int open_tables(struct daemon *daemon)
 		return r;
 	/* ids count on from the clock, so that a successor's are larger */
 	clock_gettime(CLOCK_REALTIME, &t);
-	r = flow_table_new(daemon->n_flows_max, (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000,
-			   judge_forget, daemon, &daemon->flows);
+	r = flow_table_new(daemon->n_flows_max,
+			   (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000, judge_forget,
+			   daemon, &daemon->flows);
 	if (r < 0)
 		return r;
 	if (getrandom(&daemon->seed, sizeof(daemon->seed), 0) != sizeof(daemon->seed))
@@ -182,6 +183,8 @@ int daemon_start(struct daemon *daemon, const char **ret_error)
 		daemon->is_ready = true;
 		keeper_tell_state(daemon, 0, "");
 	}
+	if (daemon->n_filters == 0)
+		(void)plane_relax(daemon->plane);
 	return 0;
 }
 

@@ -42,6 +42,7 @@
 #include "flow/history.h"
 #include "flow/memory.h"
 #include "flow/names.h"
+#include "flow/refusal.h"
 #include "flow/rejudge.h"
 #include "kernel/link.h"
 #include "kernel/plane.h"
@@ -132,6 +133,7 @@ struct daemon {
 	size_t n_flows_max; /* FLOWS_MAX; unit tests take fewer */
 	struct names_cache *names;
 	struct memory *memory;
+	struct refusal_credit refusals;
 	bool wants_renew; /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];

@@ -29,13 +29,19 @@ void judge_forget(struct flow *flow, void *data)
 	history_add(daemon->history, flow); /* which puts the identity in the end */
 }
 
+/* of a raw packet it may not know what is wrong, and then says nothing */
+static bool may_ask_kernel(struct daemon *daemon, const struct sl_tuple *tuple)
+{
+	return tuple->proto == IPPROTO_UDP && refusal_spend(&daemon->refusals, daemon_now_us());
+}
+
 /* the gate chain rejects what cannot be refused here, and asks the program again */
 static void reject(struct daemon *daemon, const struct sl_tuple *tuple,
 		   const struct flow_packet *packet)
 {
 	uint8_t error[REFUSAL_BYTES];
 
-	if (packet->has_refusal) {
+	if (packet->has_refusal && !may_ask_kernel(daemon, tuple)) {
 		refusal_write(tuple, packet->head, error);
 		if (plane_replace(daemon->plane, packet->id, mark_of(packet->mark, SL_MARK_NONE),
 				  error, sizeof(error)) == 0)

@@ -96,6 +96,11 @@ static void take_exited(struct daemon *daemon, const struct wire_message *messag
 	}
 }
 
+static void take_stop(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	daemon->is_ending = true;
+}
+
 static void take_nothing(struct daemon *daemon, const struct wire_message *message, int *fd)
 {
 }
@@ -104,11 +109,16 @@ static const struct {
 	uint16_t type;
 	void (*take)(struct daemon *daemon, const struct wire_message *message, int *fd);
 } table[] = {
-	{ WIRE_K_INSTANCE, take_instance }, { WIRE_K_FILTER, take_filter },
-	{ WIRE_K_OPTION, take_option },	    { WIRE_K_FLOWS, take_flows },
-	{ WIRE_K_COMMIT, take_nothing },    { WIRE_K_KEPT, take_kept },
-	{ WIRE_K_GO, take_go },		    { WIRE_K_CHILD, take_child },
+	{ WIRE_K_INSTANCE, take_instance },
+	{ WIRE_K_FILTER, take_filter },
+	{ WIRE_K_OPTION, take_option },
+	{ WIRE_K_FLOWS, take_flows },
+	{ WIRE_K_COMMIT, take_nothing },
+	{ WIRE_K_KEPT, take_kept },
+	{ WIRE_K_GO, take_go },
+	{ WIRE_K_CHILD, take_child },
 	{ WIRE_K_EXITED, take_exited },
+	{ WIRE_K_STOP, take_stop },
 };
 
 static int read_one(struct daemon *daemon, uint16_t *ret_type)
@@ -147,16 +157,16 @@ static int on_keeper(sd_event_source *source, int fd, uint32_t events, void *dat
 {
 	struct daemon *daemon = data;
 	uint16_t type;
-	int r;
+	int r = 0;
 
-	while ((r = read_one(daemon, &type)) == 0)
+	while (!daemon->is_ending && (r = read_one(daemon, &type)) == 0)
 		;
+	if (daemon->is_ending)
+		return sd_event_exit(daemon->event, 0);
 	if (r == -EAGAIN)
 		return 0;
-	/* the keeper says the end by closing; what is no record is not its word: the plane stays,
-	 * for a successor */
-	daemon->is_ending = r == -EPIPE;
-	return sd_event_exit(daemon->event, daemon->is_ending ? 0 : r);
+	/* the keeper is gone, or what came is no record: the plane stays, for a successor */
+	return sd_event_exit(daemon->event, r);
 }
 
 int keeper_watch(struct daemon *daemon)

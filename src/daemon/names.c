@@ -162,9 +162,10 @@ void names_lost(struct daemon *daemon)
 	daemon->names_sock = close_fd(daemon->names_sock);
 	session_exited(&daemon->names_session, daemon_now_us());
 	if (daemon->names_session.state == SESSION_FAILED)
-		log_error("sluice-names ended %u times in a row: given up, no flow has a name: start "
-			  "the instance again",
-			  daemon->names_session.deaths);
+		log_error(
+			"sluice-names ended %u times in a row: given up, no flow has a name: start "
+			"the instance again",
+			daemon->names_session.deaths);
 	for (size_t i = 0; i < NAMES_PENDING_MAX; i++)
 		if (daemon->answers[i].token)
 			let_answer_go(daemon, &daemon->answers[i]);

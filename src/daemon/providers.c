@@ -139,9 +139,7 @@ static void tell_when_ready(struct daemon *daemon, const struct filter *filter)
 {
 	char text[320];
 
-	if (daemon->is_ready)
-		return;
-	if (filter->session.state == SESSION_FAILED) {
+	if (filter->session.state == SESSION_FAILED && !daemon->is_ready) {
 		snprintf(text, sizeof(text), "filter %s: %s", filter->name, filter->message);
 		daemon->is_ready = true;
 		keeper_tell_state(daemon, EINVAL, text);
@@ -150,8 +148,11 @@ static void tell_when_ready(struct daemon *daemon, const struct filter *filter)
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		if (daemon->filters[i].session.state != SESSION_RUNNING)
 			return;
+	if (plane_relax(daemon->plane) < 0)
+		log_error("cannot put the fail class in force: what nobody judges is refused");
+	if (!daemon->is_ready)
+		keeper_tell_state(daemon, 0, "");
 	daemon->is_ready = true;
-	keeper_tell_state(daemon, 0, "");
 }
 
 static int take_ready(struct daemon *daemon, unsigned int index, const struct wire_message *message)

@@ -294,7 +294,8 @@ static int doctor(void *data, struct json_object **ret_checks)
 			  "packets are not held: flows pass unjudged");
 	else
 		add_check(checks, "nft table", r > 0 ? "warning" : "ok",
-			  r > 0 ? "another program had removed or changed it; it is back" : "in place",
+			  r > 0 ? "another program had removed or changed it; it is back"
+				: "in place",
 			  NULL);
 	add_check(checks, "sluice-names", daemon->names_sock >= 0 ? "ok" : "missing",
 		  daemon->names_sock >= 0 ? "running" : "does not run",

@@ -52,3 +52,15 @@ void refusal_write(const struct sl_tuple *tuple, const uint8_t quote[REFUSAL_QUO
 	icmp[1] = ICMP_PORT_UNREACH;
 	put16(icmp + 2, checksum(icmp, REFUSAL_BYTES - IP_HEADER));
 }
+
+bool refusal_spend(struct refusal_credit *credit, uint64_t now_us)
+{
+	uint64_t full_us = (uint64_t)REFUSAL_CREDIT * REFUSAL_CREDIT_EARNED_US;
+
+	if (now_us - credit->earned_us > full_us)
+		credit->earned_us = now_us - full_us;
+	if (now_us - credit->earned_us < REFUSAL_CREDIT_EARNED_US)
+		return false;
+	credit->earned_us += REFUSAL_CREDIT_EARNED_US;
+	return true;
+}

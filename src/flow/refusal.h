@@ -12,9 +12,14 @@
  *
  * IPv6 has no such limit on loopback, and TCP resets have none at all.
  *
+ * Below the limit the kernel is asked all the same: a firewall knows its error to
+ * be related to the datagram (conntrack), and lets it pass where it would drop
+ * ours.
+ *
  * Pure.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "abi/sluice-abi.h"
@@ -30,3 +35,14 @@
  */
 void refusal_write(const struct sl_tuple *tuple, const uint8_t quote[REFUSAL_QUOTE],
 		   uint8_t to[REFUSAL_BYTES]);
+
+#define REFUSAL_CREDIT 20U	       /* of icmp_msgs_burst (50) */
+#define REFUSAL_CREDIT_EARNED_US 2000U /* 500 a second, of icmp_msgs_per_sec */
+
+/** struct refusal_credit - errors that the kernel may be asked for; zero it to begin */
+struct refusal_credit {
+	uint64_t earned_us; /* they are counted from here */
+};
+
+/** refusal_spend() - Return: true when the kernel may be asked for one more */
+bool refusal_spend(struct refusal_credit *credit, uint64_t now_us);

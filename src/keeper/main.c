@@ -231,11 +231,8 @@ static bool run_has_ended(struct keeper *keeper, uint8_t *buffer)
 			     &fd);
 
 	close_fd(fd);
-	if (r == 0 && message.record->type == WIRE_K_END) {
-		keeper->is_ended = true;
-		return false; /* the end of the channel follows */
-	}
-	return r != -EAGAIN; /* after COMMIT it has nothing more to say */
+	keeper->is_ended = r == 0 && message.record->type == WIRE_K_END;
+	return r != -EAGAIN; /* after COMMIT it has nothing else to say */
 }
 
 static void loop(struct keeper *keeper, uint8_t *buffer)
@@ -263,9 +260,10 @@ static bool wait_for_daemon(struct keeper *keeper)
 {
 	uint64_t end = clock_ms() + END_MS;
 	uint8_t buffer[WIRE_RECORD_MAX];
+	struct wire_k_stop stop = { 0 };
 
-	/* half closed: sluiced reads the end, we still read what it wants done */
-	shutdown(keeper->daemon_sock, SHUT_WR);
+	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_STOP, &stop, NULL, 0,
+			   -1);
 	while (keeper->daemon_pid > 0 && clock_ms() < end) {
 		struct pollfd fds[] = { { .fd = keeper->signal_fd, .events = POLLIN },
 					{ .fd = keeper->daemon_sock, .events = POLLIN } };
@@ -296,8 +294,6 @@ static void finish(struct keeper *keeper)
 		/* one that hangs is followed by one that only cleans up */
 		if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
 			(void)wait_for_daemon(keeper);
-	} else if (keeper->daemon_pid > 0) {
-		kill(keeper->daemon_pid, SIGKILL); /* so that it removes nothing */
 	}
 	for (size_t i = 0; i < KEEPER_CHILDREN_MAX; i++)
 		if (keeper->children[i] > 0)

@@ -29,6 +29,11 @@ bool fake_was_touched(struct plane *plane)
 	return fake_enter(fake, FAKE_WAS_TOUCHED) < 0 || was_touched;
 }
 
+int fake_relax(struct plane *plane)
+{
+	return fake_enter(fake_of(plane), FAKE_RELAX);
+}
+
 int fake_repair(struct plane *plane)
 {
 	struct fake *fake = fake_of(plane);

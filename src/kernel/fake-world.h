@@ -68,4 +68,5 @@ int fake_requeue(struct plane *plane);
 
 /* fake-owners.c */
 bool fake_was_touched(struct plane *plane);
+int fake_relax(struct plane *plane);
 int fake_repair(struct plane *plane);

@@ -328,6 +328,7 @@ static const struct plane_ops fake_ops = {
 	.close = fake_close,
 	.remove = fake_remove,
 	.was_touched = fake_was_touched,
+	.relax = fake_relax,
 	.repair = fake_repair,
 	.read = fake_read,
 	.answer = fake_answer,

@@ -191,17 +191,21 @@ static int netns_cookie(uint64_t *ret_cookie)
 	return 0;
 }
 
+/* what others have written there (generation of sl_memory, digest) stays */
 static int write_config(struct real *real)
 {
-	struct sl_config config = { .is_closed = real->nft.is_closed,
-				    .queue_num = real->nft.queue_num };
-	uint64_t cookie;
+	struct sl_config config;
 	uint32_t zero = 0;
+	uint64_t cookie;
 	int r = netns_cookie(&cookie);
 
 	if (r < 0)
 		return r;
+	if (bpf_map_lookup_elem(real->maps[MAP_CONFIG], &zero, &config) < 0)
+		return -errno;
 	config.netns_cookie = cookie;
+	config.is_closed = real->nft.is_closed;
+	config.queue_num = real->nft.queue_num;
 	return bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0 ? -errno
 											: 0;
 }
@@ -269,18 +273,47 @@ static int check_link(const struct real *real, const char *name, uint64_t cgroup
 	return info.cgroup.cgroup_id == cgroup_id ? 0 : -ESTALE;
 }
 
+/* until our filters run, a predecessor that failed closed still does: see install_relax() */
+static int take_fail_class(struct real *real)
+{
+	_cleanup_close_ int fd = open_pin(real, "map", map_names[MAP_CONFIG]);
+	struct sl_config config;
+	uint32_t zero = 0;
+
+	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &config) < 0)
+		return fd < 0 ? fd : -errno;
+	real->is_stricter = config.is_closed && !real->nft.is_closed;
+	real->nft.is_closed |= config.is_closed;
+	return 0;
+}
+
+int install_relax(struct real *real)
+{
+	int r;
+
+	if (!real->is_stricter)
+		return 0;
+	real->is_stricter = real->nft.is_closed = false;
+	unpin(real, "link", "sl_egress"); /* nobody else has it: it is detached */
+	r = write_config(real);
+	return r < 0 ? r : repair_table(real);
+}
+
 static int adopt(struct real *real)
 {
 	struct stat st;
-	int fd = open_pin(real, "map", "complete");
+	int fd = open_pin(real, "map", "complete"), r;
 
 	if (fd < 0)
 		return fd;
 	close_fd(fd);
+	r = take_fail_class(real);
+	if (r < 0)
+		return r;
 	if (stat(real->cgroup, &st) < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++) {
-		int r = is_used(real, attached[i]) ? check_link(real, attached[i], st.st_ino) : 0;
+		r = is_used(real, attached[i]) ? check_link(real, attached[i], st.st_ino) : 0;
 
 		if (r < 0)
 			return r;

@@ -22,6 +22,7 @@ struct plane_ops {
 	void (*close)(struct plane *plane);
 	void (*remove)(struct plane *plane);
 	bool (*was_touched)(struct plane *plane);
+	int (*relax)(struct plane *plane);
 	int (*repair)(struct plane *plane);
 
 	int (*read)(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);

@@ -54,6 +54,11 @@ bool plane_was_touched(struct plane *plane)
 	return plane->ops->was_touched(plane);
 }
 
+int plane_relax(struct plane *plane)
+{
+	return plane->ops->relax(plane);
+}
+
 int plane_repair(struct plane *plane)
 {
 	return plane->ops->repair(plane);

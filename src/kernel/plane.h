@@ -54,6 +54,14 @@ int plane_watch_fd(const struct plane *plane);
 /** plane_was_touched() - take what plane_watch_fd() tells. Return: may it concern our table? */
 bool plane_was_touched(struct plane *plane);
 /**
+ * plane_relax() - put the fail class of our configuration in force
+ *
+ * Adopting keeps that of a predecessor if it is the stricter one, so that a
+ * configuration that turns out not to start opens nothing. Return: 0 or -errno.
+ */
+int plane_relax(struct plane *plane);
+
+/**
  * plane_repair() - look at the nft table and put back what others took away or changed
  *
  * Nothing of theirs is touched. What the queue holds stays if our hooks do.

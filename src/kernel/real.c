@@ -102,6 +102,11 @@ static bool real_was_touched(struct plane *plane)
 	return repair_was_touched(real_of(plane));
 }
 
+static int real_relax(struct plane *plane)
+{
+	return install_relax(real_of(plane));
+}
+
 static int real_repair(struct plane *plane)
 {
 	return repair(real_of(plane));
@@ -310,6 +315,7 @@ static const struct plane_ops real_ops = {
 	.close = real_close,
 	.remove = real_remove,
 	.was_touched = real_was_touched,
+	.relax = real_relax,
 	.repair = real_repair,
 	.read = real_read,
 	.answer = real_answer,

@@ -28,6 +28,7 @@ struct real {
 	char bpffs[256];
 	int maps[_MAP_N];
 	struct nft_plan nft;
+	bool is_stricter; /* closed only because a predecessor was, who is replaced */
 	uint32_t portid; /* of our last transaction */
 	uint64_t digest; /* of the table after it; 0: unknown */
 	struct ring_buffer *ring;
@@ -43,6 +44,8 @@ void install_begin(struct real *real);
 /** install_or_adopt() - @kept_fd is consumed; on failure nothing new is left in the kernel */
 int install_or_adopt(struct real *real, int kept_fd, const char **ret_error);
 void install_remove(struct real *real);
+/** install_relax() - as plane_relax() */
+int install_relax(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
 

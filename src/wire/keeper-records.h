@@ -12,6 +12,9 @@
  * but what governs a cgroup that is kept (`sluice serve`) stays in force in the
  * kernel, until END says otherwise or the next one of its name takes it over.
  *
+ * A sluiced that hears STOP takes everything out of the kernel. One whose channel
+ * ends without it leaves what is in force: its keeper was killed.
+ *
  * sluiced asks the keeper for what needs rights it has not: KEEP, SPAWN, KILL.
  * It beats BEAT every KEEPER_BEAT_MS; silence means it hangs and is replaced.
  */
@@ -75,6 +78,9 @@
 	F(S, u32,  pid,        0,   "its pid") \
 	F(S, u32,  status,     0,   "wait status")
 
+#define WIRE_FIELDS_K_STOP(F, S) \
+	F(S, u8,   unused,     1,   "0")
+
 #define WIRE_FIELDS_K_KEEP(F, S) \
 	F(S, u32,  slot,       15,  "where to keep the descriptor that comes along")
 
@@ -105,6 +111,7 @@
 	R(K_KEPT,     wire_k_kept,     WIRE_FIELDS_K_KEPT,     16, 0, 0, "a kept descriptor comes back") \
 	R(K_GO,       wire_k_go,       WIRE_FIELDS_K_GO,       17, 0, 0, "all is said: begin") \
 	R(K_CHILD,    wire_k_child,    WIRE_FIELDS_K_CHILD,    18, 0, 0, "answer to SPAWN") \
+	R(K_STOP,     wire_k_stop,     WIRE_FIELDS_K_STOP,     20, 0, 0, "put away what is in force, and end") \
 	R(K_EXITED,   wire_k_exited,   WIRE_FIELDS_K_EXITED,   19, 0, 0, "a child ended")
 /* clang-format on */
 

@@ -8,12 +8,14 @@
           datagrams that are empty, large, cut by the kernel (GSO), pings, raw IP
 """
 import json
+import subprocess
 
 from lib import main
 
 DENIED = ["10.79.25.0/24", "fd00:79::25:0/112"]
 ENDS = ["10.79.25.1", "::ffff:10.79.25.1", "fd00:79::25:1"]
 KINDS = ["plain", "empty", "large", "segmented", "errors", "ping"]
+FIREWALLED = [("told", "plain", end, 7) for end in ENDS]
 CROWD = 3000
 BOUND_US = 50_000
 REFUSED = ["0", "ECONNREFUSED"]  # of send, and of the call after it
@@ -47,11 +49,30 @@ def check_kinds(t, lab):
         t.equal(result["remembered"], REFUSED, f"{act}: remembered")
 
 
+FIREWALL = ("add table inet wall; add chain inet wall out { type filter hook output priority 0; policy drop; };"
+            "add rule inet wall out ct state established,related accept;"
+            "add rule inet wall out oif lo accept; add rule inet wall out udp dport 7 accept;"
+            "add rule inet wall out tcp dport 7 accept; add rule inet wall out icmpv6 type nd-neighbor-solicit accept")
+
+
+def check_firewall(t, lab):
+    """a host that drops by default at output still hears our refusals"""
+    with lab.client:
+        subprocess.run(["nft", FIREWALL], check=True)
+    try:
+        for act, result in zip(FIREWALLED, run_acts(lab, FIREWALLED), strict=True):
+            t.equal((result["fresh"], result["remembered"]), (REFUSED, REFUSED), f"{act}: behind a firewall")
+    finally:
+        with lab.client:
+            subprocess.run(["nft", "delete table inet wall"], check=True)
+
+
 def scenario(t):
     with t.lab() as lab:
         with lab.capture() as wire:
             check_kinds(t, lab)
             check_crowd(t, lab)
+            check_firewall(t, lab)
         left = wire.packets(is_denied)
         t.equal(len(left), 0, f"packets on the uplink, such as {left[:3]}")
 

@@ -238,8 +238,11 @@ void lab_crash(struct lab *lab)
 
 void lab_stop(struct lab *lab)
 {
+	struct wire_k_stop stop = { 0 };
+
 	while (keeper_take(lab))
 		;
+	keeper_say(lab, WIRE_K_STOP, &stop, -1);
 	lab->keeper = close_fd(lab->keeper);
 	assert_int_equal(daemon_run(lab->daemon), 0);
 	daemon_stop(lab->daemon);

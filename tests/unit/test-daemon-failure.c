@@ -339,9 +339,12 @@ static void test_an_answer_the_kernel_does_not_take_is_given_again(void **state)
 static void test_an_error_the_kernel_does_not_take_is_left_to_the_gate_chain(void **state)
 {
 	struct lab *lab = running(true);
-	unsigned int packet = put_judged(lab, &denied);
+	unsigned int packet;
 
+	lab->daemon->refusals.earned_us = daemon_now_us(); /* the kernel may not be asked now */
+	packet = put_judged(lab, &denied);
 	assert_int_equal(fake_packet(lab->kernel, packet)->state, FAKE_REPLACED);
+	lab->daemon->refusals.earned_us = daemon_now_us();
 	fake_fail(lab->kernel, FAKE_REPLACE, 1, ENOBUFS);
 	packet = put_judged(lab, &denied);
 	assert_int_equal(fake_packet(lab->kernel, packet)->state, FAKE_ACCEPTED);

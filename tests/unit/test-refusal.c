@@ -84,12 +84,32 @@ static void it_quotes_the_refused_datagram(void **state)
 	assert_memory_equal(packet + 48, quote, sizeof(quote));
 }
 
+/* bursts and a steady rate, both below the kernel's: more than it would send is never asked of it */
+static void the_kernel_is_asked_below_its_limit(void **state)
+{
+	struct refusal_credit credit = { 0 };
+	uint64_t now_us = 3600000000;
+	unsigned int n = 0;
+
+	while (refusal_spend(&credit, now_us))
+		n++;
+	assert_int_equal(n, REFUSAL_CREDIT);
+	for (unsigned int ms = 0; ms < 1000; ms++) /* as fast as it can for a second */
+		n += refusal_spend(&credit, now_us += 1000);
+	assert_in_range(n, 500, 500 + REFUSAL_CREDIT);
+	now_us += 3600000000; /* an idle hour earns no more than a burst */
+	for (n = 0; refusal_spend(&credit, now_us); n++)
+		;
+	assert_int_equal(n, REFUSAL_CREDIT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(its_checksums_are_right),
 		cmocka_unit_test(it_goes_from_the_machine_to_itself),
 		cmocka_unit_test(it_quotes_the_refused_datagram),
+		cmocka_unit_test(the_kernel_is_asked_below_its_limit),
 	};
 
 	return cmocka_run_group_tests_name("refusal", tests, NULL, NULL);
