@@ -41,8 +41,8 @@ class Actors:
             shutil.copy(os.path.realpath(sys.executable), copy)
         self.copy = copy
         self.paths = {name: lab.new_file(f"{name}.sock") for name in ("root", "user", "other")}
-        acts = [lab.actor("obey", self.paths["root"]), lab.actor("obey", self.paths["user"], UID),
-                [copy, *lab.actor("obey", self.paths["other"], 0, "other.service")[1:]]]
+        acts = [lab.actor("connect_as_told", self.paths["root"]), lab.actor("connect_as_told", self.paths["user"], UID),
+                [copy, *lab.actor("connect_as_told", self.paths["other"], 0, "other.service")[1:]]]
         self.run = lab.start(filters, ["sh", "-c", " & ".join(" ".join(act) for act in acts) + " & wait"],
                              options=["--instance", self.instance], **settings)
         self.sockets = {name: wait_for(lambda: self._connect(path), 15, name)

@@ -395,7 +395,7 @@ def act_told(kind, address, port):
     return {"fresh": steps[0], "remembered": steps[1]}
 
 
-def act_obey(path, uid="0", unit=""):
+def act_connect_as_told(path, uid="0", unit=""):
     """connects as told over the Unix socket `path`: lines of PROTO HOST PORT; answers with errno names"""
     if unit:
         act_join(unit)
@@ -409,11 +409,11 @@ def act_obey(path, uid="0", unit=""):
         with client, client.makefile("rw") as lines:
             for line in lines:
                 proto, host, port = line.split()
-                lines.write(_obey(proto, host, int(port)) + "\n")
+                lines.write(_connect_one(proto, host, int(port)) + "\n")
                 lines.flush()
 
 
-def _obey(proto, host, port):
+def _connect_one(proto, host, port):
     try:
         address = host if ":" in host else socket.getaddrinfo(host, port, socket.AF_INET)[0][4][0]
     except socket.gaierror:
