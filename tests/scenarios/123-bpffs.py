@@ -23,8 +23,9 @@ def scenario(t):
         flow = " ".join(lab.flowgen("tcp", "10.79.1.1", 7, 1))
         for mode, place in PLACES.items():
             # in a mount namespace of its own: the machine's stays as it is
-            run = lab.plain(["unshare", "-m", "sh", "-c",
-                             f"mount -t bpf -o mode={mode} bpf /sys/fs/bpf && "
+            # (in a chroot / is no mount whose propagation could be changed; /sys is)
+            run = lab.plain(["unshare", "-m", "--propagation", "unchanged", "sh", "-c",
+                             f"mount --make-rprivate /sys && mount -t bpf -o mode={mode} bpf /sys/fs/bpf && "
                              f"exec {lab.path('sluice')} run --filter {lab.test_filter()} --fail closed"
                              f" -- sh -c 'grep -h ^bpffs= /run/sluice/*/instance; {flow}'"])
             t.equal(run.popen.returncode, 0, f"{mode}: exit status")

@@ -41,7 +41,7 @@ table inet firewalld {
 		type filter hook input priority 10; policy drop;
 		iif lo accept
 		ct state established,related accept
-		ip6 nexthdr ipv6-icmp accept
+		ip6 nexthdr 58 accept
 	}
 }
 """
