@@ -58,6 +58,7 @@ enum sl_sock_flags {
 	SL_SOCK_NO_OWNER = 1 << 2,	/* created before the instance: owner unknown */
 	SL_SOCK_JUDGED = 1 << 3,	/* had a packet held: its end is an event */
 	SL_SOCK_GONE = 1 << 4,		/* TCP: no descriptor is left, the protocol goes on */
+	SL_SOCK_STREAM = 1 << 6,	/* its TCP is the kernel's: one peer. A raw socket has any */
 	SL_SOCK_UNSEEN = 1 << 5,	/* a datagram without a verdict met sendmsg, and no rule yet */
 };
 
@@ -122,7 +123,7 @@ _Static_assert(sizeof(struct sl_tuple) == 40, "sl_tuple");
 struct sl_held {
 	__u64 cookie; /* inbound TCP: the listener's */
 	__u32 dir;    /* enum sl_dir */
-	__u32 pad;
+	__u32 is_shared; /* two sockets have these ends at one time: nobody knows whose packet it is */
 	struct sl_sock sock;
 };
 

@@ -17,12 +17,15 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 enum { REFUSE = 0, GO_ON = 1 };
 enum { SL_EPERM = 1, SL_ECONNREFUSED = 111 };
 
-static __always_inline struct sl_sock *note_user(__u64 cookie)
+static __always_inline struct sl_sock *note_user(__u64 cookie, __u32 type)
 {
 	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 
 	if (!sock) { /* older than the instance, or made by the kernel for MPTCP */
 		struct sl_sock fresh = { .flags = SL_SOCK_NO_OWNER };
+
+		if (type == SOCK_STREAM)
+			fresh.flags |= SL_SOCK_STREAM;
 
 		bpf_map_update_elem(&sl_socks, &cookie, &fresh, BPF_NOEXIST);
 		sock = bpf_map_lookup_elem(&sl_socks, &cookie);
@@ -68,7 +71,7 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 				bool is_to_peer)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct sl_sock *sock = note_user(cookie);
+	struct sl_sock *sock = note_user(cookie, ctx->type);
 	struct sl_config *conf = get_config();
 	struct sl_flow_key key = {};
 	struct sl_flow *flow;

@@ -19,7 +19,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { REFUSE = 0, GO_ON = 1 };
 
-#define AF_INET 2
 #define LOOPBACK_IFINDEX 1 /* in every namespace */
 
 static __always_inline bool is_connected(struct bpf_sock *sk)
@@ -45,7 +44,7 @@ static __always_inline struct sl_flow *find_peer(const struct packet *p, __u64 c
 	}
 	key.cookie = cookie;
 	key.proto = p->tuple.proto;
-	if (key.proto == IPPROTO_TCP || key.proto == IPPROTO_UDP)
+	if (has_ports(key.proto))
 		key.rport = bpf_ntohs(sk->dst_port);
 	return bpf_map_lookup_elem(&sl_flows, &key);
 }
@@ -90,7 +89,7 @@ int sl_egress(struct __sk_buff *skb)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return REFUSE;
-	if (p.tuple.proto == IPPROTO_UDP && !is_connected(sk))
+	if ((p.tuple.proto == IPPROTO_UDP || p.tuple.proto == IPPROTO_UDPLITE) && !is_connected(sk))
 		return GO_ON;
 	flow = sk->state == BPF_TCP_LISTEN ? find_inbound(&p, sock) : find_peer(&p, cookie, sk);
 	return flow && flow->verdict == SL_ALLOW ? GO_ON : REFUSE;

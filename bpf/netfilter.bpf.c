@@ -13,9 +13,10 @@
  *			belongs to a governed socket, also one that is closed by now
  *	sl_out_denied, sl_in_denied, sl_out_silent, sl_in_silent
  *			a denial is remembered for this conversation; it is a silent one
- *	sl_out_query	never matches; notes who asked a name server on loopback
+ *	sl_out_query	never matches; notes who sends datagrams, and asks a name server, on loopback
  *	sl_in_answer	an answer to a governed socket's DNS query, by its ends and its id
  */
+#include "bpf/lib/binds.h"
 #include "bpf/lib/packet.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -28,22 +29,33 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl_sock *sock,
 				 __u32 dir)
 {
-	struct sl_held held = { .cookie = cookie, .dir = dir };
+	struct sl_held held = { .cookie = cookie, .dir = dir }, *other;
 
+	other = bpf_map_lookup_elem(&sl_held, &p->tuple);
+	if (other && other->cookie != cookie && bpf_map_lookup_elem(&sl_socks, &other->cookie)) {
+		other->is_shared =
+			1; /* SO_REUSEADDR, or a raw socket: sluiced drops what it holds */
+		return;
+	}
 	sock->flags |= SL_SOCK_JUDGED;
 	held.sock = *sock;
 	bpf_map_update_elem(&sl_held, &p->tuple, &held, BPF_ANY);
 }
 
 /* replies to a socket that only ever sent must find it: see find_bound() */
-static __always_inline void note_sender(const struct packet *p, __u64 cookie, struct sl_sock *sock)
+static __always_inline void note_sender(struct __sk_buff *skb, const struct packet *p, __u64 cookie,
+					struct sl_sock *sock)
 {
 	struct sl_bind fresh = { .cookie = cookie, .refs = 1 };
+	struct bpf_sock *sk = skb->sk;
 	struct sl_bind_key key = {};
 
-	if (sock->bound_port || p->tuple.proto == IPPROTO_TCP)
+	if (sock->bound_port == p->tuple.lport || p->tuple.proto == IPPROTO_TCP)
 		return;
-	any_of_family(key.addr, is_mapped4(p->tuple.laddr));
+	if (sock->bound_port) /* disconnected, and bound anew by the kernel */
+		bind_remove(sock);
+	/* a socket of IPv6 is sent to over both */
+	any_of_family(key.addr, sk ? sk->family == AF_INET : is_mapped4(p->tuple.laddr));
 	key.port = p->tuple.lport;
 	key.proto = p->tuple.proto;
 	if (!key.port || bpf_map_update_elem(&sl_binds, &key, &fresh, BPF_NOEXIST))
@@ -111,6 +123,12 @@ static __always_inline int held_before(struct __sk_buff *skb, __u64 cookie)
 	return !read_packet(skb, &p, true) && was_held(&p, cookie);
 }
 
+/* its verdict holds for all that it sends, so the packets need not be looked at */
+static __always_inline bool is_stream(const struct packet *p, const struct sl_sock *sock)
+{
+	return p->tuple.proto == IPPROTO_TCP && sock->flags & SL_SOCK_STREAM;
+}
+
 static __always_inline bool is_remembered(const struct packet *p, const struct sl_sock *sock)
 {
 	struct sl_memory_key key = { .app = sl_app_of(&sock->user) };
@@ -128,8 +146,8 @@ static __always_inline bool is_remembered(const struct packet *p, const struct s
 }
 
 /* as sluiced does after a verdict; false when it could not be told: it is asked then */
-static __always_inline bool allow_remembered(const struct packet *p, __u64 cookie,
-					     struct sl_sock *sock)
+static __always_inline bool allow_remembered(struct __sk_buff *skb, const struct packet *p,
+					     __u64 cookie, struct sl_sock *sock)
 {
 	struct sl_flow flow = { .verdict = SL_ALLOW, .dir = SL_DIR_OUT };
 	struct sl_remembered *event;
@@ -138,17 +156,17 @@ static __always_inline bool allow_remembered(const struct packet *p, __u64 cooki
 	event = bpf_ringbuf_reserve(&sl_events, sizeof(*event), 0);
 	if (!event)
 		return false;
-	sock->flags |= SL_SOCK_JUDGED | (p->tuple.proto == IPPROTO_TCP ? SL_SOCK_ALLOWED : 0);
+	sock->flags |= SL_SOCK_JUDGED | (is_stream(p, sock) ? SL_SOCK_ALLOWED : 0);
 	__builtin_memset(&event->event, 0, sizeof(event->event));
 	event->event.kind = SL_EV_REMEMBERED;
 	event->event.cookie = cookie;
 	event->tuple = p->tuple;
 	event->held.cookie = cookie;
 	event->held.dir = SL_DIR_OUT;
-	event->held.pad = 0;
+	event->held.is_shared = 0;
 	event->held.sock = *sock;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
-	note_sender(p, cookie, sock);
+	note_sender(skb, p, cookie, sock);
 	key.cookie = cookie;
 	__builtin_memcpy(key.raddr, p->tuple.raddr, 16);
 	key.rport = p->tuple.rport;
@@ -180,7 +198,7 @@ int sl_out_held(struct __sk_buff *skb)
 	note_query(skb, &p, cookie);
 	flow = find_flow(&p, cookie);
 	if (flow && flow->verdict == SL_ALLOW) {
-		if (p.tuple.proto == IPPROTO_TCP) {
+		if (is_stream(&p, sock)) {
 			sock->flags |= SL_SOCK_ALLOWED;
 			return 0;
 		}
@@ -188,12 +206,10 @@ int sl_out_held(struct __sk_buff *skb)
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
 	}
-	if (!flow && is_remembered(&p, sock) && allow_remembered(&p, cookie, sock))
+	if (!flow && is_remembered(&p, sock) && allow_remembered(skb, &p, cookie, sock))
 		return 0;
-	if (!flow) {
-		note_sender(&p, cookie, sock);
-		hold(&p, cookie, sock, SL_DIR_OUT);
-	}
+	note_sender(skb, &p, cookie, sock);
+	hold(&p, cookie, sock, SL_DIR_OUT);
 	return 1;
 }
 
@@ -235,10 +251,13 @@ SEC("socket")
 int sl_out_query(struct __sk_buff *skb)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	struct packet p;
 
-	if (bpf_map_lookup_elem(&sl_socks, &cookie) && !read_packet(skb, &p, true))
-		note_query(skb, &p, cookie);
+	if (!sock || read_packet(skb, &p, true))
+		return 0;
+	note_query(skb, &p, cookie);
+	note_sender(skb, &p, cookie, sock);
 	return 0;
 }
 
@@ -288,12 +307,10 @@ int sl_in_held(struct __sk_buff *skb)
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
 	}
-	if (!flow) {
-		if (p.tuple.proto == IPPROTO_ICMP || p.tuple.proto == IPPROTO_ICMPV6)
-			return 0; /* an answer nobody of ours asked for: the kernel drops it */
-		/* SO_REUSEPORT: the newest of several closed; another of ours is left */
-		hold(&p, cookie, sock ? sock : &nobody, SL_DIR_IN);
-	}
+	if (!flow && (p.tuple.proto == IPPROTO_ICMP || p.tuple.proto == IPPROTO_ICMPV6))
+		return 0; /* an answer nobody of ours asked for: the kernel drops it */
+	/* SO_REUSEPORT: the newest of several closed; another of ours is left */
+	hold(&p, cookie, sock ? sock : &nobody, SL_DIR_IN);
 	return 1;
 }
 

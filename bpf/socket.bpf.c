@@ -30,6 +30,8 @@ int sl_create(struct bpf_sock *ctx)
 	/* first of all: the verifier would walk it anew for each way that leads here */
 	who_is_current(&sock.owner);
 	sock.user = sock.owner;
+	if (ctx->type == SOCK_STREAM)
+		sock.flags = SL_SOCK_STREAM;
 	conf = get_config();
 	is_closed = conf && conf->is_closed;
 	/* no hook sees what such a socket sends, and no plane is in that namespace */
@@ -46,7 +48,7 @@ static __always_inline void bound(struct bpf_sock *ctx, const __u8 addr[16])
 	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	struct sl_bind_key key = {};
 
-	if (!sock || ctx->protocol != IPPROTO_UDP || sock->bound_port)
+	if (!sock || (ctx->protocol != IPPROTO_UDP && ctx->protocol != IPPROTO_UDPLITE))
 		return;
 	__builtin_memcpy(key.addr, addr, 16);
 	key.port = ctx->src_port;

@@ -53,7 +53,7 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 	if (!sk)
 		return;
 	if (!sock) { /* MPTCP's own subflow: nobody called socket(2) for it */
-		struct sl_sock unknown = { .flags = SL_SOCK_NO_OWNER };
+		struct sl_sock unknown = { .flags = SL_SOCK_NO_OWNER | SL_SOCK_STREAM };
 
 		bpf_map_update_elem(&sl_socks, &cookie, &unknown, BPF_NOEXIST);
 		sock = bpf_map_lookup_elem(&sl_socks, &cookie);

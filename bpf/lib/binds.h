@@ -11,22 +11,6 @@
 
 #include "bpf/lib/maps.h"
 
-static __always_inline void bind_add(struct sl_sock *sock, const struct sl_bind_key *key,
-				     __u64 cookie)
-{
-	struct sl_bind fresh = { .cookie = cookie }, *bind;
-
-	bpf_map_update_elem(&sl_binds, key, &fresh, BPF_NOEXIST);
-	bind = bpf_map_lookup_elem(&sl_binds, key);
-	if (!bind)
-		return;
-	bind->cookie = cookie;
-	__sync_fetch_and_add(&bind->refs, 1);
-	sock->bound_port = key->port;
-	sock->bound_proto = key->proto;
-	__builtin_memcpy(sock->bound_addr, key->addr, 16);
-}
-
 static __always_inline void bind_remove(struct sl_sock *sock)
 {
 	struct sl_bind_key key = {};
@@ -36,6 +20,25 @@ static __always_inline void bind_remove(struct sl_sock *sock)
 	key.port = sock->bound_port;
 	key.proto = sock->bound_proto;
 	bind = bpf_map_lookup_elem(&sl_binds, &key);
+	sock->bound_port = 0;
 	if (bind && __sync_fetch_and_add(&bind->refs, -1) <= 1)
 		bpf_map_delete_elem(&sl_binds, &key);
+}
+
+static __always_inline void bind_add(struct sl_sock *sock, const struct sl_bind_key *key,
+				     __u64 cookie)
+{
+	struct sl_bind fresh = { .cookie = cookie }, *bind;
+
+	if (sock->bound_port) /* it was bound to something else before */
+		bind_remove(sock);
+	bpf_map_update_elem(&sl_binds, key, &fresh, BPF_NOEXIST);
+	bind = bpf_map_lookup_elem(&sl_binds, key);
+	if (!bind)
+		return;
+	bind->cookie = cookie;
+	__sync_fetch_and_add(&bind->refs, 1);
+	sock->bound_port = key->port;
+	sock->bound_proto = key->proto;
+	__builtin_memcpy(sock->bound_addr, key->addr, 16);
 }

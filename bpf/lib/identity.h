@@ -97,8 +97,9 @@ static __always_inline void walk_cgroup(struct sl_path *path, struct task_struct
 	path->len = 0;
 	path->is_cut = 0;
 	for (int i = 0; i < SL_PATH_DEPTH; i++) {
-		void *up = is_new ? (void *)BPF_CORE_READ((struct kernfs_node___new *)node, __parent)
-				  : (void *)BPF_CORE_READ((struct kernfs_node___old *)node, parent);
+		void *up =
+			is_new ? (void *)BPF_CORE_READ((struct kernfs_node___new *)node, __parent)
+			       : (void *)BPF_CORE_READ((struct kernfs_node___old *)node, parent);
 
 		if (!up) /* the root has no name */
 			return;

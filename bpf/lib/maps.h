@@ -19,6 +19,7 @@
 #include "abi/sluice-abi.h"
 
 /* macros of uapi headers, which BTF does not carry */
+#define AF_INET 2
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44

@@ -17,6 +17,13 @@ struct packet {
 	__u8 icmp_type;
 };
 
+/* at the same place in all of them */
+static __always_inline bool has_ports(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE ||
+	       proto == IPPROTO_SCTP || proto == IPPROTO_DCCP;
+}
+
 static __always_inline int read_transport(struct __sk_buff *skb, __u32 at, struct packet *p,
 					  bool out)
 {
@@ -24,14 +31,17 @@ static __always_inline int read_transport(struct __sk_buff *skb, __u32 at, struc
 
 	p->transport = at;
 	p->n_payload = skb->len - at;
-	if (p->tuple.proto != IPPROTO_TCP && p->tuple.proto != IPPROTO_UDP &&
-	    p->tuple.proto != IPPROTO_ICMP && p->tuple.proto != IPPROTO_ICMPV6)
+	if (!has_ports(p->tuple.proto) && p->tuple.proto != IPPROTO_ICMP &&
+	    p->tuple.proto != IPPROTO_ICMPV6)
 		return 0; /* known by its addresses alone */
 	if (bpf_skb_load_bytes(skb, at, ports, sizeof(ports)))
 		return -1;
 	switch (p->tuple.proto) {
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_SCTP:
+	case IPPROTO_DCCP:
 		p->tuple.lport = bpf_ntohs(out ? ports[0] : ports[1]);
 		p->tuple.rport = bpf_ntohs(out ? ports[1] : ports[0]);
 		p->n_payload -= p->n_payload < 8 ? p->n_payload : 8;

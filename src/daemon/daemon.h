@@ -52,6 +52,7 @@
 #include "wire/provider-records.h"
 
 #define FLOWS_MAX 65536U
+#define SETTLED_MAX 1024U
 #define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
@@ -134,6 +135,8 @@ struct daemon {
 	struct names_cache *names;
 	struct memory *memory;
 	struct refusal_credit refusals;
+	struct sl_tuple settled[SETTLED_MAX]; /* ends in sl_held, to be forgotten when the queue is empty */
+	unsigned int n_settled;
 	bool wants_renew; /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];

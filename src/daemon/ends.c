@@ -11,6 +11,8 @@
 
 #include "daemon/daemon.h"
 
+#define CLOSES_A_ROUND 256U
+
 static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_in,
 		       uint64_t bytes_out)
 {
@@ -91,19 +93,24 @@ bool ends_drain(struct daemon *daemon)
 void ends_tick(struct daemon *daemon, uint64_t now_us)
 {
 	struct flow *flow = flow_table_oldest_open(daemon->flows), *next;
+	unsigned int n_closed = 0;
 	struct sl_flow entry;
 
 	if (now_us - daemon->swept_us <= IDLE_UDP_US / 10)
 		return;
-	daemon->swept_us = now_us;
 	for (; flow && now_us - flow->decided_us > IDLE_UDP_US; flow = next) {
 		next = flow_next(flow);
+		if (n_closed == CLOSES_A_ROUND)
+			return; /* the rest at the next tick: others get their turn */
 		if (flow->key.proto == IPPROTO_TCP && flow->verdict == SL_ALLOW)
 			continue;
 		if (plane_get_flow(daemon->plane, &flow->key, &entry) < 0 ||
-		    now_us - entry.last_ns / 1000 > IDLE_UDP_US)
+		    now_us - entry.last_ns / 1000 > IDLE_UDP_US) {
 			ends_close(daemon, flow);
+			n_closed++;
+		}
 	}
+	daemon->swept_us = now_us;
 }
 
 void ends_close_all(struct daemon *daemon)

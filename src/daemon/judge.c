@@ -102,6 +102,27 @@ static void tell_judged(struct daemon *daemon, const struct flow *flow)
 	records_judged(daemon, flow);
 }
 
+/**
+ * DOC: Whose packet?
+ *
+ * A packet is known by its ends (sl_held), and two sockets may have the same
+ * ones: SO_REUSEADDR, raw sockets. So an entry lives only while packets of its
+ * socket are in the queue; one that meets a second socket meanwhile is nobody's,
+ * and its packets are dropped: the programs send again.
+ */
+static void settle(struct daemon *daemon, const struct sl_tuple *tuple)
+{
+	if (daemon->n_settled < SETTLED_MAX) /* else it stays until it is the oldest (LRU) */
+		daemon->settled[daemon->n_settled++] = *tuple;
+}
+
+static void forget_settled(struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < daemon->n_settled; i++)
+		(void)plane_forget_held(daemon->plane, &daemon->settled[i]);
+	daemon->n_settled = 0;
+}
+
 /* the kernel knows the verdict: now its packets */
 static void carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
@@ -110,6 +131,7 @@ static void carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict 
 	for (unsigned int i = 0; i < flow->n_packets; i++)
 		let_go(daemon, flow, &flow->packets[i], verdict);
 	flow->n_packets = 0;
+	settle(daemon, &flow->tuple);
 	if (verdict != SL_ALLOW && flow->provider >= 0)
 		flow->denied_by = (uint16_t)(1U << flow->provider);
 	if (!flow->is_remembered)
@@ -295,9 +317,15 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		to_fail_class(daemon, packet);
 		return;
 	}
+	if (held.is_shared) {
+		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
+		settle(daemon, &view.tuple);
+		return;
+	}
 	kept = describe_packet(packet, &view);
 	if (canary_takes(daemon, held.cookie)) {
 		reject(daemon, &view.tuple, &kept);
+		settle(daemon, &view.tuple);
 		return;
 	}
 	key = key_of(&view.tuple, held.cookie);
@@ -305,6 +333,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	if (flow && flow->state == FLOW_OPEN && is_in_force(daemon, flow)) {
 		flow->n_held_bytes += view.n_payload;
 		let_go(daemon, flow, &kept, flow->verdict);
+		settle(daemon, &view.tuple);
 		return;
 	}
 	/* one that is open is over: the kernel forgot it (LRU), or the socket connects again */
@@ -331,6 +360,8 @@ void judge_read_queue(struct daemon *daemon)
 
 		if (r == -EBADMSG)
 			continue;
+		if (r == -EAGAIN)
+			forget_settled(daemon);
 		if (r < 0)
 			return;
 		if ((packet.mark & SL_MARK_MASK) >> SL_MARK_SHIFT == SL_MARK_NAMES)

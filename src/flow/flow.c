@@ -201,6 +201,8 @@ int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uin
 	if (is_in_cookie_index(key)) {
 		bucket = cookie_bucket(table, key->cookie);
 		flow->next_cookie = *bucket;
+		if (*bucket)
+			(*bucket)->previous_cookie = flow;
 		*bucket = flow;
 	}
 	list_add(&table->lists[FLOW_HELD], flow);
@@ -244,10 +246,12 @@ void flow_table_close(struct flow_table *table, struct flow *flow)
 		at = &(*at)->next_id;
 	*at = flow->next_id;
 	if (is_in_cookie_index(&flow->key)) {
-		at = cookie_bucket(table, flow->key.cookie);
-		while (*at != flow)
-			at = &(*at)->next_cookie;
-		*at = flow->next_cookie;
+		if (flow->next_cookie)
+			flow->next_cookie->previous_cookie = flow->previous_cookie;
+		if (flow->previous_cookie)
+			flow->previous_cookie->next_cookie = flow->next_cookie;
+		else
+			*cookie_bucket(table, flow->key.cookie) = flow->next_cookie;
 	}
 	list_remove(&table->lists[flow->state], flow);
 	table->forget_fn(flow, table->data);

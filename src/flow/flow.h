@@ -69,6 +69,7 @@ struct flow_packet {
 
 struct flow {
 	struct flow *next_key, *next_id, *next_cookie; /* hash chains */
+	struct flow *previous_cookie; /* one socket may have tens of thousands */
 	struct flow *older, *newer;	 /* held flows and open flows, each in order of time */
 	enum flow_state state;
 	uint64_t id;

@@ -46,20 +46,30 @@ static int parse_tcp(const uint8_t *p, size_t n, struct packet_view *view)
 	return 0;
 }
 
+/* at the same place in all of them */
+static bool has_ports(uint8_t proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE ||
+	       proto == IPPROTO_SCTP || proto == IPPROTO_DCCP;
+}
+
 static int parse_transport(const uint8_t *p, size_t n, bool is_inbound, struct packet_view *view)
 {
 	struct sl_tuple *tuple = &view->tuple;
 
 	view->transport = view->payload = p;
 	view->n_transport = view->n_payload = n;
-	if (tuple->proto != IPPROTO_TCP && tuple->proto != IPPROTO_UDP &&
-	    tuple->proto != IPPROTO_ICMP && tuple->proto != IPPROTO_ICMPV6)
+	if (!has_ports(tuple->proto) && tuple->proto != IPPROTO_ICMP &&
+	    tuple->proto != IPPROTO_ICMPV6)
 		return 0; /* known by its addresses alone */
 	if (n < UDP_HEADER)
 		return PACKET_E_SHORT;
 	switch (tuple->proto) {
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_SCTP:
+	case IPPROTO_DCCP:
 		tuple->lport = get16(is_inbound ? p + 2 : p);
 		tuple->rport = get16(is_inbound ? p : p + 2);
 		break;

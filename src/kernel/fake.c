@@ -116,6 +116,15 @@ static int fake_find_held(struct plane *plane, const struct sl_tuple *tuple,
 	return find(plane, FAKE_FIND_HELD, FAKE_HELD, tuple, ret_held);
 }
 
+static int fake_forget_held(struct plane *plane, const struct sl_tuple *tuple)
+{
+	int r = fake_enter(fake_of(plane), FAKE_FORGET_HELD);
+
+	if (r == 0)
+		fake_delete(fake_of(plane), FAKE_HELD, tuple);
+	return r;
+}
+
 static int fake_find_proc(struct plane *plane, const struct sl_proc_key *key,
 			  struct sl_proc *ret_proc)
 {
@@ -335,6 +344,7 @@ static const struct plane_ops fake_ops = {
 	.replace = fake_replace,
 	.requeue = fake_requeue,
 	.find_held = fake_find_held,
+	.forget_held = fake_forget_held,
 	.find_proc = fake_find_proc,
 	.find_cgroup = fake_find_cgroup,
 	.find_query = fake_find_query,

@@ -37,7 +37,8 @@ static const struct chain chains[] = {
 
 /* clang-format off */
 static const struct nft_rule rules[] = {
-	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), DPORT_IS(PORT_DNS), BPF(out_query)),
+	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_UDP), BPF(out_query)),
+	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_TCP), DPORT_IS(PORT_DNS), BPF(out_query)),
 	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), ACCEPT),
 	RULE("out", ALWAYS, BPF(out_held), GOTO("hold_out")),
 

@@ -111,6 +111,11 @@ int plane_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl
 	return plane->ops->find_held(plane, tuple, ret_held);
 }
 
+int plane_forget_held(struct plane *plane, const struct sl_tuple *tuple)
+{
+	return plane->ops->forget_held(plane, tuple);
+}
+
 int plane_find_proc(struct plane *plane, const struct sl_who *who, struct sl_proc *ret_proc)
 {
 	struct sl_proc_key key = { .start_ns = who->start_ns,

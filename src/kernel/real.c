@@ -147,6 +147,11 @@ static int real_find_held(struct plane *plane, const struct sl_tuple *tuple,
 	return lookup(plane, MAP_HELD, tuple, ret_held);
 }
 
+static int real_forget_held(struct plane *plane, const struct sl_tuple *tuple)
+{
+	return bpf_map_delete_elem(real_of(plane)->maps[MAP_HELD], tuple) < 0 ? -errno : 0;
+}
+
 static int real_find_proc(struct plane *plane, const struct sl_proc_key *key,
 			  struct sl_proc *ret_proc)
 {
@@ -220,8 +225,8 @@ static bool is_meant(struct plane *plane, const struct plane_end *end,
 		return found->cookie == end->cookie;
 	if (found->is_opening) /* no socket of its own yet; its SYN was the flow's */
 		return true;
-	return found->cookie != end->cookie &&
-	       real_find_sock(plane, found->cookie, &sock) == 0 && sock.listener == end->cookie;
+	return found->cookie != end->cookie && real_find_sock(plane, found->cookie, &sock) == 0 &&
+	       sock.listener == end->cookie;
 }
 
 static int real_destroy(struct plane *plane, const struct plane_end *end)
@@ -322,6 +327,7 @@ static const struct plane_ops real_ops = {
 	.replace = real_replace,
 	.requeue = real_requeue,
 	.find_held = real_find_held,
+	.forget_held = real_forget_held,
 	.find_proc = real_find_proc,
 	.find_cgroup = real_find_cgroup,
 	.find_query = real_find_query,
