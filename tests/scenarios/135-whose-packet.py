@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""135 — a packet is judged in the name of its own socket, whatever its ends are
+
+   [ client ns: python ]──uplink──│count│──[ server ns: echo :7 ]
+        └ raw sockets that make TCP by hand, two programs on one port, sockets
+          that are bound anew or serve both families, UDP-Lite, a listener twice
+"""
+import os
+import shutil
+import socket
+
+from lib import machine, main
+from lib.lab import CLIENT4, CLIENT6, SERVER4, SERVER6
+from lib.wait import wait_for
+
+ENDS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib", "ends.py")
+UDPLITE = 136
+DENIED = "10.79.35.1"
+
+
+def act(*words, python="/usr/bin/python3"):
+    return [python, ENDS, *map(str, words)]
+
+
+def check_raw(t, lab, fails):
+    """one allowed packet opens nothing for the next destination"""
+    with lab.capture() as wire:
+        run = lab.run([lab.test_filter(deny_address=DENIED)], act("raw", CLIENT4, "10.79.1.1", DENIED), fail=fails)
+    t.equal(wire.count(lambda packet: packet.dst == DENIED), 0, f"raw, {fails}: to the denied one")
+    t.equal(run.wait_flow(dst=DENIED, event="new")["verdict"], "drop", f"raw, {fails}: its record")
+
+
+def check_shared(t, lab, fails):
+    """the denied program sends as much as it likes: only the other one's three leave"""
+    copy, folder = lab.new_file("denied-python"), lab.new_file("marks")
+    shutil.copy(os.path.realpath("/usr/bin/python3"), copy)
+    os.mkdir(folder)
+    words = [" ".join(act("shared", 1, folder, "10.79.35.2", python=copy)),
+             " ".join(act("shared", 2, folder, "10.79.35.2"))]
+    with lab.capture() as wire:
+        run = lab.run([lab.test_filter(deny_exe=machine.true_path(copy))],
+                      ["sh", "-c", f"{words[0]} & {words[1]}; wait"], fail=fails)
+    t.equal(run.popen.returncode, 0, f"shared, {fails}: {run.stderr}")
+    t.equal(wire.count(lambda packet: packet.dst == "10.79.35.2"), 3, f"shared, {fails}: datagrams on the uplink")
+
+
+def check_inbound(t, lab, kind):
+    family = socket.AF_INET6 if kind == "dual" else socket.AF_INET
+    proto = UDPLITE if kind == "lite" else 0
+    run = lab.start([lab.test_filter(deny_address=[SERVER4, SERVER6])], act("receive", kind), fail="closed")
+    wait_for(lambda: run.stdout.endswith("\n"), 15, f"{kind}: its port")
+    port = int(run.stdout.split()[0])
+    with lab.server, socket.socket(family, socket.SOCK_DGRAM, proto) as sender:
+        for _ in range(3):
+            sender.sendto(b"unjudged", (CLIENT6 if kind == "dual" else CLIENT4, port))
+    run.wait(15)
+    t.check("got" not in run.stdout, f"inbound, {kind}: {run.stdout}")
+    t.equal(run.wait_flow(direction="inbound", event="new")["verdict"], "drop", f"inbound, {kind}: its record")
+
+
+def check_lite(t, lab):
+    """the ports of UDP-Lite are where those of UDP are"""
+    with lab.capture() as wire:
+        run = lab.run([lab.test_filter(deny_port=60)], act("lite", "10.79.1.1", 60), fail="closed")
+    t.equal(run.wait_flow(dst="10.79.1.1", event="new")["dport"], 60, "UDP-Lite: its port")
+    t.equal(wire.count(lambda packet: packet.dst == "10.79.1.1"), 0, "UDP-Lite: on the uplink")
+
+
+def check_relisten(t, lab):
+    """what a governed listener has left is nobody's: a program outside is not judged by it"""
+    run = lab.start([lab.test_filter(deny_local_port=8081)], act("relisten", 8081))
+    wait_for(lambda: "closed" in run.stdout, 15, "the listener to be closed")
+    with lab.client:
+        other = socket.create_server(("0.0.0.0", 8081))
+    with other:
+        lab.connect_in(8081).close()
+    run.wait(10)
+    t.equal(run.flows(), [], "no record of the program outside")
+
+
+def scenario(t):
+    with t.lab() as lab:
+        lab.udp_echo(7)
+        lab.tcp_echo(7)
+        for fails in ("closed", "open"):
+            check_raw(t, lab, fails)
+            check_shared(t, lab, fails)
+        for kind in ("bound", "loopback", "rebound", "dual", "lite"):
+            check_inbound(t, lab, kind)
+        check_lite(t, lab)
+        check_relisten(t, lab)
+
+
+if __name__ == "__main__":
+    main(scenario)
