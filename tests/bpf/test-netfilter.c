@@ -97,6 +97,7 @@ static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
 	lab_get(lab, "sl_flows", &key, &flow);
 	check(flow.bytes_in == 3 * ends_counted(ends) && flow.bytes_out == 0 && flow.last_ns,
 	      "allowed %s goes on and is counted, packet by packet", text);
+	check(!lab_n_entries(lab, "sl_held"), "allowed %s is not held", text);
 	set_flow(lab, &key, SL_REJECT);
 	check(lab_run(lab, "sl_in_held", &packet) == 1 &&
 		      lab_run(lab, "sl_in_denied", &packet) == 1 &&
@@ -107,7 +108,7 @@ static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
 		      lab_run(lab, "sl_in_denied", &packet) == 1 &&
 		      lab_run(lab, "sl_in_silent", &packet) == 1,
 	      "silenced %s is dropped", text);
-	check(!lab_n_entries(lab, "sl_held"), "decided %s is not held anew", text);
+	check(lab_n_entries(lab, "sl_held") == 1, "refused %s is in the queue in its own name", text);
 	check(lab_run(lab, "sl_in_ours", &packet) == 1, "%s for a socket of ours is ours", text);
 	lab_clear(lab);
 	check(lab_run(lab, "sl_in_ours", &packet) == 0, "%s for nobody is not ours", text);
@@ -228,7 +229,7 @@ static void prepare(struct lab *lab, uint64_t cookie, void *data)
 	const struct sender *sender = data;
 	struct sl_flow_key key = ends_key(sender->ends, SL_DIR_OUT, cookie);
 
-	set_sock(lab, cookie, 0);
+	set_sock(lab, cookie, sender->ends->proto == IPPROTO_TCP ? SL_SOCK_STREAM : 0);
 	if (sender->verdict != SL_UNDECIDED)
 		set_flow(lab, &key, sender->verdict);
 }
@@ -276,7 +277,7 @@ static void check_out_verdict(struct lab *lab, const struct lab_ends *ends)
 	key = ends_key(ends, SL_DIR_OUT, cookie);
 	lab_get(lab, "sl_flows", &key, &flow);
 	if (ends->proto == IPPROTO_TCP)
-		check(r == 0 && flags_of(lab, cookie) == SL_SOCK_ALLOWED,
+		check(r == 0 && flags_of(lab, cookie) == (SL_SOCK_ALLOWED | SL_SOCK_STREAM),
 		      "allowed %s is not looked at again", text);
 	else
 		check(r == 0 && flow.bytes_out == LAB_PAYLOAD && flow.bytes_in == 0,
