@@ -64,9 +64,19 @@ static int take_over(struct instance *instance)
 				 "instance %s died and left things behind: "
 				 "`sluice panic --instance %s` removes them",
 				 instance->record.id, instance->record.id);
+	instance->was_there = true;
+	/* its programs hang on that cgroup, and govern it until they are removed there */
+	if (strcmp(notes.cgroup, instance->record.cgroup) != 0)
+		return cli_error(-1,
+				 "instance %s died while it governed %s: serve %s again, or "
+				 "`sluice panic --instance %s` first",
+				 instance->record.id, notes.cgroup, notes.cgroup,
+				 instance->record.id);
 	/* its pins are there, wherever new ones would go today */
 	snprintf(instance->record.bpffs, sizeof(instance->record.bpffs), "%s", notes.bpffs);
-	instance->was_there = true;
+	if (access(notes.providers_cgroup, F_OK) == 0)
+		snprintf(instance->record.providers_cgroup,
+			 sizeof(instance->record.providers_cgroup), "%s", notes.providers_cgroup);
 	return 0;
 }
 

@@ -61,7 +61,9 @@ void panic_notes_read(const char *base, const char *instance, struct panic_notes
 	snprintf(ret_notes->folder, sizeof(ret_notes->folder), "%s/%s", base, instance);
 	snprintf(file->table, sizeof(file->table), "sluice_%s", instance);
 	snprintf(file->bpffs, sizeof(file->bpffs), "/sys/fs/bpf/sluice-%s", instance);
-	(void)notes_read(ret_notes->folder, file);
+	ret_notes->error = notes_read(ret_notes->folder, file);
+	if (ret_notes->error == -ENOENT)
+		ret_notes->error = 0;
 	/* a pid outlives its process: what it names now may be somebody else */
 	if (file->keeper_pid > 1 && has_comm(file->keeper_pid, "sluice-keeper") &&
 	    parent_of(file->keeper_pid) > 0) {

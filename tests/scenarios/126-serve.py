@@ -62,8 +62,13 @@ def config_of(lab, governed, instance, fail="closed"):
                                 f"deny-address={DENIED}\ndeny-address=10.79.26.3\n")
 
 
-def serve(lab, config, is_ready=True):
-    program = lab.start_plain([lab.path("sluice"), "serve", "--config", config])
+def serve(lab, config, is_ready=True, cgroup=None):
+    """@cgroup: full path of a new one, for the program itself"""
+    words = [lab.path("sluice"), "serve", "--config", config]
+    if cgroup:
+        os.mkdir(cgroup)
+        words = ["sh", "-c", f"echo $$ > {cgroup}/cgroup.procs; exec {' '.join(words)}"]
+    program = lab.start_plain(words)
     if is_ready:
         wait_for(lambda: "governs" in program.stderr or program.popen.poll() is not None, 20, "readiness")
         assert "governs" in program.stderr, program.report()
@@ -109,6 +114,20 @@ def killed(lab, program):
                              machine.processes(lab.build).items() if machine.is_alive(pid)), 5, "all to die")
 
 
+def check_other_cgroup(t, lab, governed, instance):
+    """a successor that would govern something else is refused, and changes nothing"""
+    other = governed.path + "-other"
+    os.mkdir(other)
+    try:
+        path = lab.new_file("conf", f"[Instance]\nId={instance}\nCgroup={governed.name}-other\n")
+        failed = lab.plain([lab.path("sluice"), "serve", "--config", path], 30)
+        t.equal(failed.popen.returncode, 1, "a successor over another cgroup is refused")
+        t.check(f"died while it governed {governed.path}:" in failed.stderr, f"and told so: {failed.stderr}")
+        t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "refused: the previous state stays in force")
+    finally:
+        os.rmdir(other)
+
+
 def check_survives(t, lab, governed, instance):
     """fails closed while nobody is there; the next one takes over and ends it"""
     program = serve(lab, config_of(lab, governed, instance))
@@ -124,11 +143,13 @@ def check_survives(t, lab, governed, instance):
     failed = lab.plain([lab.path("sluice"), "serve", "--config", bad], 30)
     t.equal(failed.popen.returncode, 1, f"a successor whose filter cannot start: {failed.stderr}")
     t.equal(governed.flow(DENIED), "ECONNREFUSED", "the previous state stays in force")
-    program = serve(lab, config_of(lab, governed, instance))
+    check_other_cgroup(t, lab, governed, instance)
+    program = serve(lab, config_of(lab, governed, instance), cgroup=governed.path + "-second")
     t.check("taken over" in program.stderr, f"it says so: {program.stderr}")
     check_judged(t, governed, "the successor")
     program.kill(signal.SIGTERM)
     t.equal(program.wait(15), 0, "exit status of the successor")
+    os.rmdir(governed.path + "-second")
     check_untouched(t, governed, "the successor's end")
     lab.expect_nothing_left()
 
@@ -170,6 +191,7 @@ BAD = (  # text, the line it is about, a word of the reason
     ("[Filter blocklist]\nlist=/no/such/file\n", 2, "/no/such/file"),
     ("[Filter blocklist]\nlits=/etc/hosts\n", 2, "lits"),
     ("[Instance]\nnonsense\n", 2, "neither"),
+    ("[Instance]\n\nCgroup=/" + 200 * "x" + "\n", 3, "longer than"),
     ("[Filter blocklist]\nFail=open\n", None, "list"),
 )
 
