@@ -86,6 +86,7 @@ static int describe(struct instance *instance)
 		r = send_record(instance, WIRE_K_FLOWS, &flows, instance->flows_fd);
 	if (!r)
 		r = send_record(instance, WIRE_K_COMMIT, &commit, -1);
+	instance->is_committed = r == 0;
 	return r < 0 ? cli_error(-1, "sluice-keeper does not listen: %s", strerror(-r)) : 0;
 }
 
@@ -171,6 +172,8 @@ void instance_end(struct instance *instance, bool is_removed)
 {
 	struct wire_k_end end = { 0 };
 
+	if (instance->was_there && !instance->is_committed)
+		is_removed = false;
 	if (is_removed && instance->record.is_kept && instance->keeper_sock >= 0)
 		(void)send_record(instance, WIRE_K_END, &end, -1);
 	instance->keeper_sock =

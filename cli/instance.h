@@ -25,6 +25,7 @@ struct instance {
 	int lock_fd;
 	bool was_there;	   /* one of that name died, and is taken over */
 	bool is_described; /* the keeper knows: removing is its task */
+	bool is_committed; /* it starts sluiced, which alone removes what was taken over */
 	int keeper_sock;
 	pid_t keeper_pid;
 };

@@ -6,7 +6,7 @@
  * not ours, until it is told to end. What sluice.service runs. The cgroup and
  * its programs are never ended, moved or removed.
  *
- * SIGTERM removes the instance. Killed, it leaves what is in force in the
+ * SIGTERM removes the instance, also while it starts. Killed, it leaves what is in force in the
  * kernel, where the fail class holds, and the next one of its name takes over.
  */
 #include <errno.h>
@@ -35,6 +35,7 @@ static int open_signals(struct serve *serve)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	serve->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -92,8 +93,9 @@ static int serve_it(struct serve *serve)
 		return CLI_NO;
 	if (start(serve)) {
 		/* a configuration that cannot begin must not end what is in force */
-		instance_end(&serve->instance, !serve->instance.was_there);
-		return CLI_NO;
+		is_removed = wants_end(serve);
+		instance_end(&serve->instance, is_removed || !serve->instance.was_there);
+		return is_removed ? CLI_YES : CLI_NO;
 	}
 	(void)sd_notifyf(0, "READY=1\nSTATUS=governs %s with %u filters", record->cgroup,
 			 serve->instance.n_filters);

@@ -154,6 +154,41 @@ def check_survives(t, lab, governed, instance):
     lab.expect_nothing_left()
 
 
+def check_told_early(t, lab, governed, instance, number):
+    """a successor that is told to end while it starts removes all of the instance"""
+    program = serve(lab, config_of(lab, governed, instance))
+    killed(lab, program)
+    t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "nobody there: it is in force")
+    program = serve(lab, config_of(lab, governed, instance), is_ready=False)
+    # before sluiced, which takes longer to start
+    wait_for(lambda: any(os.path.basename(exe) == "sluice-keeper" and machine.parent_of(pid) == program.pid
+                         for pid, exe in machine.processes(lab.build).items()), 5, "the keeper")
+    program.kill(number)
+    t.equal(program.wait(20), 0, f"exit status of what was told early: {program.stderr}")
+    t.check("governs" not in program.stderr, f"it had not started: {program.stderr}")
+    t.check("Invalid" not in program.stderr, f"no complaint: {program.stderr}")
+    check_untouched(t, governed, "told early")
+    t.equal(governed.flow(DENIED), "0", "told early: nobody governs any more")
+    lab.expect_nothing_left()
+
+
+def check_no_place(t, lab, governed, instance):
+    """what cannot make its cgroup of providers leaves nothing"""
+    own = governed.path + "-full"
+    os.mkdir(own)
+    try:
+        with open(own + "/cgroup.max.descendants", "w") as file:
+            file.write("0")
+        words = f"{lab.path('sluice')} serve --config {config_of(lab, governed, instance)}"
+        failed = lab.plain(["sh", "-c", f"echo $$ > {own}/cgroup.procs; exec {words}"], 20)
+        t.equal(failed.popen.returncode, 1, "no cgroup for providers: exit status")
+        t.check("cannot make" in failed.stderr, f"no cgroup for providers: told {failed.stderr}")
+        t.check("Invalid argument" not in failed.stderr, f"the keeper does not complain: {failed.stderr}")
+        t.check(not os.path.exists(f"/run/sluice/{instance}"), "no cgroup for providers: nothing is left")
+    finally:
+        os.rmdir(own)
+
+
 def check_panic(t, lab, governed, instance):
     program = serve(lab, config_of(lab, governed, instance))
     t.equal(governed.flow(DENIED), "ECONNREFUSED", "before panic")
@@ -216,6 +251,9 @@ def scenario(t):
         with Governed(lab) as governed:
             check_ends(t, lab, governed, instance)
             check_survives(t, lab, governed, instance)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                check_told_early(t, lab, governed, instance, number)
+            check_no_place(t, lab, governed, instance)
             check_panic(t, lab, governed, instance)
             check_ready(t, lab, governed, instance)
 
