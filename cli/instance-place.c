@@ -72,6 +72,7 @@ static int take_over(struct instance *instance)
 				 "`sluice panic --instance %s` first",
 				 instance->record.id, notes.cgroup, notes.cgroup,
 				 instance->record.id);
+	notes_forget_panic(instance->record.state);
 	/* its pins are there, wherever new ones would go today */
 	snprintf(instance->record.bpffs, sizeof(instance->record.bpffs), "%s", notes.bpffs);
 	if (access(notes.providers_cgroup, F_OK) == 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,8 @@
 
 #include "base/macros.h"
 #include "cli/notes.h"
+
+#define PANIC_MARK "panic"
 
 static int take_note(struct instance_notes *notes, const char *name, const char *value)
 {
@@ -67,6 +70,45 @@ int notes_read(const char *folder, struct instance_notes *notes)
 		r = errno ? -errno : -EIO;
 	fclose(file);
 	return r;
+}
+
+static void name_file(const char *folder, const char *name, char *path, size_t n)
+{
+	snprintf(path, n, "%s/%s", folder, name);
+}
+
+void notes_mark_panic(const char *folder)
+{
+	char path[320];
+
+	name_file(folder, PANIC_MARK, path, sizeof(path));
+	/* the folder is sluiced's, which may have put anything there */
+	close_fd(open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+}
+
+bool notes_has_panicked(const char *folder)
+{
+	char mark[320], notes[320];
+
+	name_file(folder, PANIC_MARK, mark, sizeof(mark));
+	name_file(folder, "instance", notes, sizeof(notes));
+	return access(mark, F_OK) == 0 || (access(notes, F_OK) < 0 && errno == ENOENT);
+}
+
+void notes_forget_panic(const char *folder)
+{
+	char path[320];
+
+	name_file(folder, PANIC_MARK, path, sizeof(path));
+	(void)unlink(path);
+}
+
+void notes_remove(const char *folder)
+{
+	char path[320];
+
+	name_file(folder, "instance", path, sizeof(path));
+	(void)unlink(path);
 }
 
 int notes_write(const char *folder, const char *id, const struct instance_notes *notes)

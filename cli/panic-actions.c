@@ -105,6 +105,7 @@ void panic_processes(const struct panic_notes *notes, struct panic_report *repor
 
 	if (notes->file.keeper_pid <= 0)
 		return;
+	notes_mark_panic(notes->folder);
 	dir = opendir("/proc");
 	while (dir && n < ARRAY_SIZE(children) && (entry = readdir(dir))) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
@@ -204,8 +205,10 @@ void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
 void panic_folder(const struct panic_notes *notes, struct panic_report *report)
 {
 	unsigned int n;
-	int r = files_empty_folder(notes->folder, &n);
+	int r;
 
+	notes_remove(notes->folder);
+	r = files_empty_folder(notes->folder, &n);
 	if (r == -ENOENT)
 		return;
 	if (r == 0 && rmdir(notes->folder) < 0)

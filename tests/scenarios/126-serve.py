@@ -198,6 +198,13 @@ def check_panic(t, lab, governed, instance):
     check_untouched(t, governed, "panic")
     t.equal(governed.flow(DENIED), "0", "after panic")
     lab.expect_nothing_left()
+    program = serve(lab, config_of(lab, governed, instance))
+    panic = lab.plain([lab.path("sluice"), "panic", "--instance", instance])
+    t.equal(panic.popen.returncode, 0, f"panic on a living one: {panic.stdout} {panic.stderr}")
+    t.equal(program.wait(10), 0, f"no failure, that would be restarted: {program.stderr}")
+    t.check("removed by `sluice panic`" in program.stderr, f"and told so: {program.stderr}")
+    check_untouched(t, governed, "panic on a living one")
+    lab.expect_nothing_left()
 
 
 def check_ready(t, lab, governed, instance):
