@@ -37,9 +37,10 @@ void instance_init(struct instance *instance);
 int instance_open_flows(struct instance *instance, const char *path);
 
 /**
- * instance_claim() - take the name record.id
+ * instance_claim() - take the name record.id, to govern record.cgroup
  *
- * A name that is in use is refused. What a dead instance of that name left is
+ * A name that is in use is refused, and a cgroup above, below or of another
+ * instance. What a dead instance of that name left is
  * taken over if both are `sluice serve`, else refused. Says what is wrong.
  *
  * Return: 0 or -1.

@@ -88,6 +88,27 @@ def check_untouched(t, governed, title):
             f"{title}: nothing of ours below the cgroup")
 
 
+def check_overlap(t, lab, governed, instance):
+    """no other instance above, at or below what is governed; beside it, one may be"""
+    inner = governed.path + "/inner"
+    os.mkdir(inner)
+    try:
+        for name in (governed.name, governed.name + "/inner", os.path.dirname(governed.name) or "/"):
+            path = lab.new_file("conf", f"[Instance]\nId={instance}o\nCgroup={name}\n")
+            other = lab.plain([lab.path("sluice"), "serve", "--config", path], 20)
+            t.equal(other.popen.returncode, 1, f"{name}: refused")
+            # above, another scenario's may be met first
+            t.check("instances do not nest" in other.stderr, f"told so: {other.stderr}")
+        other = lab.plain(["sh", "-c", f"echo $$ > {inner}/cgroup.procs; "
+                           f"exec {lab.path('sluice')} run --instance {instance}o -- true"], 20)
+        t.equal(other.popen.returncode, 125, "sluice run inside: refused")
+        t.check(f"instance {instance} governs {governed.path}," in other.stderr, f"told so: {other.stderr}")
+        t.equal([n for n in os.listdir(inner) if "sluice" in n], [], "nothing made")
+        t.check(not os.path.exists(f"/run/sluice/{instance}o"), "no folder made")
+    finally:
+        os.rmdir(inner)
+
+
 def check_ends(t, lab, governed, instance):
     program = serve(lab, config_of(lab, governed, instance))
     check_judged(t, governed, "served")
@@ -95,6 +116,7 @@ def check_ends(t, lab, governed, instance):
     t.equal(other.popen.returncode, 1, "a second one of the name is refused")
     t.check("is there already" in other.stderr, f"and told so: {other.stderr}")
     check_judged(t, governed, "after the second one")
+    check_overlap(t, lab, governed, instance)
     program.kill(signal.SIGTERM)
     t.equal(program.wait(15), 0, f"exit status after SIGTERM: {program.stderr}")
     check_untouched(t, governed, "SIGTERM")
