@@ -42,7 +42,7 @@ void instance_init(struct instance *instance)
 int instance_open_flows(struct instance *instance, const char *path)
 {
 	close_fd(instance->flows_fd);
-	instance->flows_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	instance->flows_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	/* a pipe that nobody reads must not stop sluiced: it drops records then */
 	if (instance->flows_fd >= 0 &&
 	    fcntl(instance->flows_fd, F_SETFL, O_APPEND | O_NONBLOCK) == 0)
