@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -64,10 +65,61 @@ static int take_over(struct instance *instance)
 				 "instance %s died and left things behind: "
 				 "`sluice panic --instance %s` removes them",
 				 instance->record.id, instance->record.id);
+	instance->was_there = true;
+	/* its programs hang on that cgroup, and govern it until they are removed there */
+	if (strcmp(notes.cgroup, instance->record.cgroup) != 0)
+		return cli_error(-1,
+				 "instance %s died while it governed %s: serve %s again, or "
+				 "`sluice panic --instance %s` first",
+				 instance->record.id, notes.cgroup, notes.cgroup,
+				 instance->record.id);
+	notes_forget_panic(instance->record.state);
 	/* its pins are there, wherever new ones would go today */
 	snprintf(instance->record.bpffs, sizeof(instance->record.bpffs), "%s", notes.bpffs);
-	instance->was_there = true;
+	if (access(notes.providers_cgroup, F_OK) == 0)
+		snprintf(instance->record.providers_cgroup,
+			 sizeof(instance->record.providers_cgroup), "%s", notes.providers_cgroup);
 	return 0;
+}
+
+/* @inner is @outer or below it */
+static bool is_within(const char *inner, const char *outer)
+{
+	size_t n = strlen(outer);
+
+	return strncmp(inner, outer, n) == 0 && (inner[n] == '/' || !inner[n]);
+}
+
+/* a flow would be governed by both, and neither knows of the other: not in this version */
+static int check_overlap(const struct wire_k_instance *record, const char *other)
+{
+	struct instance_notes notes = { 0 };
+	char folder[300];
+
+	snprintf(folder, sizeof(folder), SLUICE_RUN_FOLDER "/%s", other);
+	if (notes_read(folder, &notes) < 0 || access(notes.cgroup, F_OK) < 0)
+		return 0; /* what hung on a cgroup went with it */
+	if (!is_within(record->cgroup, notes.cgroup) && !is_within(notes.cgroup, record->cgroup))
+		return 0;
+	return cli_error(-1,
+			 "instance %s cannot govern %s: instance %s governs %s, and instances do "
+			 "not nest; `sluice panic --instance %s` removes that one",
+			 record->id, record->cgroup, other, notes.cgroup, other);
+}
+
+/* dead ones count: what they left in the kernel is in force */
+static int check_others(const struct wire_k_instance *record)
+{
+	DIR *dir = opendir(SLUICE_RUN_FOLDER);
+	struct dirent *entry;
+	int r = 0;
+
+	while (dir && !r && (entry = readdir(dir)))
+		if (cli_is_instance(entry->d_name) && strcmp(entry->d_name, record->id) != 0)
+			r = check_overlap(record, entry->d_name);
+	if (dir)
+		closedir(dir);
+	return r;
 }
 
 int instance_claim(struct instance *instance)
@@ -76,6 +128,8 @@ int instance_claim(struct instance *instance)
 	bool is_new;
 	int r;
 
+	if (check_others(record))
+		return -1;
 	snprintf(record->state, sizeof(record->state), SLUICE_RUN_FOLDER "/%s", record->id);
 	if (is_bpffs_open())
 		snprintf(record->bpffs, sizeof(record->bpffs), BPFFS "/sluice-%s", record->id);

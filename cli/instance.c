@@ -42,7 +42,7 @@ void instance_init(struct instance *instance)
 int instance_open_flows(struct instance *instance, const char *path)
 {
 	close_fd(instance->flows_fd);
-	instance->flows_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	instance->flows_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	/* a pipe that nobody reads must not stop sluiced: it drops records then */
 	if (instance->flows_fd >= 0 &&
 	    fcntl(instance->flows_fd, F_SETFL, O_APPEND | O_NONBLOCK) == 0)
@@ -86,6 +86,7 @@ static int describe(struct instance *instance)
 		r = send_record(instance, WIRE_K_FLOWS, &flows, instance->flows_fd);
 	if (!r)
 		r = send_record(instance, WIRE_K_COMMIT, &commit, -1);
+	instance->is_committed = r == 0;
 	return r < 0 ? cli_error(-1, "sluice-keeper does not listen: %s", strerror(-r)) : 0;
 }
 
@@ -171,6 +172,8 @@ void instance_end(struct instance *instance, bool is_removed)
 {
 	struct wire_k_end end = { 0 };
 
+	if (instance->was_there && !instance->is_committed)
+		is_removed = false;
 	if (is_removed && instance->record.is_kept && instance->keeper_sock >= 0)
 		(void)send_record(instance, WIRE_K_END, &end, -1);
 	instance->keeper_sock =

@@ -25,6 +25,7 @@ struct instance {
 	int lock_fd;
 	bool was_there;	   /* one of that name died, and is taken over */
 	bool is_described; /* the keeper knows: removing is its task */
+	bool is_committed; /* it starts sluiced, which alone removes what was taken over */
 	int keeper_sock;
 	pid_t keeper_pid;
 };
@@ -36,9 +37,10 @@ void instance_init(struct instance *instance);
 int instance_open_flows(struct instance *instance, const char *path);
 
 /**
- * instance_claim() - take the name record.id
+ * instance_claim() - take the name record.id, to govern record.cgroup
  *
- * A name that is in use is refused. What a dead instance of that name left is
+ * A name that is in use is refused, and a cgroup above, below or of another
+ * instance. What a dead instance of that name left is
  * taken over if both are `sluice serve`, else refused. Says what is wrong.
  *
  * Return: 0 or -1.

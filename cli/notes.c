@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include <ini.h>
+#include <unistd.h>
 
 #include "base/macros.h"
 #include "cli/notes.h"
 
-static int on_note(void *data, const char *section, const char *name, const char *value)
+#define PANIC_MARK "panic"
+
+static int take_note(struct instance_notes *notes, const char *name, const char *value)
 {
-	struct instance_notes *notes = data;
 	const struct {
 		const char *name;
 		char *text;
@@ -23,25 +25,90 @@ static int on_note(void *data, const char *section, const char *name, const char
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		if (strcmp(texts[i].name, name) == 0)
-			snprintf(texts[i].text, texts[i].n, "%s", value);
+		if (strcmp(texts[i].name, name) == 0 &&
+		    (size_t)snprintf(texts[i].text, texts[i].n, "%s", value) >= texts[i].n)
+			return -ENAMETOOLONG;
 	if (strcmp(name, "bpffs_mounted") == 0)
 		notes->is_bpffs_mounted = strcmp(value, "1") == 0;
 	if (strcmp(name, "cgroup_kept") == 0)
 		notes->is_kept = strcmp(value, "1") == 0;
 	if (strcmp(name, "keeper_pid") == 0)
 		notes->keeper_pid = (pid_t)strtol(value, NULL, 10);
-	return 1;
+	return 0;
+}
+
+/* "[Instance]" or name=value */
+static int take_line(struct instance_notes *notes, char *line)
+{
+	char *value;
+
+	line[strcspn(line, "\n")] = '\0';
+	if (line[0] == '[' || !line[0])
+		return 0;
+	value = strchr(line, '=');
+	if (!value)
+		return -EINVAL;
+	*value++ = '\0';
+	return take_note(notes, line, value);
 }
 
 int notes_read(const char *folder, struct instance_notes *notes)
 {
+	_cleanup_free_ char *line = NULL;
 	char path[320];
+	size_t n = 0;
+	FILE *file;
+	int r = 0;
 
 	snprintf(path, sizeof(path), "%s/instance", folder);
-	if (access(path, R_OK) < 0)
+	file = fopen(path, "re");
+	if (!file)
 		return -errno;
-	return ini_parse(path, on_note, notes) ? -EINVAL : 0;
+	while (!r && (errno = 0, getline(&line, &n, file)) >= 0)
+		r = take_line(notes, line);
+	if (!r && ferror(file))
+		r = errno ? -errno : -EIO;
+	fclose(file);
+	return r;
+}
+
+static void name_file(const char *folder, const char *name, char *path, size_t n)
+{
+	snprintf(path, n, "%s/%s", folder, name);
+}
+
+void notes_mark_panic(const char *folder)
+{
+	char path[320];
+
+	name_file(folder, PANIC_MARK, path, sizeof(path));
+	/* the folder is sluiced's, which may have put anything there */
+	close_fd(open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+}
+
+bool notes_has_panicked(const char *folder)
+{
+	char mark[320], notes[320];
+
+	name_file(folder, PANIC_MARK, mark, sizeof(mark));
+	name_file(folder, "instance", notes, sizeof(notes));
+	return access(mark, F_OK) == 0 || (access(notes, F_OK) < 0 && errno == ENOENT);
+}
+
+void notes_forget_panic(const char *folder)
+{
+	char path[320];
+
+	name_file(folder, PANIC_MARK, path, sizeof(path));
+	(void)unlink(path);
+}
+
+void notes_remove(const char *folder)
+{
+	char path[320];
+
+	name_file(folder, "instance", path, sizeof(path));
+	(void)unlink(path);
 }
 
 int notes_write(const char *folder, const char *id, const struct instance_notes *notes)

@@ -61,7 +61,9 @@ void panic_notes_read(const char *base, const char *instance, struct panic_notes
 	snprintf(ret_notes->folder, sizeof(ret_notes->folder), "%s/%s", base, instance);
 	snprintf(file->table, sizeof(file->table), "sluice_%s", instance);
 	snprintf(file->bpffs, sizeof(file->bpffs), "/sys/fs/bpf/sluice-%s", instance);
-	(void)notes_read(ret_notes->folder, file);
+	ret_notes->error = notes_read(ret_notes->folder, file);
+	if (ret_notes->error == -ENOENT)
+		ret_notes->error = 0;
 	/* a pid outlives its process: what it names now may be somebody else */
 	if (file->keeper_pid > 1 && has_comm(file->keeper_pid, "sluice-keeper") &&
 	    parent_of(file->keeper_pid) > 0) {
@@ -103,6 +105,7 @@ void panic_processes(const struct panic_notes *notes, struct panic_report *repor
 
 	if (notes->file.keeper_pid <= 0)
 		return;
+	notes_mark_panic(notes->folder);
 	dir = opendir("/proc");
 	while (dir && n < ARRAY_SIZE(children) && (entry = readdir(dir))) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
@@ -202,8 +205,10 @@ void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
 void panic_folder(const struct panic_notes *notes, struct panic_report *report)
 {
 	unsigned int n;
-	int r = files_empty_folder(notes->folder, &n);
+	int r;
 
+	notes_remove(notes->folder);
+	r = files_empty_folder(notes->folder, &n);
 	if (r == -ENOENT)
 		return;
 	if (r == 0 && rmdir(notes->folder) < 0)

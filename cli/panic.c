@@ -84,6 +84,8 @@ static int panic_instance(const char *instance, bool is_json)
 	bool is_clean;
 
 	panic_notes_read(SLUICE_RUN_FOLDER, instance, &notes);
+	if (notes.error)
+		panic_note(&report, "notes", notes.folder, notes.error);
 	/* the folder last, and only when all went: it holds the notes for the next attempt */
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
 		if (actions[i].run != panic_folder || json_object_array_length(report.left) == 0)

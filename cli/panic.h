@@ -20,6 +20,7 @@ struct panic_notes {
 	char id[32];
 	char folder[256];
 	struct instance_notes file;
+	int error; /* why the notes that are there cannot be read; 0: they can, or there are none */
 	int netns_fd; /* of the instance, if its keeper lives; -1: the caller's own */
 };
 

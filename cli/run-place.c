@@ -58,7 +58,7 @@ int run_cgroup_own(char *path, size_t n)
 	return r;
 }
 
-int run_cgroup_make(const char *id, char *path, size_t n)
+int run_cgroup_name(const char *id, char *path, size_t n)
 {
 	char mount_point[512], own[512];
 
@@ -77,10 +77,14 @@ int run_cgroup_make(const char *id, char *path, size_t n)
 		fprintf(stderr, "sluice: the path of cgroup %s is too long\n", own);
 		return -1;
 	}
+	return 0;
+}
+
+int run_cgroup_make(const char *path)
+{
 	if (mkdir(path, 0755) < 0) {
 		fprintf(stderr, "sluice: cannot make cgroup %s: %s%s\n", path, strerror(errno),
 			errno == EACCES || errno == EPERM ? "; `sluice run` needs root" : "");
-		*path = '\0'; /* another's, not to be removed */
 		return -1;
 	}
 	return 0;

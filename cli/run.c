@@ -218,9 +218,11 @@ static int start_instance(struct run *run)
 
 	for (unsigned int i = 0; i < run->instance.n_filters; i++)
 		run->instance.filters[i].is_closed = run->is_closed;
-	if (instance_claim(&run->instance) ||
-	    run_cgroup_make(record->id, record->cgroup, sizeof(record->cgroup)))
+	if (run_cgroup_name(record->id, record->cgroup, sizeof(record->cgroup)) ||
+	    instance_claim(&run->instance) || run_cgroup_make(record->cgroup)) {
+		record->cgroup[0] = '\0'; /* another's, if there is one: not to be removed */
 		return -1;
+	}
 	snprintf(record->providers_cgroup, sizeof(record->providers_cgroup), "%s.providers",
 		 record->cgroup);
 	if (instance_start(&run->instance))

@@ -70,8 +70,10 @@ int run_sibling(const char *name, const char *installed, char *path, size_t n);
  *  slash at its end. Return: 0 or -errno. */
 int run_cgroup_root(char *path, size_t n);
 int run_cgroup_own(char *path, size_t n);
-/** run_cgroup_make() - a new child of the caller's cgroup; says what is wrong. Return: 0 or -1. */
-int run_cgroup_make(const char *id, char *path, size_t n);
+/** run_cgroup_name() - a child of the caller's cgroup; run_cgroup_make() - it must be new.
+ *  Both say what is wrong. Return: 0 or -1. */
+int run_cgroup_name(const char *id, char *path, size_t n);
+int run_cgroup_make(const char *path);
 /** run_cgroup_is_empty() - Return: 1, 0, or -errno */
 int run_cgroup_is_empty(int events_fd);
 int run_cgroup_open_events(const char *path);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,12 +12,18 @@
 
 #define FILTER_SECTION "Filter "
 
+#define LINE_MAX_BYTES 198 /* inih cuts longer ones in two */
+
 struct reader {
 	struct instance *instance;
 	char section[128]; /* of the filter that is being read */
 	struct run_manifest manifest;
 	bool is_found; /* the filter: after Exec, or without one at its first other line */
 	bool has_failed;
+
+	FILE *file;
+	int n_lines;
+	bool is_too_long; /* the last line */
 };
 
 static struct run_filter *current(struct reader *reader)
@@ -39,7 +46,7 @@ static int take_id(struct instance *instance, const char *value)
 
 static int take_cgroup(struct instance *instance, const char *value)
 {
-	char root[256], path[600];
+	char root[256], path[600], plain[PATH_MAX];
 	struct stat st;
 
 	if (value[0] != '/' || strstr(value, "/../") || strstr(value, "/.."))
@@ -51,12 +58,13 @@ static int take_cgroup(struct instance *instance, const char *value)
 		return cli_error(-1, "Cgroup: no cgroup v2 hierarchy is mounted: mount one with "
 				     "`mount -t cgroup2 none /sys/fs/cgroup`");
 	snprintf(path, sizeof(path), "%s%s", root, value[1] ? value : "");
-	if (strlen(path) >= sizeof(instance->record.cgroup))
-		return cli_error(-1, "Cgroup: %s is too long", value);
-	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+	/* one way to write it: it is compared with that of other instances */
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode) || !realpath(path, plain))
 		return cli_error(-1, "Cgroup: %s is not there: make it before, or name its parent",
 				 path);
-	snprintf(instance->record.cgroup, sizeof(instance->record.cgroup), "%s", path);
+	if ((size_t)snprintf(instance->record.cgroup, sizeof(instance->record.cgroup), "%s",
+			     plain) >= sizeof(instance->record.cgroup))
+		return cli_error(-1, "Cgroup: %s is too long", value);
 	return 0;
 }
 
@@ -168,13 +176,33 @@ static int take_line(void *data, const char *section, const char *key, const cha
 	return r == 0;
 }
 
+/* as fgets(), but that a line which does not fit is the end */
+static char *read_line(char *text, int n, void *data)
+{
+	struct reader *reader = data;
+	char *line = fgets(text, MIN(n, LINE_MAX_BYTES + 2), reader->file);
+
+	if (!line)
+		return NULL;
+	reader->n_lines++;
+	reader->is_too_long = strlen(line) > LINE_MAX_BYTES && !strchr(line, '\n');
+	return reader->is_too_long ? NULL : line;
+}
+
 int serve_read_config(const char *path, struct instance *instance)
 {
-	struct reader reader = { .instance = instance };
-	int line = ini_parse(path, take_line, &reader);
+	struct reader reader = { .instance = instance, .file = fopen(path, "re") };
+	int line;
 
+	if (!reader.file)
+		return cli_error(-1, "cannot read %s: %s", path, strerror(errno));
+	line = ini_parse_stream(read_line, &reader, take_line, &reader);
+	fclose(reader.file);
 	if (line < 0)
-		return cli_error(-1, "cannot read %s: %s", path, strerror(errno ? errno : ENOMEM));
+		return cli_error(-1, "cannot read %s: %s", path, strerror(ENOMEM));
+	if (reader.is_too_long && !reader.has_failed)
+		return cli_error(-1, "%s:%d: longer than %d bytes", path, reader.n_lines,
+				 LINE_MAX_BYTES);
 	if (line > 0 && !reader.has_failed)
 		return cli_error(-1, "%s:%d: neither a section nor key=value", path, line);
 	if (line > 0)

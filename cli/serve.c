@@ -6,7 +6,7 @@
  * not ours, until it is told to end. What sluice.service runs. The cgroup and
  * its programs are never ended, moved or removed.
  *
- * SIGTERM removes the instance. Killed, it leaves what is in force in the
+ * SIGTERM removes the instance, also while it starts. Killed, it leaves what is in force in the
  * kernel, where the fail class holds, and the next one of its name takes over.
  */
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "cli/cli.h"
+#include "cli/notes.h"
 #include "cli/serve.h"
 
 struct serve {
@@ -35,6 +36,7 @@ static int open_signals(struct serve *serve)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	serve->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -86,21 +88,26 @@ static bool wait_for_end(struct serve *serve)
 static int serve_it(struct serve *serve)
 {
 	const struct wire_k_instance *record = &serve->instance.record;
-	bool is_removed = false;
+	bool is_removed = false, is_panic;
 
 	if (open_signals(serve) < 0)
 		return CLI_NO;
 	if (start(serve)) {
 		/* a configuration that cannot begin must not end what is in force */
-		instance_end(&serve->instance, !serve->instance.was_there);
-		return CLI_NO;
+		is_removed = wants_end(serve);
+		is_panic = serve->instance.is_committed && notes_has_panicked(record->state);
+		instance_end(&serve->instance, is_removed || !serve->instance.was_there);
+		return is_removed || is_panic ? CLI_YES : CLI_NO;
 	}
 	(void)sd_notifyf(0, "READY=1\nSTATUS=governs %s with %u filters", record->cgroup,
 			 serve->instance.n_filters);
 	fprintf(stderr, "sluice: instance %s governs %s%s\n", record->id, record->cgroup,
 		serve->instance.was_there ? ", taken over from one that died" : "");
 	is_removed = wait_for_end(serve);
-	if (!is_removed)
+	is_panic = !is_removed && notes_has_panicked(record->state);
+	if (is_panic)
+		(void)cli_error(0, "instance %s was removed by `sluice panic`", record->id);
+	else if (!is_removed)
 		(void)cli_error(
 			0,
 			"sluice-keeper ended: what is in force stays, the fail class holds; "
@@ -108,7 +115,8 @@ static int serve_it(struct serve *serve)
 			record->id);
 	(void)sd_notify(0, "STOPPING=1");
 	instance_end(&serve->instance, is_removed);
-	return is_removed ? CLI_YES : CLI_NO;
+	/* nothing that a service manager should bring back */
+	return is_removed || is_panic ? CLI_YES : CLI_NO;
 }
 
 int cmd_serve(int argc, char **argv)

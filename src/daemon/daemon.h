@@ -159,6 +159,7 @@ struct daemon {
 	uint64_t started_us; /* CLOCK_REALTIME */
 	uint64_t beat_us, swept_us;
 	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost;
+	bool is_line_cut; /* the last flow record was written in part */
 	uint8_t *packet; /* 2 * QUEUE_PACKET_MAX */
 	uint8_t *record; /* WIRE_RECORD_MAX */
 };

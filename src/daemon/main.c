@@ -45,6 +45,7 @@ int main(void)
 
 	log_open("sluiced", LOG_NOTICE);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a full file of flow records is an errno, not our end */
 	daemon = daemon_new(&kernel_real, KEEPER_FD);
 	if (!daemon) {
 		log_error("cannot start: %s", strerror(ENOMEM));

@@ -71,24 +71,49 @@ static bool is_wanted(const struct daemon *daemon)
 	return daemon->flows_fd >= 0 || (daemon->control && control_has_followers(daemon->control));
 }
 
+/* Return: 0, or a negative errno: @is_cut says whether a part of it was written */
+static int write_all(int fd, const char *text, size_t n, bool *is_cut)
+{
+	bool has_begun = false;
+
+	while (n > 0) {
+		ssize_t n_written = write(fd, text, n);
+
+		if (n_written < 0 && errno == EINTR)
+			continue;
+		if (n_written <= 0) {
+			*is_cut |= has_begun;
+			return n_written < 0 ? -errno : -EIO;
+		}
+		has_begun = true; /* a pipe or disk that is nearly full: the next try says why */
+		text += n_written;
+		n -= (size_t)n_written;
+	}
+	*is_cut = false;
+	return 0;
+}
+
 static void append_line(struct daemon *daemon, struct json_object *json)
 {
 	char line[8192];
-	size_t n;
+	size_t n, start = daemon->is_line_cut; /* that one is ended first */
 	const char *text = flow_json_line(json, &n);
+	int r;
 
-	if (!text || n >= sizeof(line))
+	if (!text || n + start >= sizeof(line))
 		return;
-	memcpy(line, text, n);
-	line[n++] = '\n';
-	if (write(daemon->flows_fd, line, n) == (ssize_t)n)
+	line[0] = '\n';
+	memcpy(line + start, text, n);
+	line[start + n] = '\n';
+	r = write_all(daemon->flows_fd, line, start + n + 1, &daemon->is_line_cut);
+	if (!r)
 		return;
-	if (errno == EAGAIN) { /* a pipe that nobody reads must not stop the network */
+	if (r == -EAGAIN) { /* a pipe that nobody reads must not stop the network */
 		if (daemon->n_lines_lost++ == 0)
 			log_error("flow records are lost: their reader is too slow");
 		return;
 	}
-	log_error("cannot append to the flow records: %m; no more are written");
+	log_error("cannot append to the flow records: %s; no more are written", strerror(-r));
 	daemon->flows_fd = close_fd(daemon->flows_fd);
 }
 

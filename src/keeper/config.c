@@ -29,9 +29,10 @@ static int take_nothing(struct keeper *keeper, const struct wire_message *messag
 	return 0;
 }
 
-static int take_commit(struct keeper *keeper, const struct wire_message *message)
+static int take_last(struct keeper *keeper, const struct wire_message *message)
 {
-	keeper->is_committed = true;
+	keeper->is_committed = message->record->type == WIRE_K_COMMIT;
+	keeper->is_ended = !keeper->is_committed;
 	return 0;
 }
 
@@ -41,7 +42,7 @@ static const struct {
 } table[] = {
 	{ WIRE_K_INSTANCE, take_instance }, { WIRE_K_FILTER, take_filter },
 	{ WIRE_K_OPTION, take_nothing },    { WIRE_K_FLOWS, take_nothing },
-	{ WIRE_K_COMMIT, take_commit },
+	{ WIRE_K_COMMIT, take_last },	    { WIRE_K_END, take_last },
 };
 
 static int take(struct keeper *keeper, const struct wire_message *message)
@@ -83,14 +84,14 @@ int config_read(struct keeper *keeper, uint8_t *buffer)
 	struct pollfd poll_run = { .fd = keeper->run_sock, .events = POLLIN };
 	int r;
 
-	while (!keeper->is_committed) {
+	while (!keeper->is_committed && !keeper->is_ended) {
 		if (poll(&poll_run, 1, -1) < 0 && errno != EINTR)
 			return -errno;
 		r = read_record(keeper, buffer);
 		if (r < 0 && r != -EAGAIN)
 			return r;
 	}
-	return 0;
+	return keeper->is_ended ? -ECANCELED : 0;
 }
 
 void config_repeat(const struct keeper *keeper)

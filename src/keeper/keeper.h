@@ -54,7 +54,7 @@ struct keeper {
 };
 
 /* config.c: what `sluice run` says, kept to be repeated */
-/** config_read() - until COMMIT. Return: 0 or a negative errno */
+/** config_read() - until COMMIT. Return: 0, -ECANCELED: it was END, or another negative errno */
 int config_read(struct keeper *keeper, uint8_t *buffer);
 void config_repeat(const struct keeper *keeper);
 

@@ -346,10 +346,10 @@ int main(void)
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
 		keeper.kept[i] = -1;
 	r = begin(&keeper, buffer);
-	if (r < 0) {
+	if (r < 0 && !keeper.is_ended) {
 		log_error("cannot begin: %s", strerror(-r));
 		tell_run(&keeper, -r, "sluice-keeper could not begin; see above");
-	} else {
+	} else if (r == 0) {
 		loop(&keeper, buffer);
 	}
 	finish(&keeper);

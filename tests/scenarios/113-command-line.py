@@ -62,6 +62,17 @@ def check_doctor(t, lab, instance):
     t.note("doctor: " + ", ".join(f"{check['name']} {check['state']}" for check in checks))
 
 
+def check_full_file(t, lab):
+    """a file of flow records that may not grow: an error, and the network goes on"""
+    path = lab.new_file("full")
+    flow = " ".join(lab.flowgen("tcp", "10.79.13.4", 7, 40))
+    run = lab.plain(["sh", "-c", f"ulimit -f 8; exec {lab.path('sluice')} run --flows {path} -- {flow}"], 30)
+    t.equal(run.popen.returncode, 0, f"a full file of records: {run.stderr}")
+    t.equal(json.loads(run.stdout)["errors"], {"0": 40}, "every flow passes")
+    t.check("flow records: File too large" in run.stderr, f"the reason: {run.stderr}")
+    t.equal(oct(os.stat(path).st_mode & 0o777), "0o640", "what programs did is not for everybody")
+
+
 def check_absent(t, lab):
     for words in (("status", "--instance", "nobody"), ("flows", "--instance", "nobody")):
         answer = sluice(lab, *words)
@@ -105,6 +116,7 @@ def scenario(t):
         check_flows(t, lab, instance)
         check_doctor(t, lab, instance)
         check_absent(t, lab)
+        check_full_file(t, lab)
         governed = machine.cgroup_root() + run.wait_flow(dst="10.79.13.3", event="new")["cgroup"]
         try:
             check_panic(t, lab, run, instance)

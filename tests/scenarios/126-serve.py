@@ -62,8 +62,13 @@ def config_of(lab, governed, instance, fail="closed"):
                                 f"deny-address={DENIED}\ndeny-address=10.79.26.3\n")
 
 
-def serve(lab, config, is_ready=True):
-    program = lab.start_plain([lab.path("sluice"), "serve", "--config", config])
+def serve(lab, config, is_ready=True, cgroup=None):
+    """@cgroup: full path of a new one, for the program itself"""
+    words = [lab.path("sluice"), "serve", "--config", config]
+    if cgroup:
+        os.mkdir(cgroup)
+        words = ["sh", "-c", f"echo $$ > {cgroup}/cgroup.procs; exec {' '.join(words)}"]
+    program = lab.start_plain(words)
     if is_ready:
         wait_for(lambda: "governs" in program.stderr or program.popen.poll() is not None, 20, "readiness")
         assert "governs" in program.stderr, program.report()
@@ -83,6 +88,27 @@ def check_untouched(t, governed, title):
             f"{title}: nothing of ours below the cgroup")
 
 
+def check_overlap(t, lab, governed, instance):
+    """no other instance above, at or below what is governed; beside it, one may be"""
+    inner = governed.path + "/inner"
+    os.mkdir(inner)
+    try:
+        for name in (governed.name, governed.name + "/inner", os.path.dirname(governed.name) or "/"):
+            path = lab.new_file("conf", f"[Instance]\nId={instance}o\nCgroup={name}\n")
+            other = lab.plain([lab.path("sluice"), "serve", "--config", path], 20)
+            t.equal(other.popen.returncode, 1, f"{name}: refused")
+            # above, another scenario's may be met first
+            t.check("instances do not nest" in other.stderr, f"told so: {other.stderr}")
+        other = lab.plain(["sh", "-c", f"echo $$ > {inner}/cgroup.procs; "
+                           f"exec {lab.path('sluice')} run --instance {instance}o -- true"], 20)
+        t.equal(other.popen.returncode, 125, "sluice run inside: refused")
+        t.check(f"instance {instance} governs {governed.path}," in other.stderr, f"told so: {other.stderr}")
+        t.equal([n for n in os.listdir(inner) if "sluice" in n], [], "nothing made")
+        t.check(not os.path.exists(f"/run/sluice/{instance}o"), "no folder made")
+    finally:
+        os.rmdir(inner)
+
+
 def check_ends(t, lab, governed, instance):
     program = serve(lab, config_of(lab, governed, instance))
     check_judged(t, governed, "served")
@@ -90,6 +116,7 @@ def check_ends(t, lab, governed, instance):
     t.equal(other.popen.returncode, 1, "a second one of the name is refused")
     t.check("is there already" in other.stderr, f"and told so: {other.stderr}")
     check_judged(t, governed, "after the second one")
+    check_overlap(t, lab, governed, instance)
     program.kill(signal.SIGTERM)
     t.equal(program.wait(15), 0, f"exit status after SIGTERM: {program.stderr}")
     check_untouched(t, governed, "SIGTERM")
@@ -109,6 +136,20 @@ def killed(lab, program):
                              machine.processes(lab.build).items() if machine.is_alive(pid)), 5, "all to die")
 
 
+def check_other_cgroup(t, lab, governed, instance):
+    """a successor that would govern something else is refused, and changes nothing"""
+    other = governed.path + "-other"
+    os.mkdir(other)
+    try:
+        path = lab.new_file("conf", f"[Instance]\nId={instance}\nCgroup={governed.name}-other\n")
+        failed = lab.plain([lab.path("sluice"), "serve", "--config", path], 30)
+        t.equal(failed.popen.returncode, 1, "a successor over another cgroup is refused")
+        t.check(f"died while it governed {governed.path}:" in failed.stderr, f"and told so: {failed.stderr}")
+        t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "refused: the previous state stays in force")
+    finally:
+        os.rmdir(other)
+
+
 def check_survives(t, lab, governed, instance):
     """fails closed while nobody is there; the next one takes over and ends it"""
     program = serve(lab, config_of(lab, governed, instance))
@@ -124,13 +165,50 @@ def check_survives(t, lab, governed, instance):
     failed = lab.plain([lab.path("sluice"), "serve", "--config", bad], 30)
     t.equal(failed.popen.returncode, 1, f"a successor whose filter cannot start: {failed.stderr}")
     t.equal(governed.flow(DENIED), "ECONNREFUSED", "the previous state stays in force")
-    program = serve(lab, config_of(lab, governed, instance))
+    check_other_cgroup(t, lab, governed, instance)
+    program = serve(lab, config_of(lab, governed, instance), cgroup=governed.path + "-second")
     t.check("taken over" in program.stderr, f"it says so: {program.stderr}")
     check_judged(t, governed, "the successor")
     program.kill(signal.SIGTERM)
     t.equal(program.wait(15), 0, "exit status of the successor")
+    os.rmdir(governed.path + "-second")
     check_untouched(t, governed, "the successor's end")
     lab.expect_nothing_left()
+
+
+def check_told_early(t, lab, governed, instance, number):
+    """a successor that is told to end while it starts removes all of the instance"""
+    program = serve(lab, config_of(lab, governed, instance))
+    killed(lab, program)
+    t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "nobody there: it is in force")
+    program = serve(lab, config_of(lab, governed, instance), is_ready=False)
+    # before sluiced, which takes longer to start
+    wait_for(lambda: any(os.path.basename(exe) == "sluice-keeper" and machine.parent_of(pid) == program.pid
+                         for pid, exe in machine.processes(lab.build).items()), 5, "the keeper")
+    program.kill(number)
+    t.equal(program.wait(20), 0, f"exit status of what was told early: {program.stderr}")
+    t.check("governs" not in program.stderr, f"it had not started: {program.stderr}")
+    t.check("Invalid" not in program.stderr, f"no complaint: {program.stderr}")
+    check_untouched(t, governed, "told early")
+    t.equal(governed.flow(DENIED), "0", "told early: nobody governs any more")
+    lab.expect_nothing_left()
+
+
+def check_no_place(t, lab, governed, instance):
+    """what cannot make its cgroup of providers leaves nothing"""
+    own = governed.path + "-full"
+    os.mkdir(own)
+    try:
+        with open(own + "/cgroup.max.descendants", "w") as file:
+            file.write("0")
+        words = f"{lab.path('sluice')} serve --config {config_of(lab, governed, instance)}"
+        failed = lab.plain(["sh", "-c", f"echo $$ > {own}/cgroup.procs; exec {words}"], 20)
+        t.equal(failed.popen.returncode, 1, "no cgroup for providers: exit status")
+        t.check("cannot make" in failed.stderr, f"no cgroup for providers: told {failed.stderr}")
+        t.check("Invalid argument" not in failed.stderr, f"the keeper does not complain: {failed.stderr}")
+        t.check(not os.path.exists(f"/run/sluice/{instance}"), "no cgroup for providers: nothing is left")
+    finally:
+        os.rmdir(own)
 
 
 def check_panic(t, lab, governed, instance):
@@ -141,6 +219,13 @@ def check_panic(t, lab, governed, instance):
     t.equal(panic.popen.returncode, 0, f"panic: {panic.stderr}")
     check_untouched(t, governed, "panic")
     t.equal(governed.flow(DENIED), "0", "after panic")
+    lab.expect_nothing_left()
+    program = serve(lab, config_of(lab, governed, instance))
+    panic = lab.plain([lab.path("sluice"), "panic", "--instance", instance])
+    t.equal(panic.popen.returncode, 0, f"panic on a living one: {panic.stdout} {panic.stderr}")
+    t.equal(program.wait(10), 0, f"no failure, that would be restarted: {program.stderr}")
+    t.check("removed by `sluice panic`" in program.stderr, f"and told so: {program.stderr}")
+    check_untouched(t, governed, "panic on a living one")
     lab.expect_nothing_left()
 
 
@@ -170,6 +255,7 @@ BAD = (  # text, the line it is about, a word of the reason
     ("[Filter blocklist]\nlist=/no/such/file\n", 2, "/no/such/file"),
     ("[Filter blocklist]\nlits=/etc/hosts\n", 2, "lits"),
     ("[Instance]\nnonsense\n", 2, "neither"),
+    ("[Instance]\n\nCgroup=/" + 200 * "x" + "\n", 3, "longer than"),
     ("[Filter blocklist]\nFail=open\n", None, "list"),
 )
 
@@ -194,6 +280,9 @@ def scenario(t):
         with Governed(lab) as governed:
             check_ends(t, lab, governed, instance)
             check_survives(t, lab, governed, instance)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                check_told_early(t, lab, governed, instance, number)
+            check_no_place(t, lab, governed, instance)
             check_panic(t, lab, governed, instance)
             check_ready(t, lab, governed, instance)
 

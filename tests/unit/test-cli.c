@@ -221,6 +221,45 @@ static void test_a_dead_daemon_is_status_3(void **state)
 	assert_int_equal(access("/run/sluice/dead", F_OK), -1);
 }
 
+static void write_notes(const char *folder, const char *text)
+{
+	char path[320];
+	FILE *file;
+
+	make_folder(folder);
+	snprintf(path, sizeof(path), "%s/instance", folder);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void test_notes_of_long_lines_are_read(void **state)
+{
+	char pins[250], text[320];
+
+	need_root();
+	snprintf(pins, sizeof(pins), "/run/%0230d", 0);
+	snprintf(text, sizeof(text), "[Instance]\nid=long\nbpffs=%s\n", pins);
+	assert_int_equal(mkdir(pins, 0700), 0);
+	write_notes("/run/sluice/long", text);
+	assert_int_equal(run("panic --instance long --json"), 0);
+	assert_non_null(strstr(output, pins));
+	assert_int_equal(access(pins, F_OK), -1);
+}
+
+static void test_notes_that_cannot_be_read_are_said(void **state)
+{
+	need_root();
+	write_notes("/run/sluice/torn", "[Instance]\nid=torn\ncgro");
+	assert_int_equal(run("panic --instance torn --json"), 1);
+	assert_true(output_matches("panic.json"));
+	assert_non_null(strstr(output, "\"notes\""));
+	assert_int_equal(access("/run/sluice/torn", F_OK), 0);
+	assert_int_equal(unlink("/run/sluice/torn/instance"), 0);
+	assert_int_equal(run("panic --instance torn"), 0);
+}
+
 static void check_lines(const char *schema, unsigned int n_expected)
 {
 	unsigned int n = 0;
@@ -340,6 +379,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_what_is_unknown_is_status_2),
 		cmocka_unit_test(test_no_instance_is_status_3),
 		cmocka_unit_test(test_a_dead_daemon_is_status_3),
+		cmocka_unit_test(test_notes_of_long_lines_are_read),
+		cmocka_unit_test(test_notes_that_cannot_be_read_are_said),
 		cmocka_unit_test(test_a_living_instance),
 		cmocka_unit_test(test_two_instances_must_be_told_apart),
 		cmocka_unit_test(test_strangers_are_status_4),
