@@ -30,7 +30,7 @@ static void print_help(FILE *to)
 		    "  sluice VERB --help   options of a verb; sluice(1) has the rest\n"
 		    "  sluice --version\n"
 		    "\n"
-		    "All but run and serve take --json, and all take --instance ID.\n"
+		    "All but run and serve take --json, and all but serve --instance ID.\n"
 		    "Exit status: 0 yes, 1 no, 2 usage, 3 daemon unreachable, 4 not permitted,\n"
 		    "5 not found; run returns the command's, or 125 to 127 like env(1).\n");
 }

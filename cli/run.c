@@ -37,12 +37,12 @@ struct run {
 	bool is_told_to_end;
 };
 
-static int usage(void)
+static int usage(FILE *to, int status)
 {
-	fprintf(stderr, "usage: sluice run [--filter NAME[:key=value[,key=value]]]... "
-			"[--fail open|closed]\n"
-			"                  [--flows FILE] [--instance ID] [-v] -- COMMAND [ARG...]\n");
-	return EXIT_SLUICE;
+	fprintf(to, "usage: sluice run [--filter NAME[:key=value[,key=value]]]... "
+		    "[--fail open|closed]\n"
+		    "                  [--flows FILE] [--instance ID] [-v] -- COMMAND [ARG...]\n");
+	return status;
 }
 
 static int take_filter(struct run *run, const char *spec)
@@ -111,12 +111,12 @@ static int parse(struct run *run, int argc, char **argv)
 		while (i < ARRAY_SIZE(options) && options[i].option.val != c)
 			i++;
 		if (i == ARRAY_SIZE(options))
-			return usage();
+			return usage(stderr, EXIT_SLUICE);
 		if (options[i].take(run, optarg))
 			return EXIT_SLUICE;
 	}
 	run->command = argv + optind;
-	return run->command[0] ? 0 : usage();
+	return run->command[0] ? 0 : usage(stderr, EXIT_SLUICE);
 }
 
 static void on_signal(struct run *run)
@@ -257,9 +257,12 @@ static void finish(struct run *run)
 
 int cmd_run(int argc, char **argv)
 {
-	struct run *run = calloc(1, sizeof(*run));
+	struct run *run;
 	int status;
 
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+		return usage(stdout, 0);
+	run = calloc(1, sizeof(*run));
 	if (!run)
 		return EXIT_SLUICE;
 	*run = (struct run){ .is_closed = true, .signal_fd = -1 };

@@ -188,6 +188,10 @@ static void test_what_is_unknown_is_status_2(void **state)
 	assert_int_equal(run("explain --pid 1 --to fd00::1:7"), 2);
 	assert_int_equal(run("why --help"), 0);
 	assert_int_equal(run("flows --help"), 0);
+	assert_int_equal(run("run --help"), 0);
+	assert_non_null(strstr(output, "usage: sluice run"));
+	assert_int_equal(run("run"), 125);
+	assert_string_equal(output, "");
 }
 
 static void test_no_instance_is_status_3(void **state)
