@@ -50,7 +50,9 @@ static int parse(const uint8_t *data, size_t n, bool is_inbound, struct packet_v
 static void require_mirrored(const struct packet_view *out, const struct packet_view *in)
 {
 	const struct sl_tuple *a = &out->tuple, *b = &in->tuple;
-	bool has_ports = a->proto == IPPROTO_TCP || a->proto == IPPROTO_UDP;
+	bool has_ports = a->proto == IPPROTO_TCP || a->proto == IPPROTO_UDP ||
+			 a->proto == IPPROTO_UDPLITE || a->proto == IPPROTO_SCTP ||
+			 a->proto == IPPROTO_DCCP;
 
 	require(a->proto == b->proto);
 	require(memcmp(a->laddr, b->raddr, 16) == 0 && memcmp(a->raddr, b->laddr, 16) == 0);
