@@ -201,6 +201,8 @@ void keeper_beat(struct daemon *daemon);
 /* judge.c */
 int judge_watch(struct daemon *daemon);
 void judge_read_queue(struct daemon *daemon);
+/** judge_settle() - after verdicts: their packets are gone from the queue, as soon as it is empty */
+void judge_settle(struct daemon *daemon);
 void judge_tick(struct daemon *daemon, uint64_t now_us);
 /** judge_flow() - a filter's answer; the next filter is asked, or the flow is decided */
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,

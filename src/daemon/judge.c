@@ -371,6 +371,12 @@ void judge_read_queue(struct daemon *daemon)
 	}
 }
 
+void judge_settle(struct daemon *daemon)
+{
+	if (daemon->n_settled > 0)
+		judge_read_queue(daemon);
+}
+
 static int on_queue(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	judge_read_queue(data);
@@ -397,6 +403,7 @@ void judge_tick(struct daemon *daemon, uint64_t now_us)
 		fail_say(&daemon->filters[flow->asked], FLOW_LATE, is_closed, flow->reason);
 		decide(daemon, flow, is_closed ? SL_REJECT : SL_ALLOW);
 	}
+	judge_settle(daemon);
 }
 
 void judge_close_all(struct daemon *daemon)
