@@ -72,7 +72,7 @@ def shared(role, folder, target):
         mark("done")
     else:
         wait("1")
-        send(3)
+        send(10)
         mark("2")
         wait("done")
 
