@@ -13,9 +13,7 @@
 
 #define INTERFACE "io.sluice.Control"
 
-static int fail(struct client_error *error, int status, const char *fmt, ...) _printf_(3, 4);
-
-static int fail(struct client_error *error, int status, const char *fmt, ...)
+int client_fail(struct client_error *error, int status, const char *fmt, ...)
 {
 	va_list args;
 
@@ -37,8 +35,8 @@ static bool has_socket(const char *folder, const char *instance)
 
 static int fail_ambiguous(struct client_error *error, const char *names, unsigned int n)
 {
-	return fail(error, CLI_NOT_FOUND, "%u instances run (%s): choose one with --instance ID", n,
-		    names);
+	return client_fail(error, CLI_NOT_FOUND,
+			   "%u instances run (%s): choose one with --instance ID", n, names);
 }
 
 static int find_only(const char *folder, char ret_instance[32], struct client_error *error)
@@ -61,8 +59,8 @@ static int find_only(const char *folder, char ret_instance[32], struct client_er
 	if (dir)
 		closedir(dir);
 	if (n == 0)
-		return fail(error, CLI_UNREACHABLE,
-			    "no instance runs: start one with `sluice run -- COMMAND`");
+		return client_fail(error, CLI_UNREACHABLE,
+				   "no instance runs: start one with `sluice run -- COMMAND`");
 	if (n > 1)
 		return fail_ambiguous(error, names, n);
 	memcpy(ret_instance, found, sizeof(found));
@@ -77,10 +75,12 @@ int client_find(const char *folder, const char *instance, char ret_instance[32],
 	if (!instance)
 		instance = SLUICE_SYSTEM_INSTANCE;
 	if (!cli_is_instance(instance))
-		return fail(error, CLI_USAGE, "\"%s\" is not the name of an instance", instance);
+		return client_fail(error, CLI_USAGE, "\"%s\" is not the name of an instance",
+				   instance);
 	if (!has_socket(folder, instance))
-		return fail(error, CLI_NOT_FOUND, "no instance \"%s\": %s/%s/control is not there",
-			    instance, folder, instance);
+		return client_fail(error, CLI_NOT_FOUND,
+				   "no instance \"%s\": %s/%s/control is not there", instance,
+				   folder, instance);
 	snprintf(ret_instance, 32, "%s", instance);
 	return 0;
 }
@@ -88,12 +88,14 @@ int client_find(const char *folder, const char *instance, char ret_instance[32],
 static int fail_connect(struct client_error *error, const char *instance, int code)
 {
 	if (code == EACCES || code == EPERM)
-		return fail(error, CLI_NOT_PERMITTED,
-			    "not permitted to talk to instance %s: be root or its owner", instance);
-	return fail(error, CLI_UNREACHABLE,
-		    "the daemon of instance %s does not answer (%s): `sluice panic --instance %s` "
-		    "removes what it left",
-		    instance, strerror(code), instance);
+		return client_fail(error, CLI_NOT_PERMITTED,
+				   "not permitted to talk to instance %s: be root or its owner",
+				   instance);
+	return client_fail(
+		error, CLI_UNREACHABLE,
+		"the daemon of instance %s does not answer (%s): `sluice panic --instance %s` "
+		"removes what it left",
+		instance, strerror(code), instance);
 }
 
 int client_open(const char *folder, const char *instance, struct client *ret_client,
@@ -109,10 +111,12 @@ int client_open(const char *folder, const char *instance, struct client *ret_cli
 		return r;
 	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s/control", folder, found);
 	if (n < 0 || (size_t)n >= sizeof(addr.sun_path))
-		return fail(error, CLI_NOT_FOUND, "the path of instance %s is too long", found);
+		return client_fail(error, CLI_NOT_FOUND, "the path of instance %s is too long",
+				   found);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fail(error, CLI_UNREACHABLE, "cannot make a socket: %s", strerror(errno));
+		return client_fail(error, CLI_UNREACHABLE, "cannot make a socket: %s",
+				   strerror(errno));
 	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return fail_connect(error, found, errno);
 	*ret_client = (struct client){ .fd = TAKE_FD(fd) };
@@ -143,7 +147,7 @@ int client_send(struct client *client, const char *method, struct json_object *p
 		json_object_object_add(call, "more", json_object_new_boolean(true));
 	text = json_object_to_json_string_length(call, JSON_C_TO_STRING_PLAIN, &n);
 	if (!text)
-		return fail(error, CLI_NO, "out of memory");
+		return client_fail(error, CLI_NO, "out of memory");
 	/* a daemon that refuses us hangs up at once: what it said is still to be read */
 	if (send(client->fd, text, n + 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		return fail_connect(error, client->instance, errno);
@@ -165,14 +169,15 @@ static int feed(struct client *client, int timeout_ms, struct client_error *erro
 	if (r == 0)
 		return fail_connect(error, client->instance, ETIMEDOUT);
 	if (json_inbox_space(&client->inbox, &space, &n_space))
-		return fail(error, CLI_UNREACHABLE, "instance %s sent too long a reply",
-			    client->instance);
+		return client_fail(error, CLI_UNREACHABLE, "instance %s sent too long a reply",
+				   client->instance);
 	n = recv(client->fd, space, n_space, 0);
 	if (n < 0 && errno == EINTR)
 		return 0;
 	if (n <= 0)
-		return fail(error, CLI_UNREACHABLE,
-			    "the daemon of instance %s closed the connection", client->instance);
+		return client_fail(error, CLI_UNREACHABLE,
+				   "the daemon of instance %s closed the connection",
+				   client->instance);
 	json_inbox_added(&client->inbox, (size_t)n);
 	return 0;
 }
@@ -186,10 +191,10 @@ static int fail_reply(struct client *client, const char *name, struct json_objec
 	if (strcmp(name, INTERFACE ".NotPermitted") == 0)
 		return fail_connect(error, client->instance, EPERM);
 	if (strcmp(name, INTERFACE ".NotFound") == 0)
-		return fail(error, CLI_NOT_FOUND, "instance %s: %s", client->instance,
-			    reason ? json_object_get_string(reason) : "not found");
-	return fail(error, CLI_NO, "instance %s: %s%s%s", client->instance, name,
-		    reason ? ": " : "", reason ? json_object_get_string(reason) : "");
+		return client_fail(error, CLI_NOT_FOUND, "instance %s: %s", client->instance,
+				   reason ? json_object_get_string(reason) : "not found");
+	return client_fail(error, CLI_NO, "instance %s: %s%s%s", client->instance, name,
+			   reason ? ": " : "", reason ? json_object_get_string(reason) : "");
 }
 
 int client_receive(struct client *client, int timeout_ms, struct json_object **ret_parameters,
@@ -208,7 +213,8 @@ int client_receive(struct client *client, int timeout_ms, struct json_object **r
 			return r;
 	}
 	if (r)
-		return fail(error, CLI_UNREACHABLE, "instance %s sent nonsense", client->instance);
+		return client_fail(error, CLI_UNREACHABLE, "instance %s sent nonsense",
+				   client->instance);
 	name = json_object_object_get(reply, "error");
 	if (name)
 		return fail_reply(client, json_object_get_string(name), reply, error);

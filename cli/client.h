@@ -30,6 +30,9 @@ struct client_error {
 	char text[384];
 };
 
+/** client_fail() - say why, for people; status as in enum cli_status. Return: @status */
+int client_fail(struct client_error *error, int status, const char *fmt, ...) _printf_(3, 4);
+
 /**
  * client_find() - choose an instance
  * @folder:   where instances have their folders

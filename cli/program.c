@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <mntent.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -13,27 +12,14 @@
 
 #define KERNEL_MINOR_BITS 20 /* of the dev_t inside the kernel */
 
-static int fail(struct client_error *error, int status, const char *fmt, ...) _printf_(3, 4);
-
-static int fail(struct client_error *error, int status, const char *fmt, ...)
-{
-	va_list args;
-
-	error->status = status;
-	va_start(args, fmt);
-	vsnprintf(error->text, sizeof(error->text), fmt, args);
-	va_end(args);
-	return status;
-}
-
 static int fail_pid(struct client_error *error, pid_t pid, int code)
 {
 	if (code == EACCES || code == EPERM)
-		return fail(error, CLI_NOT_PERMITTED,
-			    "not permitted to look at process %d: be root", (int)pid);
-	return fail(error, CLI_NOT_FOUND,
-		    "no process %d: `sluice flows` shows processes, `--exe PATH` needs none",
-		    (int)pid);
+		return client_fail(error, CLI_NOT_PERMITTED,
+				   "not permitted to look at process %d: be root", (int)pid);
+	return client_fail(error, CLI_NOT_FOUND,
+			   "no process %d: `sluice flows` shows processes, `--exe PATH` needs none",
+			   (int)pid);
 }
 
 /* Return: bytes read, or a negative errno; @text ends in NUL */
@@ -188,15 +174,17 @@ int program_of_exe(const char *path, uid_t uid, const char *governed, struct pro
 	struct stat st;
 
 	if (!real || stat(real, &st) < 0)
-		return fail(error, CLI_NOT_FOUND, "cannot look at %s (%s): give the full path",
-			    path, strerror(errno));
+		return client_fail(error, CLI_NOT_FOUND,
+				   "cannot look at %s (%s): give the full path", path,
+				   strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return fail(error, CLI_USAGE, "%s is not an executable file", path);
+		return client_fail(error, CLI_USAGE, "%s is not an executable file", path);
 	snprintf(program.exe, sizeof(program.exe), "%s", real);
 	snprintf(program.command, sizeof(program.command), "%s", real);
 	take_file(&program, &st);
 	if (take_cgroup(&program, governed, governed) < 0)
-		return fail(error, CLI_NOT_FOUND, "the governed cgroup %s is gone", governed);
+		return client_fail(error, CLI_NOT_FOUND, "the governed cgroup %s is gone",
+				   governed);
 	*ret_program = program;
 	return 0;
 }
@@ -245,12 +233,14 @@ int program_of_unit(const char *unit, const char *governed, struct program *ret_
 	if (nftw(governed, on_folder, 16, FTW_PHYS) != 1)
 		(void)nftw(mount, on_folder, 16, FTW_PHYS);
 	if (!search.folder[0])
-		return fail(error, CLI_NOT_FOUND,
-			    "no unit %s runs: `systemctl list-units` shows them with their suffix",
-			    unit);
+		return client_fail(
+			error, CLI_NOT_FOUND,
+			"no unit %s runs: `systemctl list-units` shows them with their suffix",
+			unit);
 	if (first_process(search.folder, &pid) < 0)
-		return fail(error, CLI_NOT_FOUND,
-			    "unit %s has no process of its own: choose one with --pid", unit);
+		return client_fail(error, CLI_NOT_FOUND,
+				   "unit %s has no process of its own: choose one with --pid",
+				   unit);
 	return program_of_pid(pid, governed, ret_program, error);
 }
 

@@ -146,18 +146,3 @@ void memory_resolved(struct lab *lab, const char *name)
 	lab_done(lab, token);
 	assert_int_equal(lab_fate(lab, answer), FATE_ALLOWED);
 }
-
-void memory_end_socket(struct lab *lab, const struct lab_packet *packet)
-{
-	struct sl_flow_key key = lab_key(packet);
-	struct sl_event event = { .cookie = key.cookie,
-				  .bytes_in = 300,
-				  .bytes_out = 200,
-				  .rport = key.rport,
-				  .kind = packet->proto == IPPROTO_TCP ? SL_EV_TCP_CLOSED
-								       : SL_EV_RELEASED };
-
-	memcpy(event.raddr, key.raddr, sizeof(event.raddr));
-	fake_put_event(lab->kernel, &event);
-	lab_pass(lab, TICK_US);
-}

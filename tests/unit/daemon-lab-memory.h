@@ -32,4 +32,3 @@ void memory_check_known(struct lab *lab, const struct lab_packet *packet, enum f
 unsigned int memory_resolve(struct lab *lab, const char *name, uint64_t *ret_token);
 void memory_resolved(struct lab *lab, const char *name);
 /** memory_end_socket() - of the packet; 300 bytes came in, 200 went out */
-void memory_end_socket(struct lab *lab, const struct lab_packet *packet);

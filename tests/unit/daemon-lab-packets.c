@@ -166,3 +166,18 @@ const struct sl_flow *lab_flow(const struct lab *lab, const struct lab_packet *p
 
 	return fake_get(lab->kernel, FAKE_FLOWS, &key);
 }
+
+void lab_end_socket(struct lab *lab, const struct lab_packet *packet)
+{
+	struct sl_flow_key key = lab_key(packet);
+	struct sl_event event = { .cookie = key.cookie,
+				  .bytes_in = 300,
+				  .bytes_out = 200,
+				  .rport = key.rport,
+				  .kind = packet->proto == IPPROTO_TCP ? SL_EV_TCP_CLOSED
+								       : SL_EV_RELEASED };
+
+	memcpy(event.raddr, key.raddr, sizeof(event.raddr));
+	fake_put_event(lab->kernel, &event);
+	lab_pass(lab, TICK_US);
+}

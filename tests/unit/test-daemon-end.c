@@ -53,28 +53,13 @@ static uint64_t judged(struct lab *lab, const struct lab_packet *packet, uint8_t
 	return id;
 }
 
-static void put_event(struct lab *lab, const struct lab_packet *packet)
-{
-	struct sl_flow_key key = lab_key(packet);
-	struct sl_event event = { .cookie = key.cookie,
-				  .bytes_in = 300,
-				  .bytes_out = 200,
-				  .rport = key.rport,
-				  .kind = packet->proto == IPPROTO_TCP ? SL_EV_TCP_CLOSED
-								       : SL_EV_RELEASED };
-
-	memcpy(event.raddr, key.raddr, sizeof(event.raddr));
-	fake_put_event(lab->kernel, &event);
-	lab_pass(lab, TICK_US);
-}
-
 static void test_tcp_ends_with_its_byte_counts(void **state)
 {
 	struct lab *lab = *state;
 	uint64_t id = judged(lab, &tcp, 0);
 	const struct wire_flow_closed *closed;
 
-	put_event(lab, &tcp);
+	lab_end_socket(lab, &tcp);
 	closed = lab_take(lab, 0, WIRE_FLOW_CLOSED);
 	assert_non_null(closed);
 	assert_int_equal(closed->id, id);
@@ -93,7 +78,7 @@ static void test_udp_ends_with_its_socket(void **state)
 	other.rport = 124;
 	judged(lab, &udp, 0);
 	judged(lab, &other, 1);
-	put_event(lab, &udp);
+	lab_end_socket(lab, &udp);
 	closed = lab_take(lab, 0, WIRE_FLOW_CLOSED);
 	assert_non_null(closed);
 	assert_int_equal(closed->bytes_out, 4);
@@ -110,7 +95,7 @@ static void test_a_flow_whose_socket_is_gone_ends_when_it_is_judged(void **state
 		unsigned int packet = lab_put(lab, kinds[i]);
 		uint64_t id = lab_take_flow(lab, 0);
 
-		put_event(lab, kinds[i]);
+		lab_end_socket(lab, kinds[i]);
 		assert_int_equal(lab_fate(lab, packet), FATE_HELD);
 		lab_judge(lab, 0, id, 0);
 		assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
@@ -123,8 +108,8 @@ static void test_an_event_of_nobody_is_ignored(void **state)
 {
 	struct lab *lab = *state;
 
-	put_event(lab, &tcp);
-	put_event(lab, &udp);
+	lab_end_socket(lab, &tcp);
+	lab_end_socket(lab, &udp);
 	assert_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
 }
 

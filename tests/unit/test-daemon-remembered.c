@@ -49,7 +49,7 @@ static void check_records(struct lab *lab, const struct lab_packet *packet, cons
 	assert_non_null(strstr(text, "\"new\""));
 	assert_non_null(strstr(text, "\"allow\""));
 	assert_non_null(strstr(text, "unit")); /* the reason of the answer that it follows from */
-	memory_end_socket(lab, packet);
+	lab_end_socket(lab, packet);
 	read_records(records, text, sizeof(text));
 	assert_non_null(strstr(text, "\"closed\""));
 	assert_non_null(strstr(text, bytes));
@@ -64,10 +64,10 @@ static void test_it_is_recorded_with_its_bytes(void **state)
 	uint64_t n_flows;
 
 	memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS);
-	memory_end_socket(lab, &memory_tcp);
+	lab_end_socket(lab, &memory_tcp);
 	assert_non_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
 	memory_judged(lab, &memory_udp, 0, MEMORY_ADDRESS);
-	memory_end_socket(lab, &memory_udp);
+	lab_end_socket(lab, &memory_udp);
 	assert_non_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
 	n_flows = lab->daemon->filters[0].n_flows;
 	check_records(lab, &memory_tcp, "\"bytes_out\":200");
@@ -91,7 +91,7 @@ static void test_what_is_held_of_it_is_let_go(void **state)
 	lab_judge(lab, 0, id, 1);
 	assert_int_equal(lab->daemon->filters[0].n_late, 1);
 	assert_int_equal(lab_flow(lab, &memory_udp)->verdict, SL_ALLOW);
-	memory_end_socket(lab, &memory_udp);
+	lab_end_socket(lab, &memory_udp);
 	closed = lab_take(lab, 0, WIRE_FLOW_CLOSED);
 	assert_non_null(closed);
 	assert_int_equal(closed->bytes_out, 8); /* the one that passed, and the held one */
