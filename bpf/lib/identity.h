@@ -14,6 +14,8 @@
 
 #include "bpf/lib/maps.h"
 
+#define NANOSECONDS 1000000000ULL
+
 struct mount___walk {
 	struct mount___walk *mnt_parent;
 	struct dentry *mnt_mountpoint;
@@ -29,6 +31,20 @@ struct kernfs_node___old {
 struct kernfs_node___new {
 	struct kernfs_node___new *__parent;
 	const char *name;
+} __attribute__((preserve_access_index));
+
+/* inode.i_ctime became __i_ctime in 6.6, and two numbers in 6.13 */
+struct inode___old {
+	struct timespec64 i_ctime;
+} __attribute__((preserve_access_index));
+
+struct inode___hidden {
+	struct timespec64 __i_ctime;
+} __attribute__((preserve_access_index));
+
+struct inode___split {
+	time64_t i_ctime_sec;
+	__u32 i_ctime_nsec;
 } __attribute__((preserve_access_index));
 
 struct {
@@ -150,6 +166,22 @@ static __noinline int remember_cgroup(__u64 id)
 	return 0;
 }
 
+static __always_inline __u64 ctime_ns(void *inode)
+{
+	struct inode___split *split = inode;
+	struct inode___old *old = inode;
+	struct inode___hidden *hidden = inode;
+
+	if (bpf_core_field_exists(split->i_ctime_sec))
+		return BPF_CORE_READ(split, i_ctime_sec) * NANOSECONDS +
+		       BPF_CORE_READ(split, i_ctime_nsec);
+	if (bpf_core_field_exists(hidden->__i_ctime))
+		return BPF_CORE_READ(hidden, __i_ctime.tv_sec) * NANOSECONDS +
+		       BPF_CORE_READ(hidden, __i_ctime.tv_nsec);
+	return BPF_CORE_READ(old, i_ctime.tv_sec) * NANOSECONDS +
+	       BPF_CORE_READ(old, i_ctime.tv_nsec);
+}
+
 static __always_inline void who_is_current(struct sl_who *who)
 {
 	struct task_struct *task = bpf_get_current_task_btf(); /* fields are plain loads */
@@ -164,6 +196,7 @@ static __always_inline void who_is_current(struct sl_who *who)
 	who->exec_id = task->self_exec_id;
 	who->exe_ino = task->mm->exe_file->f_inode->i_ino;
 	who->exe_dev = task->mm->exe_file->f_inode->i_sb->s_dev;
+	who->exe_ctime_ns = ctime_ns(task->mm->exe_file->f_inode);
 	key.start_ns = who->start_ns;
 	key.exe_ino = who->exe_ino;
 	key.pid = who->pid;
