@@ -101,6 +101,7 @@ struct sl_path {
 
 /** struct sl_proc - executable path and command line, read by the kernel side itself */
 struct sl_proc {
+	__u64 exe_ctime_ns; /* when this image was met first: a link to it changes it, and nothing else */
 	struct sl_path exe;
 	__u16 args_len;
 	__u16 pad;

@@ -131,7 +131,7 @@ static int delete_table(const char *table)
 
 	nft_batch_init(&batch);
 	nft_batch_delete_table(&batch, NFPROTO_INET, table);
-	return nft_batch_commit(&batch);
+	return nft_batch_commit_here(&batch);
 }
 
 void panic_table(const struct panic_notes *notes, struct panic_report *report)

@@ -15,6 +15,7 @@
 #include "bpf/lib/maps.h"
 
 #define NANOSECONDS 1000000000ULL
+#define CTIME_QUERIED (1U << 31) /* 6.13: somebody has asked for it */
 
 struct mount___walk {
 	struct mount___walk *mnt_parent;
@@ -60,6 +61,22 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sl_path);
 } sl_scratch_path SEC(".maps") __weak;
+
+static __always_inline __u64 ctime_ns(void *inode)
+{
+	struct inode___split *split = inode;
+	struct inode___old *old = inode;
+	struct inode___hidden *hidden = inode;
+
+	if (bpf_core_field_exists(split->i_ctime_sec))
+		return BPF_CORE_READ(split, i_ctime_sec) * NANOSECONDS +
+		       (BPF_CORE_READ(split, i_ctime_nsec) & ~CTIME_QUERIED);
+	if (bpf_core_field_exists(hidden->__i_ctime))
+		return BPF_CORE_READ(hidden, __i_ctime.tv_sec) * NANOSECONDS +
+		       BPF_CORE_READ(hidden, __i_ctime.tv_nsec);
+	return BPF_CORE_READ(old, i_ctime.tv_sec) * NANOSECONDS +
+	       BPF_CORE_READ(old, i_ctime.tv_nsec);
+}
 
 /* false when the path is full */
 static __always_inline bool path_push(struct sl_path *path, const void *name)
@@ -139,6 +156,7 @@ static __noinline int remember_proc(struct sl_proc_key *key)
 	if (!proc)
 		return 0;
 	walk_exe(&proc->exe, BPF_CORE_READ(task, mm, exe_file));
+	proc->exe_ctime_ns = ctime_ns(BPF_CORE_READ(task, mm, exe_file, f_inode));
 	bpf_get_current_comm(proc->comm, sizeof(proc->comm));
 	start = BPF_CORE_READ(task, mm, arg_start);
 	end = BPF_CORE_READ(task, mm, arg_end);
@@ -166,26 +184,11 @@ static __noinline int remember_cgroup(__u64 id)
 	return 0;
 }
 
-static __always_inline __u64 ctime_ns(void *inode)
-{
-	struct inode___split *split = inode;
-	struct inode___old *old = inode;
-	struct inode___hidden *hidden = inode;
-
-	if (bpf_core_field_exists(split->i_ctime_sec))
-		return BPF_CORE_READ(split, i_ctime_sec) * NANOSECONDS +
-		       BPF_CORE_READ(split, i_ctime_nsec);
-	if (bpf_core_field_exists(hidden->__i_ctime))
-		return BPF_CORE_READ(hidden, __i_ctime.tv_sec) * NANOSECONDS +
-		       BPF_CORE_READ(hidden, __i_ctime.tv_nsec);
-	return BPF_CORE_READ(old, i_ctime.tv_sec) * NANOSECONDS +
-	       BPF_CORE_READ(old, i_ctime.tv_nsec);
-}
-
 static __always_inline void who_is_current(struct sl_who *who)
 {
 	struct task_struct *task = bpf_get_current_task_btf(); /* fields are plain loads */
 	struct sl_proc_key key = {};
+	struct sl_proc *proc;
 	__u64 ids = bpf_get_current_uid_gid();
 
 	who->pid = task->tgid;
@@ -196,13 +199,14 @@ static __always_inline void who_is_current(struct sl_who *who)
 	who->exec_id = task->self_exec_id;
 	who->exe_ino = task->mm->exe_file->f_inode->i_ino;
 	who->exe_dev = task->mm->exe_file->f_inode->i_sb->s_dev;
-	who->exe_ctime_ns = ctime_ns(task->mm->exe_file->f_inode);
 	key.start_ns = who->start_ns;
 	key.exe_ino = who->exe_ino;
 	key.pid = who->pid;
 	key.exe_dev = who->exe_dev;
 	key.exec_id = who->exec_id;
-	if (!bpf_map_lookup_elem(&sl_procs, &key))
+	proc = bpf_map_lookup_elem(&sl_procs, &key);
+	who->exe_ctime_ns = proc ? proc->exe_ctime_ns : ctime_ns(task->mm->exe_file->f_inode);
+	if (!proc)
 		remember_proc(&key);
 	if (!bpf_map_lookup_elem(&sl_cgroups, &who->cgroup_id))
 		remember_cgroup(who->cgroup_id);
