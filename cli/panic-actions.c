@@ -2,9 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netfilter.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +13,8 @@
 #include "base/cgroup2.h"
 #include "base/files.h"
 #include "base/macros.h"
+#include "cli/networks.h"
 #include "cli/panic.h"
-#include "kernel/nft-batch.h"
 
 #define KILL_TIMEOUT_MS 2000
 #define EMPTY_MS 2000U /* for killed processes to leave their cgroup */
@@ -54,9 +52,8 @@ static pid_t parent_of(pid_t pid)
 void panic_notes_read(const char *base, const char *instance, struct panic_notes *ret_notes)
 {
 	struct instance_notes *file = &ret_notes->file;
-	char path[64];
 
-	*ret_notes = (struct panic_notes){ .netns_fd = -1 };
+	*ret_notes = (struct panic_notes){ .error = 0 };
 	snprintf(ret_notes->id, sizeof(ret_notes->id), "%s", instance);
 	snprintf(ret_notes->folder, sizeof(ret_notes->folder), "%s/%s", base, instance);
 	snprintf(file->table, sizeof(file->table), "sluice_%s", instance);
@@ -65,18 +62,9 @@ void panic_notes_read(const char *base, const char *instance, struct panic_notes
 	if (ret_notes->error == -ENOENT)
 		ret_notes->error = 0;
 	/* a pid outlives its process: what it names now may be somebody else */
-	if (file->keeper_pid > 1 && has_comm(file->keeper_pid, "sluice-keeper") &&
-	    parent_of(file->keeper_pid) > 0) {
-		snprintf(path, sizeof(path), "/proc/%d/ns/net", file->keeper_pid);
-		ret_notes->netns_fd = open(path, O_RDONLY | O_CLOEXEC);
-	} else {
+	if (file->keeper_pid <= 1 || !has_comm(file->keeper_pid, "sluice-keeper") ||
+	    parent_of(file->keeper_pid) <= 0)
 		file->keeper_pid = 0;
-	}
-}
-
-void panic_notes_close(struct panic_notes *notes)
-{
-	notes->netns_fd = close_fd(notes->netns_fd);
 }
 
 static void kill_process(pid_t pid, const char *what, struct panic_report *report)
@@ -125,31 +113,35 @@ void panic_processes(const struct panic_notes *notes, struct panic_report *repor
 				     report);
 }
 
-static int delete_table(const char *table)
-{
-	_cleanup_nft_batch_ struct nft_batch batch;
+struct tables {
+	const struct panic_notes *notes;
+	struct panic_report *report;
+	uint32_t own;
+};
 
-	nft_batch_init(&batch);
-	nft_batch_delete_table(&batch, NFPROTO_INET, table);
-	return nft_batch_commit_here(&batch);
+static void delete_table(uint32_t inode, void *data)
+{
+	const struct tables *tables = data;
+	int r = networks_delete_table(tables->notes->file.table);
+	char name[128];
+
+	if (inode == tables->own)
+		snprintf(name, sizeof(name), "inet %s", tables->notes->file.table);
+	else
+		snprintf(name, sizeof(name), "inet %s (network namespace %u)",
+			 tables->notes->file.table, inode);
+	if (r)
+		panic_note(tables->report, "table", name, r < 0 ? r : 0);
 }
 
+/* the plane is in every namespace that governed programs used */
 void panic_table(const struct panic_notes *notes, struct panic_report *report)
 {
-	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	char name[80];
-	int r = 0;
+	struct tables tables = { notes, report, networks_own() };
+	int r = networks_visit(delete_table, &tables);
 
-	snprintf(name, sizeof(name), "inet %s", notes->file.table);
-	if (notes->netns_fd >= 0 && setns(notes->netns_fd, CLONE_NEWNET) < 0)
-		r = -errno;
-	if (!r)
-		r = delete_table(notes->file.table);
-	if (notes->netns_fd >= 0 && own >= 0 && setns(own, CLONE_NEWNET) < 0 && !r)
-		r = -errno;
-	/* nf_tables itself is missing: so is the table */
-	if (r != -ENOENT && r != -EOPNOTSUPP && r != -EPROTONOSUPPORT)
-		panic_note(report, "table", name, r);
+	if (r < 0)
+		panic_note(report, "table", "in some network namespace", r);
 }
 
 /* links without a pin and a process detach by themselves */

@@ -94,7 +94,6 @@ static int panic_instance(const char *instance, bool is_json)
 	is_clean = json_object_array_length(report.left) == 0;
 	json_object_put(report.removed);
 	json_object_put(report.left);
-	panic_notes_close(&notes);
 	return is_clean ? CLI_YES : CLI_NO;
 }
 

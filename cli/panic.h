@@ -21,7 +21,6 @@ struct panic_notes {
 	char folder[256];
 	struct instance_notes file;
 	int error; /* why the notes that are there cannot be read; 0: they can, or there are none */
-	int netns_fd; /* of the instance, if its keeper lives; -1: the caller's own */
 };
 
 /** struct panic_report - arrays of {kind, name, reason} */
@@ -31,7 +30,6 @@ struct panic_report {
 };
 
 void panic_notes_read(const char *base, const char *instance, struct panic_notes *ret_notes);
-void panic_notes_close(struct panic_notes *notes);
 
 /** panic_note() - @error: 0 it is gone, a negative errno: why it stays */
 void panic_note(struct panic_report *report, const char *kind, const char *name, int error);

@@ -218,6 +218,7 @@ static void enter_adopted(struct daemon *daemon)
 
 static void join(struct daemon *daemon, struct entering *entering)
 {
+	bool was_adopted = netns_space(daemon, entering->cookie) != NULL;
 	int place = plane_join(daemon->plane, entering->cookie, entering->inode,
 			       entering->sockets);
 	int r = place < 0 ? place : listen_to(daemon, (unsigned int)place);
@@ -230,6 +231,8 @@ static void join(struct daemon *daemon, struct entering *entering)
 	}
 	keep(daemon, (unsigned int)place);
 	drop_failure(daemon, entering->cookie);
+	/* nobody has watched its table since the predecessor's end */
+	daemon->namespaces.spaces[place]->owners.is_wanted = was_adopted;
 	log_info("network namespace %u is governed, after %" PRIu64 " us", entering->inode,
 		 daemon_now_us() - entering->asked_us);
 	end_entering(entering);

@@ -58,10 +58,8 @@ static int enter(struct real *real, struct netns *netns, int sockets[_NETNS_SOCK
 
 	if (r < 0)
 		return r;
-	if (has_queue) { /* a predecessor's, and nobody has watched its table since */
-		(void)repair(real, netns);
+	if (has_queue) /* a predecessor's, as its table: plane_repair() is to look at that */
 		return 0;
-	}
 	r = queue_bind(netns->sockets[NETNS_QUEUE], &netns->queue_num);
 	return r < 0 ? r : repair_table(real, netns);
 }

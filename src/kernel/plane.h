@@ -77,7 +77,8 @@ int plane_find_netns(const struct plane *plane, uint64_t cookie);
  * @inode:    its number, for people
  * @sockets:  made there for us; consumed
  *
- * Nothing of it is there after a failure, and the fail class holds on.
+ * Nothing of it is there after a failure, and the fail class holds on. The table
+ * of a predecessor is not looked at: plane_repair().
  *
  * Return: its place; -ESTALE: the sockets are of another namespace; -ENOSPC: no
  *         place is free; or another negative errno.

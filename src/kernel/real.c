@@ -133,7 +133,7 @@ static bool real_was_touched(struct plane *plane, struct netns *netns)
 
 static int real_repair(struct plane *plane, struct netns *netns)
 {
-	/* of a predecessor: join() looks at it */
+	/* else it is a predecessor's, and its time comes */
 	return netns_is_whole(netns) ? repair(real_of(plane), netns) : 0;
 }
 
