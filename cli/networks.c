@@ -12,53 +12,49 @@
 #include "cli/networks.h"
 #include "kernel/nft-batch.h"
 
-struct visit {
-	network_fn fn;
-	void *data;
-	uint32_t *known;
-	size_t n_known, n_room;
-	int error;
-};
-
-static bool is_known(struct visit *visit, uint32_t inode)
+static bool is_known(const struct networks *networks, uint32_t inode)
 {
-	for (size_t i = 0; i < visit->n_known; i++)
-		if (visit->known[i] == inode)
+	for (size_t i = 0; i < networks->n; i++)
+		if (networks->all[i].inode == inode)
 			return true;
-	if (visit->n_known == visit->n_room) {
-		size_t n = visit->n_room ? 2 * visit->n_room : 64;
-		uint32_t *grown = realloc(visit->known, n * sizeof(*grown));
-
-		if (!grown) {
-			visit->error = -ENOMEM;
-			return true;
-		}
-		visit->known = grown;
-		visit->n_room = n;
-	}
-	visit->known[visit->n_known++] = inode;
 	return false;
 }
 
+static int make_room(struct networks *networks)
+{
+	size_t n = networks->n_room ? 2 * networks->n_room : 64;
+	struct network *grown;
+
+	if (networks->n < networks->n_room)
+		return 0;
+	grown = realloc(networks->all, n * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	networks->all = grown;
+	networks->n_room = n;
+	return 0;
+}
+
 /* what is gone by now is no failure */
-static void visit_path(struct visit *visit, const char *path)
+static void open_path(struct networks *networks, const char *path)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat st;
 
-	if (stat(path, &st) < 0 || is_known(visit, (uint32_t)st.st_ino))
+	if (stat(path, &st) < 0 || is_known(networks, (uint32_t)st.st_ino))
 		return;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		visit->error = errno == ENOENT ? visit->error : -errno;
-	else if (setns(fd, CLONE_NEWNET) == 0)
-		visit->fn((uint32_t)st.st_ino, visit->data);
-	else if (errno != EINVAL) /* a file that is no namespace, or not any more */
-		visit->error = -errno;
+	if (fd < 0 && errno == ENOENT)
+		return;
+	if (fd < 0 || make_room(networks) < 0)
+		networks->error = fd < 0 ? -errno : -ENOMEM;
+	else
+		networks->all[networks->n++] = (struct network){ TAKE_FD(fd), (uint32_t)st.st_ino };
 }
 
 /* @suffix: of each name in the folder; @numbers: names that are none are passed by */
-static void visit_folder(struct visit *visit, const char *folder, const char *suffix, bool numbers)
+static void open_folder(struct networks *networks, const char *folder, const char *suffix,
+			bool numbers)
 {
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
@@ -69,13 +65,13 @@ static void visit_folder(struct visit *visit, const char *folder, const char *su
 		    (numbers && !isdigit((unsigned char)entry->d_name[0])))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s%s", folder, entry->d_name, suffix);
-		visit_path(visit, path);
+		open_path(networks, path);
 	}
 	if (dir)
 		closedir(dir);
 }
 
-static void visit_processes(struct visit *visit)
+static void open_processes(struct networks *networks)
 {
 	DIR *dir = opendir("/proc");
 	struct dirent *entry;
@@ -85,35 +81,42 @@ static void visit_processes(struct visit *visit)
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/task", entry->d_name);
-		visit_folder(visit, path, "/ns/net", true);
+		open_folder(networks, path, "/ns/net", true);
 	}
 	if (dir)
 		closedir(dir);
 }
 
-int networks_visit(network_fn fn, void *data)
+int networks_open(struct networks *networks)
 {
-	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	struct visit visit = { .fn = fn, .data = data };
-
-	if (own < 0)
-		return -errno;
-	/* first of all: our thread shows another one as soon as it enters one */
-	visit_path(&visit, "/proc/thread-self/ns/net");
-	visit_processes(&visit);
-	visit_folder(&visit, "/run/netns", "", false);
-	visit_folder(&visit, "/run/docker/netns", "", false);
-	if (setns(own, CLONE_NEWNET) < 0)
-		visit.error = -errno;
-	free(visit.known);
-	return visit.error;
+	*networks = (struct networks){ .error = 0 };
+	open_path(networks, "/proc/thread-self/ns/net");
+	if (networks->n == 0)
+		return networks->error ? networks->error : -ENOENT;
+	open_processes(networks);
+	open_folder(networks, "/run/netns", "", false);
+	open_folder(networks, "/run/docker/netns", "", false);
+	return 0;
 }
 
-uint32_t networks_own(void)
+void networks_close(struct networks *networks)
 {
-	struct stat st;
+	for (size_t i = 0; i < networks->n; i++)
+		close_fd(networks->all[i].fd);
+	free(networks->all);
+	*networks = (struct networks){ .error = 0 };
+}
 
-	return stat("/proc/self/ns/net", &st) < 0 ? 0 : (uint32_t)st.st_ino;
+void networks_visit(struct networks *networks, network_fn fn, void *data)
+{
+	for (size_t i = 0; i < networks->n; i++) {
+		if (setns(networks->all[i].fd, CLONE_NEWNET) == 0)
+			fn(&networks->all[i], data);
+		else if (errno != EINVAL) /* a file that is no namespace, or not any more */
+			networks->error = -errno;
+	}
+	if (networks->n && setns(networks->all[0].fd, CLONE_NEWNET) < 0)
+		networks->error = -errno;
 }
 
 int networks_delete_table(const char *table)

@@ -10,15 +10,29 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/** networks_visit() - enter each, call @fn in it, and come back. Return: 0 or a negative errno: one
- *  could not be entered, or we could not come back */
-typedef void (*network_fn)(uint32_t inode, void *data);
-int networks_visit(network_fn fn, void *data);
+struct network {
+	int fd; /* owned */
+	uint32_t inode;
+};
 
-/** networks_own() - inode number of the one that we are in; 0: not known */
-uint32_t networks_own(void);
+struct networks {
+	struct network *all; /* the first is the one that we are in */
+	size_t n, n_room;
+	int error; /* of one that could not be opened or entered; 0: none */
+};
+
+/** networks_open() - those that are there now. Return: 0 or a negative errno: not even our own */
+int networks_open(struct networks *networks);
+void networks_close(struct networks *networks);
+
+/** networks_visit() - call @fn in each of them, and come back */
+typedef void (*network_fn)(const struct network *network, void *data);
+void networks_visit(struct networks *networks, network_fn fn, void *data);
 
 /** networks_delete_table() - in the one that we are in. Return: 1 it was there, 0 not, or -errno */
 int networks_delete_table(const char *table);
+
+#define _cleanup_networks_ __attribute__((cleanup(networks_close)))

@@ -52,6 +52,7 @@ static pid_t parent_of(pid_t pid)
 void panic_notes_read(const char *base, const char *instance, struct panic_notes *ret_notes)
 {
 	struct instance_notes *file = &ret_notes->file;
+	int r;
 
 	*ret_notes = (struct panic_notes){ .error = 0 };
 	snprintf(ret_notes->id, sizeof(ret_notes->id), "%s", instance);
@@ -61,10 +62,19 @@ void panic_notes_read(const char *base, const char *instance, struct panic_notes
 	ret_notes->error = notes_read(ret_notes->folder, file);
 	if (ret_notes->error == -ENOENT)
 		ret_notes->error = 0;
+	/* before anybody is killed, whose end may be that of what leads to its network */
+	r = networks_open(&ret_notes->networks);
+	if (r < 0)
+		ret_notes->networks.error = r;
 	/* a pid outlives its process: what it names now may be somebody else */
 	if (file->keeper_pid <= 1 || !has_comm(file->keeper_pid, "sluice-keeper") ||
 	    parent_of(file->keeper_pid) <= 0)
 		file->keeper_pid = 0;
+}
+
+void panic_notes_close(struct panic_notes *notes)
+{
+	networks_close(&notes->networks);
 }
 
 static void kill_process(pid_t pid, const char *what, struct panic_report *report)
@@ -84,7 +94,7 @@ static void kill_process(pid_t pid, const char *what, struct panic_report *repor
 }
 
 /* the keeper goes first: it would start a new sluiced */
-void panic_processes(const struct panic_notes *notes, struct panic_report *report)
+void panic_processes(struct panic_notes *notes, struct panic_report *report)
 {
 	pid_t children[32];
 	unsigned int n = 0;
@@ -114,38 +124,38 @@ void panic_processes(const struct panic_notes *notes, struct panic_report *repor
 }
 
 struct tables {
-	const struct panic_notes *notes;
+	struct panic_notes *notes;
 	struct panic_report *report;
-	uint32_t own;
 };
 
-static void delete_table(uint32_t inode, void *data)
+static void delete_table(const struct network *network, void *data)
 {
 	const struct tables *tables = data;
-	int r = networks_delete_table(tables->notes->file.table);
+	const struct panic_notes *notes = tables->notes;
+	int r = networks_delete_table(notes->file.table);
 	char name[128];
 
-	if (inode == tables->own)
-		snprintf(name, sizeof(name), "inet %s", tables->notes->file.table);
+	if (network == notes->networks.all)
+		snprintf(name, sizeof(name), "inet %s", notes->file.table);
 	else
-		snprintf(name, sizeof(name), "inet %s (network namespace %u)",
-			 tables->notes->file.table, inode);
+		snprintf(name, sizeof(name), "inet %s (network namespace %u)", notes->file.table,
+			 network->inode);
 	if (r)
 		panic_note(tables->report, "table", name, r < 0 ? r : 0);
 }
 
 /* the plane is in every namespace that governed programs used */
-void panic_table(const struct panic_notes *notes, struct panic_report *report)
+void panic_table(struct panic_notes *notes, struct panic_report *report)
 {
-	struct tables tables = { notes, report, networks_own() };
-	int r = networks_visit(delete_table, &tables);
+	struct tables tables = { notes, report };
 
-	if (r < 0)
-		panic_note(report, "table", "in some network namespace", r);
+	networks_visit(&notes->networks, delete_table, &tables);
+	if (notes->networks.error)
+		panic_note(report, "table", "in some network namespace", notes->networks.error);
 }
 
 /* links without a pin and a process detach by themselves */
-void panic_pins(const struct panic_notes *notes, struct panic_report *report)
+void panic_pins(struct panic_notes *notes, struct panic_report *report)
 {
 	unsigned int n;
 	char name[320];
@@ -171,7 +181,7 @@ static bool is_ours(const char *path, const char *id)
 	       !strstr(path, "/../");
 }
 
-void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
+void panic_cgroups(struct panic_notes *notes, struct panic_report *report)
 {
 	char canary[600];
 	int r = 0;
@@ -194,7 +204,7 @@ void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
 	}
 }
 
-void panic_folder(const struct panic_notes *notes, struct panic_report *report)
+void panic_folder(struct panic_notes *notes, struct panic_report *report)
 {
 	unsigned int n;
 	int r;

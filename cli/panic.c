@@ -22,7 +22,7 @@
 
 struct action {
 	const char *kind;
-	void (*run)(const struct panic_notes *notes, struct panic_report *report);
+	void (*run)(struct panic_notes *notes, struct panic_report *report);
 };
 
 /* the order matters: see DOC */
@@ -94,6 +94,7 @@ static int panic_instance(const char *instance, bool is_json)
 	is_clean = json_object_array_length(report.left) == 0;
 	json_object_put(report.removed);
 	json_object_put(report.left);
+	panic_notes_close(&notes);
 	return is_clean ? CLI_YES : CLI_NO;
 }
 

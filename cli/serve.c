@@ -93,7 +93,7 @@ struct sweep {
 	struct json_object *governed; /* namespaces of status; NULL: none */
 };
 
-static void sweep_one(uint32_t inode, void *data)
+static void sweep_one(const struct network *network, void *data)
 {
 	const struct sweep *sweep = data;
 	size_t n = sweep->governed ? json_object_array_length(sweep->governed) : 0;
@@ -101,7 +101,7 @@ static void sweep_one(uint32_t inode, void *data)
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *one = json_object_array_get_idx(sweep->governed, i);
 
-		if (json_object_get_int64(json_object_object_get(one, "netns")) == inode)
+		if (json_object_get_int64(json_object_object_get(one, "netns")) == network->inode)
 			return;
 	}
 	(void)networks_delete_table(sweep->table);
@@ -116,6 +116,7 @@ static void sweep(const struct serve *serve, bool is_governing)
 	_cleanup_json_ struct json_object *reply = NULL;
 	struct client_error error = { 0 };
 	struct sweep sweep = { .governed = NULL };
+	_cleanup_networks_ struct networks networks = { .error = 0 };
 	struct json_object *status;
 
 	if (!serve->instance.was_there)
@@ -130,7 +131,9 @@ static void sweep(const struct serve *serve, bool is_governing)
 		if (!json_object_is_type(sweep.governed, json_type_array))
 			return;
 	}
-	if (networks_visit(sweep_one, &sweep) < 0)
+	if (networks_open(&networks) == 0)
+		networks_visit(&networks, sweep_one, &sweep);
+	if (networks.error)
 		(void)cli_error(0, "a network namespace could not be entered: what the instance "
 				   "before this one left there stays");
 }

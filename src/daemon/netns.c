@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 
-#define SLOT_OF(place, what) ((place) * PLANE_KEPT_N + (what)) /* of KEEP */
+#define SLOT_OF(place, what) ((place)*PLANE_KEPT_N + (what)) /* of KEEP */
 _Static_assert(KEEPER_NETNS_MAX == PLANE_NETNS_MAX, "every place has its slots");
 _Static_assert(KEEPER_NETNS_SOCKETS == _NETNS_SOCKET_N, "ENTER opens what a namespace needs");
 
@@ -114,10 +114,9 @@ static void fail(struct daemon *daemon, uint64_t cookie, uint32_t inode, int err
 			    "pass by the fail class",
 			    inode, strerror(-error));
 	}
-	*failure = (struct netns_failure){ .cookie = cookie,
-					   .failed_us = daemon_now_us(),
-					   .inode = inode,
-					   .error = error };
+	*failure = (struct netns_failure){
+		.cookie = cookie, .failed_us = daemon_now_us(), .inode = inode, .error = error
+	};
 	plane_refuse(daemon->plane, cookie);
 }
 
@@ -196,7 +195,7 @@ static void give_up(struct daemon *daemon, struct entering *entering, int error)
 
 	end_entering(entering);
 	if (netns_space(daemon, cookie))
-		return; /* adopted: it is asked again */
+		return;				 /* adopted: it is asked again */
 	if (error == -ENOENT || error == -ESRCH) /* who used it is gone already */
 		plane_forget(daemon->plane, cookie);
 	else
@@ -211,16 +210,14 @@ static void enter_adopted(struct daemon *daemon)
 
 		if (netns && !netns_is_whole(netns))
 			(void)enter(daemon, netns->cookie, 0,
-				    MAX(netns->sockets[NETNS_QUEUE],
-					netns->sockets[NETNS_RULES]));
+				    MAX(netns->sockets[NETNS_QUEUE], netns->sockets[NETNS_RULES]));
 	}
 }
 
 static void join(struct daemon *daemon, struct entering *entering)
 {
 	bool was_adopted = netns_space(daemon, entering->cookie) != NULL;
-	int place = plane_join(daemon->plane, entering->cookie, entering->inode,
-			       entering->sockets);
+	int place = plane_join(daemon->plane, entering->cookie, entering->inode, entering->sockets);
 	int r = place < 0 ? place : listen_to(daemon, (unsigned int)place);
 
 	if (r < 0 && place >= 0)
@@ -381,7 +378,8 @@ void netns_close_all(struct daemon *daemon)
 
 /* ---- for people ---- */
 
-static void add_line(struct json_object *list, uint32_t inode, const char *state, const char *message)
+static void add_line(struct json_object *list, uint32_t inode, const char *state,
+		     const char *message)
 {
 	struct json_object *json = json_object_new_object();
 

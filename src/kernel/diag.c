@@ -13,7 +13,7 @@
 #include "kernel/netlink.h"
 
 #define REQUEST_BYTES 256
-#define MAPPED_BYTES 12	  /* of the prefix ::ffff:0:0/96 */
+#define MAPPED_BYTES 12 /* of the prefix ::ffff:0:0/96 */
 
 static bool is_ipv4(const struct sl_tuple *tuple)
 {
@@ -85,7 +85,8 @@ static int ask(int sock, uint16_t type, const struct inet_diag_req_v2 *req,
 	return netlink_ask(sock, header, on_answer, found);
 }
 
-int diag_find(int sock, const struct sl_tuple *tuple, uint32_t ifindex, struct diag_socket *ret_socket)
+int diag_find(int sock, const struct sl_tuple *tuple, uint32_t ifindex,
+	      struct diag_socket *ret_socket)
 {
 	struct inet_diag_req_v2 req = request(tuple, ifindex, UINT64_MAX); /* whatever its cookie */
 	struct diag_socket found = { .ifindex = ifindex };

@@ -28,7 +28,8 @@ struct diag_socket {
  * Return: 0; -ENOENT: none has; -EPROTONOSUPPORT for other than TCP and UDP; or
  * another negative errno.
  */
-int diag_find(int sock, const struct sl_tuple *tuple, uint32_t ifindex, struct diag_socket *ret_socket);
+int diag_find(int sock, const struct sl_tuple *tuple, uint32_t ifindex,
+	      struct diag_socket *ret_socket);
 
 /** diag_destroy() - Return: 0; -EOPNOTSUPP where the kernel cannot; -ENOENT: it is gone already */
 int diag_destroy(int sock, const struct sl_tuple *tuple, const struct diag_socket *found);

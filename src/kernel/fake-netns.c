@@ -57,9 +57,8 @@ static void open_rest(struct fake_netns *from, struct netns *netns)
 {
 	for (int i = 0; i < _NETNS_SOCKET_N; i++)
 		if (netns->sockets[i] < 0)
-			netns->sockets[i] =
-				fcntl(i == NETNS_WATCH ? from->watch_fd : from->pipe[0],
-				      F_DUPFD_CLOEXEC, 3);
+			netns->sockets[i] = fcntl(i == NETNS_WATCH ? from->watch_fd : from->pipe[0],
+						  F_DUPFD_CLOEXEC, 3);
 	netns->inode = (uint32_t)from->cookie + 1000;
 }
 

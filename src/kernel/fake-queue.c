@@ -59,7 +59,8 @@ static struct fake_packet *first_queued(struct fake *fake, uint64_t netns)
 	for (unsigned int i = 0; i < fake->n_packets; i++) {
 		struct fake_packet *packet = &fake->packets[i];
 
-		if (packet->state == FAKE_QUEUED && packet->netns == netns && (!first || packet->id < first->id))
+		if (packet->state == FAKE_QUEUED && packet->netns == netns &&
+		    (!first || packet->id < first->id))
 			first = packet;
 	}
 	return first;
@@ -97,7 +98,8 @@ static void settle(struct fake *fake, uint64_t netns, uint32_t packet_id, enum f
 	for (unsigned int i = 0; i < fake->n_packets; i++) {
 		struct fake_packet *packet = &fake->packets[i];
 
-		if (packet->id != packet_id || packet->netns != netns || packet->state != FAKE_DELIVERED)
+		if (packet->id != packet_id || packet->netns != netns ||
+		    packet->state != FAKE_DELIVERED)
 			continue;
 		packet->state = state;
 		packet->mark = mark;

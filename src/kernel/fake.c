@@ -271,9 +271,8 @@ void fake_put_seen(struct fake *fake, uint64_t cookie, uint32_t pid)
 {
 	if (fake->n_events == FAKE_EVENTS_MAX || eventfd_write(fake->events_fd, 1) < 0)
 		abort();
-	fake->events[fake->n_events++].seen = (struct sl_seen){
-		.event.kind = SL_EV_NETNS, .netns = cookie, .pid = pid
-	};
+	fake->events[fake->n_events++].seen =
+		(struct sl_seen){ .event.kind = SL_EV_NETNS, .netns = cookie, .pid = pid };
 }
 
 static int fake_drain(struct plane *plane, plane_event_fn fn, void *data)

@@ -19,14 +19,14 @@ static const struct {
 	const char *driver;
 	enum link_kind kind;
 } drivers[] = {
-	{ "veth", LINK_VIRTUAL },      { "dummy", LINK_VIRTUAL },  { "macvlan", LINK_VIRTUAL },
-	{ "ipvlan", LINK_VIRTUAL },    { "bridge", LINK_BRIDGE },  { "tun", LINK_TUNNEL },
-	{ "wireguard", LINK_TUNNEL },  { "gre", LINK_TUNNEL },	   { "gretap", LINK_TUNNEL },
-	{ "ip6gre", LINK_TUNNEL },     { "ipip", LINK_TUNNEL },	   { "ip6tnl", LINK_TUNNEL },
-	{ "sit", LINK_TUNNEL },	       { "vxlan", LINK_TUNNEL },   { "geneve", LINK_TUNNEL },
-	{ "xfrm", LINK_TUNNEL },       { "vti", LINK_TUNNEL },	   { "ovpn", LINK_TUNNEL },
-	{ "bond", LINK_ETHERNET },     { "vlan", LINK_ETHERNET },  { "team", LINK_ETHERNET },
-	{ "wwan", LINK_CELLULAR },     { "rmnet", LINK_CELLULAR },
+	{ "veth", LINK_VIRTUAL },     { "dummy", LINK_VIRTUAL },  { "macvlan", LINK_VIRTUAL },
+	{ "ipvlan", LINK_VIRTUAL },   { "bridge", LINK_BRIDGE },  { "tun", LINK_TUNNEL },
+	{ "wireguard", LINK_TUNNEL }, { "gre", LINK_TUNNEL },	  { "gretap", LINK_TUNNEL },
+	{ "ip6gre", LINK_TUNNEL },    { "ipip", LINK_TUNNEL },	  { "ip6tnl", LINK_TUNNEL },
+	{ "sit", LINK_TUNNEL },	      { "vxlan", LINK_TUNNEL },	  { "geneve", LINK_TUNNEL },
+	{ "xfrm", LINK_TUNNEL },      { "vti", LINK_TUNNEL },	  { "ovpn", LINK_TUNNEL },
+	{ "bond", LINK_ETHERNET },    { "vlan", LINK_ETHERNET },  { "team", LINK_ETHERNET },
+	{ "wwan", LINK_CELLULAR },    { "rmnet", LINK_CELLULAR },
 };
 
 static enum link_kind kind_of_driver(const char *driver, enum link_kind otherwise)

@@ -28,11 +28,11 @@ enum netns_socket {
 struct netns {
 	bool is_used; /* else this place is free */
 	uint64_t cookie;
-	uint32_t inode; /* as people know it: /proc/PID/ns/net */
+	uint32_t inode;		      /* as people know it: /proc/PID/ns/net */
 	int sockets[_NETNS_SOCKET_N]; /* owned; -1: none, or not yet */
 	uint16_t queue_num;
 	bool wants_requeue; /* a predecessor's packets are in its queue */
-	uint64_t digest; /* of the table after our last transaction; 0: unknown */
+	uint64_t digest;    /* of the table after our last transaction; 0: unknown */
 };
 
 /** netns_clear() - a free place; what it had is the caller's */

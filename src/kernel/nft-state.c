@@ -20,7 +20,7 @@
 #include "kernel/nft.h"
 
 #define REQUEST_BYTES 256
-#define TRIES 5		   /* at a dump in whose middle somebody changed something */
+#define TRIES 5 /* at a dump in whose middle somebody changed something */
 #define FNV_BASIS 0xcbf29ce484222325ULL
 #define FNV_PRIME 0x100000001b3ULL
 

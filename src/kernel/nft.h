@@ -21,8 +21,8 @@ struct nft_programs {
 struct nft_plan {
 	const char *instance;
 	uint16_t queue_num;
-	bool is_closed;	     /* fail class: reject what nobody judged */
-	bool has_native;     /* `queue` of nft_queue; else the xt target */
+	bool is_closed;	 /* fail class: reject what nobody judged */
+	bool has_native; /* `queue` of nft_queue; else the xt target */
 	struct nft_programs programs;
 };
 

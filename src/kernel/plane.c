@@ -108,8 +108,7 @@ static int join(struct plane *plane, int place, uint64_t cookie, uint32_t inode,
 	return r < 0 ? r : place;
 }
 
-int plane_join(struct plane *plane, uint64_t cookie, uint32_t inode,
-	       int sockets[_NETNS_SOCKET_N])
+int plane_join(struct plane *plane, uint64_t cookie, uint32_t inode, int sockets[_NETNS_SOCKET_N])
 {
 	int place = plane_find_netns(plane, cookie), r;
 

@@ -83,8 +83,7 @@ int plane_find_netns(const struct plane *plane, uint64_t cookie);
  * Return: its place; -ESTALE: the sockets are of another namespace; -ENOSPC: no
  *         place is free; or another negative errno.
  */
-int plane_join(struct plane *plane, uint64_t cookie, uint32_t inode,
-	       int sockets[_NETNS_SOCKET_N]);
+int plane_join(struct plane *plane, uint64_t cookie, uint32_t inode, int sockets[_NETNS_SOCKET_N]);
 /** plane_leave() - take it out of a namespace that nobody uses; not out of plane_home() */
 void plane_leave(struct plane *plane, unsigned int place);
 /** plane_refuse() - it could not be brought: no more is told of that namespace until plane_forget() */
@@ -118,7 +117,8 @@ int plane_relax(struct plane *plane);
 int plane_repair(struct plane *plane, unsigned int place);
 
 /** plane_read() - a packet of the queue of a namespace; as queue_read() */
-int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer, struct queue_packet *ret_packet);
+int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
+	       struct queue_packet *ret_packet);
 /**
  * plane_answer() - let a packet go on or drop it; its mark becomes @mark
  *

@@ -17,7 +17,7 @@
 #define VERDICT_BYTES 512
 #define QUEUE_RCVBUF (16 << 20)
 #define QUEUE_FIRST 0x5c00 /* away from 0, where other programs begin */
-#define QUEUE_TRIES 64 /* other programs of this namespace may own some numbers */
+#define QUEUE_TRIES 64	   /* other programs of this namespace may own some numbers */
 
 static struct nlmsghdr *begin(char *buffer, uint16_t num, uint16_t type, uint16_t flags)
 {
@@ -166,8 +166,8 @@ static struct nlmsghdr *begin_answer(char *buffer, uint16_t num, uint32_t id, ui
 int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark)
 {
 	char buffer[VERDICT_BYTES];
-	struct nlmsghdr *header = begin_answer(
-		buffer, num, id, verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP, mark);
+	struct nlmsghdr *header =
+		begin_answer(buffer, num, id, verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP, mark);
 
 	return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
 }

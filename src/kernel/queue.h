@@ -13,14 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUEUE_LENGTH_MAX 16384U	  /* packets held at once; more fall to the fail class */
+#define QUEUE_LENGTH_MAX 16384U /* packets held at once; more fall to the fail class */
 #define QUEUE_PACKET_MAX 65535U
 
 enum queue_verdict { QUEUE_ACCEPT, QUEUE_DROP };
 
 /** struct queue_packet - valid until the next queue_read() */
 struct queue_packet {
-	uint64_t id; /* its place in plane.h's table of namespaces, and the kernel's number below it */
+	uint64_t
+		id; /* its place in plane.h's table of namespaces, and the kernel's number below it */
 	uint64_t netns;
 	uint32_t mark;
 	uint32_t ifindex; /* out for outgoing, in for incoming */

@@ -35,9 +35,9 @@ struct real {
 	char cgroup[512];
 	char bpffs[256];
 	int maps[_MAP_N];
-	int census; /* link of sl_census */
+	int census;	     /* link of sl_census */
 	struct nft_plan nft; /* but for the queue's number, which each namespace has of its own */
-	bool is_stricter; /* closed only because a predecessor was, who is replaced */
+	bool is_stricter;    /* closed only because a predecessor was, who is replaced */
 	struct ring_buffer *ring;
 	plane_event_fn event_fn;
 	void *event_data;

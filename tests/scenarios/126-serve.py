@@ -30,7 +30,8 @@ class Governed:
 
     def __enter__(self):
         os.mkdir(self.path)
-        self.program = subprocess.Popen(["sleep", "1000"])
+        with self._lab.client:  # the plane comes to wherever a governed program is
+            self.program = subprocess.Popen(["sleep", "1000"])
         self.add(self.program.pid)
         return self
 
