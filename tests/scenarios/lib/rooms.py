@@ -66,7 +66,8 @@ class Room:
     def nft(self, *words):
         """what nft(8) prints inside"""
         with self.guest:
-            return subprocess.run(["nft", *words], stdout=subprocess.PIPE, text=True, check=False).stdout
+            return subprocess.run(["nft", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                  text=True, check=False).stdout
 
     def tables(self):
         return [line for line in self.nft("list", "tables").splitlines() if "sluice" in line]
