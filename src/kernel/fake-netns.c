@@ -146,7 +146,7 @@ void fake_set_inhabited(struct fake *fake, uint64_t cookie, bool is_inhabited)
 		if (fake->census[i].netns != cookie)
 			fake->census[n++] = fake->census[i];
 	if (is_inhabited)
-		fake->census[n++] = (struct sl_census){ .netns = cookie, .pid = 1 };
+		fake->census[n++] = (struct sl_census){ .netns = cookie, .pid = (uint32_t)cookie };
 	fake->n_census = n;
 }
 

@@ -85,6 +85,8 @@ static void on_enter(struct lab *lab, const struct wire_k_enter *enter, int sock
 					 .error = (uint32_t)lab->enter_error };
 
 	lab->n_entered++;
+	if (lab->is_mute)
+		return;
 	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
 		uint64_t cookie = lab->lie ? lab->lie : enter->pid;
 		_cleanup_close_ int fd = sock >= 0 ? dup(sock)

@@ -46,6 +46,7 @@ struct lab {
 	int kept[PLANE_KEPT_MAX];
 	uint64_t lie; /* ENTER: into this namespace instead; 0: the right one */
 	int enter_error; /* ENTER fails with it; 0: it does not */
+	bool is_mute;	 /* ENTER is not answered */
 	unsigned int n_entered;
 	struct lab_child names, filters[LAB_FILTERS_MAX];
 	uint32_t last_pid, generation;
