@@ -353,6 +353,21 @@ void canary_tick(struct daemon *daemon, uint64_t now_us)
 		begin(daemon);
 }
 
+void canary_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us)
+{
+	struct canary *canary = &daemon->canary;
+
+	if (!canary->is_running || canary->began_us > before_us)
+		return;
+	canary->began_us += us;
+	if (canary->sock < 0 || us < CANARY_WAIT_MS * 1000 / 2)
+		return;
+	disconnect(canary);
+	keeper_kill(daemon, KEEPER_CANARY_SLOT);
+	canary->is_running = false;
+	canary->next_us = canary->began_us + CANARY_FIRST_US; /* its packets are known until then */
+}
+
 void canary_check(struct daemon *daemon)
 {
 	if (daemon->canary.is_running)

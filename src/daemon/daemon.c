@@ -45,6 +45,7 @@ bool daemon_tick(struct daemon *daemon)
 	uint64_t now = daemon_now_us();
 	bool has_more;
 
+	wake_tick(daemon, now);
 	try_again(daemon);
 	has_more = ends_drain(daemon);
 	judge_tick(daemon, now);

@@ -23,6 +23,7 @@
  *	records.c    flow records, status, the control socket
  *	explain.c    what would become of a flow that has not happened
  *	fail.c       fail classes
+ *	wake.c       after a suspend or a freeze
  *	why.c        what became of one that has, and why
  */
 
@@ -62,6 +63,7 @@
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
 #define TICK_US 20000U		 /* ring, deadlines, sessions */
 #define IDLE_UDP_US 120000000U	 /* as nf_conntrack's udp_timeout_stream */
+#define WAKE_LOOK_US 1000000U	 /* slept so long: the rules are compared */
 
 struct option {
 	uint32_t filter;
@@ -157,7 +159,7 @@ struct daemon {
 
 	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
-	uint64_t beat_us, swept_us;
+	uint64_t ticked_us, beat_us, swept_us;
 	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost;
 	bool is_line_cut; /* the last flow record was written in part */
 	uint8_t *packet; /* 2 * QUEUE_PACKET_MAX */
@@ -314,7 +316,13 @@ bool explain_take(struct daemon *daemon, unsigned int index,
 /** explain_ask_waiting() - this filter can be asked (@anew: again, it is another process) */
 void explain_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew);
 void explain_tick(struct daemon *daemon, uint64_t now_us);
+/** explain_postpone() - as flow_table_postpone() */
+void explain_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us);
 void explain_close(struct daemon *daemon);
+
+/* wake.c */
+/** wake_tick() - first of what a tick does: how long has nobody run? */
+void wake_tick(struct daemon *daemon, uint64_t now_us);
 
 /* why.c */
 /** struct why_answer - what one filter says, or said, of a flow */

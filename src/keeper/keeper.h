@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "wire/keeper-records.h"
 
 #define KEEPER_FILTERS_MAX 16U
@@ -41,6 +42,7 @@ struct keeper {
 	int signal_fd;
 	pid_t daemon_pid;
 	uint32_t generation;
+	struct clock_awake awake;
 	uint64_t beat_ms;     /* when sluiced was heard last */
 	uint64_t started_ms;  /* when this sluiced was started */
 	bool has_beaten;      /* its loop runs: silence counts from now on */

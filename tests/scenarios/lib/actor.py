@@ -308,7 +308,8 @@ def _obey(streams, number, kind, *words):
     elif kind == "gaps":
         answer = {name: {"gap_ms": s.gap_ms(), "error": s.error, "n": s.n} for name, s in streams.items() if isinstance(s, _Stream)}
     else:
-        answer = {"error": _flow_of(kind, *words), "took_ms": (time.monotonic() - began) * 1000}
+        answer = {"error": _flow_of(kind, *words), "took_ms": (time.monotonic() - began) * 1000,
+                  "ended": time.monotonic()}
     os.write(1, (json.dumps({"id": int(number), **answer}) + "\n").encode())  # whole, among threads
 
 
