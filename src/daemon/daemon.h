@@ -80,6 +80,7 @@ struct filter {
 	pid_t pid;
 	sd_event_source *source;
 	bool wants_write; /* its channel was full: flows wait to be sent */
+	bool wants_ping;  /* the same, for a PING */
 	struct rejudge rejudge;
 	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
 	uint64_t n_flows, n_dropped, n_late;

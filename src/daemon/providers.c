@@ -31,6 +31,16 @@ static void set_events(struct filter *filter, bool wants_write)
 					    wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
+/* its silence counts from now on, but a full channel must not swallow the question */
+static void ping(struct filter *filter)
+{
+	struct wire_ping record = { .token = filter->session.pinged_us };
+
+	filter->wants_ping = send_record(filter, WIRE_PING, &record, -1) == -EAGAIN;
+	if (filter->wants_ping)
+		set_events(filter, true);
+}
+
 static void copy_text(char *to, size_t n, const char *from)
 {
 	snprintf(to, n, "%s", from ? from : "");
@@ -276,7 +286,7 @@ static void disconnect(struct filter *filter)
 {
 	filter->source = sd_event_source_disable_unref(filter->source);
 	filter->sock = close_fd(filter->sock);
-	filter->wants_write = false;
+	filter->wants_write = filter->wants_ping = false;
 }
 
 static void break_off(struct daemon *daemon, unsigned int index, int error)
@@ -323,6 +333,8 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 		return 0;
 	if (events & EPOLLOUT) {
 		set_events(&daemon->filters[index], false);
+		if (daemon->filters[index].wants_ping)
+			ping(&daemon->filters[index]);
 		judge_ask_waiting(daemon, index, false);
 	}
 	r = read_provider(daemon, index);
@@ -393,8 +405,6 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 
 void providers_tick(struct daemon *daemon, uint64_t now_us)
 {
-	struct wire_ping ping = { .token = now_us };
-
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		struct filter *filter = &daemon->filters[i];
 
@@ -404,7 +414,7 @@ void providers_tick(struct daemon *daemon, uint64_t now_us)
 			keeper_spawn(daemon, i + 1);
 			break;
 		case SESSION_DO_PING:
-			(void)send_record(filter, WIRE_PING, &ping, -1);
+			ping(filter);
 			break;
 		case SESSION_DO_KILL:
 			keeper_kill(daemon, i + 1);

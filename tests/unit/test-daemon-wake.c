@@ -193,6 +193,20 @@ static void test_late_ticks_are_no_sleep(void **state)
 	assert_int_equal(lab_fate(lab, packet), FATE_REJECTED);
 }
 
+/* a morning begins with everything at once */
+static void test_a_ping_that_meets_a_full_channel_is_sent_later(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet packet = udp;
+
+	for (; !lab->daemon->filters[0].wants_write; packet.rport++)
+		lab_put(lab, &packet);
+	lab_pass(lab, SESSION_PING_US);
+	assert_null(lab_take(lab, 0, WIRE_PING)); /* it reads all that there is */
+	lab_settle(lab);
+	assert_non_null(lab_take(lab, 0, WIRE_PING));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -208,6 +222,7 @@ int main(void)
 		TEST(test_an_idle_conversation_is_over),
 		TEST(test_the_rules_are_looked_at_and_the_heart_beats),
 		TEST(test_late_ticks_are_no_sleep),
+		TEST(test_a_ping_that_meets_a_full_channel_is_sent_later),
 	};
 
 	return cmocka_run_group_tests_name("daemon-wake", tests, NULL, NULL);
