@@ -401,6 +401,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 		  filter->session.state == SESSION_FAILED ? "" : ": restarting it");
 	tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
+	providers_tick(daemon, daemon_now_us()); /* it may be started again at once */
 }
 
 void providers_tick(struct daemon *daemon, uint64_t now_us)

@@ -240,11 +240,11 @@ static void loop(struct keeper *keeper, uint8_t *buffer)
 		struct pollfd fds[] = { { .fd = keeper->run_sock, .events = POLLIN },
 					{ .fd = keeper->signal_fd, .events = POLLIN },
 					{ .fd = keeper->daemon_sock, .events = POLLIN } };
+		int wait_ms = keeper->daemon_pid > 0 ? KEEPER_BEAT_MS : START_AGAIN_MS / 10;
 
-		if (poll(fds, ARRAY_SIZE(fds), KEEPER_BEAT_MS) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
 			return;
-		if (fds[2].revents)
-			read_daemon(keeper, buffer);
+		read_daemon(keeper, buffer); /* it may have spoken while we slept behind poll() */
 		if (fds[1].revents)
 			reap(keeper);
 		if (fds[0].revents && run_has_ended(keeper, buffer))
@@ -341,7 +341,7 @@ int main(void)
 	log_open("sluice-keeper", LOG_NOTICE);
 	(void)setsid();
 	keeper.no_net = -1;
-	keeper.awake.step_ms = 2 * KEEPER_BEAT_MS; /* a round is shorter */
+	keeper.awake.step_ms = KEEPER_BEAT_MS; /* a round */
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
 		keeper.kept[i] = -1;
 	r = begin(&keeper, buffer);

@@ -331,7 +331,6 @@ static int adopt(struct real *real)
 		if (*program_slot(real, i) < 0)
 			return *program_slot(real, i);
 	}
-	real->nft.has_native = nft_probe_native_queue(real->instance);
 	real->plane.was_adopted = true;
 	return 0;
 }

@@ -22,16 +22,18 @@
 #include "kernel/real.h"
 #include "sluice.skel.h"
 
-/* its layout is for ever; what it says about the others' is in it */
+/* its layout is for ever: it tells of the others' */
 struct stamp {
-	uint64_t programs; /* digest of the BPF object */
-	uint32_t abi;	   /* SL_ABI */
-	uint32_t pad;
+	uint64_t programs;   /* digest of the BPF object */
+	uint32_t abi;	     /* SL_ABI */
+	uint32_t has_native; /* what the rules were made with; asking the kernel takes it long */
 };
 
-static struct stamp own_stamp(void)
+static struct stamp own_stamp(const struct real *real)
 {
-	struct stamp stamp = { .programs = 0xcbf29ce484222325ULL, .abi = SL_ABI };
+	struct stamp stamp = { .programs = 0xcbf29ce484222325ULL,
+			       .abi = SL_ABI,
+			       .has_native = real->nft.has_native };
 	size_t n;
 	const uint8_t *bytes = sluice_bpf__elf_bytes(&n);
 
@@ -42,7 +44,7 @@ static struct stamp own_stamp(void)
 
 int renew_stamp(struct real *real)
 {
-	struct stamp stamp = own_stamp();
+	struct stamp stamp = own_stamp(real);
 	uint32_t zero = 0;
 	_cleanup_close_ int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "sl_stamp", sizeof(zero),
 						sizeof(stamp), 1, NULL);
@@ -73,8 +75,8 @@ static int reuse_map(const struct real *real, struct bpf_map *map)
 	struct bpf_map_info info = { 0 };
 	uint32_t n = sizeof(info);
 
-	if (fd < 0)
-		return fd == -ENOENT ? -EPROTO : fd;
+	if (fd < 0) /* scratch, that nobody needs to keep, or a new one */
+		return fd == -ENOENT ? 0 : fd;
 	if (bpf_obj_get_info_by_fd(fd, &info, &n) < 0)
 		return -errno;
 	if (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
@@ -109,13 +111,15 @@ static int replace(const struct real *real)
 
 	if (!skeleton)
 		return -errno;
-	bpf_object__for_each_map(map, skeleton->obj) {
+	bpf_object__for_each_map(map, skeleton->obj)
+	{
 		if (!r && !bpf_map__is_internal(map))
 			r = reuse_map(real, map);
 	}
 	if (!r && sluice_bpf__load(skeleton) < 0)
 		r = -errno;
-	bpf_object__for_each_program(program, skeleton->obj) {
+	bpf_object__for_each_program(program, skeleton->obj)
+	{
 		if (!r)
 			r = hand_over(real, program);
 	}
@@ -124,10 +128,11 @@ static int replace(const struct real *real)
 
 int renew(struct real *real, const char **ret_error)
 {
-	struct stamp own = own_stamp(), stamp;
+	struct stamp own = own_stamp(real), stamp = { 0 };
 	int r = read_stamp(real, &stamp);
 
-	if (r == 0 && !memcmp(&own, &stamp, sizeof(own)))
+	real->nft.has_native = stamp.has_native;
+	if (r == 0 && own.abi == stamp.abi && own.programs == stamp.programs)
 		return 0;
 	*ret_error = "taking over from another version, whose maps cannot be read: what is in "
 		     "force stays; `sluice panic` removes it";
