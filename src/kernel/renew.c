@@ -5,13 +5,15 @@
  * After an upgrade by kill -9 the pinned programs are the predecessor's. The
  * map `stamp` says which ones: if they are not ours, ours are loaded over the
  * same maps, and each link is handed its new program in one step. What is known
- * of sockets and flows stays, and at no moment is a hook without a program.
+ * of sockets and flows stays, and at no moment is a hook without a program. The same is
+ * done where we fail closed and the predecessor failed open, and lacks a program.
  *
  * Maps that our programs cannot read are not replaced: everything known would
  * be lost, and what was refused would pass. Then we do not start, what is in
  * force stays, and a person decides (`sluice panic`).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +23,8 @@
 #include "base/macros.h"
 #include "kernel/real.h"
 #include "sluice.skel.h"
+
+#define EGRESS "sl_egress"
 
 /* its layout is for ever: it tells of the others' */
 struct stamp {
@@ -85,7 +89,26 @@ static int reuse_map(const struct real *real, struct bpf_map *map)
 	return bpf_map__reuse_fd(map, fd);
 }
 
-/* neither pin is there: sl_egress of an open fail class */
+static int attach(const struct real *real, const struct bpf_program *program)
+{
+	_cleanup_close_ int cgroup = open(real->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int link = -1;
+
+	if (cgroup < 0)
+		return -errno;
+	link = bpf_link_create(bpf_program__fd(program), cgroup,
+			       bpf_program__expected_attach_type(program), NULL);
+	return link < 0 ? -errno : install_pin(real, "link", bpf_program__name(program), link);
+}
+
+/* one that a predecessor that failed open had no use for */
+static bool lacks_egress(const struct real *real)
+{
+	_cleanup_close_ int link = install_open_pin(real, "link", EGRESS);
+
+	return real->nft.is_closed && link < 0;
+}
+
 static int hand_over(const struct real *real, const struct bpf_program *program)
 {
 	const char *name = bpf_program__name(program);
@@ -94,7 +117,9 @@ static int hand_over(const struct real *real, const struct bpf_program *program)
 
 	if (link >= 0)
 		return bpf_link_update(link, bpf_program__fd(program), NULL) < 0 ? -errno : 0;
-	return match >= 0 ? install_pin(real, "prog", name, bpf_program__fd(program)) : 0;
+	if (match >= 0)
+		return install_pin(real, "prog", name, bpf_program__fd(program));
+	return real->nft.is_closed && !strcmp(name, EGRESS) ? attach(real, program) : 0;
 }
 
 static void cleanup_skeleton(struct sluice_bpf **skeleton)
@@ -132,7 +157,7 @@ int renew(struct real *real, const char **ret_error)
 	int r = read_stamp(real, &stamp);
 
 	real->nft.has_native = stamp.has_native;
-	if (r == 0 && own.abi == stamp.abi && own.programs == stamp.programs)
+	if (r == 0 && own.abi == stamp.abi && own.programs == stamp.programs && !lacks_egress(real))
 		return 0;
 	*ret_error = "taking over from another version, whose maps cannot be read: what is in "
 		     "force stays; `sluice panic` removes it";

@@ -530,6 +530,8 @@ def act_echoes(address, port, count):
     for _ in range(int(count)):
         sent = _told(lambda: s.send(b"x"))
         result = _told(lambda: s.recv(100)) if sent == "0" else sent
+        if not told:
+            print("begun", file=sys.stderr, flush=True)
         told[result] = told.get(result, 0) + 1
         time.sleep(0.004)
     return {"told": told}
