@@ -360,7 +360,7 @@ void canary_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us)
 	if (!canary->is_running || canary->began_us > before_us)
 		return;
 	canary->began_us += us;
-	if (canary->sock < 0 || us < CANARY_WAIT_MS * 1000 / 2)
+	if (canary->sock < 0)
 		return;
 	disconnect(canary);
 	keeper_kill(daemon, KEEPER_CANARY_SLOT);

@@ -25,7 +25,9 @@ class Plane:
     """the pins of a run, seen from the mount namespace of its sluiced"""
 
     def __init__(self, run):
-        self._run, self._folder = run, f"/run/sluice/r{run.pid}/bpf"
+        self._run = run
+        with open(f"/run/sluice/r{run.pid}/instance") as notes:
+            self._folder = next(line.strip()[len("bpffs="):] for line in notes if line.startswith("bpffs="))
 
     def _tool(self, *words):
         mounts = f"--mount=/proc/{self._run.wait_pid('sluice-keeper')}/ns/mnt"
