@@ -62,6 +62,7 @@ bool daemon_tick(struct daemon *daemon)
 	providers_tick(daemon, now);
 	owners_tick(daemon, now);
 	canary_tick(daemon, now);
+	reports_flush(daemon);
 	return has_more;
 }
 
