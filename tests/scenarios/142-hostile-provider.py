@@ -59,12 +59,14 @@ def n_descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def check_group(t, lab, attempts, n=2):
-    """an instance with one filter for each; Return: it, its flows done and itself still there"""
+def check_group(t, lab, attempts, n=2, n_late=0):
+    """an instance with one filter for each; Return: it, its flows done and itself still there.
+    @n_late: that many flows before meet the fail class, or a filter in time"""
     title = f"{attempts[0]} … {attempts[-1]}"
     done = lab.new_file("done")
     ready = lab.new_file("ready")
-    command = (f"touch {ready}; while [ -e {ready} ]; do sleep 0.02; done; " + "; ".join(flows(lab, n)) +
+    late = " ".join(lab.flowgen("tcp", ALLOWED, 7, n_late)) + "; " if n_late else ""
+    command = (f"touch {ready}; while [ -e {ready} ]; do sleep 0.02; done; " + late + "; ".join(flows(lab, n)) +
                f"; touch {done}; while [ -e {done} ]; do sleep 0.02; done")
     run = lab.start([hostile(lab, attempt) for attempt in attempts] + [good(lab)], ["sh", "-c", command],
                     fail="closed")
@@ -73,7 +75,11 @@ def check_group(t, lab, attempts, n=2):
     n_fds = n_descriptors(before[0][0])
     os.unlink(ready)
     wait_for(lambda: os.path.exists(done), 60, f"{title}: flows")
-    check_flows(t, title, run.stdout.splitlines(), n)
+    lines = run.stdout.splitlines()
+    if n_late:
+        told = json.loads(lines.pop(0))["errors"]
+        t.check(set(told) <= {"0", "ECONNREFUSED"}, f"{title}: late flows: {told}")
+    check_flows(t, title, lines, n)
     after = [run.wait_pid(name) for name in ("sluiced", "sluice-keeper")], run.pids("test-filter")
     t.equal(after, before, f"{title}: sluiced, sluice-keeper and the good filter are those of before")
     t.check(n_descriptors(before[0][0]) <= n_fds + 2, f"{title}: descriptors stay in sluiced")
@@ -94,7 +100,7 @@ def check_breaks(t, lab):
 
 
 def check_hangs(t, lab):
-    run = check_group(t, lab, HANGS)
+    run = check_group(t, lab, HANGS, n_late=len(HANGS))
     t.equal(run.stderr.count("it hung"), len(HANGS), f"notices that a filter hung: {run.stderr}")
 
 
