@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 static int send_record(struct filter *filter, uint16_t type, const void *body, int fd)
@@ -27,11 +28,6 @@ static void set_events(struct filter *filter, bool wants_write)
 	filter->wants_write = wants_write;
 	(void)sd_event_source_set_io_events(filter->source,
 					    wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
-}
-
-static void copy_text(char *to, size_t n, const char *from)
-{
-	snprintf(to, n, "%s", from ? from : "");
 }
 
 static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wire_flow_new *record)
@@ -52,8 +48,8 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 					  .dport = flow->tuple.rport };
 	memcpy(record->src, flow->tuple.laddr, sizeof(record->src));
 	memcpy(record->dst, flow->tuple.raddr, sizeof(record->dst));
-	copy_text(record->interface, sizeof(record->interface), link->name);
-	copy_text(record->host, sizeof(record->host), flow->host);
+	text_copy(record->interface, sizeof(record->interface), link->name);
+	text_copy(record->host, sizeof(record->host), flow->host);
 	if (!identity)
 		return;
 	record->pid = identity->who.pid;
@@ -62,11 +58,11 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 	record->exe_inode = identity->who.exe_ino;
 	record->exe_device = identity->who.exe_dev;
 	record->is_cut = identity->is_cut;
-	copy_text(record->exe, sizeof(record->exe), identity->exe);
-	copy_text(record->command, sizeof(record->command), identity->command);
-	copy_text(record->cgroup, sizeof(record->cgroup), identity->cgroup);
-	copy_text(record->unit, sizeof(record->unit), identity->unit);
-	copy_text(record->container, sizeof(record->container), identity->container);
+	text_copy(record->exe, sizeof(record->exe), identity->exe);
+	text_copy(record->command, sizeof(record->command), identity->command);
+	text_copy(record->cgroup, sizeof(record->cgroup), identity->cgroup);
+	text_copy(record->unit, sizeof(record->unit), identity->unit);
+	text_copy(record->container, sizeof(record->container), identity->container);
 }
 
 int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
@@ -88,19 +84,6 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 	return r;
 }
 
-void providers_send_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
-			   uint64_t bytes_out)
-{
-	struct wire_flow_closed record = { .id = flow->id,
-					   .bytes_in = bytes_in,
-					   .bytes_out = bytes_out };
-
-	/* a report, nothing waits for it: lost when the channel is full */
-	for (unsigned int i = 0; i < daemon->n_filters; i++)
-		if (flow->told & 1U << i && daemon->filters[i].session.state == SESSION_RUNNING)
-			(void)send_record(&daemon->filters[i], WIRE_FLOW_CLOSED, &record, -1);
-}
-
 /* ---- what a provider says ---- */
 
 static int take_hello(struct daemon *daemon, unsigned int index, const struct wire_message *message)
@@ -118,7 +101,7 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 			  filter->name, hello->version, WIRE_PROVIDER_VERSION);
 		return -EPROTO;
 	}
-	copy_text(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
+	text_copy(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
 	session_said_hello(&filter->session, daemon_now_us());
 	(void)send_record(filter, WIRE_WELCOME, &welcome, -1);
 	for (unsigned int i = 0; i < daemon->n_options; i++) {
@@ -127,8 +110,8 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 
 		if (option->filter != index)
 			continue;
-		copy_text(record.key, sizeof(record.key), option->key);
-		copy_text(record.value, sizeof(record.value), option->value);
+		text_copy(record.key, sizeof(record.key), option->key);
+		text_copy(record.value, sizeof(record.value), option->value);
 		(void)send_record(filter, WIRE_OPTION, &record, option->fd);
 	}
 	return send_record(filter, WIRE_START, &start, -1);
@@ -373,6 +356,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	if (filter->session.state == SESSION_DOWN || filter->session.state == SESSION_FAILED)
 		return;
 	(void)read_provider(daemon, index); /* what it said last counts */
+	reports_flush(daemon);		    /* its successor does not know of them */
 	disconnect(filter);
 	output_close(filter);
 	remember_forget(daemon, index);
@@ -429,6 +413,7 @@ void providers_stop(struct daemon *daemon)
 {
 	struct wire_stop stop = { .reason = 1 };
 
+	reports_flush(daemon);
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		(void)send_record(&daemon->filters[i], WIRE_STOP, &stop, -1);
 }
