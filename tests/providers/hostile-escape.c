@@ -106,7 +106,9 @@ static const struct {
 	{ "listen", SYS_listen, { 3 } },
 	{ "accept", SYS_accept, { 3 } },
 	{ "splice", SYS_splice, { 3 } },
+#ifndef SLUICE_SANITIZED /* its run time needs it, and prlimit */
 	{ "personality", SYS_personality, { 0 } },
+#endif
 };
 
 static const struct {
@@ -167,14 +169,17 @@ static void try_process(pid_t pid, const char *name)
 	static const char *const files[] = { "mem",  "environ", "maps",	    "auxv",
 					     "fd/0", "fd/3",	"fdinfo/3", "root",
 					     "cwd",  "ns/net",	"syscall",  "io" };
-	struct rlimit none = { 0, 0 };
 	char path[64], exe[64];
 
 	say_result("ptrace", name, ptrace(PTRACE_ATTACH, pid, NULL, NULL));
 	say_result("process_vm_readv", name, read_memory(pid));
 	say_result("kill", name, kill(pid, SIGSTOP));
 	say_result("tgkill", name, syscall(SYS_tgkill, pid, pid, SIGSTOP));
+#ifndef SLUICE_SANITIZED
+	struct rlimit none = { 0, 0 };
+
 	say_result("prlimit", name, prlimit(pid, RLIMIT_CPU, &none, NULL));
+#endif
 	say_result("fcntl-setown", name, fcntl(3, F_SETOWN, pid));
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		snprintf(path, sizeof(path), "/proc/%d/%s", pid, files[i]);
