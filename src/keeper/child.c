@@ -23,8 +23,8 @@
 /**
  * DOC: What a child gets
  *
- * Descriptor 3: its channel. Standard input is /dev/null, output and errors
- * are the keeper's. Nothing else is open, and the environment is two lines.
+ * Descriptor 3: its channel; 0: /dev/null. What a provider prints goes to sluiced: the user's
+ * terminal could be read, a file written over. Nothing else is open, two lines of environment.
  * The order matters: cgroup and namespaces need our rights, the uid ends them.
  */
 struct plan {
@@ -34,14 +34,17 @@ struct plan {
 	uid_t uid;
 	enum sandbox_profile profile;
 	int network;	  /* namespace to enter; -1: stay in ours */
-	bool is_confined; /* seccomp before execve(); else the program does it itself */
+	int output;	  /* where what it prints goes; -1: to ours */
+	bool is_confined; /* before execve(); else the program does it itself */
 };
 
-static int set_descriptors(int channel)
+static int set_descriptors(int channel, int output)
 {
 	int null = open("/dev/null", O_RDONLY);
 
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+		return -errno;
+	if (output >= 0 && (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0))
 		return -errno;
 	if (channel != CHANNEL_FD && dup2(channel, CHANNEL_FD) < 0)
 		return -errno;
@@ -89,13 +92,12 @@ static int become(const struct plan *plan)
 _Noreturn static void be_child(const struct plan *plan, int channel)
 {
 	char *argv[] = { (char *)(uintptr_t)plan->exe, NULL };
-	sigset_t none;
 	int r = plan->cgroup[0] ? cgroup2_enter(plan->cgroup) : 0;
+	sigset_t none = { 0 };
 
-	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (r == 0)
-		r = set_descriptors(channel);
+		r = set_descriptors(channel, plan->output);
 	if (r == 0)
 		r = open_exe(plan->exe);
 	if (r == 0 && plan->network >= 0 && setns(plan->network, CLONE_NEWNET) < 0)
@@ -146,7 +148,7 @@ static int plan_child(const struct keeper *keeper, uint32_t slot, struct plan *p
 	return plan->program ? files_sibling(plan->program, plan->exe, sizeof(plan->exe)) : 0;
 }
 
-pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
+pid_t child_start(struct keeper *keeper, uint32_t slot, int output, int *ret_sock)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
 	struct plan plan;
@@ -160,6 +162,7 @@ pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
 	pid = fork();
 	if (pid < 0)
 		return -errno;
+	plan.output = output;
 	if (pid == 0)
 		be_child(&plan, theirs);
 	*ret_sock = TAKE_FD(ours);

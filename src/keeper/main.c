@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "keeper/keeper.h"
@@ -53,12 +52,12 @@ static void say_go(struct keeper *keeper)
 
 static int start_daemon(struct keeper *keeper)
 {
-	pid_t pid = child_start(keeper, KEEPER_DAEMON_SLOT, &keeper->daemon_sock);
+	pid_t pid = child_start(keeper, KEEPER_DAEMON_SLOT, -1, &keeper->daemon_sock);
 
 	if (pid < 0)
 		return pid;
 	keeper->daemon_pid = pid;
-	keeper->started_ms = keeper->beat_ms = clock_ms();
+	keeper->started_ms = keeper->beat_ms = clock_awake_ms(&keeper->awake);
 	keeper->has_beaten = false;
 	say_go(keeper);
 	keeper->generation++;
@@ -71,7 +70,7 @@ static void lose_daemon(struct keeper *keeper)
 	if (keeper->daemon_pid > 0)
 		kill(keeper->daemon_pid, SIGKILL);
 	if (!keeper->orphaned_ms)
-		keeper->orphaned_ms = clock_ms();
+		keeper->orphaned_ms = clock_awake_ms(&keeper->awake);
 }
 
 static void on_state(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -120,7 +119,7 @@ static void on_spawn(struct keeper *keeper, const struct wire_message *message, 
 	if (child.slot < KEEPER_CHILDREN_MAX) {
 		if (keeper->children[child.slot] > 0) /* of an earlier sluiced */
 			kill(keeper->children[child.slot], SIGKILL);
-		pid = child_start(keeper, child.slot, &sock);
+		pid = child_start(keeper, child.slot, fd, &sock);
 		keeper->children[child.slot] = pid > 0 ? pid : 0;
 	}
 	child.pid = pid > 0 ? (uint32_t)pid : 0;
@@ -139,7 +138,7 @@ static void on_kill(struct keeper *keeper, const struct wire_message *message, i
 static void on_beat(struct keeper *keeper, const struct wire_message *message, int fd)
 {
 	keeper->has_beaten = true;
-	keeper->beat_ms = clock_ms();
+	keeper->beat_ms = clock_awake_ms(&keeper->awake);
 }
 
 static const struct {
@@ -195,10 +194,9 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 static void reap(struct keeper *keeper)
 {
 	struct signalfd_siginfo info;
-	int status;
-	pid_t pid;
+	int status, pid;
 
-	while (read(keeper->signal_fd, &info, sizeof(info)) == sizeof(info))
+	while (read(keeper->signal_fd, &info, sizeof(info)) > 0)
 		;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		child_ended(keeper, pid, status);
@@ -218,7 +216,7 @@ static void release_held(struct keeper *keeper)
 
 static void watch(struct keeper *keeper)
 {
-	uint64_t now = clock_ms();
+	uint64_t now = clock_awake_ms(&keeper->awake);
 
 	if (keeper->daemon_sock >= 0 &&
 	    now - keeper->beat_ms > (keeper->has_beaten ? KEEPER_SILENCE_MS : START_MS)) {
@@ -226,7 +224,7 @@ static void watch(struct keeper *keeper)
 			  (unsigned long long)(now - keeper->beat_ms));
 		lose_daemon(keeper);
 	}
-	now = clock_ms(); /* orphaned_ms may have been set just now */
+	now = clock_awake_ms(&keeper->awake); /* orphaned_ms may have been set just now */
 	if (keeper->orphaned_ms && now - keeper->orphaned_ms > KEEPER_SUCCESSOR_MS)
 		release_held(keeper);
 	if (keeper->daemon_sock >= 0 || keeper->daemon_pid > 0)
@@ -260,9 +258,8 @@ static bool turn(struct keeper *keeper, int run_sock, int ms)
 				{ .fd = keeper->signal_fd, .events = POLLIN },
 				{ .fd = keeper->daemon_sock, .events = POLLIN } };
 
-	(void)poll(fds, ARRAY_SIZE(fds), ms);
-	if (fds[2].revents)
-		read_daemon(keeper);
+	(void)poll(fds, ARRAY_SIZE(fds), keeper->daemon_pid > 0 ? ms : (int)START_AGAIN_MS / 10);
+	read_daemon(keeper); /* it may have spoken while we slept behind poll() */
 	if (fds[1].revents)
 		reap(keeper);
 	return fds[0].revents && run_has_ended(keeper);
@@ -272,11 +269,11 @@ static bool turn(struct keeper *keeper, int run_sock, int ms)
 
 static bool wait_for_daemon(struct keeper *keeper)
 {
-	uint64_t end = clock_ms() + END_MS;
+	uint64_t end = clock_awake_ms(&keeper->awake) + END_MS;
 	struct wire_k_stop stop = { 0 };
 
 	tell(keeper->daemon_sock, WIRE_K_STOP, &stop, -1);
-	while (keeper->daemon_pid > 0 && clock_ms() < end)
+	while (keeper->daemon_pid > 0 && clock_awake_ms(&keeper->awake) < end)
 		(void)turn(keeper, -1, KEEPER_BEAT_MS / 4);
 	if (keeper->daemon_pid <= 0)
 		return true;
@@ -335,13 +332,13 @@ static int begin(struct keeper *keeper)
 
 int main(void)
 {
-	static struct keeper keeper = {
-		.run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1, .own_net = -1, .no_net = -1
-	};
+	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1 };
 	int r;
 
 	log_open("sluice-keeper", LOG_NOTICE);
 	(void)setsid();
+	keeper.own_net = keeper.no_net = -1;
+	keeper.awake.step_ms = KEEPER_BEAT_MS; /* a round */
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
 		keeper.kept[i] = -1;
 	r = begin(&keeper);

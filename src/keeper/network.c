@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "base/log.h"
 #include "keeper/keeper.h"
 
 static const int protocols[KEEPER_NETNS_SOCKETS] = { NETLINK_NETFILTER, NETLINK_NETFILTER,
@@ -44,10 +43,8 @@ int network_enter(const struct keeper *keeper, pid_t pid, int sock, int *ret_soc
 		ret_sockets[i] = r ? -1 : socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocols[i]);
 		r = r || ret_sockets[i] >= 0 ? r : -errno;
 	}
-	if (setns(keeper->own_net, CLONE_NEWNET) < 0) { /* where could it do no harm? */
-		log_error("cannot come back from another network: %m");
-		_exit(1);
-	}
+	if (setns(keeper->own_net, CLONE_NEWNET) < 0)
+		_exit(1); /* here it could do harm; sluiced leaves what is in force */
 	*ret_inode = (uint32_t)st.st_ino;
 	return r;
 }

@@ -91,7 +91,9 @@ int join_home(struct real *real, const char **ret_error)
 	real->plane.home = (unsigned int)place;
 	real->plane.places[place].cookie = own.cookie;
 	real->plane.places[place].inode = own.inode;
-	real->nft.has_native = nft_probe_native_queue(real->instance, own.sockets[NETNS_RULES]);
+	if (!real->plane.was_adopted) /* else the predecessor knew */
+		real->nft.has_native =
+			nft_probe_native_queue(real->instance, own.sockets[NETNS_RULES]);
 	memcpy(sockets, own.sockets, sizeof(sockets));
 	*ret_error = "installing the nftables table";
 	r = enter(real, &real->plane.places[place], sockets);

@@ -6,6 +6,7 @@
  *
  *	real.c     operations on maps, packets, sockets
  *	install.c  what is there once: programs, maps, their pins
+ *	renew.c    programs of another build, replaced
  *	join.c     what is there for each network namespace: its sockets, its entry in sl_netns
  *	repair.c   its nft table, among other owners
  */
@@ -24,6 +25,8 @@ enum plane_map {
 	MAP_CONFIG,
 	MAP_NETNS,
 	MAP_EVENTS,
+	MAP_BINDS, /* this one and the next: the programs' alone, pinned for those of another build */
+	MAP_LISTENER,
 	_MAP_N,
 };
 
@@ -38,6 +41,7 @@ struct real {
 	int census;	     /* link of sl_census */
 	struct nft_plan nft; /* but for the queue's number, which each namespace has of its own */
 	bool is_stricter;    /* closed only because a predecessor was, who is replaced */
+	bool is_renewed;     /* its programs were another build's */
 	struct ring_buffer *ring;
 	plane_event_fn event_fn;
 	void *event_data;
@@ -55,6 +59,16 @@ void install_remove(struct real *real);
 int install_relax(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
+
+int install_pin(const struct real *real, const char *kind, const char *name, int fd);
+int install_open_pin(const struct real *real, const char *kind, const char *name);
+
+/* renew.c */
+
+/** renew() - our programs in the place of another build's. Return: 0; -EPROTO: not over its maps */
+int renew(struct real *real, const char **ret_error);
+/** renew_stamp() - the programs in force are ours */
+int renew_stamp(struct real *real);
 
 /* join.c */
 

@@ -101,7 +101,7 @@
 	F(S, u32,  pid,        0,   "of a thread in the namespace; 0: a socket of it comes along")
 
 #define WIRE_FIELDS_K_SPAWN(F, S) \
-	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider, 17 the canary")
+	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider, 17 the canary; a descriptor that comes along gets what it prints")
 
 #define WIRE_FIELDS_K_KILL(F, S) \
 	F(S, u32,  slot,       31,  "which child to kill with SIGKILL")

@@ -200,7 +200,7 @@ def check_takeover(t, lab, rooms):
         wait_for(lambda: rooms[0].guest.inode in [one["netns"] for one in status_of(lab, instance)["namespaces"]]
                  or poke(lab, governed, rooms[0]), 20, "the plane in the first room")
         other = lab.start_plain(["sleep", "1000"])  # not governed, in the client's network
-        governed.program.kill()  # the last governed one there
+        governed.program.kill()  # the last one in a third network
         governed.program.wait()
         serving.killed(lab, program)
         t.check(rooms[0].tables(), "nobody there: the table stays")

@@ -116,6 +116,9 @@ static bool keeper_take(struct lab *lab)
 		lab->n_killed++;
 		say_exited(lab, WIRE_BODY(&message, struct wire_k_kill)->slot, 9);
 		break;
+	case WIRE_K_BEAT:
+		lab->n_beats++;
+		break;
 	case WIRE_K_KEEP:
 		slot = WIRE_BODY(&message, struct wire_k_keep)->slot;
 		close_fd(lab->kept[slot]);
@@ -288,9 +291,20 @@ void lab_settle(struct lab *lab)
 		assert_true(i++ < ROUNDS_MAX);
 }
 
-void lab_pass(struct lab *lab, uint64_t us)
+void lab_oversleep(uint64_t us)
 {
 	lab_now_us += us;
+}
+
+void lab_pass(struct lab *lab, uint64_t us)
+{
+	lab->daemon->ticked_us = lab_now_us + us; /* as if it had ticked all the time */
+	lab_sleep(lab, us);
+}
+
+void lab_sleep(struct lab *lab, uint64_t us)
+{
+	lab_oversleep(us);
 	(void)daemon_tick(lab->daemon);
 	lab_settle(lab);
 }
