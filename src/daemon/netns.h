@@ -24,10 +24,11 @@
 #include "wire/keeper-records.h"
 
 #define NETNS_IDLE_US 30000000U
-#define NETNS_CENSUS_US 5000000U /* between two looks at who is where */
-#define NETNS_ENTER_US 2000000U	 /* the keeper has answered by then */
-#define NETNS_ENTERING_MAX 16U	 /* asked of the keeper at one time */
-#define NETNS_FAILED_MAX 64U	 /* told of in status */
+#define NETNS_CENSUS_US 5000000U      /* between two looks at who is where */
+#define NETNS_ENTER_US 2000000U	      /* the keeper has answered by then */
+#define NETNS_ENTERING_MAX 16U	      /* asked of the keeper at one time */
+#define NETNS_FAILED_MAX SL_NETNS_MAX /* BPF tells of no more */
+#define NETNS_TOLD_MAX 64U	      /* of them in status */
 
 struct daemon;
 

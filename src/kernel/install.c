@@ -282,16 +282,6 @@ static int take_fail_class(struct real *real)
 	return 0;
 }
 
-static int put_tables(struct real *real)
-{
-	int r = 0;
-
-	for (unsigned int i = 0; i < real->plane.n_places && !r; i++)
-		if (real->plane.places[i].sockets[NETNS_RULES] >= 0)
-			r = repair_table(real, &real->plane.places[i]);
-	return r;
-}
-
 int install_relax(struct real *real)
 {
 	int r;
@@ -301,7 +291,7 @@ int install_relax(struct real *real)
 	real->is_stricter = real->nft.is_closed = false;
 	unpin(real, "link", "sl_egress"); /* nobody else has it: it is detached */
 	r = write_config(real);
-	return r < 0 ? r : put_tables(real);
+	return r < 0 ? r : join_put_tables(real);
 }
 
 static int adopt(struct real *real)
@@ -382,7 +372,7 @@ int install_or_adopt(struct real *real, int *kept, const char **ret_error)
 		return install_anew(real, was_empty, ret_error);
 	r = join_home(real, ret_error);
 	if (!r && real->is_renewed)
-		r = put_tables(real); /* the rules match by the new programs */
+		r = join_put_tables(real); /* the rules match by the new programs */
 	return r < 0 ? r : write_config(real);
 }
 
@@ -393,10 +383,7 @@ void install_remove(struct real *real)
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
 		unpin(real, "link", attached[i]);
 	unpin(real, "link", "sl_census");
-	for (unsigned int i = 0; i < real->plane.n_places; i++)
-		if (real->plane.places[i].sockets[NETNS_RULES] >= 0)
-			(void)nft_remove(real->instance,
-					 real->plane.places[i].sockets[NETNS_RULES]);
+	join_remove_tables(real);
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
 		unpin(real, "prog", matches[i].name);
 	for (size_t i = 0; i < _MAP_N; i++)

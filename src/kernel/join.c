@@ -73,6 +73,24 @@ int join(struct real *real, struct netns *netns, int sockets[_NETNS_SOCKET_N])
 	return r;
 }
 
+int join_put_tables(struct real *real)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < real->plane.n_places && !r; i++)
+		if (real->plane.places[i].sockets[NETNS_RULES] >= 0)
+			r = repair_table(real, &real->plane.places[i]);
+	return r;
+}
+
+void join_remove_tables(const struct real *real)
+{
+	for (unsigned int i = 0; i < real->plane.n_places; i++)
+		if (real->plane.places[i].sockets[NETNS_RULES] >= 0)
+			(void)nft_remove(real->instance,
+					 real->plane.places[i].sockets[NETNS_RULES]);
+}
+
 int join_home(struct real *real, const char **ret_error)
 {
 	struct netns own;

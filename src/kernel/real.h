@@ -79,6 +79,9 @@ void join_adopt(struct real *real, int *kept);
 /** join() - as plane_join(), into this place */
 int join(struct real *real, struct netns *netns, int sockets[_NETNS_SOCKET_N]);
 void join_leave(struct real *real, struct netns *netns);
+/** join_put_tables() - anew, wherever we are. Return: 0 or a negative errno. */
+int join_put_tables(struct real *real);
+void join_remove_tables(const struct real *real);
 /** join_refuse(), join_forget(), join_census() - as the plane's */
 void join_refuse(struct real *real, uint64_t cookie);
 void join_forget(struct real *real, uint64_t cookie);
