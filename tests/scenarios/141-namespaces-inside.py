@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 
-from lib import main
+from lib import machine, main
 from lib.dns import Zone
 from lib.rooms import GUEST4, GUEST6, HOST4, Room
 from lib.wait import wait_for
@@ -97,9 +97,20 @@ def check_inbound(t, lab, room):
         t.equal(connect_in(room, address, SHUT_PORT), "ConnectionRefusedError", f"inbound, {address}: denied")
     record = run.wait_flow(direction="inbound", sport=SHUT_PORT, event="new")
     t.equal((record["netns"], record["verdict"]), (room.guest.inode, "drop"), "the record of an inbound flow")
+    check_explained(t, lab, run, room)
     check_flushed(t, run, room)
     run.kill(15)
     run.wait(15)
+
+
+def check_explained(t, lab, run, room):
+    """of a program there: routes and interface, and what is remembered, are those of its network"""
+    pid = next(iter(machine.processes_in(room.guest.inode)))
+    explain = lab.plain([lab.path("sluice"), "explain", "--instance", f"r{run.pid}", "--pid", pid,
+                         "--to", f"{HOST4}:7", "--json"])
+    why = explain.json()
+    t.equal((why["verdict"], why["flow"]["netns"], why["flow"]["interface"]),
+            ("allow", room.guest.inode, "door"), f"explained; {explain.stderr}")
 
 
 def check_flushed(t, run, room):
