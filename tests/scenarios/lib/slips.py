@@ -11,6 +11,7 @@ printed.
 import array
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import socket
