@@ -325,7 +325,8 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	struct flow *flow;
 	bool is_new;
 
-	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view)) {
+	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view) ||
+	    (!packet->is_inbound && packet_has_route(packet->bytes))) {
 		daemon->n_bad_packets++; /* made by hand and cut: no filter could allow it */
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 		return;
