@@ -31,6 +31,15 @@ static void set_events(struct filter *filter, bool wants_write)
 					    wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
+void providers_send_outcome(struct filter *filter)
+{
+	int r = send_record(filter, WIRE_RULES_DONE, &filter->ruling.outcome, -1);
+
+	filter->ruling.is_outcome_owed = r == -EAGAIN;
+	if (r == -EAGAIN)
+		set_events(filter, true);
+}
+
 static void copy_text(char *to, size_t n, const char *from)
 {
 	snprintf(to, n, "%s", from ? from : "");
@@ -167,6 +176,8 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 	if (ready->error)
 		log_error("filter %s did not start: %s", filter->name,
 			  ready->text[0] ? ready->text : strerror((int)ready->error));
+	if (!ready->error)
+		ruling_ready(daemon, index);
 	tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
 	return 0;
@@ -178,20 +189,23 @@ static int take_pong(struct daemon *daemon, unsigned int index, const struct wir
 	return 0;
 }
 
-static int take_log(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+void providers_say(struct filter *filter, int level, const char *text)
 {
-	const struct wire_log *line = WIRE_BODY(message, struct wire_log);
-	struct filter *filter = &daemon->filters[index];
-
 	uint64_t second = daemon_now_us() / 1000000;
 
-	copy_text(filter->message, sizeof(filter->message), line->text);
+	copy_text(filter->message, sizeof(filter->message), text);
 	if (second != filter->log_second)
 		filter->n_lines = 0;
 	filter->log_second = second;
-	if (filter->n_lines++ >= LOG_LINES_MAX)
-		return 0;
-	log_line(line->level, "%s: %s", filter->name, line->text);
+	if (filter->n_lines++ < LOG_LINES_MAX)
+		log_line(level, "%s: %s", filter->name, text);
+}
+
+static int take_log(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	const struct wire_log *line = WIRE_BODY(message, struct wire_log);
+
+	providers_say(&daemon->filters[index], line->level, line->text);
 	return 0;
 }
 
@@ -259,6 +273,9 @@ static const struct {
 	{ WIRE_READY, false, take_ready },
 	{ WIRE_PONG, false, take_pong },
 	{ WIRE_LOG, false, take_log },
+	{ WIRE_RULES_BEGIN, false, ruling_take_begin },
+	{ WIRE_RULE, false, ruling_take_rule },
+	{ WIRE_RULES_COMMIT, false, ruling_take_commit },
 	{ WIRE_STOPPED, false, take_stopped },
 };
 
@@ -323,6 +340,8 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 		return 0;
 	if (events & EPOLLOUT) {
 		set_events(&daemon->filters[index], false);
+		if (daemon->filters[index].ruling.is_outcome_owed)
+			providers_send_outcome(&daemon->filters[index]);
 		judge_ask_waiting(daemon, index, false);
 	}
 	r = read_provider(daemon, index);
@@ -375,6 +394,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	disconnect(filter);
 	remember_forget(daemon, index);
 	live_lost(daemon, index);
+	ruling_lost(filter);
 	filter->pid = 0;
 	if (filter->session.state == SESSION_FAILED) /* it said why: READY with an errno */
 		return;
