@@ -110,34 +110,15 @@ static bool is_remote(const struct rules_rule *rule, const uint8_t remote[16])
 	       is_in_prefix(remote, rule->remote, rule->bits);
 }
 
-static bool is_below(const char *host, const char *domain)
-{
-	size_t n = strlen(host), n_domain = strlen(domain);
-
-	return n >= n_domain && strcmp(host + n - n_domain, domain) == 0 &&
-	       (n == n_domain || host[n - n_domain - 1] == '.');
-}
-
-static bool is_host(const struct rules *rules, const struct rules_rule *rule, const char *host)
-{
-	const char *wanted = rules->text + rule->host;
-
-	if (!rule->host_kind)
-		return true;
-	if (!host)
-		return false;
-	return rule->host_kind == RULES_THIS_HOST ? strcmp(host, wanted) == 0
-						  : is_below(host, wanted);
-}
-
 static bool is_port(uint16_t first, uint16_t last, uint16_t port)
 {
 	return !first || (port >= first && port <= last);
 }
 
-/* what is not known matches no condition: rules_find() looks whether that matters */
+/* Its host, if it has one, is its chain's. What is not known matches no condition: rules_find()
+ * looks whether that matters. */
 static bool matches(const struct rules *rules, const struct rules_rule *rule,
-		    const struct rules_question *flow, const char *host)
+		    const struct rules_question *flow)
 {
 	if (rule->direction && flow->is_inbound != (rule->direction == RULES_INBOUND))
 		return false;
@@ -150,7 +131,7 @@ static bool matches(const struct rules *rules, const struct rules_rule *rule,
 		return false;
 	if (rule->exe && (!flow->exe || strcmp(flow->exe, rules->text + rule->exe) != 0))
 		return false;
-	return is_remote(rule, flow->remote) && is_host(rules, rule, host);
+	return is_remote(rule, flow->remote);
 }
 
 /* ---- the first rule ---- */
@@ -169,7 +150,7 @@ static void look(struct search *search, const struct rules_key *key)
 	uint32_t next = slot ? slot->first : 0;
 
 	for (; next && next - 1 < search->best; next = rules->rules[next - 1].next)
-		if (matches(rules, &rules->rules[next - 1], search->flow, search->host))
+		if (matches(rules, &rules->rules[next - 1], search->flow))
 			search->best = next - 1;
 }
 

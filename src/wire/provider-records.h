@@ -128,9 +128,9 @@
 	F(S, u8,   has_uid,    1,   "1: flows of this user only") \
 	F(S, u32,  uid,        0,   "user id of the user of the socket") \
 	F(S, u16,  rport,      0,   "first remote port; 0: any, ICMP too") \
-	F(S, u16,  rport_last, 0,   "last one") \
+	F(S, u16,  rport_last, 0,   "last one; 0: the first alone") \
 	F(S, u16,  lport,      0,   "first local port; 0: any, ICMP too") \
-	F(S, u16,  lport_last, 0,   "last one") \
+	F(S, u16,  lport_last, 0,   "last one; 0: the first alone") \
 	F(S, addr, remote,     0,   "remote address; the bits behind the first `bits` are 0") \
 	F(S, str,  host,       256, "name, without a dot at its end") \
 	F(S, str,  exe,        512, "path of the executable; empty: any") \

@@ -11,7 +11,7 @@ static const char *ports_problem(uint16_t first, uint16_t last)
 {
 	if (!first && last)
 		return "a range of ports begins at 1";
-	if (first && last < first)
+	if (last && last < first) /* 0: only the first */
 		return "a range of ports ends before it begins";
 	return NULL;
 }
