@@ -316,7 +316,7 @@ SLUICE_API int sluice_filter_rule(struct sluice_filter *filter, const struct slu
  * sluice_filter_rejudge(): by the rules, and those that no rule decides come to
  * new_flow. A set that is equal to the one in force changes nothing. An empty set
  * with SLUICE_RULE_ASK removes all rules; so does a start callback that commits
- * none.
+ * none. The first set that a daemon gets from a filter judges only what comes.
  *
  * Since 0.1. Return: 0; -EINVAL for @otherwise out of range or without a
  *         sluice_filter_rules_begin(); the failure of sluice_filter_rule() if one of
