@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 static const char *const state_names[] = {
@@ -211,7 +212,7 @@ static void end(struct daemon *daemon, const char *why)
 	canary->ended_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 	canary->is_running = false;
 	memcpy(canary->last, canary->probes, sizeof(canary->last));
-	snprintf(canary->why, sizeof(canary->why), "%s", why ? why : "");
+	text_copy(canary->why, sizeof(canary->why), why);
 	canary->state = conclude(canary);
 	canary->restored = 0;
 	canary->n_failed = canary->state == CANARY_FAILED ? canary->n_failed + 1 : 0;

@@ -57,6 +57,7 @@ bool daemon_tick(struct daemon *daemon)
 	providers_tick(daemon, now);
 	owners_tick(daemon, now);
 	canary_tick(daemon, now);
+	reports_flush(daemon);
 	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
 		daemon->beat_us = now;
 		keeper_beat(daemon);

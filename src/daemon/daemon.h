@@ -21,6 +21,7 @@
  *	names.c      answers of name servers → sluice-names → name cache
  *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
+ *	reports.c    the ends of flows, told to filters
  *	records.c    flow records, status, the control socket
  *	explain.c    what would become of a flow that has not happened
  *	fail.c       fail classes
@@ -55,6 +56,7 @@
 
 #define FLOWS_MAX 65536U
 #define SETTLED_MAX 1024U
+#define REPORTS_MAX 256U
 #define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
@@ -124,6 +126,12 @@ struct pending_answer {
 	uint64_t deadline_us;
 };
 
+/** struct report - the end of a flow, to be told to the filters that know of it */
+struct report {
+	struct wire_flow_closed record;
+	uint16_t to; /* a bit for each filter */
+};
+
 struct daemon {
 	sd_event *event;
 	sd_event_source *tick, *queue_source, *keeper_source, *names_source;
@@ -152,6 +160,8 @@ struct daemon {
 	struct refusal_credit refusals;
 	struct sl_tuple settled[SETTLED_MAX]; /* ends in sl_held, to be forgotten when the queue is empty */
 	unsigned int n_settled;
+	struct report reports[REPORTS_MAX];
+	unsigned int n_reports;
 	bool wants_renew; /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];
@@ -324,8 +334,12 @@ void providers_stop(struct daemon *daemon);
 /** providers_send_flow() - Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
 int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
 			bool is_again);
-void providers_send_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
-			   uint64_t bytes_out);
+
+/* reports.c */
+/** reports_add() - tell of the end of @flow when no packet waits to be judged */
+void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
+		 uint64_t bytes_out);
+void reports_flush(struct daemon *daemon);
 
 /** providers_send_outcome() - RULES_DONE, now or when the channel has a place */
 void providers_send_outcome(struct filter *filter);

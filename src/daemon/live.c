@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 static void put_denial(struct daemon *daemon, const struct flow *flow, enum sl_verdict verdict)
@@ -78,7 +79,7 @@ static void say_who(struct flow *flow, const struct opinion *opinion)
 {
 	flow->provider = (int)opinion->filter;
 	flow->steps[opinion->filter] = (struct flow_step){ .how = (uint8_t)opinion->how };
-	snprintf(flow->reason, sizeof(flow->reason), "%s", opinion->reason);
+	text_copy(flow->reason, sizeof(flow->reason), opinion->reason);
 }
 
 /* what it promised for flows like this one is not what it says of this one */

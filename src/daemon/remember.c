@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 #define US_MAX_AS_NS (UINT64_MAX / 1000)
@@ -166,7 +167,7 @@ static void describe(struct daemon *daemon, struct flow *flow)
 	if (flow->provider >= 0 &&
 	    (ruling_find(daemon, flow, (unsigned int)flow->provider, &answer) ||
 	     remember_find(daemon, flow, (unsigned int)flow->provider, &answer)))
-		snprintf(flow->reason, sizeof(flow->reason), "%s", answer.reason);
+		text_copy(flow->reason, sizeof(flow->reason), answer.reason);
 	else
 		snprintf(flow->reason, sizeof(flow->reason), "allowed before");
 }
