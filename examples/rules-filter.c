@@ -29,10 +29,9 @@ static void on_flow(struct sluice_filter *filter, const struct sluice_flow *flow
 
 int main(void)
 {
-	const struct sluice_filter_ops ops = { .size = sizeof(ops),
-					       .name = "rules-filter",
-					       .start = on_start,
-					       .new_flow = on_flow };
+	const struct sluice_filter_ops ops = {
+		.size = sizeof(ops), .name = "rules-filter", .start = on_start, .new_flow = on_flow
+	};
 
 	return sluice_filter_main(&ops, NULL);
 }

@@ -242,7 +242,8 @@ int sluice_filter_rule(struct sluice_filter *filter, const struct sluice_rule *f
 		return refuse(filter, -EINVAL, problem);
 	r = pack(&sets->made, &record);
 	if (r < 0)
-		return refuse(filter, r, r == -E2BIG ? "more than 65536 rules" : "no memory for it");
+		return refuse(filter, r,
+			      r == -E2BIG ? "more than 65536 rules" : "no memory for it");
 	return 0;
 }
 

@@ -149,7 +149,8 @@ bool ruling_is_any(const struct daemon *daemon)
 
 static bool is_alive(const struct filter *filter)
 {
-	return filter->session.state == SESSION_STARTING || filter->session.state == SESSION_RUNNING;
+	return filter->session.state == SESSION_STARTING ||
+	       filter->session.state == SESSION_RUNNING;
 }
 
 static void note_problem(struct ruling *ruling, int error, const char *problem)
@@ -171,9 +172,8 @@ int ruling_take_begin(struct daemon *daemon, unsigned int index, const struct wi
 		return -EPROTO;
 	ruling->coming = rules_free(ruling->coming);
 	ruling->is_outcome_owed = false; /* nobody waits for that of a set of before */
-	ruling->outcome = (struct wire_rules_done){
-		.set = WIRE_BODY(message, struct wire_rules_begin)->set
-	};
+	ruling->outcome =
+		(struct wire_rules_done){ .set = WIRE_BODY(message, struct wire_rules_begin)->set };
 	session_heard(&filter->session, daemon_now_us());
 	return rules_new(daemon->seed, &ruling->coming);
 }
@@ -249,8 +249,7 @@ int ruling_take_commit(struct daemon *daemon, unsigned int index,
 		refuse(filter);
 	} else {
 		fresh = TAKE_PTR(ruling->coming);
-		rules_set_otherwise(
-			fresh, WIRE_BODY(message, struct wire_rules_commit)->otherwise);
+		rules_set_otherwise(fresh, WIRE_BODY(message, struct wire_rules_commit)->otherwise);
 		if (filter->session.state == SESSION_RUNNING) {
 			put_in_force(daemon, index, fresh);
 		} else {

@@ -268,9 +268,10 @@ int rules_find(const struct rules *rules, const struct rules_question *flow,
 		return RULES_E_VARIES;
 	if (action_of(rules, i) == RULES_ASK)
 		return RULES_E_ASK;
-	*ret_answer = (struct rules_answer){ .action = action_of(rules, i),
-					     .number = i < rules->n ? i + 1 : 0,
-					     .reason = i < rules->n ? rules->text + rules->rules[i].reason
-								    : "" };
+	*ret_answer =
+		(struct rules_answer){ .action = action_of(rules, i),
+				       .number = i < rules->n ? i + 1 : 0,
+				       .reason = i < rules->n ? rules->text + rules->rules[i].reason
+							      : "" };
 	return 0;
 }

@@ -40,7 +40,7 @@ enum rules_action { RULES_ASK, RULES_ALLOW, RULES_DROP, RULES_DROP_SILENT }; /* 
 
 enum rules_error {
 	_RULES_E_SUCCESS,
-	RULES_E_ASK,	/* the filter wants to be asked */
+	RULES_E_ASK, /* the filter wants to be asked */
 	RULES_E_VARIES, /* it depends on what is not known, or on the name: ask, and remember nothing */
 };
 

@@ -15,15 +15,19 @@
 #define LOOK_AT_EACH 16U
 
 static const uint8_t addresses[][16] = {
-	{ [10] = 0xff, 0xff, 192, 0, 2, 1 },  { [10] = 0xff, 0xff, 192, 0, 2, 129 },
-	{ [10] = 0xff, 0xff, 192, 0, 3, 1 },  { [10] = 0xff, 0xff, 10, 0, 0, 1 },
-	{ 0x20, 0x01, 0x0d, 0xb8, [15] = 1 }, { 0x20, 0x01, 0x0d, 0xb8, 0, 1, [15] = 1 },
-	{ 0xfd, [15] = 1 },		      { [15] = 1 },
+	{ [10] = 0xff, 0xff, 192, 0, 2, 1 },
+	{ [10] = 0xff, 0xff, 192, 0, 2, 129 },
+	{ [10] = 0xff, 0xff, 192, 0, 3, 1 },
+	{ [10] = 0xff, 0xff, 10, 0, 0, 1 },
+	{ 0x20, 0x01, 0x0d, 0xb8, [15] = 1 },
+	{ 0x20, 0x01, 0x0d, 0xb8, 0, 1, [15] = 1 },
+	{ 0xfd, [15] = 1 },
+	{ [15] = 1 },
 };
 static const uint8_t bits[] = { 0, 96, 104, 119, 120, 121, 128, 128 };
 static const uint8_t bits6[] = { 0, 1, 8, 32, 33, 48, 127, 128 };
-static const char *const hosts[] = { "example",	  "a.example",	"b.a.example", "xa.example",
-				     "b.example", "test",	"a.test",      "a" };
+static const char *const hosts[] = { "example",	  "a.example", "b.a.example", "xa.example",
+				     "b.example", "test",      "a.test",      "a" };
 static const char *const exes[] = { "/bin/a", "/bin/b", "/bin/ab" };
 static const uint8_t protocols[] = { 0, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP };
 

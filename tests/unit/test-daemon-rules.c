@@ -18,7 +18,11 @@
 #include "base/macros.h"
 #include "daemon-lab-memory.h"
 
-#define ALL(...) (struct wire_rule) { __VA_ARGS__ }
+#define ALL(...)                                                                                   \
+	(struct wire_rule)                                                                         \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
 
 static uint64_t last_set;
 
@@ -119,8 +123,12 @@ static void test_every_filter_has_its_say(void **state)
 	check(lab, &memory_again, FATE_SILENT);
 }
 
-static const struct wire_rule drop_a = { .action = RULES_DROP, .host_kind = 1, .host = "a.example" };
-static const struct wire_rule drop_b = { .action = RULES_DROP, .host_kind = 2, .host = "B.example" };
+static const struct wire_rule drop_a = { .action = RULES_DROP,
+					 .host_kind = 1,
+					 .host = "a.example" };
+static const struct wire_rule drop_b = { .action = RULES_DROP,
+					 .host_kind = 2,
+					 .host = "B.example" };
 
 static void test_names_that_differ_are_asked_about(void **state)
 {
@@ -142,7 +150,8 @@ static void test_what_cannot_vary_is_remembered(void **state)
 	struct lab *lab = *state;
 
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ALLOW, .rport = 443),
-	     ALL(.action = RULES_DROP, .exe = "/bin/curl"), ALL(.action = RULES_ALLOW, .lport = 40001));
+	     ALL(.action = RULES_DROP, .exe = "/bin/curl"),
+	     ALL(.action = RULES_ALLOW, .lport = 40001));
 	check(lab, &memory_tcp, FATE_ALLOWED);
 	assert_true(memory_is_in_force(lab, &memory_tcp));
 	lab_remember(lab, &memory_again);

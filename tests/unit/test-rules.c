@@ -40,9 +40,10 @@ static void test_random_lists_say_what_the_oracle_says(void **state)
 			fail_msg("step %u: %s", i, problem);
 	}
 	counts = rules_world_counts(world);
-	print_message("%lu rules, %lu refused; %lu decided, %lu asked, %lu varying; %lu with less known\n",
-		      counts.n_rules, counts.n_refused, counts.n_decided, counts.n_asked,
-		      counts.n_varying, counts.n_partly_decided);
+	print_message(
+		"%lu rules, %lu refused; %lu decided, %lu asked, %lu varying; %lu with less known\n",
+		counts.n_rules, counts.n_refused, counts.n_decided, counts.n_asked,
+		counts.n_varying, counts.n_partly_decided);
 	assert_true(counts.n_rules > N_STEPS / 10 && counts.n_refused > N_STEPS / 1000);
 	assert_true(counts.n_decided > N_STEPS / 10 && counts.n_asked > N_STEPS / 100 &&
 		    counts.n_varying > N_STEPS / 100 && counts.n_partly_decided > N_STEPS / 10);
@@ -54,7 +55,7 @@ static void test_random_lists_say_what_the_oracle_says(void **state)
 static struct wire_rule to_address(uint32_t i)
 {
 	struct wire_rule rule = { .action = RULES_DROP, .family = 4, .bits = 128 };
-	const uint8_t address[16] = { [10] = 0xff,	    0xff, 10, (uint8_t)(i >> 16),
+	const uint8_t address[16] = { [10] = 0xff,	 0xff,	    10, (uint8_t)(i >> 16),
 				      (uint8_t)(i >> 8), (uint8_t)i };
 
 	memcpy(rule.remote, address, sizeof(address));
