@@ -197,7 +197,7 @@ static void begin(struct daemon *daemon)
 	canary->n_opened = canary->n_pending = 0;
 	canary->began_us = daemon_now_us();
 	canary->next_us = canary->began_us + CANARY_INTERVAL_US;
-	keeper_spawn(daemon, KEEPER_CANARY_SLOT);
+	keeper_spawn(daemon, KEEPER_CANARY_SLOT, -1);
 }
 
 /* @why: it could not be run; NULL: every probe that was tried has ended */
@@ -352,6 +352,21 @@ void canary_tick(struct daemon *daemon, uint64_t now_us)
 	}
 	if (!canary->is_running && daemon->is_ready && now_us >= canary->next_us)
 		begin(daemon);
+}
+
+void canary_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us)
+{
+	struct canary *canary = &daemon->canary;
+
+	if (!canary->is_running || canary->began_us > before_us)
+		return;
+	canary->began_us += us;
+	if (canary->sock < 0)
+		return;
+	disconnect(canary);
+	keeper_kill(daemon, KEEPER_CANARY_SLOT);
+	canary->is_running = false;
+	canary->next_us = canary->began_us + CANARY_FIRST_US; /* its packets are known until then */
 }
 
 void canary_check(struct daemon *daemon)

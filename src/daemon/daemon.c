@@ -28,7 +28,7 @@ struct daemon *daemon_new(const struct kernel *kernel, int keeper_sock)
 	daemon->n_flows_max = FLOWS_MAX;
 	daemon->names_sock = daemon->canary.sock = daemon->flows_fd = daemon->kept_queue = -1;
 	for (unsigned int i = 0; i < FILTERS_MAX; i++)
-		daemon->filters[i].sock = -1;
+		daemon->filters[i].sock = daemon->filters[i].output.pipe = -1;
 	return daemon;
 }
 
@@ -45,6 +45,11 @@ bool daemon_tick(struct daemon *daemon)
 	uint64_t now = daemon_now_us();
 	bool has_more;
 
+	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
+		daemon->beat_us = now;
+		keeper_beat(daemon);
+	}
+	wake_tick(daemon, now);
 	try_again(daemon);
 	has_more = ends_drain(daemon);
 	judge_tick(daemon, now);
@@ -58,10 +63,6 @@ bool daemon_tick(struct daemon *daemon)
 	owners_tick(daemon, now);
 	canary_tick(daemon, now);
 	reports_flush(daemon);
-	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
-		daemon->beat_us = now;
-		keeper_beat(daemon);
-	}
 	return has_more;
 }
 
@@ -231,6 +232,7 @@ static void free_children(struct daemon *daemon)
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		sd_event_source_disable_unref(daemon->filters[i].source);
 		close_fd(daemon->filters[i].sock);
+		output_close(&daemon->filters[i]);
 	}
 	for (unsigned int i = 0; i < daemon->n_options; i++)
 		close_fd(daemon->options[i].fd);

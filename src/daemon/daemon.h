@@ -21,10 +21,12 @@
  *	names.c      answers of name servers → sluice-names → name cache
  *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
+ *	output.c     what they print
  *	reports.c    the ends of flows, told to filters
  *	records.c    flow records, status, the control socket
  *	explain.c    what would become of a flow that has not happened
  *	fail.c       fail classes
+ *	wake.c       after a suspend or a freeze
  *	why.c        what became of one that has, and why
  */
 
@@ -60,12 +62,13 @@
 #define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
-#define RECORDS_A_ROUND 256	 /* of one peer; then others get their turn */
+#define RECORDS_A_ROUND 32	 /* of one peer; then others get their turn */
 #define LINKS_MAX 64U
 #define NAMES_PENDING_MAX 256U	 /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
 #define TICK_US 20000U		 /* ring, deadlines, sessions */
 #define IDLE_UDP_US 120000000U	 /* as nf_conntrack's udp_timeout_stream */
+#define WAKE_LOOK_US 1000000U	 /* slept so long: the rules are compared */
 
 struct option {
 	uint32_t filter;
@@ -86,6 +89,15 @@ struct ruling {
 	char reason[FLOW_REASON_BYTES]; /* of the last answer */
 };
 
+/** struct output - what a provider prints, line by line, and how much of it was shown */
+struct output {
+	int pipe; /* -1: none */
+	char line[256];
+	size_t n_line;
+	uint64_t second; /* lines are counted by the second */
+	unsigned int n_said, n_lost;
+};
+
 struct filter {
 	char name[32];
 	bool is_closed;
@@ -94,13 +106,13 @@ struct filter {
 	pid_t pid;
 	sd_event_source *source;
 	bool wants_write; /* its channel was full: flows wait to be sent */
+	bool wants_ping;  /* the same, for a PING */
 	struct rejudge rejudge;
 	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
 	struct ruling ruling;
 	uint64_t n_flows, n_dropped, n_late;
 	char message[256];
-	uint64_t log_second; /* its lines are counted by the second */
-	unsigned int n_lines;
+	struct output output;
 };
 
 /**
@@ -182,7 +194,7 @@ struct daemon {
 
 	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
-	uint64_t beat_us, swept_us;
+	uint64_t ticked_us, beat_us, swept_us;
 	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost;
 	bool is_line_cut; /* the last flow record was written in part */
 	uint8_t *packet; /* 2 * QUEUE_PACKET_MAX */
@@ -219,7 +231,8 @@ int keeper_read_config(struct daemon *daemon);
 int keeper_watch(struct daemon *daemon);
 void keeper_tell_state(struct daemon *daemon, int error, const char *text);
 void keeper_keep(struct daemon *daemon, uint32_t slot, int fd);
-void keeper_spawn(struct daemon *daemon, uint32_t slot);
+/** keeper_spawn() - @output: for what it prints, not consumed; -1: to the keeper's stderr */
+void keeper_spawn(struct daemon *daemon, uint32_t slot, int output);
 void keeper_kill(struct daemon *daemon, uint32_t slot);
 void keeper_beat(struct daemon *daemon);
 
@@ -343,8 +356,16 @@ void reports_flush(struct daemon *daemon);
 
 /** providers_send_outcome() - RULES_DONE, now or when the channel has a place */
 void providers_send_outcome(struct filter *filter);
-/** providers_say() - a line of a filter, or about what it said, for people */
-void providers_say(struct filter *filter, int level, const char *text);
+
+/* output.c */
+/** output_open() - a new pipe. Return: the end to be written to, the caller's, or -1 */
+int output_open(struct output *output);
+/** output_say() - a line of a filter, to people: cleaned, and not more than they can read */
+void output_say(struct filter *filter, int level, const char *text);
+/** output_read() - some of what it has printed */
+void output_read(struct filter *filter);
+/** output_close() - it has ended: the rest, and its last words */
+void output_close(struct filter *filter);
 
 /* records.c */
 int records_open(struct daemon *daemon);
@@ -381,7 +402,13 @@ bool explain_take(struct daemon *daemon, unsigned int index,
 /** explain_ask_waiting() - this filter can be asked (@anew: again, it is another process) */
 void explain_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew);
 void explain_tick(struct daemon *daemon, uint64_t now_us);
+/** explain_postpone() - as flow_table_postpone() */
+void explain_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us);
 void explain_close(struct daemon *daemon);
+
+/* wake.c */
+/** wake_tick() - first of what a tick does: how long has nobody run? */
+void wake_tick(struct daemon *daemon, uint64_t now_us);
 
 /* why.c */
 /** struct why_answer - what one filter says, or said, of a flow */

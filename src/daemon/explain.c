@@ -255,6 +255,15 @@ void explain_tick(struct daemon *daemon, uint64_t now_us)
 	}
 }
 
+void explain_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us)
+{
+	struct explanation *explanation = daemon->explanations;
+
+	for (; explanation; explanation = explanation->next)
+		if (explanation->flow.opened_us <= before_us)
+			explanation->flow.deadline_us += us;
+}
+
 void explain_close(struct daemon *daemon)
 {
 	struct explanation *explanation;

@@ -16,8 +16,6 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 
-#define LOG_LINES_MAX 20U /* of one provider in a second; more are dropped */
-
 static int send_record(struct filter *filter, uint16_t type, const void *body, int fd)
 {
 	if (filter->sock < 0)
@@ -38,6 +36,16 @@ void providers_send_outcome(struct filter *filter)
 
 	filter->ruling.is_outcome_owed = r == -EAGAIN;
 	if (r == -EAGAIN)
+		set_events(filter, true);
+}
+
+/* its silence counts from now on, but a full channel must not swallow the question */
+static void ping(struct filter *filter)
+{
+	struct wire_ping record = { .token = filter->session.pinged_us };
+
+	filter->wants_ping = send_record(filter, WIRE_PING, &record, -1) == -EAGAIN;
+	if (filter->wants_ping)
 		set_events(filter, true);
 }
 
@@ -88,6 +96,8 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 	r = send_record(filter, WIRE_FLOW_NEW, &record, -1);
 	if (r == -EAGAIN)
 		set_events(filter, true);
+	if (r == 0)
+		session_asked(&filter->session);
 	if (r == 0 && !is_again && !flow->is_hypothetical)
 		filter->n_flows++;
 	return r;
@@ -155,10 +165,10 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 	if (filter->session.state != SESSION_STARTING)
 		return -EPROTO;
 	session_ready(&filter->session, ready->error == 0, daemon_now_us());
-	text_copy(filter->message, sizeof(filter->message), ready->text);
+	log_clean(filter->message, sizeof(filter->message), ready->text);
 	if (ready->error)
 		log_error("filter %s did not start: %s", filter->name,
-			  ready->text[0] ? ready->text : strerror((int)ready->error));
+			  filter->message[0] ? filter->message : strerror((int)ready->error));
 	if (!ready->error)
 		ruling_ready(daemon, index);
 	tell_when_ready(daemon, filter);
@@ -168,27 +178,21 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 
 static int take_pong(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
-	session_heard(&daemon->filters[index].session, daemon_now_us());
+	struct session *session = &daemon->filters[index].session;
+
+	/* of the last PING: one that was not read cannot be answered */
+	if (WIRE_BODY(message, struct wire_pong)->token == session->pinged_us)
+		session_heard(session, daemon_now_us());
 	return 0;
-}
-
-void providers_say(struct filter *filter, int level, const char *text)
-{
-	uint64_t second = daemon_now_us() / 1000000;
-
-	text_copy(filter->message, sizeof(filter->message), text);
-	if (second != filter->log_second)
-		filter->n_lines = 0;
-	filter->log_second = second;
-	if (filter->n_lines++ < LOG_LINES_MAX)
-		log_line(level, "%s: %s", filter->name, text);
 }
 
 static int take_log(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
 	const struct wire_log *line = WIRE_BODY(message, struct wire_log);
+	struct filter *filter = &daemon->filters[index];
 
-	providers_say(&daemon->filters[index], line->level, line->text);
+	log_clean(filter->message, sizeof(filter->message), line->text);
+	output_say(filter, line->level, line->text);
 	return 0;
 }
 
@@ -276,7 +280,7 @@ static void disconnect(struct filter *filter)
 {
 	filter->source = sd_event_source_disable_unref(filter->source);
 	filter->sock = close_fd(filter->sock);
-	filter->wants_write = false;
+	filter->wants_write = filter->wants_ping = false;
 }
 
 static void break_off(struct daemon *daemon, unsigned int index, int error)
@@ -285,7 +289,9 @@ static void break_off(struct daemon *daemon, unsigned int index, int error)
 
 	if (error != -EPIPE) {
 		snprintf(filter->message, sizeof(filter->message), "broke the protocol: %s",
-			 error > 0 ? wire_strerror(error) : strerror(-error));
+			 error == -ENOBUFS ? "more records than questions"
+			 : error > 0	   ? wire_strerror(error)
+					   : strerror(-error));
 		log_error("filter %s %s: replacing it", filter->name, filter->message);
 		keeper_kill(daemon, index + 1);
 	}
@@ -304,6 +310,8 @@ static int read_provider(struct daemon *daemon, unsigned int index)
 		if (r)
 			return r;
 		close_fd(passed);
+		if (!session_may_say(&filter->session, daemon_now_us()))
+			return -ENOBUFS;
 		r = take(daemon, index, &message);
 		if (r < 0 && r != -EAGAIN)
 			return r;
@@ -325,6 +333,8 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 		set_events(&daemon->filters[index], false);
 		if (daemon->filters[index].ruling.is_outcome_owed)
 			providers_send_outcome(&daemon->filters[index]);
+		if (daemon->filters[index].wants_ping)
+			ping(&daemon->filters[index]);
 		judge_ask_waiting(daemon, index, false);
 	}
 	r = read_provider(daemon, index);
@@ -376,6 +386,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	(void)read_provider(daemon, index); /* what it said last counts */
 	reports_flush(daemon);		    /* its successor does not know of them */
 	disconnect(filter);
+	output_close(filter);
 	remember_forget(daemon, index);
 	live_lost(daemon, index);
 	ruling_lost(filter);
@@ -393,22 +404,29 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 		  filter->session.state == SESSION_FAILED ? "" : ": restarting it");
 	tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
+	providers_tick(daemon, daemon_now_us()); /* it may be started again at once */
+}
+
+static void spawn(struct daemon *daemon, unsigned int index)
+{
+	_cleanup_close_ int output = output_open(&daemon->filters[index].output);
+
+	keeper_spawn(daemon, index + 1, output);
 }
 
 void providers_tick(struct daemon *daemon, uint64_t now_us)
 {
-	struct wire_ping ping = { .token = now_us };
-
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		struct filter *filter = &daemon->filters[i];
 
+		output_read(filter);
 		switch (session_tick(&filter->session, now_us)) {
 		case SESSION_DO_SPAWN:
 			session_spawned(&filter->session, now_us);
-			keeper_spawn(daemon, i + 1);
+			spawn(daemon, i);
 			break;
 		case SESSION_DO_PING:
-			(void)send_record(filter, WIRE_PING, &ping, -1);
+			ping(filter);
 			break;
 		case SESSION_DO_KILL:
 			keeper_kill(daemon, i + 1);

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 /* ---- asking the rules ---- */
@@ -207,7 +208,8 @@ static void refuse(struct filter *filter)
 			 outcome->text);
 	else
 		snprintf(text, sizeof(text), "%s: the rules of before stay", outcome->text);
-	providers_say(filter, LOG_ERR, text);
+	text_copy(filter->message, sizeof(filter->message), text);
+	output_say(filter, LOG_ERR, text);
 	filter->ruling.coming = rules_free(filter->ruling.coming);
 }
 

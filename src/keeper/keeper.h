@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "wire/keeper-records.h"
 
 #define KEEPER_FILTERS_MAX 16U
@@ -41,6 +42,7 @@ struct keeper {
 	int signal_fd;
 	pid_t daemon_pid;
 	uint32_t generation;
+	struct clock_awake awake;
 	uint64_t beat_ms;     /* when sluiced was heard last */
 	uint64_t started_ms;  /* when this sluiced was started */
 	bool has_beaten;      /* its loop runs: silence counts from now on */
@@ -66,6 +68,6 @@ void place_canary(const struct keeper *keeper, char *path, size_t n);
 /** place_remove() - put everything away; says on stderr what would not go */
 void place_remove(const struct keeper *keeper);
 
-/* child.c: processes. A pid, or a negative errno; @ret_sock: our end, owned by the caller */
+/* child.c: a pid, or a negative errno; @ret_sock: the caller's; @output: for what it prints, or -1 */
 pid_t child_start_daemon(struct keeper *keeper, int *ret_sock);
-pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock);
+pid_t child_start(struct keeper *keeper, uint32_t slot, int output, int *ret_sock);

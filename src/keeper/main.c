@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "keeper/keeper.h"
@@ -55,7 +54,7 @@ static int start_daemon(struct keeper *keeper)
 	if (pid < 0)
 		return pid;
 	keeper->daemon_pid = pid;
-	keeper->started_ms = keeper->beat_ms = clock_ms();
+	keeper->started_ms = keeper->beat_ms = clock_awake_ms(&keeper->awake);
 	keeper->has_beaten = false;
 	say_go(keeper);
 	keeper->generation++;
@@ -68,7 +67,7 @@ static void lose_daemon(struct keeper *keeper)
 	if (keeper->daemon_pid > 0)
 		kill(keeper->daemon_pid, SIGKILL);
 	if (!keeper->orphaned_ms)
-		keeper->orphaned_ms = clock_ms();
+		keeper->orphaned_ms = clock_awake_ms(&keeper->awake);
 }
 
 static void on_state(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -99,7 +98,7 @@ static void on_spawn(struct keeper *keeper, const struct wire_message *message, 
 	if (child.slot < KEEPER_CHILDREN_MAX) {
 		if (keeper->children[child.slot] > 0) /* of an earlier sluiced */
 			kill(keeper->children[child.slot], SIGKILL);
-		pid = child_start(keeper, child.slot, &sock);
+		pid = child_start(keeper, child.slot, fd, &sock);
 		keeper->children[child.slot] = pid > 0 ? pid : 0;
 	}
 	child.pid = pid > 0 ? (uint32_t)pid : 0;
@@ -119,7 +118,7 @@ static void on_kill(struct keeper *keeper, const struct wire_message *message, i
 static void on_beat(struct keeper *keeper, const struct wire_message *message, int fd)
 {
 	keeper->has_beaten = true;
-	keeper->beat_ms = clock_ms();
+	keeper->beat_ms = clock_awake_ms(&keeper->awake);
 }
 
 static const struct {
@@ -178,10 +177,9 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 static void reap(struct keeper *keeper)
 {
 	struct signalfd_siginfo info;
-	int status;
-	pid_t pid;
+	int status, pid;
 
-	while (read(keeper->signal_fd, &info, sizeof(info)) == sizeof(info))
+	while (read(keeper->signal_fd, &info, sizeof(info)) > 0)
 		;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		child_ended(keeper, pid, status);
@@ -200,7 +198,7 @@ static void release_held(struct keeper *keeper)
 
 static void watch(struct keeper *keeper)
 {
-	uint64_t now = clock_ms();
+	uint64_t now = clock_awake_ms(&keeper->awake);
 
 	if (keeper->daemon_sock >= 0 &&
 	    now - keeper->beat_ms > (keeper->has_beaten ? KEEPER_SILENCE_MS : START_MS)) {
@@ -208,7 +206,7 @@ static void watch(struct keeper *keeper)
 			  (unsigned long long)(now - keeper->beat_ms));
 		lose_daemon(keeper);
 	}
-	now = clock_ms(); /* orphaned_ms may have been set just now */
+	now = clock_awake_ms(&keeper->awake); /* orphaned_ms may have been set just now */
 	if (keeper->orphaned_ms && now - keeper->orphaned_ms > KEEPER_SUCCESSOR_MS)
 		release_held(keeper);
 	if (keeper->daemon_sock >= 0 || keeper->daemon_pid > 0)
@@ -241,11 +239,11 @@ static void loop(struct keeper *keeper, uint8_t *buffer)
 		struct pollfd fds[] = { { .fd = keeper->run_sock, .events = POLLIN },
 					{ .fd = keeper->signal_fd, .events = POLLIN },
 					{ .fd = keeper->daemon_sock, .events = POLLIN } };
+		int wait_ms = keeper->daemon_pid > 0 ? KEEPER_BEAT_MS : START_AGAIN_MS / 10;
 
-		if (poll(fds, ARRAY_SIZE(fds), KEEPER_BEAT_MS) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
 			return;
-		if (fds[2].revents)
-			read_daemon(keeper, buffer);
+		read_daemon(keeper, buffer); /* it may have spoken while we slept behind poll() */
 		if (fds[1].revents)
 			reap(keeper);
 		if (fds[0].revents && run_has_ended(keeper, buffer))
@@ -258,13 +256,13 @@ static void loop(struct keeper *keeper, uint8_t *buffer)
 
 static bool wait_for_daemon(struct keeper *keeper)
 {
-	uint64_t end = clock_ms() + END_MS;
+	uint64_t end = clock_awake_ms(&keeper->awake) + END_MS;
 	uint8_t buffer[WIRE_RECORD_MAX];
 	struct wire_k_stop stop = { 0 };
 
 	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_STOP, &stop, NULL, 0,
 			   -1);
-	while (keeper->daemon_pid > 0 && clock_ms() < end) {
+	while (keeper->daemon_pid > 0 && clock_awake_ms(&keeper->awake) < end) {
 		struct pollfd fds[] = { { .fd = keeper->signal_fd, .events = POLLIN },
 					{ .fd = keeper->daemon_sock, .events = POLLIN } };
 
@@ -335,14 +333,14 @@ static int begin(struct keeper *keeper, uint8_t *buffer)
 
 int main(void)
 {
-	static struct keeper keeper = {
-		.run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1, .no_net = -1
-	};
+	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1 };
 	static uint8_t buffer[WIRE_RECORD_MAX];
 	int r;
 
 	log_open("sluice-keeper", LOG_NOTICE);
 	(void)setsid();
+	keeper.no_net = -1;
+	keeper.awake.step_ms = KEEPER_BEAT_MS; /* a round */
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
 		keeper.kept[i] = -1;
 	r = begin(&keeper, buffer);
