@@ -195,6 +195,8 @@ int ruling_take_rule(struct daemon *daemon, unsigned int index, const struct wir
 	r = rules_add(ruling->coming, WIRE_BODY(message, struct wire_rule), &problem);
 	if (r < 0)
 		note_problem(ruling, r, problem);
+	else
+		filter->session.credit++; /* a set has a limit of its own: its rules cost nothing */
 	return 0;
 }
 
