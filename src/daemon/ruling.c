@@ -21,6 +21,8 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 
+#define SET_COST 256U /* records that a set counts as; its rules then cost nothing */
+
 /* ---- asking the rules ---- */
 
 static const enum sl_verdict verdicts[] = {
@@ -176,6 +178,7 @@ int ruling_take_begin(struct daemon *daemon, unsigned int index, const struct wi
 	ruling->outcome =
 		(struct wire_rules_done){ .set = WIRE_BODY(message, struct wire_rules_begin)->set };
 	session_heard(&filter->session, daemon_now_us());
+	filter->session.credit -= MIN(filter->session.credit, SET_COST);
 	return rules_new(daemon->seed, &ruling->coming);
 }
 
@@ -196,7 +199,7 @@ int ruling_take_rule(struct daemon *daemon, unsigned int index, const struct wir
 	if (r < 0)
 		note_problem(ruling, r, problem);
 	else
-		filter->session.credit++; /* a set has a limit of its own: its rules cost nothing */
+		filter->session.credit++; /* SET_COST, and a set has a limit of its own */
 	return 0;
 }
 
