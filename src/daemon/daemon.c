@@ -254,6 +254,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->memory = memory_free(daemon->memory);
 	daemon->plane = plane_close(daemon->plane);
 	free_children(daemon);
+	ruling_close(daemon);
 	owners_close(daemon);
 	sd_event_source_disable_unref(daemon->keeper_source);
 	sd_event_source_disable_unref(daemon->queue_source);
