@@ -77,6 +77,8 @@ static void print_provider(struct json_object *provider)
 		printf(", %" PRId64 " late", number_of(provider, "late"));
 	if (number_of(provider, "restarts"))
 		printf(", %" PRId64 " restarts", number_of(provider, "restarts"));
+	if (number_of(provider, "rules"))
+		printf(", %" PRId64 " rules", number_of(provider, "rules"));
 	printf("   fails %s\n", text_of(provider, "fail"));
 	if (*message) {
 		printf("  ! ");

@@ -128,6 +128,7 @@ static void print_answer(struct json_object *answer)
 		     { "waiting", "asked, has not answered yet" },
 		     { "remembered", "not asked, remembered" },
 		     { "does-not-run", "does not run" },
+		     { "ruled", "not asked, it has a rule" },
 		     { "late", "did not answer in time" },
 		     { "answered", "asked" } };
 	const char *how = text_of(answer, "how"), *verdict = text_of(answer, "verdict");

@@ -61,10 +61,30 @@ struct outbox_entry {
 
 /** struct outbox - records that wait for a place in the channel, oldest first */
 struct outbox {
+	bool is_corked; /* until the rules that were given before READY are sent */
 	unsigned int head; /* oldest entry */
 	unsigned int n;
 	unsigned int n_answers;			     /* of the n */
 	struct outbox_entry entries[OUTBOX_ENTRIES]; /* untouched pages cost nothing */
+};
+
+/** struct rule_list - rules one after the other, packed: see rules.c */
+struct rule_list {
+	uint8_t *bytes;
+	size_t n_bytes, n_places;
+	uint32_t n;
+};
+
+/** struct rule_sets - the set that is being made, and the one that is being sent */
+struct rule_sets {
+	bool is_begun;
+	int error; /* a rule of it was refused: so is the set */
+	struct rule_list made, sent;
+	bool is_sending;
+	uint64_t number; /* of the set that was committed last */
+	uint8_t otherwise;
+	bool has_begin; /* RULES_BEGIN has left */
+	size_t at;	/* in sent: what has not left */
 };
 
 struct sluice_filter {
@@ -77,6 +97,7 @@ struct sluice_filter {
 	bool has_fail_text; /* the running callback has called sluice_filter_fail() */
 	char error[FILTER_ERROR_BYTES];
 	struct outbox outbox;
+	struct rule_sets rules;
 };
 
 /**
@@ -93,6 +114,12 @@ int outbox_flush(struct outbox *outbox, int fd);
 
 /** outbox_clear() - forget what waits: nobody would read it */
 void outbox_clear(struct outbox *outbox);
+
+/** filter_send_rules() - as much of a committed set as the channel takes. Return: as outbox_flush() */
+int filter_send_rules(struct sluice_filter *filter);
+
+/** filter_drop_rules() - nobody would read them */
+void filter_drop_rules(struct sluice_filter *filter);
 
 /** filter_take_record() - act on one record. Return: 0, or the negative errno that ended the session */
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd);

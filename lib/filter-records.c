@@ -77,7 +77,10 @@ static int take_start(struct sluice_filter *filter, const struct wire_message *m
 		ready.error = (uint32_t)MIN(-(int64_t)filter->refused, 4095);
 		(void)snprintf(ready.text, sizeof(ready.text), "%.*s", (int)sizeof(ready.text) - 1,
 			       filter->error);
+		filter_drop_rules(filter);
 	}
+	/* READY says that the rules are there */
+	filter->outbox.is_corked = filter->rules.is_sending;
 	return send_control(filter, WIRE_READY, &ready);
 }
 
@@ -95,6 +98,7 @@ static int take_stop(struct sluice_filter *filter, const struct wire_message *me
 
 	/* held flows are no longer ours: the daemon would count late answers against us */
 	outbox_clear(&filter->outbox);
+	filter_drop_rules(filter);
 	filter->state = FILTER_STOPPING;
 	if (was_started && FILTER_OPS_SET(filter->ops, stop))
 		filter->ops->stop(filter, filter->data);
@@ -151,6 +155,21 @@ static int take_flow_closed(struct sluice_filter *filter, const struct wire_mess
 	return 0;
 }
 
+static int take_rules_done(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	const struct wire_rules_done *done = WIRE_BODY(message, struct wire_rules_done);
+
+	if (done->set != filter->rules.number)
+		return 0; /* another set was committed since */
+	if (done->rule)
+		filter_set_error(filter, "rule %u: %s", done->rule, done->text);
+	else if (done->error)
+		filter_set_error(filter, "the rules are not in force: %s", done->text);
+	if (FILTER_OPS_SET(filter->ops, rules_done))
+		filter->ops->rules_done(filter, -(int)done->error, done->rule, filter->data);
+	return 0;
+}
+
 #define IN(state) (1U << FILTER_##state)
 
 /* every record the daemon may send, and in which states */
@@ -166,6 +185,7 @@ static const struct {
 	{ WIRE_STOP, IN(NEW) | IN(WELCOMED) | IN(STARTED) | IN(REFUSED), take_stop },
 	{ WIRE_FLOW_NEW, IN(STARTED), take_flow_new },
 	{ WIRE_FLOW_CLOSED, IN(STARTED), take_flow_closed },
+	{ WIRE_RULES_DONE, IN(STARTED), take_rules_done },
 };
 
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd)

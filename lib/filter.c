@@ -24,6 +24,7 @@ int filter_break(struct sluice_filter *filter, int error, const char *what)
 {
 	filter->broken = error;
 	outbox_clear(&filter->outbox);
+	filter_drop_rules(filter);
 	if (error == -EPIPE)
 		filter_set_error(filter, "the daemon went away");
 	else
@@ -36,6 +37,7 @@ int filter_fail_send(struct sluice_filter *filter, int error)
 	if (error != -EPIPE)
 		return filter_break(filter, error, "cannot send");
 	outbox_clear(&filter->outbox);
+	filter_drop_rules(filter);
 	return 0;
 }
 
@@ -43,6 +45,7 @@ int filter_break_protocol(struct sluice_filter *filter, const char *record, cons
 {
 	filter->broken = -EPROTO;
 	outbox_clear(&filter->outbox);
+	filter_drop_rules(filter);
 	filter_set_error(filter, "the daemon broke the protocol: %s: %s", record, why);
 	return -EPROTO;
 }
@@ -73,8 +76,10 @@ static bool may_read(const struct sluice_filter *filter)
 
 static int flush(struct sluice_filter *filter)
 {
-	int r = outbox_flush(&filter->outbox, filter->fd);
+	int r = filter_send_rules(filter);
 
+	if (r == 0)
+		r = outbox_flush(&filter->outbox, filter->fd);
 	if (r)
 		r = filter_fail_send(filter, r);
 	if (r)
@@ -158,8 +163,10 @@ int sluice_filter_new(const struct sluice_filter_ops *ops, void *data,
 
 struct sluice_filter *sluice_filter_free(struct sluice_filter *filter)
 {
-	if (filter)
-		close_fd(filter->fd);
+	if (!filter)
+		return NULL;
+	filter_drop_rules(filter);
+	close_fd(filter->fd);
 	free(filter);
 	return NULL;
 }
@@ -171,7 +178,9 @@ int sluice_filter_get_fd(const struct sluice_filter *filter)
 
 short sluice_filter_get_events(const struct sluice_filter *filter)
 {
-	return (short)((may_read(filter) ? POLLIN : 0) | (filter->outbox.n ? POLLOUT : 0));
+	bool has_more = filter->outbox.n || filter->rules.is_sending;
+
+	return (short)((may_read(filter) ? POLLIN : 0) | (has_more ? POLLOUT : 0));
 }
 
 static int send_started(struct sluice_filter *filter, uint16_t type, const void *body)

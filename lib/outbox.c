@@ -42,14 +42,14 @@ int outbox_send(struct outbox *outbox, int fd, uint16_t type, const void *body)
 	int r = -EAGAIN;
 
 	/* what waits goes first: the daemon relies on READY before any verdict */
-	if (outbox->n == 0)
+	if (outbox->n == 0 && !outbox->is_corked)
 		r = send_now(fd, type, body);
 	return r == -EAGAIN ? keep(outbox, type, body) : r;
 }
 
 int outbox_flush(struct outbox *outbox, int fd)
 {
-	while (outbox->n > 0) {
+	while (outbox->n > 0 && !outbox->is_corked) {
 		struct outbox_entry *entry = &outbox->entries[outbox->head];
 		int r = send_now(fd, entry->type, &entry->body);
 
@@ -59,11 +59,13 @@ int outbox_flush(struct outbox *outbox, int fd)
 		outbox->head = (outbox->head + 1) % OUTBOX_ENTRIES;
 		outbox->n--;
 	}
-	outbox->head = 0; /* stay on the pages that are touched already */
+	if (outbox->n == 0)
+		outbox->head = 0; /* stay on the pages that are touched already */
 	return 0;
 }
 
 void outbox_clear(struct outbox *outbox)
 {
 	outbox->head = outbox->n = outbox->n_answers = 0;
+	outbox->is_corked = false;
 }

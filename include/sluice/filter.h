@@ -100,6 +100,44 @@ struct sluice_flow {
 	bool is_again;		    /* it is open: see sluice_filter_rejudge() */
 };
 
+/** enum sluice_rule_direction - which flows a rule is about */
+enum sluice_rule_direction { SLUICE_RULE_BOTH, SLUICE_RULE_OUTBOUND, SLUICE_RULE_INBOUND };
+
+/** enum sluice_rule_action - what becomes of a flow that a rule matches */
+enum sluice_rule_action {
+	SLUICE_RULE_ASK, /* it comes to new_flow, as it would without rules */
+	SLUICE_RULE_ALLOW,
+	SLUICE_RULE_DROP,
+	SLUICE_RULE_DROP_SILENT,
+};
+
+/**
+ * struct sluice_rule - a static rule: which flows, and what becomes of them
+ * @size: sizeof(struct sluice_rule)
+ *
+ * A rule matches a flow that meets every condition. What is 0 or NULL is no
+ * condition, so a rule of zeros matches every flow and asks.
+ */
+struct sluice_rule {
+	size_t size;
+	enum sluice_rule_action action;
+	enum sluice_rule_direction direction;
+	uint8_t protocol; /* IPPROTO_TCP … */
+	bool has_uid;	  /* @uid is a condition */
+	/* ports, in host order: the first and the last; last 0: only the first. A rule with a port
+	 * matches no ICMP, which has none */
+	uint16_t remote_port, remote_port_last;
+	uint16_t local_port, local_port_last;
+	uint32_t uid;		    /* as in struct sluice_flow */
+	const char *remote_address; /* "192.0.2.7", "192.0.2.0/24", "2001:db8::/32" */
+	/* a name of struct sluice_flow, ASCII, whatever its case. A flow without a known name is
+	 * not matched; for one with several see sluice_filter_rule() */
+	const char *host;   /* exactly this name; or: */
+	const char *domain; /* this name and every name below it */
+	const char *exe;    /* path of the executable, at most 511 bytes */
+	const char *reason; /* for people; at most 127 bytes */
+};
+
 /**
  * struct sluice_filter_ops - what a filter does; unset members are skipped, new_flow must be set
  * @size: sizeof(struct sluice_filter_ops)
@@ -126,6 +164,10 @@ struct sluice_filter_ops {
 			    uint64_t bytes_out, void *data);
 	/* the session ends; no answer is taken any more */
 	void (*stop)(struct sluice_filter *filter, void *data);
+	/* the rules that were committed last are in force: @error is 0. Or they are not, and those of
+	 * before are: -EINVAL when rule @number, counted from 1, is wrong (0: none is), -E2BIG, -EFBIG,
+	 * -ENOMEM. sluice_filter_error() says it in words. */
+	void (*rules_done)(struct sluice_filter *filter, int error, uint32_t number, void *data);
 };
 
 /**
@@ -223,6 +265,65 @@ SLUICE_API int sluice_filter_rejudge(struct sluice_filter *filter);
  */
 SLUICE_API int sluice_filter_update(struct sluice_filter *filter, uint64_t flow_id,
 				    enum sluice_verdict verdict, const char *reason);
+
+/**
+ * sluice_filter_rules_begin() - begin a set of static rules
+ *
+ * For a flow that a rule decides the daemon answers in the filter's place: it
+ * does not come to new_flow, nor does its end come to flow_closed. Rules are the
+ * filter's word: they hold also while its process is hung or dead and being
+ * started again, when flows that no rule decides fall to the fail class.
+ *
+ *	sluice_filter_rules_begin(filter);
+ *	sluice_filter_rule(filter, &(struct sluice_rule){ .size = sizeof(struct sluice_rule),
+ *							  .action = SLUICE_RULE_DROP,
+ *							  .domain = "ads.example" });
+ *	sluice_filter_rules_commit(filter, SLUICE_RULE_ASK);
+ *
+ * A set that was begun and not committed is thrown away. What is in force stays
+ * in force until the commit.
+ *
+ * Since 0.1. Return: 0; -ESHUTDOWN after a stop.
+ */
+SLUICE_API int sluice_filter_rules_begin(struct sluice_filter *filter);
+
+/**
+ * sluice_filter_rule() - one more rule of the set
+ * @rule: copied, with its strings
+ *
+ * The first rule that matches decides. An application may know an address by
+ * several names: rules decide a flow there only if they say the same under each
+ * of them; else, or if the program of a flow is not known and a rule asks for it,
+ * the flow comes to new_flow.
+ *
+ * Since 0.1. Return: 0; -EINVAL for a rule that cannot be, or without a
+ *         sluice_filter_rules_begin(); -E2BIG for more than 65536 rules, or for a
+ *         newer struct than the library's with something in its new members;
+ *         -ENOMEM; -ESHUTDOWN after a stop. After a failure the set cannot be
+ *         committed; sluice_filter_error() says which rule and why, and so does the
+ *         daemon to whoever starts the filter if this ends a start callback.
+ */
+SLUICE_API int sluice_filter_rule(struct sluice_filter *filter, const struct sluice_rule *rule);
+
+/**
+ * sluice_filter_rules_commit() - replace the rules in force by this set, as a whole
+ * @otherwise: what becomes of a flow that no rule matches
+ *
+ * In the start callback: no flow is judged before the set is in force. Later it is
+ * sent by sluice_filter_process() as the channel takes it; ops->rules_done tells the
+ * outcome, of the set that was committed last. With another set in force every
+ * promise of this filter is void and its open flows are judged again, as by
+ * sluice_filter_rejudge(): by the rules, and those that no rule decides come to
+ * new_flow. A set that is equal to the one in force changes nothing. An empty set
+ * with SLUICE_RULE_ASK removes all rules; so does a start callback that commits
+ * none. The first set that a daemon gets from a filter judges only what comes.
+ *
+ * Since 0.1. Return: 0; -EINVAL for @otherwise out of range or without a
+ *         sluice_filter_rules_begin(); the failure of sluice_filter_rule() if one of
+ *         the set failed, which is thrown away then; -ESHUTDOWN after a stop.
+ */
+SLUICE_API int sluice_filter_rules_commit(struct sluice_filter *filter,
+					  enum sluice_rule_action otherwise);
 
 /**
  * sluice_filter_fail() - say why an option or start callback is about to refuse

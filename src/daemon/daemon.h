@@ -16,6 +16,7 @@
  *	identity.c   who: paths and names for a struct sl_who
  *	live.c       flows that go on: another verdict, a filter that judges all of them again
  *	canary.c     a flow of our own that is refused: the proof that all of this works
+ *	ruling.c     static rules of filters, by which flows are answered in their place
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
  *	netns.c      network namespaces: into them and out again
@@ -50,6 +51,7 @@
 #include "flow/rejudge.h"
 #include "kernel/link.h"
 #include "kernel/plane.h"
+#include "policy/rules.h"
 #include "session/session.h"
 #include "wire/channel.h"
 #include "wire/keeper-records.h"
@@ -76,6 +78,18 @@ struct option {
 	int fd; /* owned; -1: none */
 };
 
+/** struct ruling - static rules of one filter; the lists are owned */
+struct ruling {
+	struct rules *in_force; /* NULL: none */
+	struct rules *next;	/* complete, in force with READY */
+	struct rules *coming;	/* after RULES_BEGIN */
+	struct wire_rules_done outcome; /* of what is coming, so far; or of what was last */
+	bool is_outcome_owed;		/* its channel was full */
+	struct rejudge rejudge;		/* of open flows, by the rules: nobody is asked */
+	uint64_t rejudge_us;		/* as in struct filter */
+	char reason[FLOW_REASON_BYTES]; /* of the last answer */
+};
+
 /** struct output - what a provider prints, line by line, and how much of it was shown */
 struct output {
 	int pipe; /* -1: none */
@@ -96,6 +110,7 @@ struct filter {
 	bool wants_ping;  /* the same, for a PING */
 	struct rejudge rejudge;
 	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
+	struct ruling ruling;
 	uint64_t n_flows, n_dropped, n_late;
 	char message[256];
 	struct output output;
@@ -111,7 +126,7 @@ struct identity {
 	struct identity *idle_older, *idle_newer; /* while nobody uses it */
 	struct sl_who who;
 	unsigned int n_users;
-	bool is_cut;
+	bool is_cut, is_exe_cut;
 	char *exe, *command, *cgroup, *unit, *container;
 };
 
@@ -284,6 +299,30 @@ void remember_event(struct daemon *daemon, const struct sl_remembered *event);
 /** remember_forget() - what this filter said holds no more */
 void remember_forget(struct daemon *daemon, unsigned int filter);
 
+/* ruling.c */
+/**
+ * ruling_find() - what this filter's static rules say of a flow
+ *
+ * Return: true when they decide; the reason is valid until the next call for this filter.
+ */
+bool ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
+		 struct memory_answer *ret_answer);
+/** ruling_conclude() - memory_ops.rule */
+int ruling_conclude(unsigned int filter, const struct memory_question *question,
+		    struct memory_answer *ret_answer, void *data);
+bool ruling_is_any(const struct daemon *daemon);
+/* RULES_BEGIN, RULE, RULES_COMMIT. Return: 0, -EPROTO */
+int ruling_take_begin(struct daemon *daemon, unsigned int index,
+		      const struct wire_message *message);
+int ruling_take_rule(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+int ruling_take_commit(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message);
+/** ruling_ready() - the filter has started: what it gave until now is in force */
+void ruling_ready(struct daemon *daemon, unsigned int index);
+/** ruling_lost() - its process is gone: what is in force stays */
+void ruling_lost(struct filter *filter);
+void ruling_close(struct daemon *daemon);
+
 /* live.c */
 /** live_update() - a filter changes its mind. Return: false: not about that flow */
 bool live_update(struct daemon *daemon, unsigned int filter, uint64_t id, enum sl_verdict verdict,
@@ -294,6 +333,8 @@ void live_rejudge(struct daemon *daemon, unsigned int index);
 bool live_answer(struct daemon *daemon, unsigned int index, uint64_t id, enum sl_verdict verdict,
 		 enum memory_scope scope, const char *reason);
 void live_lost(struct daemon *daemon, unsigned int index);
+/** live_rules_changed() - every open flow is judged again, by the new rules or by asking */
+void live_rules_changed(struct daemon *daemon, unsigned int index);
 /** live_tick() - when the events of the kernel have been taken, all of them */
 void live_tick(struct daemon *daemon, uint64_t now_us);
 
@@ -325,6 +366,9 @@ void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_
 		 uint64_t bytes_out);
 void reports_flush(struct daemon *daemon);
 
+/** providers_send_outcome() - RULES_DONE, now or when the channel has a place */
+void providers_send_outcome(struct filter *filter);
+
 /* output.c */
 /** output_open() - a new pipe. Return: the end to be written to, the caller's, or -1 */
 int output_open(struct output *output);
@@ -346,8 +390,15 @@ void records_closed(struct daemon *daemon, const struct flow *flow, uint64_t byt
 struct json_object *records_json(struct daemon *daemon, const struct flow *flow);
 
 /* fail.c */
-/** fail_is_closed_from() - who is late at this filter's turn: is it refused? */
-bool fail_is_closed_from(const struct daemon *daemon, unsigned int asked);
+/**
+ * fail_late() - filter @asked is late: nobody is asked any more
+ *
+ * It and those behind it fail as they are told to, those whose rules decide excepted.
+ *
+ * Return: which filter's verdict it is.
+ */
+unsigned int fail_late(struct daemon *daemon, const struct flow *flow, unsigned int asked,
+		       enum sl_verdict *ret_verdict, char ret_reason[FLOW_REASON_BYTES]);
 /** fail_say() - the reason of a fail class; @how: FLOW_FAILED or FLOW_LATE */
 void fail_say(const struct filter *filter, enum flow_how how, bool is_closed,
 		      char ret_reason[FLOW_REASON_BYTES]);

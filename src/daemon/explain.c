@@ -43,6 +43,18 @@ static void fall_to_fail_class(struct daemon *daemon, struct why_answer *answer,
 	fail_say(&daemon->filters[index], how, is_closed, answer->reason);
 }
 
+/* Return: the filter that decides */
+static unsigned int be_late(struct daemon *daemon, struct explanation *explanation, unsigned int i)
+{
+	char reason[FLOW_REASON_BYTES];
+	enum sl_verdict verdict;
+	unsigned int by = fail_late(daemon, &explanation->flow, i, &verdict, reason);
+
+	fall_to_fail_class(daemon, &explanation->why.answers[i], i, FLOW_LATE,
+			   by == i && verdict != SL_ALLOW);
+	return by;
+}
+
 /* as judge.c would: in their order, each must allow, all within one deadline */
 static void conclude(struct daemon *daemon, struct explanation *explanation)
 {
@@ -57,13 +69,12 @@ static void conclude(struct daemon *daemon, struct explanation *explanation)
 		elapsed_us += answer->took_us;
 		is_late = answer->verdict == SL_UNDECIDED || elapsed_us >= FLOW_DEADLINE_US;
 		if (is_late)
-			fall_to_fail_class(daemon, answer, i, FLOW_LATE,
-					   fail_is_closed_from(daemon, i));
-		flow->provider = (int)i;
+			answer = &answers[be_late(daemon, explanation, i)];
+		flow->provider = (int)(answer - answers);
 		if (answer->verdict != SL_ALLOW)
 			break;
 	}
-	for (i = (unsigned int)(flow->provider + 1); i < daemon->n_filters; i++)
+	for (i = 0; i < daemon->n_filters; i++)
 		if (answers[i].verdict == SL_UNDECIDED)
 			fall_to_fail_class(daemon, &answers[i], i, FLOW_LATE,
 					   daemon->filters[i].is_closed);
@@ -109,7 +120,11 @@ static void ask(struct daemon *daemon, struct explanation *explanation, unsigned
 	struct flow *flow = &explanation->flow;
 	struct memory_answer known;
 
-	if (filter->session.state == SESSION_FAILED) {
+	if (ruling_find(daemon, flow, index, &known)) {
+		answer->how = FLOW_RULED;
+		answer->verdict = known.verdict;
+		snprintf(answer->reason, sizeof(answer->reason), "%s", known.reason);
+	} else if (filter->session.state == SESSION_FAILED) {
 		fall_to_fail_class(daemon, answer, index, FLOW_FAILED, filter->is_closed);
 	} else if (remember_find(daemon, flow, index, &known)) {
 		answer->how = FLOW_REMEMBERED;

@@ -18,10 +18,22 @@ void fail_say(const struct filter *filter, enum flow_how how, bool is_closed,
 }
 
 /* filters that were not asked yet have no time left either */
-bool fail_is_closed_from(const struct daemon *daemon, unsigned int asked)
+unsigned int fail_late(struct daemon *daemon, const struct flow *flow, unsigned int asked,
+		       enum sl_verdict *ret_verdict, char ret_reason[FLOW_REASON_BYTES])
 {
-	for (unsigned int i = asked; i < daemon->n_filters; i++)
-		if (daemon->filters[i].is_closed)
-			return true;
-	return false;
+	bool is_closed = daemon->filters[asked].is_closed;
+	struct memory_answer answer;
+
+	for (unsigned int i = asked + 1; i < daemon->n_filters; i++) {
+		if (!ruling_find(daemon, flow, i, &answer)) {
+			is_closed |= daemon->filters[i].is_closed;
+		} else if (answer.verdict != SL_ALLOW && !is_closed) {
+			*ret_verdict = answer.verdict;
+			snprintf(ret_reason, FLOW_REASON_BYTES, "%s", answer.reason);
+			return i;
+		}
+	}
+	*ret_verdict = is_closed ? SL_REJECT : SL_ALLOW;
+	fail_say(&daemon->filters[asked], FLOW_LATE, is_closed, ret_reason);
+	return asked;
 }

@@ -62,6 +62,7 @@ static void fill(struct daemon *daemon, struct identity *identity)
 	if (plane_find_proc(daemon->plane, &identity->who, &proc) == 0) {
 		identity->exe = unpack_path(&proc.exe);
 		identity->command = join_args(&proc);
+		identity->is_exe_cut = proc.exe.is_cut;
 		identity->is_cut = proc.exe.is_cut || proc.args_len == SL_ARGS_BYTES;
 	}
 	if (plane_find_cgroup(daemon->plane, identity->who.cgroup_id, &path) == 0) {

@@ -211,6 +211,12 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		judge_flow(daemon, flow, SL_ALLOW, -1, "no filter");
 		return;
 	}
+	if (ruling_find(daemon, flow, flow->asked, &known)) {
+		filter->n_dropped += known.verdict != SL_ALLOW;
+		flow->steps[flow->asked].how = FLOW_RULED;
+		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
+		return;
+	}
 	if (filter->session.state == SESSION_FAILED) {
 		fail(daemon, flow);
 		return;
@@ -342,7 +348,8 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	struct flow *flow;
 	bool is_new;
 
-	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view)) {
+	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view) ||
+	    (!packet->is_inbound && packet_has_route(packet->bytes))) {
 		daemon->n_bad_packets++; /* made by hand and cut: no filter could allow it */
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 		return;
@@ -426,14 +433,14 @@ void judge_tick(struct daemon *daemon, uint64_t now_us)
 	struct flow *flow;
 
 	while ((flow = flow_table_oldest_held(daemon->flows)) && now_us >= flow->deadline_us) {
-		bool is_closed = fail_is_closed_from(daemon, flow->asked);
+		enum sl_verdict verdict;
 
 		daemon->n_deadlines++;
 		daemon->filters[flow->asked].n_late++;
-		flow->provider = flow->asked;
+		flow->provider = (int)fail_late(daemon, flow, flow->asked, &verdict, flow->reason);
+		flow->steps[flow->provider].how = FLOW_RULED;
 		flow->steps[flow->asked].how = FLOW_LATE;
-		fail_say(&daemon->filters[flow->asked], FLOW_LATE, is_closed, flow->reason);
-		decide(daemon, flow, is_closed ? SL_REJECT : SL_ALLOW);
+		decide(daemon, flow, verdict);
 	}
 	judge_settle(daemon);
 }

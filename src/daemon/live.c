@@ -10,6 +10,10 @@
  * must allow: who denies is noted for each flow, and only when nobody does any
  * more a denial is forgotten. The flow's next packet is a new flow then, and
  * every filter is asked, because those behind the one that denied never were.
+ *
+ * When its static rules change (ruling.c), two walks begin: by one the rules judge
+ * all open flows, whatever its process does meanwhile; by the other the process is
+ * asked about those that no rule decides.
  */
 #include <errno.h>
 #include <string.h>
@@ -63,11 +67,19 @@ static void cut(struct daemon *daemon, struct flow *flow, enum sl_verdict verdic
 	end_socket(daemon, flow);
 }
 
-static void say_who(struct flow *flow, unsigned int filter, const char *reason)
+/** struct opinion - what a filter says of a flow now, and how that came */
+struct opinion {
+	unsigned int filter;
+	enum flow_how how;
+	enum sl_verdict verdict;
+	const char *reason;
+};
+
+static void say_who(struct flow *flow, const struct opinion *opinion)
 {
-	flow->provider = (int)filter;
-	flow->steps[filter] = (struct flow_step){ .how = FLOW_ANSWERED };
-	text_copy(flow->reason, sizeof(flow->reason), reason);
+	flow->provider = (int)opinion->filter;
+	flow->steps[opinion->filter] = (struct flow_step){ .how = (uint8_t)opinion->how };
+	text_copy(flow->reason, sizeof(flow->reason), opinion->reason);
 }
 
 /* what it promised for flows like this one is not what it says of this one */
@@ -80,16 +92,15 @@ static void keep_promise(struct daemon *daemon, const struct flow *flow, unsigne
 		remember_forget(daemon, filter);
 }
 
-static void judge_open_flow(struct daemon *daemon, struct flow *flow, unsigned int filter,
-			    enum sl_verdict verdict, const char *reason)
+static void judge_open_flow(struct daemon *daemon, struct flow *flow, const struct opinion *opinion)
 {
-	switch (flow_judge_again(flow, filter, verdict)) {
+	switch (flow_judge_again(flow, opinion->filter, opinion->verdict)) {
 	case FLOW_CUT:
-		say_who(flow, filter, reason);
-		cut(daemon, flow, verdict);
+		say_who(flow, opinion);
+		cut(daemon, flow, opinion->verdict);
 		break;
 	case FLOW_RELEASED:
-		say_who(flow, filter, reason);
+		say_who(flow, opinion);
 		ends_close(daemon, flow);
 		break;
 	case FLOW_KEEPS:
@@ -98,25 +109,28 @@ static void judge_open_flow(struct daemon *daemon, struct flow *flow, unsigned i
 	}
 }
 
-static void change(struct daemon *daemon, struct flow *flow, unsigned int filter,
-		   enum sl_verdict verdict, const char *reason)
+static void change(struct daemon *daemon, struct flow *flow, const struct opinion *opinion)
 {
-	if (flow->state == FLOW_OPEN)
-		judge_open_flow(daemon, flow, filter, verdict, reason);
-	else if (flow->asked == filter || verdict != SL_ALLOW) /* it has allowed it before */
-		judge_flow(daemon, flow, verdict, (int)filter, reason);
+	if (flow->state == FLOW_OPEN) {
+		judge_open_flow(daemon, flow, opinion);
+	} else if (flow->asked == opinion->filter || opinion->verdict != SL_ALLOW) {
+		/* held, and behind its turn: it has allowed it before */
+		flow->steps[opinion->filter].how = (uint8_t)opinion->how;
+		judge_flow(daemon, flow, opinion->verdict, (int)opinion->filter, opinion->reason);
+	}
 }
 
 bool live_update(struct daemon *daemon, unsigned int filter, uint64_t id, enum sl_verdict verdict,
 		 const char *reason)
 {
 	struct flow *flow = flow_table_find_id(daemon->flows, id);
+	const struct opinion opinion = { filter, FLOW_ANSWERED, verdict, reason };
 
 	if (!flow || !(flow->told & 1U << filter) ||
 	    (flow->state == FLOW_HELD && flow->asked < filter))
 		return false;
 	keep_promise(daemon, flow, filter, verdict);
-	change(daemon, flow, filter, verdict, reason);
+	change(daemon, flow, &opinion);
 	return true;
 }
 
@@ -142,9 +156,32 @@ static void ask_more(struct daemon *daemon, unsigned int index)
 
 	if (filter->session.state != SESSION_RUNNING || filter->wants_write)
 		return;
-	while (rejudge_next(&filter->rejudge, daemon->flows, index, &looks, &flow) == 0)
-		if (!ask_again(daemon, index, flow))
+	while (rejudge_next(&filter->rejudge, daemon->flows, index, &looks, &flow) == 0) {
+		struct memory_answer ruled;
+
+		if (ruling_find(daemon, flow, index, &ruled))
+			rejudge_passed(&filter->rejudge);
+		else if (!ask_again(daemon, index, flow))
 			return;
+	}
+}
+
+static void rule_more(struct daemon *daemon, unsigned int index)
+{
+	struct rejudge *rejudge = &daemon->filters[index].ruling.rejudge;
+	unsigned int looks = REJUDGE_LOOKS;
+	struct memory_answer ruled;
+	struct flow *flow;
+
+	while (rejudge_next(rejudge, daemon->flows, index, &looks, &flow) == 0) {
+		rejudge_passed(rejudge);
+		if (ruling_find(daemon, flow, index, &ruled)) {
+			const struct opinion opinion = { index, FLOW_RULED, ruled.verdict,
+							 ruled.reason };
+
+			change(daemon, flow, &opinion);
+		}
+	}
 }
 
 /* not at once: what the kernel has allowed by the promises of before is told by then */
@@ -153,9 +190,16 @@ void live_rejudge(struct daemon *daemon, unsigned int index)
 	daemon->filters[index].rejudge_us = daemon_now_us() + TICK_US;
 }
 
+void live_rules_changed(struct daemon *daemon, unsigned int index)
+{
+	live_rejudge(daemon, index);
+	daemon->filters[index].ruling.rejudge_us = daemon->filters[index].rejudge_us;
+}
+
 bool live_answer(struct daemon *daemon, unsigned int index, uint64_t id, enum sl_verdict verdict,
 		 enum memory_scope scope, const char *reason)
 {
+	const struct opinion opinion = { index, FLOW_ANSWERED, verdict, reason };
 	struct flow *flow;
 
 	if (!rejudge_answered(&daemon->filters[index].rejudge, id))
@@ -163,7 +207,7 @@ bool live_answer(struct daemon *daemon, unsigned int index, uint64_t id, enum sl
 	flow = flow_table_find_id(daemon->flows, id);
 	if (flow) {
 		remember_answer(daemon, flow, index, scope, verdict, reason);
-		change(daemon, flow, index, verdict, reason);
+		change(daemon, flow, &opinion);
 	}
 	ask_more(daemon, index);
 	return true;
@@ -180,10 +224,18 @@ void live_tick(struct daemon *daemon, uint64_t now_us)
 {
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		struct filter *filter = &daemon->filters[i];
+		struct ruling *ruling = &filter->ruling;
 
 		filter->n_late += rejudge_expire(&filter->rejudge, now_us);
 		if (filter->rejudge_us && daemon->wants_renew) /* they are still in force */
 			live_rejudge(daemon, i);
+		if (ruling->rejudge_us && daemon->wants_renew)
+			live_rules_changed(daemon, i);
+		if (ruling->rejudge_us && now_us >= ruling->rejudge_us) {
+			ruling->rejudge_us = 0;
+			rejudge_begin(&ruling->rejudge, daemon->flows);
+		}
+		rule_more(daemon, i);
 		if (filter->rejudge_us && now_us >= filter->rejudge_us &&
 		    filter->session.state == SESSION_RUNNING) {
 			filter->rejudge_us = 0;

@@ -30,6 +30,15 @@ static void set_events(struct filter *filter, bool wants_write)
 					    wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
+void providers_send_outcome(struct filter *filter)
+{
+	int r = send_record(filter, WIRE_RULES_DONE, &filter->ruling.outcome, -1);
+
+	filter->ruling.is_outcome_owed = r == -EAGAIN;
+	if (r == -EAGAIN)
+		set_events(filter, true);
+}
+
 /* its silence counts from now on, but a full channel must not swallow the question */
 static void ping(struct filter *filter)
 {
@@ -160,6 +169,8 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 	if (ready->error)
 		log_error("filter %s did not start: %s", filter->name,
 			  filter->message[0] ? filter->message : strerror((int)ready->error));
+	if (!ready->error)
+		ruling_ready(daemon, index);
 	tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
 	return 0;
@@ -249,6 +260,9 @@ static const struct {
 	{ WIRE_READY, false, take_ready },
 	{ WIRE_PONG, false, take_pong },
 	{ WIRE_LOG, false, take_log },
+	{ WIRE_RULES_BEGIN, false, ruling_take_begin },
+	{ WIRE_RULE, false, ruling_take_rule },
+	{ WIRE_RULES_COMMIT, false, ruling_take_commit },
 	{ WIRE_STOPPED, false, take_stopped },
 };
 
@@ -317,6 +331,8 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 		return 0;
 	if (events & EPOLLOUT) {
 		set_events(&daemon->filters[index], false);
+		if (daemon->filters[index].ruling.is_outcome_owed)
+			providers_send_outcome(&daemon->filters[index]);
 		if (daemon->filters[index].wants_ping)
 			ping(&daemon->filters[index]);
 		judge_ask_waiting(daemon, index, false);
@@ -373,6 +389,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	output_close(filter);
 	remember_forget(daemon, index);
 	live_lost(daemon, index);
+	ruling_lost(filter);
 	filter->pid = 0;
 	if (filter->session.state == SESSION_FAILED) /* it said why: READY with an errno */
 		return;

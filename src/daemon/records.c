@@ -209,6 +209,7 @@ static struct json_object *provider_json(const struct filter *filter)
 	add_count(json, "dropped", filter->n_dropped);
 	add_count(json, "late", filter->n_late);
 	add_count(json, "restarts", filter->session.restarts);
+	add_count(json, "rules", rules_count(filter->ruling.in_force));
 	add(json, "message", text_or_null(filter->message));
 	return json;
 }

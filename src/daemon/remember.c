@@ -50,7 +50,7 @@ void remember_names_changed(const struct sl_app *app, const uint8_t address[16],
 
 int remember_open(struct daemon *daemon)
 {
-	static const struct memory_ops ops = { on_withdraw, on_renew };
+	static const struct memory_ops ops = { on_withdraw, on_renew, ruling_conclude };
 	const struct memory_limits limits = { MEMORY_ANSWERS_MAX, MEMORY_CONCLUSIONS_MAX,
 					      daemon->seed };
 	uint32_t generation = 0;
@@ -147,7 +147,8 @@ void remember_decided(struct daemon *daemon, const struct flow *flow)
 	struct memory_question question;
 	struct memory_answer answer;
 
-	if (flow->verdict != SL_ALLOW || memory_count_answers(daemon->memory) == 0 ||
+	if (flow->verdict != SL_ALLOW ||
+	    (memory_count_answers(daemon->memory) == 0 && !ruling_is_any(daemon)) ||
 	    !put_question(daemon, flow, names, &question) ||
 	    memory_conclude(daemon->memory, daemon->n_filters, &question, &answer))
 		return;
@@ -164,7 +165,8 @@ static void describe(struct daemon *daemon, struct flow *flow)
 	flow->provider = (int)daemon->n_filters - 1;
 	flow->is_remembered = true;
 	if (flow->provider >= 0 &&
-	    remember_find(daemon, flow, (unsigned int)flow->provider, &answer))
+	    (ruling_find(daemon, flow, (unsigned int)flow->provider, &answer) ||
+	     remember_find(daemon, flow, (unsigned int)flow->provider, &answer)))
 		text_copy(flow->reason, sizeof(flow->reason), answer.reason);
 	else
 		snprintf(flow->reason, sizeof(flow->reason), "allowed before");

@@ -44,7 +44,7 @@ static const char *scope_name(const struct why_answer *answer)
 static struct json_object *answer_json(struct daemon *daemon, const struct why *why, unsigned int i)
 {
 	static const char *const hows[] = { "not-asked",  "waiting",	  "answered",
-					    "remembered", "does-not-run", "late" };
+					    "remembered", "does-not-run", "late", "ruled" };
 	const struct why_answer *answer = &why->answers[i];
 	const struct filter *filter = &daemon->filters[i];
 	struct json_object *json = json_object_new_object();
@@ -139,6 +139,8 @@ static const char *by_name(const struct why *why)
 		return "fail-class";
 	case FLOW_REMEMBERED:
 		return "memory";
+	case FLOW_RULED:
+		return "rule";
 	default:
 		return "filter";
 	}
@@ -160,6 +162,10 @@ static void step_for_filter(const struct why *why, const char *filter, char *tex
 			 "%s is too slow or hangs: `sluice status` counts its late answers and "
 			 "restarts",
 			 filter);
+		return;
+	case FLOW_RULED:
+		snprintf(text, n, "to %s it, change the static rules that filter %s gives",
+			 is_allowed ? "refuse" : "allow", filter);
 		return;
 	default:
 		snprintf(text, n, "to %s it, change the rules that filter %s was given",

@@ -55,6 +55,7 @@ enum flow_how {
 	FLOW_REMEMBERED, /* an earlier answer covered it */
 	FLOW_FAILED,	 /* it does not run: its fail class */
 	FLOW_LATE,	 /* no answer in time: the fail class */
+	FLOW_RULED,	 /* a static rule of it */
 };
 
 struct flow_step {

@@ -301,6 +301,20 @@ int memory_find(struct memory *memory, unsigned int filter, const struct memory_
 	return 0;
 }
 
+static int find_or_rule(struct memory *memory, unsigned int filter,
+			const struct memory_question *question, struct memory_answer *ret_answer)
+{
+	int r = MEMORY_E_ASK;
+
+	if (memory->ops->rule)
+		r = memory->ops->rule(filter, question, ret_answer, memory->data);
+	if (r == MEMORY_E_ASK)
+		return memory_find(memory, filter, question, ret_answer);
+	if (r == 0)
+		ret_answer->expiry_us = last_expiry(question);
+	return r;
+}
+
 int memory_conclude(struct memory *memory, unsigned int n_filters,
 		    const struct memory_question *question, struct memory_answer *ret_answer)
 {
@@ -309,7 +323,7 @@ int memory_conclude(struct memory *memory, unsigned int n_filters,
 	if (n_filters == 0)
 		return MEMORY_E_ASK;
 	for (unsigned int i = 0; i < n_filters && last.verdict == SL_ALLOW; i++)
-		if (memory_find(memory, i, question, &last))
+		if (find_or_rule(memory, i, question, &last))
 			return MEMORY_E_ASK;
 	note_conclusion(memory, &question->to);
 	*ret_answer = last;

@@ -53,6 +53,7 @@ enum memory_scope {
 enum memory_error {
 	_MEMORY_E_SUCCESS,
 	MEMORY_E_ASK, /* nothing remembered, or not certain: ask */
+	MEMORY_E_VARIES, /* memory_ops.rule: it depends on more than the question says */
 };
 
 /** struct memory_question - what a filter would be asked about */
@@ -75,6 +76,11 @@ struct memory_ops {
 	void (*withdraw)(const struct sl_memory_key *key, void *data);
 	/* only those that are put from now on hold: all carry the generation of their time */
 	void (*renew)(uint32_t generation, void *data);
+	/* what a filter says by a static rule, which comes before what it was asked: verdict and
+	 * reason. The same for each part of the names, or MEMORY_E_VARIES. MEMORY_E_ASK: nothing. A
+	 * change of its rules is a memory_forget(). NULL: no filter has any */
+	int (*rule)(unsigned int filter, const struct memory_question *question,
+		    struct memory_answer *ret_answer, void *data);
 };
 
 /** struct memory_limits - places, powers of two; how random numbers begin, see shares_new() */

@@ -58,6 +58,11 @@ static inline bool rejudge_is_busy(const struct rejudge *rejudge)
  */
 int rejudge_next(struct rejudge *rejudge, struct flow_table *table, unsigned int filter,
 		 unsigned int *looks, struct flow **ret_flow);
+/** rejudge_passed() - there is nothing to ask about that flow */
+static inline void rejudge_passed(struct rejudge *rejudge)
+{
+	rejudge->at++;
+}
 void rejudge_asked(struct rejudge *rejudge, const struct flow *flow, uint64_t now_us);
 /** rejudge_answered() - Return: was it asked about, and not answered yet? */
 bool rejudge_answered(struct rejudge *rejudge, uint64_t id);

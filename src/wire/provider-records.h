@@ -13,6 +13,9 @@
  *	   ◀─ FLOW_CLOSED ──────────────────    only for flows it allowed
  *	   ── FLOW_UPDATE ─────────────────▶    the filter has changed its mind about a flow
  *	   ── FLOW_FORGET ─────────────────▶    at any time after READY
+ *	   ── RULES_BEGIN, RULE…,
+ *	      RULES_COMMIT ────────────────▶    at any time after START, also before READY
+ *	   ◀─ RULES_DONE ───────────────────    one for each RULES_COMMIT
  *	   ◀─ PING ─────────  PONG ────────▶    a provider that does not answer is hung
  *	   ◀─ STOP ──────────  STOPPED ────▶
  *
@@ -29,6 +32,13 @@
  * flow keeps its verdict. FLOW_UPDATE and these answers are for flows that go on:
  * one that is allowed no more is cut, one that is denied no more is forgotten, so
  * that its next packet is a new flow.
+ *
+ * RULES_BEGIN … RULES_COMMIT is a set of rules by which sluiced answers in the
+ * filter's place (policy/rules.h). A set is in force as a whole or not at all: one
+ * bad rule, and the set of before stays; RULES_DONE names the rule. A RULES_BEGIN
+ * without the RULES_COMMIT of the set before it throws that one away. A set that is
+ * given before READY is in force with READY; a provider that is started again and
+ * gives none before its READY has none from then on.
  */
 
 #include "wire/table.h"
@@ -105,6 +115,36 @@
 	F(S, u8,   verdict,    2,   "0 allow, 1 drop with an error, 2 drop silently") \
 	F(S, str,  reason,     128, "why, for people")
 
+#define WIRE_FIELDS_RULES_BEGIN(F, S) \
+	F(S, u64,  set,        0,   "number of the set, for RULES_DONE")
+
+#define WIRE_FIELDS_RULE(F, S) \
+	F(S, u8,   action,     3,   "0 ask the provider, 1 allow, 2 drop with an error, 3 drop silently") \
+	F(S, u8,   direction,  2,   "0 any, 1 outbound, 2 inbound") \
+	F(S, u8,   protocol,   0,   "IP protocol number; 0: any") \
+	F(S, u8,   family,     6,   "of the remote address: 0 any, 4, 6") \
+	F(S, u8,   bits,       128, "leading bits of `remote` that count, of all 128; 0: none") \
+	F(S, u8,   host_kind,  2,   "0 any host, 1 this name, 2 this name and all below it") \
+	F(S, u8,   has_uid,    1,   "1: flows of this user only") \
+	F(S, u32,  uid,        0,   "user id of the user of the socket") \
+	F(S, u16,  rport,      0,   "first remote port; 0: any, ICMP too") \
+	F(S, u16,  rport_last, 0,   "last one; 0: the first alone") \
+	F(S, u16,  lport,      0,   "first local port; 0: any, ICMP too") \
+	F(S, u16,  lport_last, 0,   "last one; 0: the first alone") \
+	F(S, addr, remote,     0,   "remote address; the bits behind the first `bits` are 0") \
+	F(S, str,  host,       256, "name, without a dot at its end") \
+	F(S, str,  exe,        512, "path of the executable; empty: any") \
+	F(S, str,  reason,     128, "why, for people")
+
+#define WIRE_FIELDS_RULES_COMMIT(F, S) \
+	F(S, u8,   otherwise,  3,   "what becomes of a flow that no rule matches; as action")
+
+#define WIRE_FIELDS_RULES_DONE(F, S) \
+	F(S, u64,  set,        0,   "number of the set") \
+	F(S, u32,  error,      4095, "0, or the errno that kept it from being in force") \
+	F(S, u32,  rule,       0,   "the rule that is wrong, counted from 1; 0: none is") \
+	F(S, str,  text,       256, "what is wrong, for people")
+
 #define WIRE_FIELDS_LOG(F, S) \
 	F(S, u8,   level,      7,   "syslog priority") \
 	F(S, str,  text,       512, "one line, shown by status and in the log")
@@ -136,7 +176,11 @@
 	R(FLOW_VERDICT, wire_flow_verdict, WIRE_FIELDS_FLOW_VERDICT, 17, 1, 0, "the judgement") \
 	R(FLOW_CLOSED,  wire_flow_closed,  WIRE_FIELDS_FLOW_CLOSED,  18, 0, 0, "an allowed flow ended") \
 	R(FLOW_FORGET,  wire_flow_forget,  WIRE_FIELDS_FLOW_FORGET,       19, 1, 0, "its rules changed: forget verdicts that reach beyond a flow") \
-	R(FLOW_UPDATE,  wire_flow_update,  WIRE_FIELDS_FLOW_UPDATE,  20, 1, 0, "another verdict for a flow")
+	R(FLOW_UPDATE,  wire_flow_update,  WIRE_FIELDS_FLOW_UPDATE,  20, 1, 0, "another verdict for a flow") \
+	R(RULES_BEGIN,  wire_rules_begin,  WIRE_FIELDS_RULES_BEGIN,  21, 1, 0, "a set of static rules follows") \
+	R(RULE,         wire_rule,         WIRE_FIELDS_RULE,         22, 1, 0, "one rule; the first that matches a flow decides") \
+	R(RULES_COMMIT, wire_rules_commit, WIRE_FIELDS_RULES_COMMIT, 23, 1, 0, "the set is complete: put it in force") \
+	R(RULES_DONE,   wire_rules_done,   WIRE_FIELDS_RULES_DONE,   24, 0, 0, "the set is in force, or why not")
 /* clang-format on */
 
 enum wire_provider_type { WIRE_PROVIDER_TABLE(WIRE_ENUM) };

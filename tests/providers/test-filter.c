@@ -32,6 +32,7 @@
  *	                             about, and after it says the opposite
  *	probe=1                      tries what a provider must not be able to do;
  *	                             the outcome is the reason of each verdict
+ * and those of rule-options.h, for static rules.
  */
 
 #include <arpa/inet.h>
@@ -49,6 +50,8 @@
 #include <unistd.h>
 
 #include <sluice/filter.h>
+
+#include "rule-options.h"
 
 #define N_RULES 64
 #define N_LATE 16384 /* answers that wait for delay-ms */
@@ -84,6 +87,7 @@ struct state {
 	unsigned long update_ms, allow_ms;
 	char probe[128];
 	struct ring answers, updates;
+	struct rule_options static_rules;
 };
 
 static uint64_t now_ms(void)
@@ -156,6 +160,8 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		if (!strcmp(key, rule_keys[i].key))
 			return add_rule(state, rule_keys[i].field, value);
 	}
+	if (rule_option(&state->static_rules, key, value))
+		return 0;
 	if (!strcmp(key, "silent"))
 		state->is_silent = strcmp(value, "0");
 	else if (!strcmp(key, "mute"))
@@ -216,7 +222,7 @@ static int on_start(struct sluice_filter *filter, void *data)
 
 	if (state->is_probing)
 		probe_rights(state);
-	return 0;
+	return rule_options_give(filter, &state->static_rules);
 }
 
 static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow)
@@ -311,6 +317,7 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 		state->rejudge_port = 0;
 		sluice_filter_rejudge(filter);
 	}
+	rule_options_replace(filter, &state->static_rules, flow);
 	verdict = verdict_of(state, flow);
 	if (!state->delay_ms || state->n_flows < state->delay_from ||
 	    !put(&state->answers, flow->id, state->delay_ms, verdict))

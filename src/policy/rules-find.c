@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/macros.h"
+#include "policy/rules-list.h"
+
+static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
+
+/* ---- keys ---- */
+
+struct rules_key rules_key_of(const struct rules *rules, const struct rules_rule *rule)
+{
+	struct rules_key key = { .port = rule->rport == rule->rport_last ? rule->rport : 0 };
+	const char *text = rules->text;
+
+	if (rule->host_kind) {
+		key.anchor = rule->host_kind == RULES_THIS_HOST ? RULES_BY_HOST : RULES_BY_DOMAIN;
+		key.value = text + rule->host;
+		key.n_value = strlen(text + rule->host);
+	} else if (rule->bits) {
+		key.anchor = RULES_BY_REMOTE;
+		key.bits = rule->bits;
+		key.value = rule->remote;
+		key.n_value = sizeof(rule->remote);
+	} else if (rule->exe) {
+		key.anchor = RULES_BY_EXE;
+		key.value = text + rule->exe;
+		key.n_value = strlen(text + rule->exe);
+	} else if (rule->has_uid) {
+		key.anchor = RULES_BY_UID;
+		key.value = &rule->uid;
+		key.n_value = sizeof(rule->uid);
+	} else if (rule->lport && rule->lport == rule->lport_last) {
+		key.anchor = RULES_BY_LOCAL_PORT;
+		key.value = &rule->lport;
+		key.n_value = sizeof(rule->lport);
+	} else {
+		key.anchor = RULES_BY_NOTHING;
+	}
+	return key;
+}
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+	/* the finisher of splitmix64 */
+	hash ^= value;
+	hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9ULL;
+	hash = (hash ^ hash >> 27) * 0x94d049bb133111ebULL;
+	return hash ^ hash >> 31;
+}
+
+uint64_t rules_hash(const struct rules *rules, const struct rules_key *key)
+{
+	uint64_t hash = mix(rules->seed, (uint64_t)key->port << 16 | (uint64_t)key->bits << 8 |
+						 (uint64_t)key->anchor);
+	const uint8_t *at = key->value;
+
+	for (size_t n = key->n_value; n > 0;) {
+		uint64_t word = 0;
+		size_t n_now = MIN(n, sizeof(word));
+
+		memcpy(&word, at, n_now);
+		hash = mix(hash, word);
+		at += n_now;
+		n -= n_now;
+	}
+	return mix(hash, key->n_value);
+}
+
+static bool is_key(const struct rules_key *a, const struct rules_key *b)
+{
+	return a->anchor == b->anchor && a->bits == b->bits && a->port == b->port &&
+	       a->n_value == b->n_value &&
+	       (!a->n_value || memcmp(a->value, b->value, a->n_value) == 0);
+}
+
+struct rules_slot *rules_slot_of(const struct rules *rules, const struct rules_key *key,
+				 uint64_t hash)
+{
+	uint32_t at = (uint32_t)hash & (rules->n_slots - 1);
+
+	for (; rules->slots[at].first; at = (at + 1) & (rules->n_slots - 1)) {
+		struct rules_slot *slot = &rules->slots[at];
+		struct rules_key other;
+
+		if (slot->hash != hash)
+			continue;
+		other = rules_key_of(rules, &rules->rules[slot->first - 1]);
+		if (is_key(&other, key))
+			return slot;
+	}
+	return NULL;
+}
+
+/* ---- one rule ---- */
+
+static bool is_in_prefix(const uint8_t address[16], const uint8_t prefix[16], unsigned int bits)
+{
+	unsigned int whole = bits / 8, rest = bits % 8;
+
+	return memcmp(address, prefix, whole) == 0 &&
+	       (!rest || (address[whole] ^ prefix[whole]) >> (8 - rest) == 0);
+}
+
+static bool is_remote(const struct rules_rule *rule, const uint8_t remote[16])
+{
+	bool is_v4 = memcmp(remote, v4_prefix, sizeof(v4_prefix)) == 0;
+
+	return (!rule->family || is_v4 == (rule->family == 4)) &&
+	       is_in_prefix(remote, rule->remote, rule->bits);
+}
+
+static bool is_port(uint16_t first, uint16_t last, uint16_t port)
+{
+	return !first || (port >= first && port <= last);
+}
+
+/* Its host, if it has one, is its chain's. What is not known matches no condition: rules_find()
+ * looks whether that matters. */
+static bool matches(const struct rules *rules, const struct rules_rule *rule,
+		    const struct rules_question *flow)
+{
+	if (rule->direction && flow->is_inbound != (rule->direction == RULES_INBOUND))
+		return false;
+	if (rule->protocol && rule->protocol != flow->protocol)
+		return false;
+	if (!is_port(rule->rport, rule->rport_last, flow->remote_port) ||
+	    !is_port(rule->lport, rule->lport_last, flow->knows_local_port ? flow->local_port : 0))
+		return false;
+	if (rule->has_uid && (!flow->knows_uid || rule->uid != flow->uid))
+		return false;
+	if (rule->exe && (!flow->exe || strcmp(flow->exe, rules->text + rule->exe) != 0))
+		return false;
+	return is_remote(rule, flow->remote);
+}
+
+/* ---- the first rule ---- */
+
+struct search {
+	const struct rules *rules;
+	const struct rules_question *flow;
+	const char *host; /* NULL: none */
+	uint32_t best;	  /* the first that matches, of those seen; n: none */
+};
+
+static void look(struct search *search, const struct rules_key *key)
+{
+	const struct rules *rules = search->rules;
+	const struct rules_slot *slot = rules_slot_of(rules, key, rules_hash(rules, key));
+	uint32_t next = slot ? slot->first : 0;
+
+	for (; next && next - 1 < search->best; next = rules->rules[next - 1].next)
+		if (matches(rules, &rules->rules[next - 1], search->flow))
+			search->best = next - 1;
+}
+
+static void look_for(struct search *search, struct rules_key *key, const void *value, size_t n)
+{
+	key->value = value;
+	key->n_value = n;
+	look(search, key);
+}
+
+static void look_for_remote(struct search *search, struct rules_key *key)
+{
+	uint8_t prefix[16] = { 0 };
+
+	memcpy(prefix, search->flow->remote, (key->bits + 7) / 8);
+	if (key->bits % 8)
+		prefix[key->bits / 8] &= (uint8_t)(0xff00U >> key->bits % 8);
+	look_for(search, key, prefix, sizeof(prefix));
+}
+
+static void look_for_domains(struct search *search, struct rules_key *key)
+{
+	const char *at = search->host;
+
+	while (at && *at) {
+		const char *dot = strchr(at, '.');
+
+		look_for(search, key, at, strlen(at));
+		at = dot ? dot + 1 : NULL;
+	}
+}
+
+static void look_for_shape(struct search *search, const struct rules_shape *shape)
+{
+	const struct rules_question *flow = search->flow;
+	struct rules_key key = { .anchor = shape->anchor,
+				 .bits = shape->bits,
+				 .port = shape->has_port ? flow->remote_port : 0 };
+
+	if (shape->has_port && !flow->remote_port)
+		return;
+	switch (key.anchor) {
+	case RULES_BY_HOST:
+		if (search->host)
+			look_for(search, &key, search->host, strlen(search->host));
+		break;
+	case RULES_BY_DOMAIN:
+		look_for_domains(search, &key);
+		break;
+	case RULES_BY_REMOTE:
+		look_for_remote(search, &key);
+		break;
+	case RULES_BY_EXE:
+		if (flow->exe)
+			look_for(search, &key, flow->exe, strlen(flow->exe));
+		break;
+	case RULES_BY_UID:
+		if (flow->knows_uid)
+			look_for(search, &key, &flow->uid, sizeof(flow->uid));
+		break;
+	case RULES_BY_LOCAL_PORT:
+		if (flow->knows_local_port)
+			look_for(search, &key, &flow->local_port, sizeof(flow->local_port));
+		break;
+	case RULES_BY_NOTHING:
+	case _RULES_BY_N:
+		look_for(search, &key, NULL, 0);
+		break;
+	}
+}
+
+/* Return: its index, or that of the rest, n */
+static uint32_t find_under(const struct rules *rules, const struct rules_question *flow,
+			   const char *host)
+{
+	struct search search = { rules, flow, host, rules->n };
+
+	for (unsigned int i = 0; i < rules->n_shapes; i++)
+		look_for_shape(&search, &rules->shapes[i]);
+	return search.best;
+}
+
+/* a rule before @i may have matched, if more were known */
+static bool is_certain(const struct rules *rules, const struct rules_question *flow, uint32_t i)
+{
+	const uint32_t *first = rules->first;
+	uint32_t first_port = first[flow->is_inbound ? RULES_FIRST_PORT_IN : RULES_FIRST_PORT_OUT];
+
+	return (flow->exe || i < first[RULES_FIRST_EXE]) &&
+	       (flow->knows_uid || i < first[RULES_FIRST_UID]) &&
+	       (flow->knows_local_port || i < first_port);
+}
+
+static uint8_t action_of(const struct rules *rules, uint32_t i)
+{
+	return i < rules->n ? rules->rules[i].action : rules->otherwise;
+}
+
+int rules_find(const struct rules *rules, const struct rules_question *flow,
+	       struct rules_answer *ret_answer)
+{
+	uint32_t i = find_under(rules, flow, flow->n_hosts ? flow->hosts[0] : NULL);
+	bool is_same = is_certain(rules, flow, i);
+
+	for (size_t k = 1; k < flow->n_hosts && is_same; k++) {
+		uint32_t other;
+
+		if (rules->first[RULES_FIRST_HOST] == RULES_NONE)
+			break; /* no name changes anything */
+		other = find_under(rules, flow, flow->hosts[k]);
+		is_same = is_certain(rules, flow, other) &&
+			  action_of(rules, other) == action_of(rules, i);
+	}
+	if (!is_same)
+		return RULES_E_VARIES;
+	if (action_of(rules, i) == RULES_ASK)
+		return RULES_E_ASK;
+	*ret_answer =
+		(struct rules_answer){ .action = action_of(rules, i),
+				       .number = i < rules->n ? i + 1 : 0,
+				       .reason = i < rules->n ? rules->text + rules->rules[i].reason
+							      : "" };
+	return 0;
+}

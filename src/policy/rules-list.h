@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/** DOC: How a list of rules lies in memory; for rules.c and rules-find.c alone */
+
+#include "policy/rules.h"
+
+#define RULES_NONE UINT32_MAX
+#define RULES_SHAPES_MAX (2U * (129U + _RULES_BY_N))
+
+enum rules_direction { RULES_BOTH, RULES_OUTBOUND, RULES_INBOUND }; /* of the wire */
+enum rules_host_kind { RULES_ANY_HOST, RULES_THIS_HOST, RULES_DOMAIN };
+
+/** enum rules_anchor - the condition under which a rule is found; the first that it has */
+enum rules_anchor {
+	RULES_BY_HOST,
+	RULES_BY_DOMAIN,
+	RULES_BY_REMOTE,
+	RULES_BY_EXE,
+	RULES_BY_UID,
+	RULES_BY_LOCAL_PORT, /* one port */
+	RULES_BY_NOTHING,
+	_RULES_BY_N,
+};
+
+/** struct rules_rule - texts are offsets, 0: none; no holes: lists are compared as bytes */
+struct rules_rule {
+	uint32_t next; /* of its chain, counted from 1; 0: it is the last */
+	uint32_t host, exe, reason;
+	uint32_t uid;
+	uint16_t rport, rport_last, lport, lport_last;
+	uint8_t action, direction, protocol, family, bits, host_kind, has_uid, pad;
+	uint8_t remote[16];
+};
+_Static_assert(sizeof(struct rules_rule) == 52, "rules_rule");
+
+/** struct rules_key - of a chain; @value: not owned */
+struct rules_key {
+	enum rules_anchor anchor;
+	uint8_t bits;  /* RULES_BY_REMOTE */
+	uint16_t port; /* the one remote port; 0: any, or more than one */
+	const void *value;
+	size_t n_value;
+};
+
+/** struct rules_slot - a chain; rules counted from 1, 0: the slot is free */
+struct rules_slot {
+	uint64_t hash;
+	uint32_t first, last;
+};
+
+/** struct rules_shape - a kind of key that is in use */
+struct rules_shape {
+	uint8_t anchor, bits, has_port;
+};
+
+/* the first rules that have a condition: before them nobody needs to know */
+enum rules_first {
+	RULES_FIRST_HOST,
+	RULES_FIRST_EXE,
+	RULES_FIRST_UID,
+	RULES_FIRST_PORT_OUT, /* a local port, and may match outbound flows */
+	RULES_FIRST_PORT_IN,
+	_RULES_FIRST_N,
+};
+
+struct rules {
+	uint64_t seed;
+	uint8_t otherwise;
+	uint32_t n, n_places;
+	struct rules_rule *rules;
+	uint32_t n_chains, n_slots;
+	struct rules_slot *slots; /* open addressing */
+	uint32_t n_text, n_text_places;
+	char *text;
+	uint32_t first[_RULES_FIRST_N];
+	unsigned int n_shapes;
+	struct rules_shape shapes[RULES_SHAPES_MAX];
+};
+
+struct rules_key rules_key_of(const struct rules *rules, const struct rules_rule *rule);
+uint64_t rules_hash(const struct rules *rules, const struct rules_key *key);
+/** rules_slot_of() - NULL: no rule has this key */
+struct rules_slot *rules_slot_of(const struct rules *rules, const struct rules_key *key,
+				 uint64_t hash);

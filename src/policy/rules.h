@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Static rules of a filter
+ *
+ * An ordered list by which sluiced answers in a filter's place. A rule is a
+ * conjunction of conditions and an action; the first rule that matches decides,
+ * and if none does, what the list says of the rest.
+ *
+ *	rules_new() ─▶ rules_add()… ─▶ rules_set_otherwise()    a list is built while it arrives
+ *	                                      │ in force: never changed again
+ *	                               rules_find()             replaced as a whole
+ *
+ * Names: the kernel sees an address, and an application may know it by several
+ * names. A list decides only if it says the same under each of them; so does the
+ * rest of Sluice (flow/memory.h). What is not known of a flow, its program or its
+ * local port, may be anything: the list decides only if that changes nothing.
+ *
+ * Finding does not look at each rule. Every rule stands in one chain, under the
+ * most telling of its conditions (a name, a prefix, a program, …) and its remote
+ * port, if it has one port. A question looks into the chain of each prefix length
+ * that is in use, of each domain above its name, and so on; the lowest rule of
+ * them that matches is the first. So the cost follows the kinds of rules and not
+ * their number, except for rules that share a key and differ in the rest (ranges
+ * of ports above all): those are looked at one after the other.
+ *
+ * This module is pure; it takes memory in rules_new() and rules_add() alone.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire/rule.h"
+
+#define RULES_TEXT_MAX (16U << 20) /* names, paths and reasons of one list together */
+
+enum rules_action { RULES_ASK, RULES_ALLOW, RULES_DROP, RULES_DROP_SILENT }; /* of the wire */
+
+enum rules_error {
+	_RULES_E_SUCCESS,
+	RULES_E_ASK, /* the filter wants to be asked */
+	RULES_E_VARIES, /* it depends on what is not known, or on the name: ask, and remember nothing */
+};
+
+/** struct rules_question - a flow; @exe NULL, knows_… false: not known */
+struct rules_question {
+	bool is_inbound, knows_uid, knows_local_port;
+	uint8_t protocol;
+	uint8_t remote[16];
+	uint16_t remote_port, local_port; /* 0: it has none (ICMP) */
+	uint32_t uid;
+	const char *exe;
+	const char *const *hosts; /* all names it may be meant by, in lower case */
+	size_t n_hosts;
+};
+
+struct rules_answer {
+	enum rules_action action; /* never RULES_ASK */
+	uint32_t number;	  /* of the rule, counted from 1; 0: none matched */
+	const char *reason;	  /* as long as the list */
+};
+
+struct rules;
+
+/** rules_new() - an empty list that asks; @seed: of its hash. Return: 0 or -ENOMEM */
+int rules_new(uint64_t seed, struct rules **ret_rules);
+/** rules_free() - NULL is fine. Return: NULL */
+struct rules *rules_free(struct rules *rules);
+
+/**
+ * rules_add() - one more rule, after those that are there
+ * @ret_problem: out: on failure: what is wrong, a constant for people
+ *
+ * Return: 0; -EINVAL: a bad rule; -E2BIG, -EFBIG: a limit; -ENOMEM. After a failure the list is
+ * as before it.
+ */
+int rules_add(struct rules *rules, const struct wire_rule *rule, const char **ret_problem);
+void rules_set_otherwise(struct rules *rules, enum rules_action action);
+
+uint32_t rules_count(const struct rules *rules);
+/** rules_are_idle() - every flow is asked about: as good as no list */
+bool rules_are_idle(const struct rules *rules);
+/** rules_are_equal() - the same rules in the same order; NULL: no list */
+bool rules_are_equal(const struct rules *a, const struct rules *b);
+
+/** rules_find() - Return: 0 or a RULES_E_ */
+int rules_find(const struct rules *rules, const struct rules_question *question,
+	       struct rules_answer *ret_answer);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "wire/rule.h"
+
+#define NAME_BYTES_MAX 253U /* RFC 1035, in its written form */
+
+static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
+
+static const char *ports_problem(uint16_t first, uint16_t last)
+{
+	if (!first && last)
+		return "a range of ports begins at 1";
+	if (last && last < first) /* 0: only the first */
+		return "a range of ports ends before it begins";
+	return NULL;
+}
+
+static bool has_bits_behind(const struct wire_rule *rule)
+{
+	for (unsigned int i = rule->bits; i < 128; i++)
+		if (rule->remote[i / 8] & 0x80U >> i % 8)
+			return true;
+	return false;
+}
+
+static const char *remote_problem(const struct wire_rule *rule)
+{
+	bool is_v4 = memcmp(rule->remote, v4_prefix, sizeof(v4_prefix)) == 0;
+
+	if (rule->family != 0 && rule->family != 4 && rule->family != 6)
+		return "the address family is neither 4 nor 6";
+	if (has_bits_behind(rule))
+		return "the address has bits behind its prefix";
+	if (rule->family == 4 && (rule->bits < 96 || !is_v4))
+		return "the address is not of IPv4";
+	if (rule->family == 6 && rule->bits >= 96 && is_v4)
+		return "the address is not of IPv6";
+	if (!rule->family && rule->bits)
+		return "an address without its family";
+	return NULL;
+}
+
+static const char *host_problem(const struct wire_rule *rule)
+{
+	const char *host = rule->host;
+	size_t n = strlen(host);
+
+	if (!rule->host_kind)
+		return n ? "a host that is not to be matched" : NULL;
+	if (n == 0)
+		return "the host is empty";
+	if (n > NAME_BYTES_MAX)
+		return "the host is longer than a name can be";
+	if (host[0] == '.' || host[n - 1] == '.' || strstr(host, ".."))
+		return "the host has a part that is empty";
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)host[i] <= ' ' || (unsigned char)host[i] > '~')
+			return "the host is not ASCII: write international names in punycode";
+	return NULL;
+}
+
+const char *wire_rule_problem(const struct wire_rule *rule)
+{
+	const char *problem = remote_problem(rule);
+
+	if (!problem)
+		problem = ports_problem(rule->rport, rule->rport_last);
+	if (!problem)
+		problem = ports_problem(rule->lport, rule->lport_last);
+	if (!problem)
+		problem = host_problem(rule);
+	if (!problem && rule->exe[0] && rule->exe[0] != '/')
+		problem = "the path of the program does not begin with /";
+	return problem;
+}

@@ -1,0 +1,196 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""147 — static rules of a filter: sluiced answers by them, its process is not asked
+
+   [ client ns: flowgen, actor.py ]──uplink──[ server ns: DNS :53, echo :7, :7007, HTTP :80 ]
+        └ test-filter denies what it is asked about, and its rules say otherwise:
+          allow, drop, silent, ask; names; inbound; 50,000 rules; bad ones;
+          replaced while flows live; with its process stopped, and killed too often
+"""
+import json
+import os
+import signal
+
+from lib import main
+from lib.lab import CLIENT4
+from lib.wait import SLOW, wait_for
+
+DENIED = {"ECONNREFUSED": 1}
+ALLOWED = {"0": 1}
+
+
+def flow(lab, proto, address, port=7, count=1, timeout_ms=3000):
+    return " ".join(lab.flowgen(proto, address, port, count, 1, int(timeout_ms * SLOW)))
+
+
+def flows(lab, filters, *lines, **settings):
+    """what each flowgen got, one after the other, and the run"""
+    run = lab.run(filters, ["sh", "-c", "; ".join(lines)], **settings)
+    return [json.loads(line)["errors"] for line in run.stdout.splitlines()], run
+
+
+def reason(run, address):
+    return run.wait_flow(event="new", dst=address)["reason"]
+
+
+def check_actions(t, lab, proto):
+    """the first rule that matches; the process denies the rest"""
+    rules = ["drop;address=10.79.47.2", "allow;address=10.79.47.0/29;reason=near", f"silent;address=10.79.47.8/29;protocol={proto}",
+             "ask;address=10.79.47.16", "allow;address=10.79.47.16", "allow;address=fd00:79::47:0/120;port=1-7"]
+    got, run = flows(lab, [lab.test_filter(rule=rules, deny_all=1, count=1)],
+                     flow(lab, proto, "10.79.47.1"), flow(lab, proto, "10.79.47.2"), flow(lab, proto, "10.79.47.9", timeout_ms=300),
+                     flow(lab, proto, "10.79.47.16"), flow(lab, proto, "10.79.47.32"), flow(lab, proto, "fd00:79::47:1"))
+    t.equal(got, [ALLOWED, DENIED, {"ETIMEDOUT": 1}, DENIED, DENIED, ALLOWED], f"{proto}: verdicts")
+    t.equal([reason(run, address) for address in ("10.79.47.1", "10.79.47.2", "10.79.47.9", "10.79.47.16", "10.79.47.32", "fd00:79::47:1")],
+            ["rule 2: near", "rule 1", "rule 3", "asked 1", "asked 2", "rule 6"], f"{proto}: who decided")
+
+
+def check_otherwise(t, lab):
+    """no rule matches: the set says what then; the second of two filters has its say"""
+    got, run = flows(lab, [lab.test_filter(otherwise="allow", deny_all=1), lab.test_filter(rule="drop;port=7007")],
+                     flow(lab, "tcp", "10.79.47.1"), flow(lab, "tcp", "10.79.47.2", 7007))
+    t.equal(got, [ALLOWED, DENIED], "two filters")
+    t.equal(reason(run, "10.79.47.2"), "rule 1", "the second filter's rule")
+
+
+def check_remembered(t, lab):
+    """what hangs on no path and no local port the kernel may decide; the rest comes to sluiced each time"""
+    for rule in ("allow;address=10.79.47.0/24", "allow;exe=" + lab.path("tests/providers/flowgen")):
+        got, run = flows(lab, [lab.test_filter(rule=rule, deny_all=1)], flow(lab, "tcp", "10.79.47.1", count=40))
+        t.equal(got, [{"0": 40}], f"{rule}: allowed")
+        wait_for(lambda: len(run.flows(event="new", dst="10.79.47.1")) >= 40, 5, "40 records")
+        t.equal({record["reason"] for record in run.flows(event="new", dst="10.79.47.1")}, {"rule 1"}, f"{rule}: reasons")
+        asked = {record["interface"] for record in run.flows(event="new", dst="10.79.47.1")}
+        t.equal(None in asked or "" in asked, "address" in rule, f"{rule}: the kernel decided some: {asked}")
+
+
+def python(*names):
+    lines = ["import socket"] + [
+        f"try: socket.create_connection(('{name}', 7), 5).close(); print(0)\nexcept ConnectionRefusedError: print(1)" for name in names]
+    return ["/usr/bin/python3", "-c", "\n".join(lines)]
+
+
+def check_names(t, lab):
+    """an address with two names that differ is the process's to judge"""
+    lab.zone.add("www.good.example", "A", "10.79.47.1", ttl=60)
+    lab.zone.add("www.bad.example", "A", "10.79.47.2", ttl=60)
+    lab.zone.add("two.good.example", "A", "10.79.47.3", ttl=60)
+    lab.zone.add("two.bad.example", "A", "10.79.47.3", ttl=60)
+    rules = ["allow;port=53", "drop;host=www.bad.example", "drop;domain=bad.example", "allow;domain=GOOD.example"]
+    run = lab.run([lab.test_filter(rule=rules, deny_all=1, count=1)],
+                  python("www.good.example", "www.bad.example", "two.good.example", "two.bad.example", "www.good.example"))
+    t.equal(run.stdout.split(), ["0", "1", "0", "1", "0"], "by name")
+    t.equal([record["reason"] for record in run.flows(event="new", proto="tcp")],
+            ["rule 4", "rule 2", "rule 4", "asked 1", "rule 4"], "who decided")
+
+
+def check_inbound(t, lab):
+    run = lab.start([lab.test_filter(rule="allow;direction=in;local-port=8080", deny_all=1)], lab.actor("accept", 8080))
+    wait_for(lambda: "listening" in run.stderr, 15, "the listener")
+    for _ in range(2):
+        with lab.connect_in(8080, CLIENT4) as s:
+            s.sendall(b"hello")
+            t.equal(s.recv(100), b"hello", "inbound")
+    t.equal(run.wait(15), 0, "exit status")
+    t.equal({record["reason"] for record in run.flows(event="new", direction="inbound")}, {"rule 1"}, "inbound")
+
+
+def check_many(t, lab, n=50000):
+    """the last of many rules is found; `sluice status` counts them"""
+    instance = f"rules{os.getpid()}"
+    status = " ".join([lab.path("sluice"), "status", "--instance", instance, "--json"])
+    run = lab.run([lab.test_filter(fill_rules=n, rule="allow;address=10.79.47.0/24", deny_all=1)],
+                  ["sh", "-c", f"{flow(lab, 'tcp', '10.79.47.1', count=100)}; {flow(lab, 'tcp', '10.200.195.79')}; {status}"],
+                  options=["--instance", instance])
+    said = [json.loads(line) for line in run.stdout.splitlines()[:2]]
+    t.equal([one["errors"] for one in said], [{"0": 100}, DENIED], f"{n} rules")
+    t.equal([reason(run, "10.79.47.1"), reason(run, "10.200.195.79")], [f"rule {n + 1}", f"rule {195 * 256 + 79 + 1}"], "rules found")
+    told = json.loads("\n".join(run.stdout.splitlines()[2:]))
+    t.equal(told["providers"][0]["rules"], n + 1, "status")
+
+
+def check_bad(t, lab):
+    """a bad rule: no start, with its number and reason"""
+    run = lab.run([lab.test_filter(rule=["allow;port=7", "drop;address=10.0.0.0/99"])], ["true"])
+    t.check(run.wait() != 0, "it did not start")
+    t.check("rule 2: the prefix is longer than the address" in run.stderr, run.stderr)
+
+
+def check_bad_later(t, lab):
+    """one that comes later changes nothing: those of before stay"""
+    got, run = flows(lab, [lab.test_filter(rule="allow;address=10.79.47.1", next_rule="drop;address=10.79.47.1/24",
+                                           replace_port=7007, deny_all=1)],
+                     flow(lab, "tcp", "10.79.47.1"), flow(lab, "tcp", "10.79.47.2", 7007), flow(lab, "tcp", "10.79.47.1"))
+    t.equal(got, [ALLOWED, DENIED, ALLOWED], "the rules of before")
+    t.check("rule 1: the address has bits behind its prefix" in run.stderr, run.stderr)
+
+
+def check_replaced(t, lab):
+    """rules change while flows live: one is cut, others do not notice; new flows meet the new rules"""
+    ready = lab.new_file("ready", "")
+    cut, kept = (" ".join(lab.actor("recv", f"10.79.47.{i}", 7)) for i in (1, 2))
+    run = lab.start([lab.test_filter(rule="allow;address=10.79.47.0/24;port=7", deny_all=1, count=1, replace_port=7007,
+                                     next_rule=["drop;address=10.79.47.1;reason=later", "allow;address=10.79.47.2;port=7"])],
+                    ["sh", "-c", f"{cut} & {kept} & while [ -e {ready} ]; do sleep 0.02; done; {flow(lab, 'tcp', '10.79.47.3', 7007)}; "
+                                 f"wait %1; {flow(lab, 'tcp', '10.79.47.1')}; {flow(lab, 'tcp', '10.79.47.2')}; "
+                                 f"{flow(lab, 'tcp', '10.79.47.4')}; wait"])
+    wait_for(lambda: run.stderr.count("connected") == 2, 15, "both connections")
+    os.unlink(ready)
+    run.wait(30)
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    t.equal([line.get("told") for line in lines if "told" in line], ["ECONNABORTED", "nothing"], "the flow that is denied now, and the one next to it")
+    t.equal([line["errors"] for line in lines if "errors" in line], [DENIED, DENIED, ALLOWED, DENIED], "new flows")
+    changed = run.flows(event="changed")
+    t.equal([(record["dst"], record["reason"]) for record in changed], [("10.79.47.1", "rule 1: later")], "flows touched")
+
+
+def check_without_process(t, lab, fail):
+    """its process stopped, then killed until it is given up: rules hold, the rest fails as it should"""
+    ready, done = lab.new_file("ready"), lab.new_file("done")
+    wait = f"touch {ready}; while [ -e {ready} ]; do sleep 0.02; done"
+    ruled = f"{flow(lab, 'tcp', '10.79.47.1')}; {flow(lab, 'tcp', '10.79.47.2')}"
+    run = lab.start([lab.test_filter(rule=["allow;address=10.79.47.1", "drop;address=10.79.47.2"], hang_after=1)],
+                    ["sh", "-c", f"{flow(lab, 'tcp', '10.79.47.3', timeout_ms=1)}; {ruled}; {wait}; {ruled}; "
+                                 f"{flow(lab, 'tcp', '10.79.47.3', timeout_ms=20000)}; touch {done}"], fail=fail)
+    wait_for(lambda: os.path.exists(ready), 20, "flows while it hangs")
+    last, n = None, 0
+    while n < 12 and "given up" not in run.stderr:
+        pids = [pid for pid in run.pids("test-filter") if pid != last]
+        if pids:
+            last, n = pids[0], n + 1
+            try:
+                os.kill(last, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        else:
+            wait_for(lambda: "given up" in run.stderr or [pid for pid in run.pids("test-filter") if pid != last], 20, "its successor")
+    os.unlink(ready)
+    t.equal(run.wait(30), 0, "exit status")
+    got = [json.loads(line)["errors"] for line in run.stdout.splitlines()][1:]
+    t.equal(got, [ALLOWED, DENIED, ALLOWED, DENIED, ALLOWED if fail == "open" else DENIED], f"fails {fail}")
+    t.check("given up" in run.stderr, "it was given up")
+
+
+def scenario(t):
+    with t.lab() as lab:
+        lab.dns()
+        lab.tcp_echo(7)
+        lab.tcp_echo(7007)
+        lab.udp_echo(7)
+        lab.client.ip("route add 10.200.0.0/14 via 10.77.0.2 dev uplink")
+        for proto in ("tcp", "udp"):
+            check_actions(t, lab, proto)
+        check_otherwise(t, lab)
+        check_remembered(t, lab)
+        check_names(t, lab)
+        check_inbound(t, lab)
+        check_many(t, lab)
+        check_bad(t, lab)
+        check_bad_later(t, lab)
+        check_replaced(t, lab)
+        for fail in ("open", "closed"):
+            check_without_process(t, lab, fail)
+
+
+if __name__ == "__main__":
+    main(scenario)

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/macros.h"
+#include "policy/rules.h"
+#include "tests/unit/rules-world.h"
+
+#define N_STEPS 1000000U
+
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+	return z ^ z >> 31;
+}
+
+static void test_random_lists_say_what_the_oracle_says(void **state)
+{
+	struct rules_world *world = rules_world_new();
+	struct rules_world_counts counts;
+	uint64_t random = 1;
+
+	assert_non_null(world);
+	for (unsigned int i = 0; i < N_STEPS; i++) {
+		uint64_t event[RULES_WORLD_EVENT_BYTES / 8] = { next_random(&random),
+								next_random(&random),
+								next_random(&random) };
+		const char *problem = rules_world_step(world, (const uint8_t *)event);
+
+		if (problem)
+			fail_msg("step %u: %s", i, problem);
+	}
+	counts = rules_world_counts(world);
+	print_message(
+		"%lu rules, %lu refused; %lu decided, %lu asked, %lu varying; %lu with less known\n",
+		counts.n_rules, counts.n_refused, counts.n_decided, counts.n_asked,
+		counts.n_varying, counts.n_partly_decided);
+	assert_true(counts.n_rules > N_STEPS / 10 && counts.n_refused > N_STEPS / 1000);
+	assert_true(counts.n_decided > N_STEPS / 10 && counts.n_asked > N_STEPS / 100 &&
+		    counts.n_varying > N_STEPS / 100 && counts.n_partly_decided > N_STEPS / 10);
+	rules_world_free(world);
+}
+
+/* ---- limits ---- */
+
+static struct wire_rule to_address(uint32_t i)
+{
+	struct wire_rule rule = { .action = RULES_DROP, .family = 4, .bits = 128 };
+	const uint8_t address[16] = { [10] = 0xff,	 0xff,	    10, (uint8_t)(i >> 16),
+				      (uint8_t)(i >> 8), (uint8_t)i };
+
+	memcpy(rule.remote, address, sizeof(address));
+	return rule;
+}
+
+static int find_address(const struct rules *rules, uint32_t i, struct rules_answer *ret_answer)
+{
+	struct wire_rule rule = to_address(i);
+	struct rules_question question = { .exe = "/bin/a", .remote_port = 443 };
+
+	memcpy(question.remote, rule.remote, sizeof(question.remote));
+	return rules_find(rules, &question, ret_answer);
+}
+
+static void test_as_many_rules_as_may_be(void **state)
+{
+	struct rules_answer answer;
+	struct rules *rules;
+	const char *problem;
+	struct wire_rule rule;
+
+	assert_int_equal(rules_new(1, &rules), 0);
+	for (uint32_t i = 0; i < WIRE_RULES_MAX; i++) {
+		rule = to_address(i);
+		assert_int_equal(rules_add(rules, &rule, &problem), 0);
+	}
+	rule = to_address(WIRE_RULES_MAX);
+	assert_int_equal(rules_add(rules, &rule, &problem), -E2BIG);
+	assert_string_equal(problem, "more than 65536 rules");
+	for (uint32_t i = 0; i < WIRE_RULES_MAX; i += 101) {
+		assert_int_equal(find_address(rules, i, &answer), 0);
+		assert_int_equal(answer.number, i + 1);
+	}
+	assert_int_equal(find_address(rules, WIRE_RULES_MAX, &answer), RULES_E_ASK);
+	rules_free(rules);
+}
+
+static void test_as_much_text_as_may_be(void **state)
+{
+	struct wire_rule rule = { .action = RULES_ALLOW, .exe = "/" };
+	struct rules *rules;
+	const char *problem;
+	uint32_t n = 0;
+	int r;
+
+	assert_int_equal(rules_new(1, &rules), 0);
+	memset(rule.exe + 1, 'x', sizeof(rule.exe) - 2);
+	do {
+		snprintf(rule.exe + 1, 9, "%08u", n++);
+		rule.exe[9] = 'x';
+		r = rules_add(rules, &rule, &problem);
+	} while (r == 0);
+	assert_int_equal(r, -EFBIG);
+	assert_int_equal(rules_count(rules), n - 1);
+	snprintf(rule.exe, sizeof(rule.exe), "/b"); /* what is short still fits */
+	assert_int_equal(rules_add(rules, &rule, &problem), 0);
+	rules_free(rules);
+}
+
+/* ---- what cannot be ---- */
+
+static void check_problem(struct wire_rule rule, const char *text)
+{
+	const char *problem;
+	struct rules *rules;
+
+	assert_int_equal(rules_new(1, &rules), 0);
+	assert_int_equal(rules_add(rules, &rule, &problem), -EINVAL);
+	assert_non_null(strstr(problem, text));
+	assert_int_equal(rules_count(rules), 0);
+	rules_free(rules);
+}
+
+static void test_bad_rules(void **state)
+{
+	struct wire_rule rule = to_address(1);
+
+	rule.bits = 120;
+	check_problem(rule, "behind its prefix");
+	rule = to_address(1);
+	rule.family = 6;
+	check_problem(rule, "not of IPv6");
+	rule.family = 5;
+	check_problem(rule, "neither 4 nor 6");
+	rule.family = 0;
+	check_problem(rule, "without its family");
+	check_problem((struct wire_rule){ .family = 4 }, "not of IPv4");
+	check_problem((struct wire_rule){ .rport_last = 5 }, "begins at 1");
+	check_problem((struct wire_rule){ .lport = 5, .lport_last = 4 }, "ends before");
+	check_problem((struct wire_rule){ .host_kind = 1 }, "empty");
+	check_problem((struct wire_rule){ .host = "a" }, "not to be matched");
+	check_problem((struct wire_rule){ .host_kind = 2, .host = ".a" }, "part that is empty");
+	check_problem((struct wire_rule){ .host_kind = 2, .host = "a..b" }, "part that is empty");
+	check_problem((struct wire_rule){ .host_kind = 1, .host = "\xc3\xa4.de" }, "punycode");
+	check_problem((struct wire_rule){ .exe = "curl" }, "does not begin with /");
+}
+
+/* ---- equality ---- */
+
+static struct rules *two_rules(uint64_t seed, const char *reason)
+{
+	struct wire_rule rule = to_address(1);
+	struct rules *rules;
+	const char *problem;
+
+	assert_int_equal(rules_new(seed, &rules), 0);
+	assert_int_equal(rules_add(rules, &rule, &problem), 0);
+	snprintf(rule.reason, sizeof(rule.reason), "%s", reason);
+	assert_int_equal(rules_add(rules, &rule, &problem), 0);
+	return rules;
+}
+
+static void test_equal_lists(void **state)
+{
+	struct rules *a = two_rules(1, "x"), *b = two_rules(2, "x"), *c = two_rules(1, "y");
+
+	assert_true(rules_are_equal(a, b));
+	assert_false(rules_are_equal(a, c));
+	assert_false(rules_are_equal(a, NULL));
+	rules_set_otherwise(b, RULES_DROP);
+	assert_false(rules_are_equal(a, b));
+	rules_free(a);
+	rules_free(b);
+	rules_free(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random_lists_say_what_the_oracle_says),
+		cmocka_unit_test(test_as_many_rules_as_may_be),
+		cmocka_unit_test(test_as_much_text_as_may_be),
+		cmocka_unit_test(test_bad_rules),
+		cmocka_unit_test(test_equal_lists),
+	};
+
+	return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
+}
