@@ -19,7 +19,7 @@
  *	ruling.c     static rules of filters, by which flows are answered in their place
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
- *	netns.c      network namespaces: into them and out again
+ *	netns.c      network namespaces: into them and out again; netns-json.c
  *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
  *	output.c     what they print

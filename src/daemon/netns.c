@@ -110,13 +110,15 @@ static void fail(struct daemon *daemon, uint64_t cookie, uint32_t inode, int err
 	}
 	if (!failure) {
 		failure = &namespaces->failed[namespaces->n_failed++];
-		log_warning("network namespace %u cannot be governed: %s: it is refused or let "
-			    "pass by the fail class",
-			    inode, strerror(-error));
+		failure->inode = 0;
+		log_warning("network namespace %u%s cannot be governed: %s: the fail class holds "
+			    "in it",
+			    inode, inode ? "" : " (its number is not known)", strerror(-error));
 	}
-	*failure = (struct netns_failure){
-		.cookie = cookie, .failed_us = daemon_now_us(), .inode = inode, .error = error
-	};
+	failure->cookie = cookie;
+	failure->failed_us = daemon_now_us();
+	failure->inode = inode ? inode : failure->inode;
+	failure->error = error;
 	plane_refuse(daemon->plane, cookie);
 }
 
@@ -163,16 +165,21 @@ static bool is_entering(struct daemon *daemon, uint64_t cookie)
 }
 
 /* by a thread that is in it, or by a socket of it. Return: false: too many at one time */
-static bool enter(struct daemon *daemon, uint64_t cookie, uint32_t pid, int sock)
+static bool enter(struct daemon *daemon, uint64_t cookie, uint32_t inode, uint32_t pid, int sock)
 {
 	struct entering *entering = find_entering(daemon, 0);
 
 	if (is_entering(daemon, cookie))
 		return true;
+	if (sock < 0 && plane_is_full(daemon->plane)) { /* the keeper need not be troubled */
+		fail(daemon, cookie, inode, -ENOSPC);
+		return true;
+	}
 	if (!entering)
 		return false;
 	*entering = (struct entering){ .token = ++daemon->next_token,
 				       .cookie = cookie,
+				       .inode = inode,
 				       .asked_us = daemon_now_us() };
 	for (int i = 0; i < _NETNS_SOCKET_N; i++)
 		entering->sockets[i] = -1;
@@ -184,7 +191,7 @@ void netns_seen(struct daemon *daemon, uint64_t cookie, uint32_t pid)
 {
 	if (netns_space(daemon, cookie))
 		return;
-	if (!enter(daemon, cookie, pid, -1))
+	if (!enter(daemon, cookie, 0, pid, -1))
 		plane_forget(daemon->plane, cookie);
 }
 
@@ -209,7 +216,7 @@ static void enter_adopted(struct daemon *daemon)
 		const struct netns *netns = plane_netns(daemon->plane, i);
 
 		if (netns && !netns_is_whole(netns))
-			(void)enter(daemon, netns->cookie, 0,
+			(void)enter(daemon, netns->cookie, netns->inode, 0,
 				    MAX(netns->sockets[NETNS_QUEUE], netns->sockets[NETNS_RULES]));
 	}
 }
@@ -242,7 +249,8 @@ void netns_entered(struct daemon *daemon, const struct wire_k_entered *record, i
 
 	if (!entering) /* given up by now */
 		return;
-	entering->inode = record->inode;
+	if (record->inode)
+		entering->inode = record->inode;
 	if (record->error || *fd < 0 || record->socket >= _NETNS_SOCKET_N) {
 		give_up(daemon, entering, record->error ? -(int)record->error : -EPROTO);
 		return;
@@ -265,7 +273,8 @@ static void on_line(const struct sl_census *line, void *data)
 	if (space)
 		space->is_inhabited = true;
 	else
-		(void)enter(daemon, line->netns, line->pid, -1); /* else at the next census */
+		(void)enter(daemon, line->netns, line->inode, line->pid,
+			    -1); /* else at the next census */
 }
 
 static bool has_flow(struct daemon *daemon, uint64_t cookie)

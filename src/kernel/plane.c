@@ -80,12 +80,24 @@ int plane_find_netns(const struct plane *plane, uint64_t cookie)
 	return -ENOENT;
 }
 
-int plane_free_place(struct plane *plane)
+static unsigned int first_free(const struct plane *plane)
 {
 	unsigned int i = 0;
 
 	while (i < plane->n_places && plane->places[i].is_used)
 		i++;
+	return i;
+}
+
+bool plane_is_full(const struct plane *plane)
+{
+	return first_free(plane) == PLANE_NETNS_MAX;
+}
+
+int plane_free_place(struct plane *plane)
+{
+	unsigned int i = first_free(plane);
+
 	if (i == PLANE_NETNS_MAX)
 		return -ENOSPC;
 	if (i == plane->n_places)

@@ -68,6 +68,8 @@ unsigned int plane_n_places(const struct plane *plane);
 const struct netns *plane_netns(const struct plane *plane, unsigned int place);
 /** plane_home() - the place of the namespace that we are in, and where the plane always is */
 unsigned int plane_home(const struct plane *plane);
+/** plane_is_full() - there is no place for another one */
+bool plane_is_full(const struct plane *plane);
 /** plane_find_netns() - by cookie. Return: the place, or -ENOENT. */
 int plane_find_netns(const struct plane *plane, uint64_t cookie);
 
