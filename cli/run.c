@@ -173,7 +173,10 @@ static int wait_for_command(struct run *run)
 					{ .fd = events, .events = POLLPRI },
 					{ .fd = run->instance.keeper_sock, .events = POLLIN } };
 
-		if (run->has_ended && (events < 0 || run_cgroup_is_empty(events) != 0))
+		/* read each time: until then poll() says at once that it changed */
+		bool is_empty = events < 0 || run_cgroup_is_empty(events) != 0;
+
+		if (run->has_ended && is_empty)
 			return 0;
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
 			return -1;
