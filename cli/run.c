@@ -235,11 +235,16 @@ static int start_instance(struct run *run)
 
 static int run_it(struct run *run)
 {
-	if (open_signals(run) < 0 || start_instance(run))
+	int r = open_signals(run);
+
+	if (r < 0)
+		return cli_error(EXIT_SLUICE, "cannot watch for signals: %s", strerror(-r));
+	if (start_instance(run))
 		return EXIT_SLUICE;
 	run->command_pid = fork();
 	if (run->command_pid < 0)
-		return EXIT_SLUICE;
+		return cli_error(EXIT_SLUICE, "cannot start %s: %s: end some processes, then try again",
+				 run->command[0], strerror(errno));
 	if (run->command_pid == 0)
 		be_command(run);
 	if (wait_for_command(run)) {

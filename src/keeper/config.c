@@ -94,9 +94,12 @@ int config_read(struct keeper *keeper, uint8_t *buffer)
 	return keeper->is_ended ? -ECANCELED : 0;
 }
 
-void config_repeat(const struct keeper *keeper)
+int config_repeat(const struct keeper *keeper)
 {
-	for (unsigned int i = 0; i < keeper->n_config; i++)
-		(void)channel_send_raw(keeper->daemon_sock, keeper->config[i].bytes,
-				       keeper->config[i].n_bytes, keeper->config[i].fd);
+	int r = 0;
+
+	for (unsigned int i = 0; i < keeper->n_config && r == 0; i++)
+		r = channel_send_raw(keeper->daemon_sock, keeper->config[i].bytes,
+				     keeper->config[i].n_bytes, keeper->config[i].fd);
+	return r;
 }

@@ -56,7 +56,7 @@ struct keeper {
 /* config.c: what `sluice run` says, kept to be repeated */
 /** config_read() - until COMMIT. Return: 0, -ECANCELED: it was END, or another negative errno */
 int config_read(struct keeper *keeper, uint8_t *buffer);
-void config_repeat(const struct keeper *keeper);
+int config_repeat(const struct keeper *keeper);
 
 /* place.c: folders, cgroups and mounts of the instance, made by who started us */
 int place_empty_network(struct keeper *keeper);

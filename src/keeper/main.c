@@ -33,19 +33,18 @@ static void tell_run(struct keeper *keeper, int error, const char *text)
 
 /* ---- sluiced ---- */
 
-static void say_go(struct keeper *keeper)
+/* all of it, or a filter or an option would be missing and flows pass that it denies */
+static int say_go(struct keeper *keeper)
 {
 	struct wire_k_go go = { .generation = keeper->generation, .held = keeper->kept[0] >= 0 };
+	int sock = keeper->daemon_sock, r = config_repeat(keeper);
 
-	config_repeat(keeper);
-	for (uint32_t i = 0; i < KEEPER_KEPT_MAX; i++) {
-		struct wire_k_kept kept = { .slot = i };
-
+	for (uint32_t i = 0; i < KEEPER_KEPT_MAX && r == 0; i++)
 		if (keeper->kept[i] >= 0)
-			(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_KEPT,
-					   &kept, NULL, 0, keeper->kept[i]);
-	}
-	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_GO, &go, NULL, 0, -1);
+			r = channel_send(sock, &wire_keeper_channel, WIRE_K_KEPT,
+					 &(struct wire_k_kept){ .slot = i }, NULL, 0,
+					 keeper->kept[i]);
+	return r ? r : channel_send(sock, &wire_keeper_channel, WIRE_K_GO, &go, NULL, 0, -1);
 }
 
 static int start_daemon(struct keeper *keeper)
@@ -57,7 +56,8 @@ static int start_daemon(struct keeper *keeper)
 	keeper->daemon_pid = pid;
 	keeper->started_ms = keeper->beat_ms = clock_ms();
 	keeper->has_beaten = false;
-	say_go(keeper);
+	if (say_go(keeper) < 0)
+		kill(pid, SIGKILL); /* the next one is told again */
 	keeper->generation++;
 	return 0;
 }
