@@ -169,11 +169,11 @@ static int wait_for_command(struct run *run)
 	_cleanup_close_ int events = run_cgroup_open_events(run->instance.record.cgroup);
 
 	for (;;) {
+		/* of the keeper only its end is of interest: what it says is for instance_wait() */
 		struct pollfd fds[] = { { .fd = run->signal_fd, .events = POLLIN },
 					{ .fd = events, .events = POLLPRI },
-					{ .fd = run->instance.keeper_sock, .events = POLLIN } };
-
-		/* read each time: until then poll() says at once that it changed */
+					{ .fd = run->instance.keeper_sock } };
+		/* read in any case: poll() tells of a change until it was */
 		bool is_empty = events < 0 || run_cgroup_is_empty(events) != 0;
 
 		if (run->has_ended && is_empty)

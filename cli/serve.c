@@ -73,7 +73,7 @@ static int start(struct serve *serve)
 static bool wait_for_end(struct serve *serve)
 {
 	struct pollfd fds[] = { { .fd = serve->signal_fd, .events = POLLIN },
-				{ .fd = serve->instance.keeper_sock, .events = POLLIN } };
+				{ .fd = serve->instance.keeper_sock } }; /* its end */
 
 	for (;;) {
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)

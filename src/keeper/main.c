@@ -33,7 +33,6 @@ static void tell_run(struct keeper *keeper, int error, const char *text)
 
 /* ---- sluiced ---- */
 
-/* all of it, or a filter or an option would be missing and flows pass that it denies */
 static int say_go(struct keeper *keeper)
 {
 	struct wire_k_go go = { .generation = keeper->generation, .held = keeper->kept[0] >= 0 };
@@ -57,7 +56,7 @@ static int start_daemon(struct keeper *keeper)
 	keeper->started_ms = keeper->beat_ms = clock_ms();
 	keeper->has_beaten = false;
 	if (say_go(keeper) < 0)
-		kill(pid, SIGKILL); /* the next one is told again */
+		kill(pid, SIGKILL); /* it may lack a filter; the next one is told all again */
 	keeper->generation++;
 	return 0;
 }
