@@ -39,7 +39,7 @@ struct keeper {
 	int run_sock;	 /* `sluice run`; its end ends the instance */
 	int daemon_sock; /* the sluiced of now; -1: none */
 	int signal_fd;
-	pid_t daemon_pid;
+	pid_t daemon_pid; /* 0: none; -1: it ended with an error */
 	uint32_t generation;
 	uint64_t beat_ms;     /* when sluiced was heard last */
 	uint64_t started_ms;  /* when this sluiced was started */

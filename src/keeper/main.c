@@ -159,7 +159,7 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 	struct wire_k_exited exited = { .pid = (uint32_t)pid, .status = (uint32_t)status };
 
 	if (pid == keeper->daemon_pid) {
-		keeper->daemon_pid = 0;
+		keeper->daemon_pid = status ? -1 : 0;
 		lose_daemon(keeper);
 		return;
 	}
@@ -272,7 +272,7 @@ static bool wait_for_daemon(struct keeper *keeper)
 		reap(keeper);
 	}
 	if (keeper->daemon_pid <= 0)
-		return true;
+		return keeper->daemon_pid == 0;
 	kill(keeper->daemon_pid, SIGKILL);
 	(void)waitpid(keeper->daemon_pid, NULL, 0);
 	keeper->daemon_sock = close_fd(keeper->daemon_sock);
@@ -290,7 +290,7 @@ static void finish(struct keeper *keeper)
 		place_kill_governed(keeper);
 		if (keeper->daemon_pid <= 0 && keeper->is_told)
 			(void)start_daemon(keeper); /* it adopts what is there, and removes it */
-		/* one that hangs is followed by one that only cleans up */
+		/* one that hangs or fails is followed by one that only cleans up */
 		if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
 			(void)wait_for_daemon(keeper);
 	}

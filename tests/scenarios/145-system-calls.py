@@ -4,7 +4,7 @@
 
    inject ─▶ sluice run ─┬─ sluice-keeper ─┬─ sluiced          the Nth call of one of them
      │                   │                 ├─ sluice-names     comes back with an error
-     │                   │                 └─ test-filter
+     │                   │                 └─ test-filter × 2
      │ counts each one's └─ bash: a flow that stays, one that makes the filter judge
      ▼                            again, and two that are denied
    REPORT                        ───▶ wire ─▶ capture: no packet of a denied one
@@ -48,9 +48,10 @@ class Telling:
         words = [lab.path("tests/faults/inject"), *(["--sanitized"] if is_sanitized(lab) else []), self._report]
         if victim:
             words += [victim, nth]
-        filters = lab.test_filter(deny_port=DENIED, rejudge_port=AGAIN)
-        words += ["--", lab.path("sluice"), "run", "--filter", filters, "--fail", "closed", "--",
-                  "bash", "-c", STORY, lab.path("tests/providers/flowgen")]
+        always = lab.test_filter(deny_port=DENIED)  # the other one forgets with its process
+        words += ["--", lab.path("sluice"), "run", "--filter", always,
+                  "--filter", lab.test_filter(deny_port=DENIED, rejudge_port=AGAIN), "--fail", "closed", "--", "bash",
+                  "-c", STORY, lab.path("tests/providers/flowgen")]
         self._denied = wire.count(self._is_denied)
         began = time.monotonic()
         self.program = lab.start_plain(words)
