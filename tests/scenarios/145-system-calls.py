@@ -127,15 +127,15 @@ def scenario(t):
             for victim, nth in places:
                 if not t.all and time.monotonic() > ends:
                     break
-                one = Telling(t, lab, wire, victim, nth)
-                n += one.has_failed
-                slowest = max(slowest, (one.took_s, f"{one.title}, {one.what()}"))
                 try:
+                    one = Telling(t, lab, wire, victim, nth)
+                    n += one.has_failed
+                    slowest = max(slowest, (one.took_s, f"{one.title}, {one.what()}"))
                     one.check()
                 except AssertionError as failure:
                     print(f"FAILED {failure}", flush=True)
-                    failures.append(one.title)
-                lab.programs.remove(one.program)
+                    failures.append(f"{victim} {nth}")
+                lab.programs.pop().end()
     t.note(f"{n} calls failed; without: {plain.took_s:.2f} s, the slowest {slowest[0]:.1f} s: {slowest[1]}")
     t.equal(failures, [], "tellings")
 
