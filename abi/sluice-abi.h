@@ -14,6 +14,12 @@
 #include <linux/types.h>
 #endif
 
+/*
+ * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
+ * then does not take over what a predecessor with another number left in force.
+ */
+#define SL_ABI 1
+
 #define SL_PATH_BYTES 512  /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256  /* longest single component, NAME_MAX + 1 */
 #define SL_ARGS_BYTES 256  /* first bytes of the command line, NUL-separated */

@@ -124,11 +124,13 @@ static void on_signal(struct run *run)
 	struct signalfd_siginfo info;
 
 	while (read(run->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGCHLD) {
-			if (run->command_pid > 0 &&
-			    waitpid(run->command_pid, &run->status, WNOHANG) == run->command_pid)
-				run->has_ended = true;
-		} else if (run->has_ended || run->command_pid == 0) {
+		/* of several that are pending, its end need not be read first */
+		if (run->command_pid > 0 && !run->has_ended &&
+		    waitpid(run->command_pid, &run->status, WNOHANG) == run->command_pid)
+			run->has_ended = true;
+		if (info.ssi_signo == SIGCHLD)
+			continue;
+		if (run->has_ended || run->command_pid == 0) {
 			run->is_told_to_end = true; /* COMMAND cannot: what is left is ended */
 		} else if (info.ssi_code != SI_KERNEL) {
 			/* what the terminal sends, COMMAND gets from the terminal itself */

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 static const char *const state_names[] = {
@@ -211,7 +212,7 @@ static void end(struct daemon *daemon, const char *why)
 	canary->ended_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 	canary->is_running = false;
 	memcpy(canary->last, canary->probes, sizeof(canary->last));
-	snprintf(canary->why, sizeof(canary->why), "%s", why ? why : "");
+	text_copy(canary->why, sizeof(canary->why), why);
 	canary->state = conclude(canary);
 	canary->restored = 0;
 	canary->n_failed = canary->state == CANARY_FAILED ? canary->n_failed + 1 : 0;
@@ -351,6 +352,21 @@ void canary_tick(struct daemon *daemon, uint64_t now_us)
 	}
 	if (!canary->is_running && daemon->is_ready && now_us >= canary->next_us)
 		begin(daemon);
+}
+
+void canary_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us)
+{
+	struct canary *canary = &daemon->canary;
+
+	if (!canary->is_running || canary->began_us > before_us)
+		return;
+	canary->began_us += us;
+	if (canary->sock < 0)
+		return;
+	disconnect(canary);
+	keeper_kill(daemon, KEEPER_CANARY_SLOT);
+	canary->is_running = false;
+	canary->next_us = canary->began_us + CANARY_FIRST_US; /* its packets are known until then */
 }
 
 void canary_check(struct daemon *daemon)

@@ -66,6 +66,13 @@ void canary_init(struct daemon *daemon);
 void canary_close(struct daemon *daemon);
 void canary_tick(struct daemon *daemon, uint64_t now_us);
 
+/**
+ * canary_postpone() - nobody ran from @before_us on for @us
+ *
+ * What a probe met before and after it would prove nothing: there is another one soon.
+ */
+void canary_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us);
+
 /** canary_check() - run one now; control_checked() is called at its end */
 void canary_check(struct daemon *daemon);
 

@@ -47,6 +47,11 @@ bool daemon_tick(struct daemon *daemon)
 	uint64_t now = daemon_now_us();
 	bool has_more;
 
+	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
+		daemon->beat_us = now;
+		keeper_beat(daemon);
+	}
+	wake_tick(daemon, now);
 	try_again(daemon);
 	has_more = ends_drain(daemon);
 	judge_tick(daemon, now);
@@ -59,10 +64,7 @@ bool daemon_tick(struct daemon *daemon)
 	providers_tick(daemon, now);
 	owners_tick(daemon, now);
 	canary_tick(daemon, now);
-	if (now - daemon->beat_us >= KEEPER_BEAT_MS * 1000) {
-		daemon->beat_us = now;
-		keeper_beat(daemon);
-	}
+	reports_flush(daemon);
 	return has_more;
 }
 

@@ -20,9 +20,11 @@
  *	names.c      answers of name servers → sluice-names → name cache
  *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
+ *	reports.c    the ends of flows, told to filters
  *	records.c    flow records, status, the control socket
  *	explain.c    what would become of a flow that has not happened
  *	fail.c       fail classes
+ *	wake.c       after a suspend or a freeze
  *	why.c        what became of one that has, and why
  */
 
@@ -53,6 +55,7 @@
 
 #define FLOWS_MAX 65536U
 #define SETTLED_MAX 1024U
+#define REPORTS_MAX 256U
 #define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
@@ -62,6 +65,7 @@
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
 #define TICK_US 20000U		 /* ring, deadlines, sessions */
 #define IDLE_UDP_US 120000000U	 /* as nf_conntrack's udp_timeout_stream */
+#define WAKE_LOOK_US 1000000U	 /* slept so long: the rules are compared */
 
 struct option {
 	uint32_t filter;
@@ -78,6 +82,7 @@ struct filter {
 	pid_t pid;
 	sd_event_source *source;
 	bool wants_write; /* its channel was full: flows wait to be sent */
+	bool wants_ping;  /* the same, for a PING */
 	struct rejudge rejudge;
 	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
 	uint64_t n_flows, n_dropped, n_late;
@@ -109,6 +114,12 @@ struct pending_answer {
 	uint64_t deadline_us;
 };
 
+/** struct report - the end of a flow, to be told to the filters that know of it */
+struct report {
+	struct wire_flow_closed record;
+	uint16_t to; /* a bit for each filter */
+};
+
 struct daemon {
 	sd_event *event;
 	sd_event_source *tick, *queue_source, *keeper_source, *names_source;
@@ -137,6 +148,8 @@ struct daemon {
 	struct refusal_credit refusals;
 	struct sl_tuple settled[SETTLED_MAX]; /* ends in sl_held, to be forgotten when the queue is empty */
 	unsigned int n_settled;
+	struct report reports[REPORTS_MAX];
+	unsigned int n_reports;
 	bool wants_renew; /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];
@@ -157,7 +170,7 @@ struct daemon {
 
 	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
-	uint64_t beat_us, swept_us;
+	uint64_t ticked_us, beat_us, swept_us;
 	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost;
 	bool is_line_cut; /* the last flow record was written in part */
 	uint8_t *packet; /* 2 * QUEUE_PACKET_MAX */
@@ -283,8 +296,12 @@ void providers_stop(struct daemon *daemon);
 /** providers_send_flow() - Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
 int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
 			bool is_again);
-void providers_send_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
-			   uint64_t bytes_out);
+
+/* reports.c */
+/** reports_add() - tell of the end of @flow when no packet waits to be judged */
+void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
+		 uint64_t bytes_out);
+void reports_flush(struct daemon *daemon);
 
 /* records.c */
 int records_open(struct daemon *daemon);
@@ -314,7 +331,13 @@ bool explain_take(struct daemon *daemon, unsigned int index,
 /** explain_ask_waiting() - this filter can be asked (@anew: again, it is another process) */
 void explain_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew);
 void explain_tick(struct daemon *daemon, uint64_t now_us);
+/** explain_postpone() - as flow_table_postpone() */
+void explain_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us);
 void explain_close(struct daemon *daemon);
+
+/* wake.c */
+/** wake_tick() - first of what a tick does: how long has nobody run? */
+void wake_tick(struct daemon *daemon, uint64_t now_us);
 
 /* why.c */
 /** struct why_answer - what one filter says, or said, of a flow */

@@ -20,7 +20,7 @@ static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_
 	flow->bytes_in = bytes_in;
 	flow->bytes_out = bytes_out;
 	if (flow->verdict == SL_ALLOW || flow->was_allowed) {
-		providers_send_closed(daemon, flow, bytes_in, bytes_out);
+		reports_add(daemon, flow, bytes_in, bytes_out);
 		records_closed(daemon, flow, bytes_in, bytes_out);
 	}
 	flow_table_close(daemon->flows, flow);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "daemon/explain.h"
 #include "policy/cgroup.h"
 
@@ -126,7 +127,7 @@ static int read_target(struct json_object *target, struct flow *flow)
 	tuple->proto = proto[0] == 't' ? IPPROTO_TCP : IPPROTO_UDP;
 	tuple->rport = (uint16_t)port;
 	flow->ifindex = number_or_zero(target, "ifindex");
-	snprintf(flow->host, sizeof(flow->host), "%s", text_or_empty(target, "host"));
+	text_copy(flow->host, sizeof(flow->host), text_or_empty(target, "host"));
 	return 0;
 }
 
@@ -154,7 +155,7 @@ static void find_host(struct daemon *daemon, struct explanation *explanation)
 		explanation->why.is_host_assumed = !has_asked_for(daemon, flow);
 	else if (names_find(daemon->names, &app, flow->identity->who.pid, flow->tuple.raddr,
 			    daemon_now_us(), &host) == 0)
-		snprintf(flow->host, sizeof(flow->host), "%s", host);
+		text_copy(flow->host, sizeof(flow->host), host);
 	flow->host_source = flow->host[0] != '\0';
 }
 

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "control/flow-json.h"
 #include "control/json-message.h"
 #include "daemon/explain.h"
@@ -68,7 +69,7 @@ static void conclude(struct daemon *daemon, struct explanation *explanation)
 			fall_to_fail_class(daemon, &answers[i], i, FLOW_LATE,
 					   daemon->filters[i].is_closed);
 	flow->verdict = answer ? answer->verdict : SL_ALLOW;
-	snprintf(flow->reason, sizeof(flow->reason), "%s", answer ? answer->reason : "no filter");
+	text_copy(flow->reason, sizeof(flow->reason), answer ? answer->reason : "no filter");
 	flow->decided_us = flow->opened_us + elapsed_us;
 	flow->state = FLOW_OPEN;
 }
@@ -87,7 +88,7 @@ static void finish(struct daemon *daemon, struct explanation *explanation)
 	*place_of(daemon, explanation) = explanation->next;
 	if (explanation->why.by == WHY_FILTER)
 		conclude(daemon, explanation);
-	providers_send_closed(daemon, &explanation->flow, 0, 0);
+	reports_add(daemon, &explanation->flow, 0, 0);
 	control_explained(daemon->control, explanation->token, why_json(daemon, &explanation->why));
 	explanation_free(explanation);
 }
@@ -114,7 +115,7 @@ static void ask(struct daemon *daemon, struct explanation *explanation, unsigned
 	} else if (remember_find(daemon, flow, index, &known)) {
 		answer->how = FLOW_REMEMBERED;
 		answer->verdict = known.verdict;
-		snprintf(answer->reason, sizeof(answer->reason), "%s", known.reason);
+		text_copy(answer->reason, sizeof(answer->reason), known.reason);
 	} else if (filter->session.state == SESSION_RUNNING && !filter->wants_write &&
 		   providers_send_flow(daemon, index, flow, false) == 0) {
 		answer->how = FLOW_ASKED;
@@ -156,7 +157,7 @@ bool explain_take(struct daemon *daemon, unsigned int index, const struct wire_f
 	answer->scope = record->scope;
 	answer->verdict = verdicts[record->verdict];
 	answer->took_us = daemon_now_us() - explanation->flow.opened_us;
-	snprintf(answer->reason, sizeof(answer->reason), "%s", record->reason);
+	text_copy(answer->reason, sizeof(answer->reason), record->reason);
 	if (answer->verdict != SL_ALLOW) /* it does not wait for an end */
 		explanation->flow.told &= (uint16_t) ~(1U << index);
 	if (!is_waiting(daemon, explanation))
@@ -185,7 +186,7 @@ static void settle(struct daemon *daemon, struct explanation *explanation)
 	flow->state = FLOW_OPEN;
 	flow->verdict = SL_ALLOW;
 	flow->decided_us = flow->opened_us;
-	snprintf(flow->reason, sizeof(flow->reason), "%s", reasons[by]);
+	text_copy(flow->reason, sizeof(flow->reason), reasons[by]);
 }
 
 /* a caller that has gone may have left one under the token of a new one */
@@ -238,6 +239,15 @@ void explain_tick(struct daemon *daemon, uint64_t now_us)
 		if (now_us >= explanation->flow.deadline_us)
 			finish(daemon, explanation);
 	}
+}
+
+void explain_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us)
+{
+	struct explanation *explanation = daemon->explanations;
+
+	for (; explanation; explanation = explanation->next)
+		if (explanation->flow.opened_us <= before_us)
+			explanation->flow.deadline_us += us;
 }
 
 void explain_close(struct daemon *daemon)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 #include "flow/packet.h"
 #include "flow/refusal.h"
@@ -164,7 +165,7 @@ void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdic
 		const char *reason)
 {
 	flow->provider = provider;
-	snprintf(flow->reason, sizeof(flow->reason), "%s", reason);
+	text_copy(flow->reason, sizeof(flow->reason), reason);
 	if (verdict == SL_ALLOW && provider >= 0 &&
 	    (unsigned int)provider + 1 < daemon->n_filters) {
 		flow->asked = (uint8_t)(provider + 1);
@@ -241,7 +242,7 @@ static void describe(struct daemon *daemon, struct flow *flow, const struct sl_h
 	if (names_find(daemon->names, &app, user->pid, flow->tuple.raddr, flow->opened_us, &host))
 		return;
 	flow->host_source = 1;
-	snprintf(flow->host, sizeof(flow->host), "%s", host);
+	text_copy(flow->host, sizeof(flow->host), host);
 }
 
 static struct sl_flow_key key_of(const struct sl_tuple *tuple, uint64_t cookie)
@@ -360,8 +361,10 @@ void judge_read_queue(struct daemon *daemon)
 
 		if (r == -EBADMSG)
 			continue;
-		if (r == -EAGAIN)
+		if (r == -EAGAIN) {
 			forget_settled(daemon);
+			reports_flush(daemon);
+		}
 		if (r < 0)
 			return;
 		if ((packet.mark & SL_MARK_MASK) >> SL_MARK_SHIFT == SL_MARK_NAMES)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 #define SLOT_QUEUE 0 /* of KEEP: the keeper knows that it holds packets */
@@ -20,7 +21,7 @@ static void take_filter(struct daemon *daemon, const struct wire_message *messag
 
 	if (daemon->n_filters == FILTERS_MAX)
 		return;
-	snprintf(filter->name, sizeof(filter->name), "%s", record->name);
+	text_copy(filter->name, sizeof(filter->name), record->name);
 	filter->is_closed = record->is_closed;
 	filter->sock = -1;
 	session_init(&filter->session, daemon_now_us());
@@ -36,8 +37,8 @@ static void take_option(struct daemon *daemon, const struct wire_message *messag
 	if (daemon->n_options == OPTIONS_MAX)
 		return;
 	option->filter = record->index;
-	snprintf(option->key, sizeof(option->key), "%s", record->key);
-	snprintf(option->value, sizeof(option->value), "%s", record->value);
+	text_copy(option->key, sizeof(option->key), record->key);
+	text_copy(option->value, sizeof(option->value), record->value);
 	option->fd = TAKE_FD(*fd);
 	daemon->n_options++;
 }
@@ -191,7 +192,7 @@ void keeper_tell_state(struct daemon *daemon, int error, const char *text)
 {
 	struct wire_k_state state = { .error = (uint32_t)error };
 
-	snprintf(state.text, sizeof(state.text), "%s", text);
+	text_copy(state.text, sizeof(state.text), text);
 	send_record(daemon, WIRE_K_STATE, &state, -1);
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 static void put_denial(struct daemon *daemon, const struct flow *flow, enum sl_verdict verdict)
@@ -66,7 +67,7 @@ static void say_who(struct flow *flow, unsigned int filter, const char *reason)
 {
 	flow->provider = (int)filter;
 	flow->steps[filter] = (struct flow_step){ .how = FLOW_ANSWERED };
-	snprintf(flow->reason, sizeof(flow->reason), "%s", reason);
+	text_copy(flow->reason, sizeof(flow->reason), reason);
 }
 
 /* what it promised for flows like this one is not what it says of this one */

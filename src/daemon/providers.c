@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 #define LOG_LINES_MAX 20U /* of one provider in a second; more are dropped */
@@ -31,9 +32,14 @@ static void set_events(struct filter *filter, bool wants_write)
 					    wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
-static void copy_text(char *to, size_t n, const char *from)
+/* its silence counts from now on, but a full channel must not swallow the question */
+static void ping(struct filter *filter)
 {
-	snprintf(to, n, "%s", from ? from : "");
+	struct wire_ping record = { .token = filter->session.pinged_us };
+
+	filter->wants_ping = send_record(filter, WIRE_PING, &record, -1) == -EAGAIN;
+	if (filter->wants_ping)
+		set_events(filter, true);
 }
 
 static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wire_flow_new *record)
@@ -54,8 +60,8 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 					  .dport = flow->tuple.rport };
 	memcpy(record->src, flow->tuple.laddr, sizeof(record->src));
 	memcpy(record->dst, flow->tuple.raddr, sizeof(record->dst));
-	copy_text(record->interface, sizeof(record->interface), link->name);
-	copy_text(record->host, sizeof(record->host), flow->host);
+	text_copy(record->interface, sizeof(record->interface), link->name);
+	text_copy(record->host, sizeof(record->host), flow->host);
 	if (!identity)
 		return;
 	record->pid = identity->who.pid;
@@ -64,11 +70,11 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 	record->exe_inode = identity->who.exe_ino;
 	record->exe_device = identity->who.exe_dev;
 	record->is_cut = identity->is_cut;
-	copy_text(record->exe, sizeof(record->exe), identity->exe);
-	copy_text(record->command, sizeof(record->command), identity->command);
-	copy_text(record->cgroup, sizeof(record->cgroup), identity->cgroup);
-	copy_text(record->unit, sizeof(record->unit), identity->unit);
-	copy_text(record->container, sizeof(record->container), identity->container);
+	text_copy(record->exe, sizeof(record->exe), identity->exe);
+	text_copy(record->command, sizeof(record->command), identity->command);
+	text_copy(record->cgroup, sizeof(record->cgroup), identity->cgroup);
+	text_copy(record->unit, sizeof(record->unit), identity->unit);
+	text_copy(record->container, sizeof(record->container), identity->container);
 }
 
 int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
@@ -86,19 +92,6 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 	if (r == 0 && !is_again && !flow->is_hypothetical)
 		filter->n_flows++;
 	return r;
-}
-
-void providers_send_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
-			   uint64_t bytes_out)
-{
-	struct wire_flow_closed record = { .id = flow->id,
-					   .bytes_in = bytes_in,
-					   .bytes_out = bytes_out };
-
-	/* a report, nothing waits for it: lost when the channel is full */
-	for (unsigned int i = 0; i < daemon->n_filters; i++)
-		if (flow->told & 1U << i && daemon->filters[i].session.state == SESSION_RUNNING)
-			(void)send_record(&daemon->filters[i], WIRE_FLOW_CLOSED, &record, -1);
 }
 
 /* ---- what a provider says ---- */
@@ -119,7 +112,7 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 			  filter->name, hello->version, WIRE_PROVIDER_VERSION);
 		return -EPROTO;
 	}
-	copy_text(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
+	text_copy(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
 	session_said_hello(&filter->session, daemon_now_us());
 	r = send_record(filter, WIRE_WELCOME, &welcome, -1);
 	for (unsigned int i = 0; r == 0 && i < daemon->n_options; i++) {
@@ -128,8 +121,8 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 
 		if (option->filter != index)
 			continue;
-		copy_text(record.key, sizeof(record.key), option->key);
-		copy_text(record.value, sizeof(record.value), option->value);
+		text_copy(record.key, sizeof(record.key), option->key);
+		text_copy(record.value, sizeof(record.value), option->value);
 		r = send_record(filter, WIRE_OPTION, &record, option->fd);
 	}
 	if (r == 0)
@@ -167,7 +160,7 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 	if (filter->session.state != SESSION_STARTING)
 		return -EPROTO;
 	session_ready(&filter->session, ready->error == 0, daemon_now_us());
-	copy_text(filter->message, sizeof(filter->message), ready->text);
+	text_copy(filter->message, sizeof(filter->message), ready->text);
 	if (ready->error)
 		log_error("filter %s did not start: %s", filter->name,
 			  ready->text[0] ? ready->text : strerror((int)ready->error));
@@ -189,7 +182,7 @@ static int take_log(struct daemon *daemon, unsigned int index, const struct wire
 
 	uint64_t second = daemon_now_us() / 1000000;
 
-	copy_text(filter->message, sizeof(filter->message), line->text);
+	text_copy(filter->message, sizeof(filter->message), line->text);
 	if (second != filter->log_second)
 		filter->n_lines = 0;
 	filter->log_second = second;
@@ -280,7 +273,7 @@ static void disconnect(struct filter *filter)
 {
 	filter->source = sd_event_source_disable_unref(filter->source);
 	filter->sock = close_fd(filter->sock);
-	filter->wants_write = false;
+	filter->wants_write = filter->wants_ping = false;
 }
 
 static void break_off(struct daemon *daemon, unsigned int index, int error)
@@ -327,6 +320,8 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 		return 0;
 	if (events & EPOLLOUT) {
 		set_events(&daemon->filters[index], false);
+		if (daemon->filters[index].wants_ping)
+			ping(&daemon->filters[index]);
 		judge_ask_waiting(daemon, index, false);
 	}
 	r = read_provider(daemon, index);
@@ -376,6 +371,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	if (filter->session.state == SESSION_DOWN || filter->session.state == SESSION_FAILED)
 		return;
 	(void)read_provider(daemon, index); /* what it said last counts */
+	reports_flush(daemon);		    /* its successor does not know of them */
 	disconnect(filter);
 	remember_forget(daemon, index);
 	live_lost(daemon, index);
@@ -393,12 +389,11 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 		  filter->session.state == SESSION_FAILED ? "" : ": restarting it");
 	tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
+	providers_tick(daemon, daemon_now_us()); /* it may be started again at once */
 }
 
 void providers_tick(struct daemon *daemon, uint64_t now_us)
 {
-	struct wire_ping ping = { .token = now_us };
-
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		struct filter *filter = &daemon->filters[i];
 
@@ -408,7 +403,7 @@ void providers_tick(struct daemon *daemon, uint64_t now_us)
 			keeper_spawn(daemon, i + 1);
 			break;
 		case SESSION_DO_PING:
-			(void)send_record(filter, WIRE_PING, &ping, -1);
+			ping(filter);
 			break;
 		case SESSION_DO_KILL:
 			keeper_kill(daemon, i + 1);
@@ -423,6 +418,7 @@ void providers_stop(struct daemon *daemon)
 {
 	struct wire_stop stop = { .reason = 1 };
 
+	reports_flush(daemon);
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		(void)send_record(&daemon->filters[i], WIRE_STOP, &stop, -1);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
 
 #define US_MAX_AS_NS (UINT64_MAX / 1000)
@@ -164,7 +165,7 @@ static void describe(struct daemon *daemon, struct flow *flow)
 	flow->is_remembered = true;
 	if (flow->provider >= 0 &&
 	    remember_find(daemon, flow, (unsigned int)flow->provider, &answer))
-		snprintf(flow->reason, sizeof(flow->reason), "%s", answer.reason);
+		text_copy(flow->reason, sizeof(flow->reason), answer.reason);
 	else
 		snprintf(flow->reason, sizeof(flow->reason), "allowed before");
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "control/flow-json.h"
 #include "control/json-message.h"
 #include "daemon/daemon.h"
@@ -178,7 +179,7 @@ static void next_step(struct daemon *daemon, const struct why *why, char *text, 
 		snprintf(text, n, "%s has until its deadline to answer: ask again",
 			 daemon->filters[flow->asked].name);
 	else if (why->by != WHY_FILTER)
-		snprintf(text, n, "%s", steps[why->by]);
+		text_copy(text, n, steps[why->by]);
 	else
 		step_for_filter(why, daemon->filters[flow->provider].name, text, n);
 }
@@ -257,7 +258,7 @@ static void recall(struct daemon *daemon, struct why *why)
 		if ((int)i != flow->provider || flow->state == FLOW_HELD)
 			continue;
 		answer->verdict = flow->verdict;
-		snprintf(answer->reason, sizeof(answer->reason), "%s", flow->reason);
+		text_copy(answer->reason, sizeof(answer->reason), flow->reason);
 	}
 	if (flow->provider < 0)
 		why->by = daemon->n_filters ? WHY_SLUICED : WHY_NO_FILTER;

@@ -265,6 +265,14 @@ struct flow *flow_table_oldest_held(struct flow_table *table)
 	return table->lists[FLOW_HELD].oldest;
 }
 
+void flow_table_postpone(struct flow_table *table, uint64_t before_us, uint64_t us)
+{
+	struct flow *flow = table->lists[FLOW_HELD].oldest;
+
+	for (; flow && flow->opened_us <= before_us; flow = flow->newer)
+		flow->deadline_us += us;
+}
+
 struct flow *flow_table_oldest_open(struct flow_table *table)
 {
 	return table->lists[FLOW_OPEN].oldest;

@@ -146,6 +146,8 @@ void flow_table_close(struct flow_table *table, struct flow *flow);
 /** flow_table_oldest_held() - first in the order of deadlines; NULL: none */
 struct flow *flow_table_oldest_held(struct flow_table *table);
 struct flow *flow_table_oldest_open(struct flow_table *table);
+/** flow_table_postpone() - what was held at @before_us is given @us more: nobody ran meanwhile */
+void flow_table_postpone(struct flow_table *table, uint64_t before_us, uint64_t us);
 static inline struct flow *flow_next(const struct flow *flow)
 {
 	return flow->newer;

@@ -91,6 +91,13 @@ unsigned int rejudge_expire(struct rejudge *rejudge, uint64_t now_us)
 	return n;
 }
 
+void rejudge_postpone(struct rejudge *rejudge, uint64_t before_us, uint64_t us)
+{
+	for (unsigned int i = 0; i < rejudge->n_asked; i++)
+		if (rejudge->asked[i].deadline_us <= before_us + FLOW_DEADLINE_US)
+			rejudge->asked[i].deadline_us += us;
+}
+
 enum flow_change flow_judge_again(struct flow *flow, unsigned int filter, enum sl_verdict verdict)
 {
 	uint16_t bit = (uint16_t)(1U << filter);

@@ -63,6 +63,8 @@ void rejudge_asked(struct rejudge *rejudge, const struct flow *flow, uint64_t no
 bool rejudge_answered(struct rejudge *rejudge, uint64_t id);
 /** rejudge_expire() - Return: how many questions have waited for too long */
 unsigned int rejudge_expire(struct rejudge *rejudge, uint64_t now_us);
+/** rejudge_postpone() - as flow_table_postpone() */
+void rejudge_postpone(struct rejudge *rejudge, uint64_t before_us, uint64_t us);
 
 enum flow_change {
 	FLOW_KEEPS,    /* its verdict stands */

@@ -93,13 +93,3 @@ int config_read(struct keeper *keeper, uint8_t *buffer)
 	}
 	return keeper->is_ended ? -ECANCELED : 0;
 }
-
-int config_repeat(const struct keeper *keeper)
-{
-	int r = 0;
-
-	for (unsigned int i = 0; i < keeper->n_config && r == 0; i++)
-		r = channel_send_raw(keeper->daemon_sock, keeper->config[i].bytes,
-				     keeper->config[i].n_bytes, keeper->config[i].fd);
-	return r;
-}

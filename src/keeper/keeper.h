@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "wire/keeper-records.h"
 
 #define KEEPER_FILTERS_MAX 16U
@@ -41,6 +42,7 @@ struct keeper {
 	int signal_fd;
 	pid_t daemon_pid; /* 0: none; -1: it ended with an error */
 	uint32_t generation;
+	struct clock_awake awake;
 	uint64_t beat_ms;     /* when sluiced was heard last */
 	uint64_t started_ms;  /* when this sluiced was started */
 	bool has_beaten;      /* its loop runs: silence counts from now on */
@@ -53,10 +55,9 @@ struct keeper {
 	int no_net;	/* an empty network namespace, for who needs none */
 };
 
-/* config.c: what `sluice run` says, kept to be repeated */
+/* config.c: what `sluice run` says, kept to be repeated to each sluiced */
 /** config_read() - until COMMIT. Return: 0, -ECANCELED: it was END, or another negative errno */
 int config_read(struct keeper *keeper, uint8_t *buffer);
-int config_repeat(const struct keeper *keeper);
 
 /* place.c: folders, cgroups and mounts of the instance, made by who started us */
 int place_empty_network(struct keeper *keeper);

@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "keeper/keeper.h"
@@ -26,9 +25,9 @@ static void tell_run(struct keeper *keeper, int error, const char *text)
 	if (keeper->is_told || keeper->run_sock < 0)
 		return;
 	snprintf(state.text, sizeof(state.text), "%s", text);
-	(void)channel_send(keeper->run_sock, &wire_keeper_channel, WIRE_K_STATE, &state, NULL, 0,
-			   -1);
 	keeper->is_told = true;
+	if (channel_send(keeper->run_sock, &wire_keeper_channel, WIRE_K_STATE, &state, NULL, 0, -1))
+		(void)shutdown(keeper->run_sock, SHUT_RDWR); /* both take it for the other's end */
 }
 
 /* ---- sluiced ---- */
@@ -36,8 +35,11 @@ static void tell_run(struct keeper *keeper, int error, const char *text)
 static int say_go(struct keeper *keeper)
 {
 	struct wire_k_go go = { .generation = keeper->generation, .held = keeper->kept[0] >= 0 };
-	int sock = keeper->daemon_sock, r = config_repeat(keeper);
+	int sock = keeper->daemon_sock, r = 0;
 
+	for (unsigned int i = 0; i < keeper->n_config && r == 0; i++)
+		r = channel_send_raw(sock, keeper->config[i].bytes, keeper->config[i].n_bytes,
+				     keeper->config[i].fd);
 	for (uint32_t i = 0; i < KEEPER_KEPT_MAX && r == 0; i++)
 		if (keeper->kept[i] >= 0)
 			r = channel_send(sock, &wire_keeper_channel, WIRE_K_KEPT,
@@ -53,7 +55,7 @@ static int start_daemon(struct keeper *keeper)
 	if (pid < 0)
 		return pid;
 	keeper->daemon_pid = pid;
-	keeper->started_ms = keeper->beat_ms = clock_ms();
+	keeper->started_ms = keeper->beat_ms = clock_awake_ms(&keeper->awake);
 	keeper->has_beaten = false;
 	if (say_go(keeper) < 0)
 		kill(pid, SIGKILL); /* it may lack a filter; the next one is told all again */
@@ -67,7 +69,14 @@ static void lose_daemon(struct keeper *keeper)
 	if (keeper->daemon_pid > 0)
 		kill(keeper->daemon_pid, SIGKILL);
 	if (!keeper->orphaned_ms)
-		keeper->orphaned_ms = clock_ms();
+		keeper->orphaned_ms = clock_awake_ms(&keeper->awake);
+}
+
+/* what it is not told it would wait for: a successor begins anew */
+static void tell_daemon(struct keeper *keeper, uint16_t type, const void *body, int fd)
+{
+	if (channel_send(keeper->daemon_sock, &wire_keeper_channel, type, body, NULL, 0, fd) < 0)
+		lose_daemon(keeper);
 }
 
 static void on_state(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -103,8 +112,7 @@ static void on_spawn(struct keeper *keeper, const struct wire_message *message, 
 	}
 	child.pid = pid > 0 ? (uint32_t)pid : 0;
 	child.error = pid < 0 ? (uint32_t)-pid : 0;
-	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_CHILD, &child, NULL, 0,
-			   sock);
+	tell_daemon(keeper, WIRE_K_CHILD, &child, sock);
 }
 
 static void on_kill(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -118,7 +126,7 @@ static void on_kill(struct keeper *keeper, const struct wire_message *message, i
 static void on_beat(struct keeper *keeper, const struct wire_message *message, int fd)
 {
 	keeper->has_beaten = true;
-	keeper->beat_ms = clock_ms();
+	keeper->beat_ms = clock_awake_ms(&keeper->awake);
 }
 
 static const struct {
@@ -169,8 +177,7 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 		keeper->children[i] = 0;
 		exited.slot = i;
 		if (keeper->daemon_sock >= 0)
-			(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_EXITED,
-					   &exited, NULL, 0, -1);
+			tell_daemon(keeper, WIRE_K_EXITED, &exited, -1);
 	}
 }
 
@@ -199,7 +206,7 @@ static void release_held(struct keeper *keeper)
 
 static void watch(struct keeper *keeper)
 {
-	uint64_t now = clock_ms();
+	uint64_t now = clock_awake_ms(&keeper->awake);
 
 	if (keeper->daemon_sock >= 0 &&
 	    now - keeper->beat_ms > (keeper->has_beaten ? KEEPER_SILENCE_MS : START_MS)) {
@@ -207,7 +214,7 @@ static void watch(struct keeper *keeper)
 			  (unsigned long long)(now - keeper->beat_ms));
 		lose_daemon(keeper);
 	}
-	now = clock_ms(); /* orphaned_ms may have been set just now */
+	now = clock_awake_ms(&keeper->awake); /* orphaned_ms may have been set just now */
 	if (keeper->orphaned_ms && now - keeper->orphaned_ms > KEEPER_SUCCESSOR_MS)
 		release_held(keeper);
 	if (keeper->daemon_sock >= 0 || keeper->daemon_pid > 0)
@@ -240,11 +247,11 @@ static void loop(struct keeper *keeper, uint8_t *buffer)
 		struct pollfd fds[] = { { .fd = keeper->run_sock, .events = POLLIN },
 					{ .fd = keeper->signal_fd, .events = POLLIN },
 					{ .fd = keeper->daemon_sock, .events = POLLIN } };
+		int wait_ms = keeper->daemon_pid > 0 ? KEEPER_BEAT_MS : START_AGAIN_MS / 10;
 
-		if (poll(fds, ARRAY_SIZE(fds), KEEPER_BEAT_MS) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
 			return;
-		if (fds[2].revents)
-			read_daemon(keeper, buffer);
+		read_daemon(keeper, buffer); /* it may have spoken while we slept behind poll() */
 		if (fds[1].revents)
 			reap(keeper);
 		if (fds[0].revents && run_has_ended(keeper, buffer))
@@ -257,13 +264,11 @@ static void loop(struct keeper *keeper, uint8_t *buffer)
 
 static bool wait_for_daemon(struct keeper *keeper)
 {
-	uint64_t end = clock_ms() + END_MS;
+	uint64_t end = clock_awake_ms(&keeper->awake) + END_MS;
 	uint8_t buffer[WIRE_RECORD_MAX];
-	struct wire_k_stop stop = { 0 };
 
-	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_STOP, &stop, NULL, 0,
-			   -1);
-	while (keeper->daemon_pid > 0 && clock_ms() < end) {
+	tell_daemon(keeper, WIRE_K_STOP, &(struct wire_k_stop){ 0 }, -1);
+	while (keeper->daemon_pid > 0 && clock_awake_ms(&keeper->awake) < end) {
 		struct pollfd fds[] = { { .fd = keeper->signal_fd, .events = POLLIN },
 					{ .fd = keeper->daemon_sock, .events = POLLIN } };
 
@@ -334,14 +339,14 @@ static int begin(struct keeper *keeper, uint8_t *buffer)
 
 int main(void)
 {
-	static struct keeper keeper = {
-		.run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1, .no_net = -1
-	};
+	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1 };
 	static uint8_t buffer[WIRE_RECORD_MAX];
 	int r;
 
 	log_open("sluice-keeper", LOG_NOTICE);
 	(void)setsid();
+	keeper.no_net = -1;
+	keeper.awake.step_ms = KEEPER_BEAT_MS; /* a round */
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
 		keeper.kept[i] = -1;
 	r = begin(&keeper, buffer);

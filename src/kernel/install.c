@@ -6,8 +6,8 @@
  *
  *	map_NAME, prog_NAME (the nft matches), link_NAME (cgroup attachments)
  *
- * and, last of all, `complete`: a plane without it was being installed when
- * its daemon died, and is installed anew.
+ * the map `stamp` (renew.c) and, last of all, `complete`: a plane without it
+ * was being installed when its daemon died, and is installed anew.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +35,7 @@ static const char *const map_names[] = {
 	[MAP_SOCKS] = "sl_socks",   [MAP_PROCS] = "sl_procs",	[MAP_CGROUPS] = "sl_cgroups",
 	[MAP_HELD] = "sl_held",	    [MAP_FLOWS] = "sl_flows",	[MAP_RESOLVING] = "sl_resolving",
 	[MAP_MEMORY] = "sl_memory", [MAP_CONFIG] = "sl_config", [MAP_EVENTS] = "sl_events",
+	[MAP_BINDS] = "sl_binds",   [MAP_LISTENER] = "sl_listener",
 };
 _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 
@@ -97,7 +98,7 @@ static void pin_path(const struct real *real, const char *kind, const char *name
 	snprintf(path, n, "%s/%s_%s", real->bpffs, kind, name);
 }
 
-static int pin(const struct real *real, const char *kind, const char *name, int fd)
+int install_pin(const struct real *real, const char *kind, const char *name, int fd)
 {
 	char path[512];
 
@@ -106,7 +107,7 @@ static int pin(const struct real *real, const char *kind, const char *name, int 
 	return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
 }
 
-static int open_pin(const struct real *real, const char *kind, const char *name)
+int install_open_pin(const struct real *real, const char *kind, const char *name)
 {
 	char path[512];
 	int fd;
@@ -143,7 +144,7 @@ static int attach(struct real *real, struct bpf_object *object, int cgroup_fd, c
 			       bpf_program__expected_attach_type(program), NULL);
 	if (link < 0)
 		return -errno;
-	return pin(real, "link", name, link);
+	return install_pin(real, "link", name, link);
 }
 
 static int keep_maps(struct real *real, struct bpf_object *object)
@@ -154,7 +155,7 @@ static int keep_maps(struct real *real, struct bpf_object *object)
 
 		if (!map)
 			return -ENOENT;
-		r = pin(real, "map", map_names[i], bpf_map__fd(map));
+		r = install_pin(real, "map", map_names[i], bpf_map__fd(map));
 		if (r < 0)
 			return r;
 		real->maps[i] = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
@@ -173,7 +174,7 @@ static int keep_matches(struct real *real, struct bpf_object *object)
 
 		if (!program)
 			return -ENOENT;
-		r = pin(real, "prog", matches[i].name, bpf_program__fd(program));
+		r = install_pin(real, "prog", matches[i].name, bpf_program__fd(program));
 		if (r < 0)
 			return r;
 		*program_slot(real, i) = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
@@ -256,15 +257,17 @@ static int install(struct real *real, const char **ret_error)
 		return r;
 	*ret_error = "attaching BPF programs to the cgroup";
 	r = attach_all(real, skeleton->obj);
+	if (!r)
+		r = renew_stamp(real);
 	if (r < 0)
 		return r;
-	return pin(real, "map", "complete", real->maps[MAP_CONFIG]);
+	return install_pin(real, "map", "complete", real->maps[MAP_CONFIG]);
 }
 
 /* a cgroup may be removed under its links: they stay pinned and do nothing */
 static int check_link(const struct real *real, const char *name, uint64_t cgroup_id)
 {
-	_cleanup_close_ int fd = open_pin(real, "link", name);
+	_cleanup_close_ int fd = install_open_pin(real, "link", name);
 	struct bpf_link_info info = { 0 };
 	uint32_t n = sizeof(info);
 
@@ -278,7 +281,7 @@ static int check_link(const struct real *real, const char *name, uint64_t cgroup
 /* until our filters run, a predecessor that failed closed still does: see install_relax() */
 static int take_fail_class(struct real *real)
 {
-	_cleanup_close_ int fd = open_pin(real, "map", map_names[MAP_CONFIG]);
+	_cleanup_close_ int fd = install_open_pin(real, "map", map_names[MAP_CONFIG]);
 	struct sl_config config;
 	uint32_t zero = 0;
 
@@ -304,7 +307,7 @@ int install_relax(struct real *real)
 static int adopt(struct real *real)
 {
 	struct stat st;
-	int fd = open_pin(real, "map", "complete"), r;
+	int fd = install_open_pin(real, "map", "complete"), r;
 
 	if (fd < 0)
 		return fd;
@@ -321,16 +324,15 @@ static int adopt(struct real *real)
 			return r;
 	}
 	for (size_t i = 0; i < _MAP_N; i++) {
-		real->maps[i] = open_pin(real, "map", map_names[i]);
+		real->maps[i] = install_open_pin(real, "map", map_names[i]);
 		if (real->maps[i] < 0)
 			return real->maps[i];
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++) {
-		*program_slot(real, i) = open_pin(real, "prog", matches[i].name);
+		*program_slot(real, i) = install_open_pin(real, "prog", matches[i].name);
 		if (*program_slot(real, i) < 0)
 			return *program_slot(real, i);
 	}
-	real->nft.has_native = nft_probe_native_queue(real->instance);
 	real->plane.was_adopted = true;
 	return 0;
 }
@@ -370,17 +372,34 @@ static int install_anew(struct real *real, bool is_first, const char **ret_error
 	return r;
 }
 
+static bool is_in_force(const struct real *real)
+{
+	struct stat st;
+
+	return has_pin(real, "map", "complete") && stat(real->cgroup, &st) == 0 &&
+	       check_link(real, attached[0], st.st_ino) == 0;
+}
+
 int install_or_adopt(struct real *real, int kept_fd, const char **ret_error)
 {
 	bool was_empty = !has_pin(real, "map", "complete");
-	int r = adopt(real);
+	int r = is_in_force(real) ? renew(real, ret_error) : 0;
 
+	if (r < 0) {
+		close_fd(kept_fd);
+		return r;
+	}
+	r = adopt(real);
 	*ret_error = "adopting the queue";
 	if (r < 0)
 		install_close(real);
 	real->plane.watch_fd = watch_open();
 	if (!r)
-		return take_queue(real, kept_fd);
+		r = take_queue(real, kept_fd);
+	if (!r && real->is_renewed)
+		r = repair_table(real); /* the rules match by the new programs */
+	if (real->plane.was_adopted)
+		return r;
 	close_fd(kept_fd);
 	return install_anew(real, was_empty, ret_error);
 }
@@ -400,6 +419,7 @@ static void remove_table(const char *instance)
 void install_remove(struct real *real)
 {
 	unpin(real, "map", "complete");
+	unpin(real, "map", "stamp");
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
 		unpin(real, "link", attached[i]);
 	remove_table(real->instance);

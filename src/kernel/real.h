@@ -16,6 +16,8 @@ enum plane_map {
 	MAP_MEMORY,
 	MAP_CONFIG,
 	MAP_EVENTS,
+	MAP_BINDS, /* this one and the next: the programs' alone, pinned for those of another build */
+	MAP_LISTENER,
 	_MAP_N,
 };
 
@@ -29,6 +31,7 @@ struct real {
 	int maps[_MAP_N];
 	struct nft_plan nft;
 	bool is_stricter; /* closed only because a predecessor was, who is replaced */
+	bool is_renewed;  /* its programs were another build's */
 	uint32_t portid; /* of our last transaction */
 	uint64_t digest; /* of the table after it; 0: unknown */
 	struct ring_buffer *ring;
@@ -48,6 +51,16 @@ void install_remove(struct real *real);
 int install_relax(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
+
+int install_pin(const struct real *real, const char *kind, const char *name, int fd);
+int install_open_pin(const struct real *real, const char *kind, const char *name);
+
+/* renew.c */
+
+/** renew() - our programs in the place of another build's. Return: 0; -EPROTO: not over its maps */
+int renew(struct real *real, const char **ret_error);
+/** renew_stamp() - the programs in force are ours */
+int renew_stamp(struct real *real);
 
 /* repair.c */
 

@@ -77,6 +77,14 @@ void session_exited(struct session *session, uint64_t now_us)
 	enter(session, SESSION_DOWN, now_us);
 }
 
+void session_postpone(struct session *session, uint64_t before_us, uint64_t us)
+{
+	if (session->since_us <= before_us)
+		session->since_us += us;
+	if (session->heard_us < session->pinged_us && session->pinged_us <= before_us)
+		session->pinged_us += us;
+}
+
 static enum session_action tick_running(struct session *session, uint64_t now_us)
 {
 	if (session->is_hung)

@@ -60,5 +60,8 @@ void session_ready(struct session *session, bool is_ok, uint64_t now_us);
 void session_heard(struct session *session, uint64_t now_us);
 void session_exited(struct session *session, uint64_t now_us);
 
+/** session_postpone() - nobody ran from @before_us on for @us: what waits for an answer waits on */
+void session_postpone(struct session *session, uint64_t before_us, uint64_t us);
+
 /** session_tick() - what is due now; to be called several times a second */
 enum session_action session_tick(struct session *session, uint64_t now_us);

@@ -176,6 +176,32 @@ def check_survives(t, lab, governed, instance):
     lab.expect_nothing_left()
 
 
+def check_stricter(t, lab, governed, instance):
+    """one that fails closed takes over from one that failed open: what was denied stays so, and
+    what nobody judges is refused from then on, also when its filter does not start"""
+    program = serve(lab, config_of(lab, governed, instance, fail="open"))
+    with lab.capture() as wire:
+        words = " ".join(lab.actor("echoes", DENIED, 7, 1500))
+        sender = lab.start_plain(["sh", "-c", f"echo $$ > {governed.path}/cgroup.procs; exec {words}"])
+        wait_for(lambda: "begun" in sender.stderr, 15, "its first datagram to be judged")
+        t.equal(governed.flow(DENIED), "ECONNREFUSED", "fails open, but is judged")
+        killed(lab, program)
+        t.equal(governed.flow(ALLOWED), "0", "nobody there: open")
+        bad = lab.new_file("bad", f"[Instance]\nId={instance}\nCgroup={governed.name}\n"
+                                  f"[Filter f]\nExec={lab.path('tests/providers/test-filter')}\nFail=closed\nno-such-option=1\n")
+        failed = lab.plain([lab.path("sluice"), "serve", "--config", bad], 30)
+        t.equal(failed.popen.returncode, 1, f"a successor whose filter cannot start: {failed.stderr}")
+        t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "closed at once")
+        program = serve(lab, config_of(lab, governed, instance))
+        check_judged(t, governed, "the stricter successor")
+        sender.wait(60)
+    t.check("0" not in sender.json()["told"], f"what one denied socket was told: {sender.json()['told']}")
+    t.equal(wire.packets(lambda packet: packet.dst == DENIED), [], "packets of it")
+    program.kill(signal.SIGTERM)
+    t.equal(program.wait(15), 0, "exit status of the stricter successor")
+    lab.expect_nothing_left()
+
+
 def check_told_early(t, lab, governed, instance, number):
     """a successor that is told to end while it starts removes all of the instance"""
     program = serve(lab, config_of(lab, governed, instance))
@@ -280,6 +306,7 @@ def scenario(t):
         with Governed(lab) as governed:
             check_ends(t, lab, governed, instance)
             check_survives(t, lab, governed, instance)
+            check_stricter(t, lab, governed, instance)
             for number in (signal.SIGTERM, signal.SIGHUP):
                 check_told_early(t, lab, governed, instance, number)
             check_no_place(t, lab, governed, instance)

@@ -95,6 +95,9 @@ static bool keeper_take(struct lab *lab)
 		lab->n_killed++;
 		say_exited(lab, WIRE_BODY(&message, struct wire_k_kill)->slot, 9);
 		break;
+	case WIRE_K_BEAT:
+		lab->n_beats++;
+		break;
 	case WIRE_K_KEEP:
 		close_fd(lab->kept_queue);
 		lab->kept_queue = TAKE_FD(fd);
@@ -261,9 +264,20 @@ void lab_settle(struct lab *lab)
 		lab->loop_error = r;
 }
 
-void lab_pass(struct lab *lab, uint64_t us)
+void lab_oversleep(uint64_t us)
 {
 	lab_now_us += us;
+}
+
+void lab_pass(struct lab *lab, uint64_t us)
+{
+	lab->daemon->ticked_us = lab_now_us + us; /* as if it had ticked all the time */
+	lab_sleep(lab, us);
+}
+
+void lab_sleep(struct lab *lab, uint64_t us)
+{
+	lab_oversleep(us);
 	(void)daemon_tick(lab->daemon);
 	lab_settle(lab);
 }

@@ -46,7 +46,7 @@ struct lab {
 	int kept_queue;
 	struct lab_child names, filters[LAB_FILTERS_MAX];
 	uint32_t last_pid, generation;
-	unsigned int n_spawned, n_killed;
+	unsigned int n_spawned, n_killed, n_beats;
 	bool is_told; /* the daemon said that it is in force, or why not */
 	struct wire_k_state state;
 	int loop_error; /* of the event loop: a real daemon ends with it */
@@ -72,6 +72,10 @@ void lab_stop(struct lab *lab);
 void lab_settle(struct lab *lab);
 /** lab_pass() - time passes at once, then one tick */
 void lab_pass(struct lab *lab, uint64_t us);
+/** lab_sleep() - time passes while nobody runs: a suspend or a freeze */
+void lab_sleep(struct lab *lab, uint64_t us);
+/** lab_oversleep() - the same without a tick: something else is noticed first */
+void lab_oversleep(uint64_t us);
 
 /** lab_run_filter() - what a filter says at its start; it is running after it */
 void lab_run_filter(struct lab *lab, unsigned int index);

@@ -167,6 +167,7 @@ static void test_a_filter_that_allowed_hears_of_the_end(void **state)
 	lab_judge(lab, 1, lab_take_flow(lab, 1), 1);
 	why = answer("why");
 	assert_why(why, "drop", "filter", "answered", "answered");
+	lab_pass(lab, 0);
 	closed = lab_take(lab, 0, WIRE_FLOW_CLOSED);
 	assert_non_null(closed);
 	assert_int_equal(closed->id, id);

@@ -308,7 +308,8 @@ def _obey(streams, number, kind, *words):
     elif kind == "gaps":
         answer = {name: {"gap_ms": s.gap_ms(), "error": s.error, "n": s.n} for name, s in streams.items() if isinstance(s, _Stream)}
     else:
-        answer = {"error": _flow_of(kind, *words), "took_ms": (time.monotonic() - began) * 1000}
+        answer = {"error": _flow_of(kind, *words), "took_ms": (time.monotonic() - began) * 1000,
+                  "ended": time.monotonic()}
     os.write(1, (json.dumps({"id": int(number), **answer}) + "\n").encode())  # whole, among threads
 
 
@@ -529,6 +530,8 @@ def act_echoes(address, port, count):
     for _ in range(int(count)):
         sent = _told(lambda: s.send(b"x"))
         result = _told(lambda: s.recv(100)) if sent == "0" else sent
+        if not told:
+            print("begun", file=sys.stderr, flush=True)
         told[result] = told.get(result, 0) + 1
         time.sleep(0.004)
     return {"told": told}

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""138 — everything stands still, the uplink goes and comes, everything wakes: flows are judged at once
+
+   [ client ns: 200 connects/s, half of them denied, frozen with its cgroup ]──uplink──│count│──[ server ns ]
+        └ keeper, sluiced, filters, sluice-names: stopped and frozen, in another order each time;
+          the uplink is taken down, its addresses are removed, and added again; all wake, in another order
+
+No kernel of a test machine suspends, so this does what a suspend does to processes and to
+the network. That the clock jumps meanwhile is the unit test daemon-wake.
+
+15 cycles; `138-suspend.py BUILD --cycles 1000 --limit 3000` is the long one. --seed N repeats it.
+"""
+import os
+import random
+import signal
+import time
+from contextlib import contextmanager, suppress
+
+from lib import machine, main
+from lib.lab import CLIENT4, CLIENT6, MAC, SERVER4, SERVER6, WIDE4, WIDE6
+from lib.orders import NOISE, Ordered
+from lib.wait import wait_for
+
+ALLOWED, DENIED = "10.79.38.1", "10.79.38.2"
+PER_S = 200
+JUDGED_MS = 1000  # what the project promises to the first flow after a wake
+NIGHTS_S = (0.02, 0.02, 0.05, 0.1, 0.3)
+LONG_S = (1.5, 2.5)  # silent for 1 s, sluiced would be hung; for 2 s, a filter
+LONG_ONE_IN = 8
+DAEMONS = ("sluice-keeper", "sluiced", "sluice-names")
+NO_ALARM = ("was silent", "restarting it", "replacing it", "canary failed", "could not be tried", "removed or changed")
+
+
+class Stopped:
+    """one process, by signals"""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def stop(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go(self):
+        os.kill(self.pid, signal.SIGCONT)
+
+
+class Frozen:
+    """a cgroup, by its freezer"""
+
+    def __init__(self, path):
+        self._path = path
+
+    def _write(self, value):
+        with open(self._path + "/cgroup.freeze", "w") as file:
+            file.write(value)
+
+    def _is_frozen(self):
+        with open(self._path + "/cgroup.events") as file:
+            return "frozen 1" in file.read()
+
+    def stop(self):
+        self._write("1")
+        wait_for(self._is_frozen, 5, f"{self._path} to be frozen")
+
+    def go(self):
+        self._write("0")
+
+
+def cgroup_path(pid):
+    return machine.cgroup_root() + machine.cgroup_of(pid)
+
+
+def command_of(lab, run):
+    """the program that is governed"""
+    return next(pid for pid in machine.processes_in(lab.client.inode)
+                if machine.parent_of(pid) == run.pid and not machine.exe_of(pid).startswith(lab.build))
+
+
+def parts(lab, run):
+    """all of the instance: its processes, and the cgroups of its filter and of the program"""
+    cgroups = (run.wait_pid("test-filter"), command_of(lab, run))
+    return [*(Stopped(run.wait_pid(name)) for name in DAEMONS), *(Frozen(cgroup_path(pid)) for pid in cgroups)]
+
+
+def pull_out(lab):
+    """what a suspend does to an uplink"""
+    lab.client.ip(f"address del {CLIENT4}/24 dev uplink")
+    lab.client.ip(f"address del {CLIENT6}/64 dev uplink")
+    lab.client.ip("link set uplink down")
+
+
+def plug_in(lab):
+    lab.client.ip("link set uplink up")
+    lab.client.ip(f"address add {CLIENT4}/24 dev uplink")
+    lab.client.ip(f"address add {CLIENT6}/64 dev uplink nodad")
+    for peer in (SERVER4, SERVER6):
+        lab.client.ip(f"neighbour replace {peer} lladdr {MAC[peer]} dev uplink nud permanent")
+    for wide, gateway in ((WIDE4, SERVER4), (WIDE6, SERVER6)):
+        lab.client.ip(f"route replace {wide} via {gateway} dev uplink")
+
+
+def one_cycle(lab, program, everything, chance, night_s):
+    """Return: ms from the moment everything runs to the end of an allowed flow and of a denied one"""
+    for part in chance.sample(everything, len(everything)):
+        part.stop()
+    pull_out(lab)
+    flows = [(program.order("tcp", end, 7), wanted) for end, wanted in ((ALLOWED, "0"), (DENIED, "ECONNREFUSED"))]
+    time.sleep(night_s)
+    plug_in(lab)
+    for part in chance.sample(everything, len(everything)):
+        part.go()
+    began = time.monotonic()
+    took = []
+    for number, wanted in flows:
+        answer = program.answer(number)
+        if answer["error"] != wanted:
+            raise AssertionError(f"after a wake: {answer}, wanted {wanted}")
+        took.append(max(0, answer["ended"] - began) * 1000)
+    return took
+
+
+def say(t, title, took):
+    took = sorted(took)
+    at = {name: took[min(len(took) - 1, int(len(took) * part))] for name, part in
+          (("median", 0.5), ("p95", 0.95), ("p99", 0.99), ("worst", 1))}
+    t.note(f"{title}: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in at.items()))
+
+
+def check_load(t, load, wire):
+    t.note(f"connects: {load['errors']}, the slowest after {load['slowest_ms']} ms")
+    t.equal(load["left"], 0, "connects without an end")
+    t.equal(set(load["errors"][ALLOWED]), {"0"}, "what allowed connects got")
+    t.equal(set(load["errors"][DENIED]), {"ECONNREFUSED"}, "what denied connects got")
+    t.equal(wire.count(lambda p: p.dst == DENIED), 0, "packets of denied connects")
+
+
+@contextmanager
+def awake_at_the_end(everything):
+    """what is frozen would not even end"""
+    try:
+        yield
+    finally:
+        for part in everything:
+            with suppress(OSError):
+                part.go()
+
+
+def cycles(t, lab, program, chance):
+    """Return: how many flows were late"""
+    run, took = program.run, []
+    program.ask("load", PER_S, 7, ALLOWED, DENIED)
+    everything = parts(lab, run)
+    pids = {run.wait_pid(name): name for name in (*DAEMONS, "test-filter")}
+    with awake_at_the_end(everything):
+        for i in range(t.cycles):
+            night_s = chance.choice(LONG_S if i % LONG_ONE_IN == 1 else NIGHTS_S)
+            took.append(one_cycle(lab, program, everything, chance, night_s))
+            ended = [name for pid, name in pids.items() if not machine.is_alive(pid)]
+            t.equal(ended, [], f"cycle {i}, {night_s} s: who did not live on")
+    say(t, "the next allowed flow", [allowed for allowed, _ in took])
+    say(t, "the next denied flow", [denied for _, denied in took])
+    worst = max(max(both) for both in took)
+    t.check(worst <= NOISE * JUDGED_MS, f"a flow was judged {worst:.0f} ms after a wake")
+    return sum(max(both) > JUDGED_MS for both in took)
+
+
+def scenario(t):
+    seed = t.seed or random.randrange(1, 1 << 31)
+    t.note(f"{t.cycles} cycles, seed {seed}")
+    with t.lab() as lab:
+        lab.tcp_echo(7)
+        with lab.capture() as wire:
+            program = Ordered(lab, [lab.test_filter(deny_address=DENIED, delay_ms=5)], fail="closed")
+            try:
+                began = time.monotonic()
+                n_late = cycles(t, lab, program, random.Random(seed))
+                load = program.answer(program.order("unload"), within=30)
+                t.note(f"{time.monotonic() - began:.0f} s; {n_late} later than {JUDGED_MS} ms")
+                alarms = [line for line in program.run.stderr.splitlines() if any(word in line for word in NO_ALARM)]
+                t.equal(alarms, [], "what was taken for a fault")
+            finally:
+                program.end()
+        check_load(t, load, wire)
+
+
+if __name__ == "__main__":
+    main(scenario, cycles=15, seed=0)
