@@ -23,6 +23,7 @@ check-vm: all
 
 bench: all
 	@bench/run $(BUILD)
+	@bench/hostile $(BUILD)
 
 fuzz: setup
 	@tests/fuzz/run --seconds 60

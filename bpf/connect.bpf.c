@@ -17,21 +17,59 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 enum { REFUSE = 0, GO_ON = 1 };
 enum { SL_EPERM = 1, SL_ECONNREFUSED = 111 };
 
-static __always_inline struct sl_sock *note_user(__u64 cookie, __u32 type)
+#define PF_KTHREAD 0x00200000
+
+/* what the program has called socket(2) for, if @ctx is of one of its TCP connections */
+static __always_inline struct sl_sock *find_mptcp(struct bpf_sock_addr *ctx)
 {
+	struct mptcp_sock *mptcp;
+	struct bpf_sock *sk = ctx->sk;
+	__u64 cookie;
+
+	if (!bpf_core_type_exists(struct mptcp_sock) || !sk || ctx->protocol != IPPROTO_TCP)
+		return NULL;
+	mptcp = bpf_skc_to_mptcp_sock(sk);
+	if (!mptcp)
+		return NULL;
+	cookie = BPF_CORE_READ(mptcp, sk.icsk_inet.sk.__sk_common.skc_cookie.counter);
+	return bpf_map_lookup_elem(&sl_socks, &cookie);
+}
+
+/* the first connection of MPTCP is made by the program, further ones by the kernel for it */
+static __always_inline void note_mptcp(struct bpf_sock_addr *ctx, struct sl_sock *sock,
+				       bool is_kernel)
+{
+	struct sl_sock *mptcp = find_mptcp(ctx);
+
+	if (!mptcp)
+		return;
+	sock->owner = mptcp->owner;
+	sock->flags &= ~SL_SOCK_NO_OWNER;
+	if (is_kernel)
+		sock->user = mptcp->user;
+	else
+		mptcp->user = sock->user;
+}
+
+static __always_inline struct sl_sock *note_user(struct bpf_sock_addr *ctx, __u64 cookie)
+{
+	bool is_kernel = bpf_get_current_task_btf()->flags & PF_KTHREAD;
 	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 
 	if (!sock) { /* older than the instance, or made by the kernel for MPTCP */
 		struct sl_sock fresh = { .flags = SL_SOCK_NO_OWNER };
 
-		if (type == SOCK_STREAM)
+		if (ctx->type == SOCK_STREAM)
 			fresh.flags |= SL_SOCK_STREAM;
 
 		bpf_map_update_elem(&sl_socks, &cookie, &fresh, BPF_NOEXIST);
 		sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	}
-	if (sock)
+	if (!sock)
+		return NULL;
+	if (!is_kernel)
 		who_is_current(&sock->user);
+	note_mptcp(ctx, sock, is_kernel);
 	return sock;
 }
 
@@ -71,7 +109,7 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 				bool is_to_peer)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct sl_sock *sock = note_user(cookie, ctx->type);
+	struct sl_sock *sock = note_user(ctx, cookie);
 	struct sl_config *conf = get_config();
 	struct sl_flow_key key = {};
 	struct sl_flow *flow;
@@ -88,6 +126,7 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 	key.proto = ctx->protocol;
 	if (is_connect) {
 		sock->flags &= ~SL_SOCK_ALLOWED;
+		sock->listener = 0; /* if it was accepted, this is no conversation of that one's */
 		if (ctx->protocol == IPPROTO_TCP) /* a new conversation, even with the same peer */
 			bpf_map_delete_elem(&sl_flows, &key);
 		return GO_ON;

@@ -63,6 +63,17 @@ static __always_inline struct sl_flow *find_inbound(const struct packet *p,
 	return bind ? find_flow(p, bind->cookie) : NULL;
 }
 
+/* closed by now: its last packet was judged, or is the kernel's reset. But no hook tells of the
+ * sockets that SCTP and DCCP make when they accept */
+static __always_inline int of_nobody(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	if (read_packet(skb, &p, true))
+		return REFUSE;
+	return p.tuple.proto == IPPROTO_SCTP || p.tuple.proto == IPPROTO_DCCP ? REFUSE : GO_ON;
+}
+
 SEC("cgroup_skb/egress")
 int sl_egress(struct __sk_buff *skb)
 {
@@ -75,9 +86,9 @@ int sl_egress(struct __sk_buff *skb)
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		return GO_ON;
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
-	if (!sock) /* closed by now: its last packet was judged, or is the kernel's reset */
-		return GO_ON;
-	if (sock->flags & SL_SOCK_ALLOWED)
+	if (!sock)
+		return of_nobody(skb);
+	if (sock->flags & SL_SOCK_ALLOWED && is_plain(skb))
 		return GO_ON;
 	if (read_packet(skb, &p, true))
 		return REFUSE;

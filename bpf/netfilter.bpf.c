@@ -17,6 +17,7 @@
  *	sl_in_answer	an answer to a governed socket's DNS query, by its ends and its id
  */
 #include "bpf/lib/binds.h"
+#include "bpf/lib/ends.h"
 #include "bpf/lib/packet.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -39,6 +40,7 @@ static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl
 	}
 	sock->flags |= SL_SOCK_JUDGED;
 	held.sock = *sock;
+	note_ends(p, cookie);
 	bpf_map_update_elem(&sl_held, &p->tuple, &held, BPF_ANY);
 }
 
@@ -167,6 +169,7 @@ static __always_inline bool allow_remembered(struct __sk_buff *skb, const struct
 	event->held.sock = *sock;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	note_sender(skb, p, cookie, sock);
+	note_ends(p, cookie);
 	key.cookie = cookie;
 	__builtin_memcpy(key.raddr, p->tuple.raddr, 16);
 	key.rport = p->tuple.rport;
@@ -189,14 +192,15 @@ int sl_out_held(struct __sk_buff *skb)
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	if (!sock)
 		return held_before(skb, cookie);
-	if (sock->flags & SL_SOCK_ALLOWED)
+	if (sock->flags & SL_SOCK_ALLOWED && is_plain(skb))
 		return 0;
 	if (sock->flags & SL_SOCK_UNSEEN)
 		sock->flags &= ~SL_SOCK_UNSEEN;
 	if (read_packet(skb, &p, true))
 		return 1; /* unreadable and ours: nobody can allow it */
 	note_query(skb, &p, cookie);
-	flow = find_flow(&p, cookie);
+	/* an accepted socket's flow is its listener's; only one with options comes here */
+	flow = find_flow(&p, sock->listener ? sock->listener : cookie);
 	if (flow && flow->verdict == SL_ALLOW) {
 		if (is_stream(&p, sock)) {
 			sock->flags |= SL_SOCK_ALLOWED;
@@ -289,7 +293,7 @@ int sl_in_held(struct __sk_buff *skb)
 	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
 	struct sl_config *conf = get_config();
 	struct sl_sock *sock;
-	struct sl_flow *flow;
+	struct sl_flow *flow, *other;
 	struct packet p;
 	__u64 cookie;
 	int r;
@@ -302,6 +306,10 @@ int sl_in_held(struct __sk_buff *skb)
 		return 0;
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	flow = find_flow(&p, cookie);
+	if ((!flow || flow->verdict != SL_ALLOW) && p.tuple.proto != IPPROTO_TCP) {
+		other = find_by_ends(&p);
+		flow = other ?: flow;
+	}
 	if (flow && flow->verdict == SL_ALLOW) {
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
 		flow->last_ns = bpf_ktime_get_boot_ns();

@@ -190,6 +190,10 @@ static int fail_reply(struct client *client, const char *name, struct json_objec
 
 	if (strcmp(name, INTERFACE ".NotPermitted") == 0)
 		return fail_connect(error, client->instance, EPERM);
+	if (strcmp(name, INTERFACE ".Busy") == 0)
+		return client_fail(error, CLI_UNREACHABLE,
+				   "instance %s has as many clients as it takes: end a "
+				   "`sluice flows --follow`", client->instance);
 	if (strcmp(name, INTERFACE ".NotFound") == 0)
 		return client_fail(error, CLI_NOT_FOUND, "instance %s: %s", client->instance,
 				   reason ? json_object_get_string(reason) : "not found");

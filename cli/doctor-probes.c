@@ -3,14 +3,17 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "base/macros.h"
 #include "cli/doctor.h"
@@ -152,6 +155,46 @@ static void probe_glue(struct probe_result *result)
 	fclose(file);
 }
 
+/* the probe is a process: what it mounts for itself ends with it */
+static FILE *open_modules(void)
+{
+	static const char path[] = "/sys/kernel/security/lsm";
+	FILE *file = fopen(path, "re");
+
+	if (file || unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("securityfs", "/sys/kernel/security", "securityfs", 0, NULL) < 0)
+		return file;
+	return fopen(path, "re");
+}
+
+static bool has_bpf_module(void)
+{
+	FILE *file = open_modules();
+	char line[512] = "", *rest = line, *word;
+
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = 0;
+	fclose(file);
+	while ((word = strsep(&rest, ",\n")))
+		if (!strcmp(word, "bpf"))
+			return true;
+	return false;
+}
+
+static void probe_family(struct probe_result *result)
+{
+	if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_LSM, NULL) != 1)
+		probe_says(result, PROBE_WARNING, "programs at security hooks do not load");
+	else if (!has_bpf_module())
+		probe_says(result, PROBE_WARNING,
+			   "the security module bpf is not in /sys/kernel/security/lsm");
+	else
+		probe_says(result, PROBE_OK, "refused where a filter fails closed");
+}
+
 #define REQUIRED .is_required = true
 #define IN_NETNS .is_netns = true
 #define LOST(text) .lost = (text)
@@ -173,6 +216,8 @@ const struct probe probes[] = {
 	{ "bpffs", probe_bpffs, LOST("nothing") },
 	{ "conntrack", probe_conntrack, IN_NETNS, LOST("peek and divert (filters that drop or allow work)") },
 	{ "sock destroy", probe_sock_destroy, IN_NETNS, LOST("ending an allowed TCP flow at once: its next packet ends it") },
+	{ "packet sockets", probe_family,
+	  LOST("a closed fail class towards AF_PACKET: what such sockets send, nobody sees") },
 	{ "netdev egress", probe_egress, IN_NETNS, LOST("the kill switch's sight of AF_PACKET") },
 	{ "tun", probe_tun, IN_NETNS, LOST("packet tunnels, or their UDP segmentation") },
 	{ "glue ct", probe_glue, LOST("nothing: a later chain saves the mark") },

@@ -20,6 +20,8 @@
 
 /* macros of uapi headers, which BTF does not carry */
 #define AF_INET 2
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
@@ -87,6 +89,14 @@ struct {
 	__type(key, struct sl_bind_key);
 	__type(value, struct sl_bind);
 } sl_binds SEC(".maps") __weak;
+
+/* ends of a conversation, not TCP → the socket that has it; forgotten ones are the newest's */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct sl_tuple);
+	__type(value, __u64);
+} sl_ends SEC(".maps") __weak;
 
 /* conversations with a name server → the socket that asked, its queries */
 struct {

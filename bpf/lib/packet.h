@@ -10,6 +10,12 @@
 /* of read_packet(): no ports; useless to the receiver without the first one, which is judged */
 #define LATER_FRAGMENT 1
 
+#define OPTIONS_MAX 40 /* options of IPv4 looked through: bytes, and each has one */
+#define IPOPT_END 0
+#define IPOPT_NOOP 1
+#define IPOPT_LSRR 131
+#define IPOPT_SSRR 137
+
 struct packet {
 	struct sl_tuple tuple;
 	__u32 n_payload;
@@ -56,6 +62,43 @@ static __always_inline int read_transport(struct __sk_buff *skb, __u32 at, struc
 	return 0;
 }
 
+static __always_inline bool is_extension(__u8 next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
+}
+
+/* nothing but what the ends say decides where it goes: most packets, told by eight bytes */
+static __always_inline bool is_plain(struct __sk_buff *skb)
+{
+	__u8 head[8];
+
+	if (bpf_skb_load_bytes(skb, 0, head, sizeof(head)))
+		return false;
+	return head[0] == 0x45 || (head[0] >> 4 == 6 && !is_extension(head[6]));
+}
+
+/* a source route names more places than the one that would be judged; what cannot be read
+ * may name them too */
+static __always_inline bool is_routed4(struct __sk_buff *skb, __u32 end)
+{
+	__u32 at = sizeof(struct iphdr);
+	__u8 option[2];
+
+	for (int i = 0; i < OPTIONS_MAX && at < end; i++) {
+		if (bpf_skb_load_bytes(skb, at, option, sizeof(option)))
+			return true;
+		if (option[0] == IPOPT_END)
+			return false;
+		if (option[0] == IPOPT_LSRR || option[0] == IPOPT_SSRR)
+			return true;
+		if (option[0] != IPOPT_NOOP && option[1] < sizeof(option))
+			return true;
+		at += option[0] == IPOPT_NOOP ? 1 : option[1];
+	}
+	return false;
+}
+
 static __always_inline int read_packet4(struct __sk_buff *skb, struct packet *p, bool out)
 {
 	struct iphdr ip;
@@ -65,15 +108,11 @@ static __always_inline int read_packet4(struct __sk_buff *skb, struct packet *p,
 	unmap4(p->tuple.laddr, out ? ip.saddr : ip.daddr);
 	unmap4(p->tuple.raddr, out ? ip.daddr : ip.saddr);
 	p->tuple.proto = ip.protocol;
+	if (ip.ihl < 5 || (out && ip.ihl > 5 && is_routed4(skb, ip.ihl * 4)))
+		return -1;
 	if (ip.frag_off & bpf_htons(0x1fff))
 		return LATER_FRAGMENT;
 	return read_transport(skb, ip.ihl * 4, p, out);
-}
-
-static __always_inline bool is_extension(__u8 next)
-{
-	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
-	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
 }
 
 static __always_inline int read_packet6(struct __sk_buff *skb, struct packet *p, bool out)
@@ -92,6 +131,8 @@ static __always_inline int read_packet6(struct __sk_buff *skb, struct packet *p,
 		if (!is_extension(next))
 			break;
 		if (bpf_skb_load_bytes(skb, at, head, sizeof(head)))
+			return -1;
+		if (out && next == IPPROTO_ROUTING)
 			return -1;
 		/* netfilter sees fragments that come in: the first has the ports */
 		if (next == IPPROTO_FRAGMENT && (head[2] || head[3] & 0xf8))
@@ -114,6 +155,9 @@ static __always_inline int read_packet(struct __sk_buff *skb, struct packet *p, 
 
 	__builtin_memset(p, 0, sizeof(*p));
 	if (bpf_skb_load_bytes(skb, 0, &first, 1))
+		return -1;
+	/* a raw socket writes its first byte itself: it may not say other than the kernel */
+	if (skb->protocol == bpf_htons(first >> 4 == 6 ? ETH_P_IP : ETH_P_IPV6))
 		return -1;
 	return first >> 4 == 6 ? read_packet6(skb, p, out) : read_packet4(skb, p, out);
 }

@@ -25,6 +25,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "base/confine.h"
 #include "base/macros.h"
 #include "base/sandbox.h"
 
@@ -55,7 +56,7 @@ static const struct call_group group_answer = { CALLS(
 static const struct call_group group_run = { CALLS(
 	S(mmap), S(mprotect), S(mremap), S(madvise), S(msync), S(mincore), S(membarrier),
 	S(arch_prctl), S(set_tid_address), S(set_robust_list), S(get_robust_list), S(rseq),
-	S(prlimit64), S(getrlimit), S(getrandom), S(prctl), S(uname), S(sysinfo), S(getcpu),
+	S(getrlimit), S(getrandom), S(prctl), S(uname), S(sysinfo), S(getcpu),
 	S(getrusage), S(times), S(sched_yield), S(sched_getaffinity), S(sched_getparam),
 	S(sched_getscheduler), S(getpriority), S(getppid), S(getuid), S(geteuid), S(getgid),
 	S(getegid), S(getresuid), S(getresgid), S(getgroups), S(getpgid), S(getpgrp), S(getsid),
@@ -69,7 +70,7 @@ static const struct call_group group_look = { CALLS(
 	S(readv), S(writev), S(pread64), S(preadv), S(lseek), S(fstat), S(newfstatat), S(stat),
 	S(lstat), S(statx), S(statfs), S(fstatfs), S(access), S(faccessat), S(faccessat2),
 	S(readlink), S(readlinkat), S(getdents64), S(getcwd), S(chdir), S(fchdir), S(fadvise64),
-	S(fcntl), S(dup), S(dup2), S(dup3), S(pipe), S(pipe2), S(close_range), S(select),
+	S(dup), S(dup2), S(dup3), S(pipe), S(pipe2), S(close_range), S(select),
 	S(pselect6), S(epoll_create), S(epoll_create1), S(epoll_ctl), S(epoll_wait),
 	S(epoll_pwait), S(epoll_pwait2), S(eventfd2), S(timerfd_create), S(timerfd_settime),
 	S(timerfd_gettime), S(signalfd4), S(inotify_init1), S(inotify_add_watch),
@@ -82,6 +83,7 @@ static const struct call_group group_send = { CALLS(
 
 /* files in state folders, sockets, the kernel plane */
 static const struct call_group group_govern = { CALLS(
+	S(fcntl), S(prlimit64),
 	S(open), S(openat), S(openat2), S(creat), S(pwrite64), S(pwritev), S(fsync), S(fdatasync),
 	S(ftruncate), S(fallocate), S(flock), S(unlink), S(unlinkat), S(mkdir), S(mkdirat),
 	S(rmdir), S(rename), S(renameat), S(renameat2), S(symlink), S(symlinkat), S(link),
@@ -126,6 +128,11 @@ static const struct checked_call provider_checked[] = {
 	/* files are read, never made or written: what a filter sees stays with it */
 	{ S(open), 1, { IS(1, OPEN_WRITES, O_RDONLY) } },
 	{ S(openat), 1, { IS(2, OPEN_WRITES, O_RDONLY) } },
+	/* no F_SETOWN, which sends signals to others */
+	{ S(fcntl), 1, { IS(1, LOW32 & ~7ULL, F_DUPFD) } }, /* 0 to 7: … F_GETFL, F_SETFL, locks */
+	{ S(fcntl), 1, { IS(1, LOW32, F_DUPFD_CLOEXEC) } },
+	{ S(fcntl), 1, { IS(1, LOW32, F_GETPIPE_SZ) } },
+	{ S(prlimit64), 1, { IS(0, LOW32, 0) } }, /* its own */
 	/* threads, but no processes */
 	{ S(clone), 1, { IS(0, CLONE_THREAD, CLONE_THREAD) } },
 	/* loops wake themselves through a pair; a datagram socket could send to any path */
@@ -365,6 +372,8 @@ int sandbox_enter(enum sandbox_profile profile)
 	int r;
 
 	r = sandbox_keep_caps(profile);
+	if (r == 0 && profile == SANDBOX_PROVIDER)
+		r = confine_provider();
 	if (r < 0)
 		return r;
 	filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));

@@ -197,6 +197,10 @@ static int handle_explain(struct varlink_call *call, void *data)
 	struct json_object *target = json_object_object_get(call->parameters, "target");
 	int r;
 
+	if (call->is_oneway) { /* nobody would hear it, and the next call need not wait for it */
+		varlink_reply(call->server, call->slot, NULL, false);
+		return 0;
+	}
 	control->is_explaining[call->slot] = true;
 	r = control->ops->explain(control->data, call->slot, program, target);
 	if (r == 0)

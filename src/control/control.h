@@ -7,7 +7,9 @@
  * Serves io.sluice.Control (control/io.sluice.Control.varlink) on a Unix
  * socket. The file's mode is 0666 and the peer's credentials decide: root and
  * the instance's owner may call everything, anybody else is told
- * NotPermitted (a refused connect(2) would say nothing) and holds no slot.
+ * NotPermitted (a refused connect(2) would say nothing) and holds no slot. With
+ * all slots taken the client goes that has said nothing the longest; when all
+ * have a call open, the next one is told Busy.
  *
  * Nothing here blocks, and nothing here grows without bound: 32 clients, 64
  * KiB for a call, 4 MiB for what a client has not read yet. A follower that

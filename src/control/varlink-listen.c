@@ -11,8 +11,10 @@
 #include "base/macros.h"
 #include "control/varlink.h"
 
-#define ACCEPT_WINDOW_US 100000U /* at most ACCEPT_BURST connections in it: a flood costs little */
+#define ACCEPT_BATCH 16U	 /* at once: strangers that wait must not keep others waiting */
+#define ACCEPT_WINDOW_US 100000U /* at most ACCEPT_BURST batches in it: a flood costs little */
 #define ACCEPT_BURST 100U
+#define BACKLOG 256 /* strangers beyond it wait in their own connect(2) */
 
 struct varlink_listener {
 	struct varlink_server *server;
@@ -55,32 +57,45 @@ static bool may_call(const struct varlink_server *server, int fd)
 	return peer.uid == 0 || peer.uid == varlink_get_config(server)->owner;
 }
 
-/* says so without reading a byte, and keeps no slot for a stranger */
-static void refuse(const struct varlink_server *server, int fd)
+/* says so without reading a byte, and keeps no slot */
+static void refuse(const struct varlink_server *server, int fd, const char *error)
 {
 	char text[192];
 	int n;
 
-	n = snprintf(text, sizeof(text), "{\"error\":\"%s.NotPermitted\",\"parameters\":{}}",
-		     varlink_get_config(server)->interface);
+	n = snprintf(text, sizeof(text), "{\"error\":\"%s.%s\",\"parameters\":{}}",
+		     varlink_get_config(server)->interface, error);
 	(void)!send(fd, text, (size_t)n + 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static int on_connection(sd_event_source *source, int listen_fd, uint32_t events, void *data)
+/* Return: false when nobody waits */
+static bool accept_one(struct varlink_server *server, int listen_fd)
 {
-	struct varlink_server *server = ((struct varlink_listener *)data)->server;
 	_cleanup_close_ int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	int r;
 
 	if (fd < 0)
-		return 0;
+		return errno == ECONNABORTED || errno == EINTR;
 	if (!may_call(server, fd)) {
-		refuse(server, fd);
-		return 0;
+		refuse(server, fd, "NotPermitted");
+		return true;
+	}
+	if (!varlink_server_make_place(server)) {
+		refuse(server, fd, "Busy");
+		return true;
 	}
 	r = varlink_server_adopt(server, TAKE_FD(fd));
 	if (r < 0)
 		log_warning("control: connection refused: %s", strerror(-r));
+	return true;
+}
+
+static int on_connection(sd_event_source *source, int listen_fd, uint32_t events, void *data)
+{
+	const struct varlink_listener *listener = data;
+
+	for (unsigned int i = 0; i < ACCEPT_BATCH && accept_one(listener->server, listen_fd); i++)
+		;
 	return 0;
 }
 
@@ -101,7 +116,7 @@ static int open_listener(const char *path, int *ret_fd)
 		return -errno;
 	if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return -errno;
-	if (chmod(path, 0666) < 0 || listen(fd, SOMAXCONN) < 0)
+	if (chmod(path, 0666) < 0 || listen(fd, BACKLOG) < 0)
 		return -errno;
 	*ret_fd = TAKE_FD(fd);
 	return 0;

@@ -18,6 +18,7 @@ struct client {
 	size_t n_out;
 	size_t n_sent;
 	size_t n_allocated;
+	uint64_t called; /* the server's count when it called last, or came */
 	bool is_busy;	/* a call is open */
 	bool is_oneway; /* and wants no reply */
 	bool is_eof;	/* it will send no more calls */
@@ -28,7 +29,7 @@ struct client {
 struct varlink_server {
 	sd_event *event;
 	struct varlink_config config;
-	uint64_t n_lagging;
+	uint64_t n_lagging, n_calls;
 	struct client *clients[VARLINK_CLIENTS_MAX];
 };
 
@@ -257,6 +258,7 @@ static void client_dispatch(struct client *client, const struct json_call *json)
 	const char *wrong;
 	int r;
 
+	client->called = ++server->n_calls;
 	client->is_busy = true;
 	client->is_oneway = json->is_oneway;
 	if (!method) {
@@ -351,6 +353,24 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *dat
 	return 0;
 }
 
+bool varlink_server_make_place(struct varlink_server *server)
+{
+	struct client *idle = NULL;
+
+	for (unsigned int i = 0; i < VARLINK_CLIENTS_MAX; i++) {
+		struct client *client = server->clients[i];
+
+		if (!client)
+			return true;
+		if (!client->is_busy && client_pending(client) == 0 &&
+		    (!idle || client->called < idle->called))
+			idle = client;
+	}
+	if (idle)
+		client_free(idle);
+	return idle != NULL;
+}
+
 int varlink_server_adopt(struct varlink_server *server, int fd)
 {
 	_cleanup_close_ int owned = fd;
@@ -373,6 +393,7 @@ int varlink_server_adopt(struct varlink_server *server, int fd)
 	json_inbox_init(&client->inbox, JSON_CALL_BYTES_MAX);
 	client->server = server;
 	client->fd = TAKE_FD(owned);
+	client->called = ++server->n_calls;
 	server->clients[slot] = client;
 	return 0;
 }

@@ -61,7 +61,7 @@ struct varlink_method {
 
 /** struct varlink_config - copied; what it points to must outlive the server */
 struct varlink_config {
-	const char *interface;	 /* errors NotPermitted, InvalidParameter, Failed are its own */
+	const char *interface;	 /* errors NotPermitted, Busy, InvalidParameter, Failed are its own */
 	const char *description; /* the interface's text */
 	uid_t owner;		 /* who may call, besides root */
 	const struct varlink_method *methods;
@@ -99,6 +99,14 @@ struct varlink_listener *varlink_listener_free(struct varlink_listener *listener
  * Return: 0, -EUSERS when no slot is free, another negative errno.
  */
 int varlink_server_adopt(struct varlink_server *server, int fd);
+
+/**
+ * varlink_server_make_place() - see that a slot is free
+ *
+ * When none is, the client goes that has asked for nothing the longest: who
+ * holds a slot and says nothing keeps nobody out. Return: false: all are busy.
+ */
+bool varlink_server_make_place(struct varlink_server *server);
 
 /** varlink_reply() - consumes @parameters (NULL: none); @continues keeps the call open */
 void varlink_reply(struct varlink_server *server, unsigned int slot, struct json_object *parameters,

@@ -197,7 +197,7 @@ static void begin(struct daemon *daemon)
 	canary->n_opened = canary->n_pending = 0;
 	canary->began_us = daemon_now_us();
 	canary->next_us = canary->began_us + CANARY_INTERVAL_US;
-	keeper_spawn(daemon, KEEPER_CANARY_SLOT);
+	keeper_spawn(daemon, KEEPER_CANARY_SLOT, -1);
 }
 
 /* @why: it could not be run; NULL: every probe that was tried has ended */

@@ -30,7 +30,7 @@ struct daemon *daemon_new(const struct kernel *kernel, int keeper_sock)
 	daemon->n_flows_max = FLOWS_MAX;
 	daemon->names_sock = daemon->canary.sock = daemon->flows_fd = daemon->kept_queue = -1;
 	for (unsigned int i = 0; i < FILTERS_MAX; i++)
-		daemon->filters[i].sock = -1;
+		daemon->filters[i].sock = daemon->filters[i].output.pipe = -1;
 	return daemon;
 }
 
@@ -234,6 +234,7 @@ static void free_children(struct daemon *daemon)
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		sd_event_source_disable_unref(daemon->filters[i].source);
 		close_fd(daemon->filters[i].sock);
+		output_close(&daemon->filters[i]);
 	}
 	for (unsigned int i = 0; i < daemon->n_options; i++)
 		close_fd(daemon->options[i].fd);

@@ -20,6 +20,7 @@
  *	names.c      answers of name servers → sluice-names → name cache
  *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
+ *	output.c     what they print
  *	reports.c    the ends of flows, told to filters
  *	records.c    flow records, status, the control socket
  *	explain.c    what would become of a flow that has not happened
@@ -59,7 +60,7 @@
 #define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
-#define RECORDS_A_ROUND 256	 /* of one peer; then others get their turn */
+#define RECORDS_A_ROUND 32	 /* of one peer; then others get their turn */
 #define LINKS_MAX 64U
 #define NAMES_PENDING_MAX 256U	 /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
@@ -72,6 +73,15 @@ struct option {
 	char key[32];
 	char value[256];
 	int fd; /* owned; -1: none */
+};
+
+/** struct output - what a provider prints, line by line, and how much of it was shown */
+struct output {
+	int pipe; /* -1: none */
+	char line[256];
+	size_t n_line;
+	uint64_t second; /* lines are counted by the second */
+	unsigned int n_said, n_lost;
 };
 
 struct filter {
@@ -87,8 +97,7 @@ struct filter {
 	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
 	uint64_t n_flows, n_dropped, n_late;
 	char message[256];
-	uint64_t log_second; /* its lines are counted by the second */
-	unsigned int n_lines;
+	struct output output;
 };
 
 /**
@@ -207,7 +216,8 @@ int keeper_read_config(struct daemon *daemon);
 int keeper_watch(struct daemon *daemon);
 void keeper_tell_state(struct daemon *daemon, int error, const char *text);
 void keeper_keep(struct daemon *daemon, uint32_t slot, int fd);
-void keeper_spawn(struct daemon *daemon, uint32_t slot);
+/** keeper_spawn() - @output: for what it prints, not consumed; -1: to the keeper's stderr */
+void keeper_spawn(struct daemon *daemon, uint32_t slot, int output);
 void keeper_kill(struct daemon *daemon, uint32_t slot);
 void keeper_beat(struct daemon *daemon);
 
@@ -302,6 +312,16 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
 		 uint64_t bytes_out);
 void reports_flush(struct daemon *daemon);
+
+/* output.c */
+/** output_open() - a new pipe. Return: the end to be written to, the caller's, or -1 */
+int output_open(struct output *output);
+/** output_say() - a line of a filter, to people: cleaned, and not more than they can read */
+void output_say(struct filter *filter, int level, const char *text);
+/** output_read() - some of what it has printed */
+void output_read(struct filter *filter);
+/** output_close() - it has ended: the rest, and its last words */
+void output_close(struct filter *filter);
 
 /* records.c */
 int records_open(struct daemon *daemon);

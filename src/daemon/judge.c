@@ -253,18 +253,34 @@ static struct sl_flow_key key_of(const struct sl_tuple *tuple, uint64_t cookie)
 	return key;
 }
 
+/* a user with very many flows loses its own oldest ones: nobody's are evicted for it */
+static void keep_share(struct daemon *daemon, uint32_t uid)
+{
+	struct flow *flow = flow_table_oldest_of(daemon->flows, uid);
+
+	if (flow && flow->key.proto == IPPROTO_TCP && flow->verdict == SL_ALLOW)
+		flow_table_close(daemon->flows, flow); /* it goes on, its end is not reported */
+	else if (flow)
+		ends_close(daemon, flow);
+}
+
 struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 			const struct sl_held *held, uint32_t ifindex)
 {
 	struct sl_flow_key key = key_of(tuple, held->cookie);
 	struct flow *flow = flow_table_find(daemon->flows, &key);
+	uint32_t uid = held->sock.user.uid;
 
 	if (flow && flow->state == FLOW_HELD)
 		return flow;
 	if (flow) /* what it was of is over */
 		flow_table_close(daemon->flows, flow);
+	if (!flow_table_may_hold(daemon->flows, uid))
+		return NULL;
+	keep_share(daemon, uid);
 	if (flow_table_open(daemon->flows, &key, 0, daemon_now_us(), &flow))
 		return NULL;
+	flow_table_own(daemon->flows, flow, uid);
 	flow->tuple = *tuple;
 	flow->ifindex = ifindex;
 	describe(daemon, flow, held);
@@ -309,7 +325,8 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	struct flow *flow;
 	bool is_new;
 
-	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view)) {
+	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view) ||
+	    (!packet->is_inbound && packet_has_route(packet->bytes))) {
 		daemon->n_bad_packets++; /* made by hand and cut: no filter could allow it */
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 		return;
@@ -435,6 +452,7 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 		flow->owner_pid = sock.owner.pid;
 		flow->owner_uid = sock.owner.uid;
 		flow->identity = identity_get(daemon, &sock.user);
+		flow_table_own(daemon->flows, flow, sock.user.uid);
 	}
 	snprintf(flow->reason, sizeof(flow->reason), "decided before sluiced was replaced");
 	(void)flow_table_decide(daemon->flows, flow, entry->verdict, daemon_now_us());

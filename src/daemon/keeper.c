@@ -203,11 +203,11 @@ void keeper_keep(struct daemon *daemon, uint32_t slot, int fd)
 	send_record(daemon, WIRE_K_KEEP, &keep, fd);
 }
 
-void keeper_spawn(struct daemon *daemon, uint32_t slot)
+void keeper_spawn(struct daemon *daemon, uint32_t slot, int output)
 {
 	struct wire_k_spawn spawn = { .slot = slot };
 
-	send_record(daemon, WIRE_K_SPAWN, &spawn, -1);
+	send_record(daemon, WIRE_K_SPAWN, &spawn, output);
 }
 
 void keeper_kill(struct daemon *daemon, uint32_t slot)

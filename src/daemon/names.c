@@ -187,7 +187,7 @@ void names_tick(struct daemon *daemon, uint64_t now_us)
 	}
 	if (daemon->names_session.state == SESSION_DOWN &&
 	    session_tick(&daemon->names_session, now_us) == SESSION_DO_SPAWN) {
-		keeper_spawn(daemon, 0);
+		keeper_spawn(daemon, 0, -1);
 		session_spawned(&daemon->names_session, now_us);
 		session_said_hello(&daemon->names_session, now_us);
 		session_ready(&daemon->names_session, true, now_us);

@@ -16,8 +16,6 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 
-#define LOG_LINES_MAX 20U /* of one provider in a second; more are dropped */
-
 static int send_record(struct filter *filter, uint16_t type, const void *body, int fd)
 {
 	if (filter->sock < 0)
@@ -89,6 +87,8 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 	r = send_record(filter, WIRE_FLOW_NEW, &record, -1);
 	if (r == -EAGAIN)
 		set_events(filter, true);
+	if (r == 0)
+		session_asked(&filter->session);
 	if (r == 0 && !is_again && !flow->is_hypothetical)
 		filter->n_flows++;
 	return r;
@@ -160,10 +160,10 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 	if (filter->session.state != SESSION_STARTING)
 		return -EPROTO;
 	session_ready(&filter->session, ready->error == 0, daemon_now_us());
-	text_copy(filter->message, sizeof(filter->message), ready->text);
+	log_clean(filter->message, sizeof(filter->message), ready->text);
 	if (ready->error)
 		log_error("filter %s did not start: %s", filter->name,
-			  ready->text[0] ? ready->text : strerror((int)ready->error));
+			  filter->message[0] ? filter->message : strerror((int)ready->error));
 	tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
 	return 0;
@@ -171,7 +171,11 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 
 static int take_pong(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
-	session_heard(&daemon->filters[index].session, daemon_now_us());
+	struct session *session = &daemon->filters[index].session;
+
+	/* of the last PING: one that was not read cannot be answered */
+	if (WIRE_BODY(message, struct wire_pong)->token == session->pinged_us)
+		session_heard(session, daemon_now_us());
 	return 0;
 }
 
@@ -180,15 +184,8 @@ static int take_log(struct daemon *daemon, unsigned int index, const struct wire
 	const struct wire_log *line = WIRE_BODY(message, struct wire_log);
 	struct filter *filter = &daemon->filters[index];
 
-	uint64_t second = daemon_now_us() / 1000000;
-
-	text_copy(filter->message, sizeof(filter->message), line->text);
-	if (second != filter->log_second)
-		filter->n_lines = 0;
-	filter->log_second = second;
-	if (filter->n_lines++ >= LOG_LINES_MAX)
-		return 0;
-	log_line(line->level, "%s: %s", filter->name, line->text);
+	log_clean(filter->message, sizeof(filter->message), line->text);
+	output_say(filter, line->level, line->text);
 	return 0;
 }
 
@@ -282,7 +279,9 @@ static void break_off(struct daemon *daemon, unsigned int index, int error)
 
 	if (error != -EPIPE) {
 		snprintf(filter->message, sizeof(filter->message), "broke the protocol: %s",
-			 error > 0 ? wire_strerror(error) : strerror(-error));
+			 error == -ENOBUFS ? "more records than questions"
+			 : error > 0	   ? wire_strerror(error)
+					   : strerror(-error));
 		log_error("filter %s %s: replacing it", filter->name, filter->message);
 		keeper_kill(daemon, index + 1);
 	}
@@ -301,6 +300,8 @@ static int read_provider(struct daemon *daemon, unsigned int index)
 		if (r)
 			return r;
 		close_fd(passed);
+		if (!session_may_say(&filter->session, daemon_now_us()))
+			return -ENOBUFS;
 		r = take(daemon, index, &message);
 		if (r < 0 && r != -EAGAIN)
 			return r;
@@ -373,6 +374,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	(void)read_provider(daemon, index); /* what it said last counts */
 	reports_flush(daemon);		    /* its successor does not know of them */
 	disconnect(filter);
+	output_close(filter);
 	remember_forget(daemon, index);
 	live_lost(daemon, index);
 	filter->pid = 0;
@@ -392,15 +394,23 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	providers_tick(daemon, daemon_now_us()); /* it may be started again at once */
 }
 
+static void spawn(struct daemon *daemon, unsigned int index)
+{
+	_cleanup_close_ int output = output_open(&daemon->filters[index].output);
+
+	keeper_spawn(daemon, index + 1, output);
+}
+
 void providers_tick(struct daemon *daemon, uint64_t now_us)
 {
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		struct filter *filter = &daemon->filters[i];
 
+		output_read(filter);
 		switch (session_tick(&filter->session, now_us)) {
 		case SESSION_DO_SPAWN:
 			session_spawned(&filter->session, now_us);
-			keeper_spawn(daemon, i + 1);
+			spawn(daemon, i);
 			break;
 		case SESSION_DO_PING:
 			ping(filter);

@@ -16,7 +16,9 @@
  *
  * Pure: no descriptor, no clock; memory is taken once, by flow_table_new().
  * A full table evicts its oldest open flow (its end is then not reported) and
- * refuses a new one only when every flow is held.
+ * refuses a new one only when every flow is held. So that no user can fill it,
+ * flows are counted by user, and the caller closes the oldest of one that has
+ * more than its share (flow_table_oldest_of()).
  *
  * Times are microseconds of CLOCK_BOOTTIME.
  */
@@ -33,6 +35,8 @@
 #define FLOW_HOST_BYTES 256U
 #define FLOW_REASON_BYTES 128U
 #define FLOW_FILTERS_MAX 16U
+#define FLOW_USER_OPEN(n_max) ((n_max) / 2) /* one user's share of the table */
+#define FLOW_USER_HELD(n_max) ((n_max) / 8 < 512 ? 512 : (n_max) / 8)
 
 enum flow_state { FLOW_FREE, FLOW_HELD, FLOW_OPEN };
 
@@ -71,6 +75,8 @@ struct flow {
 	struct flow *next_key, *next_id, *next_cookie; /* hash chains */
 	struct flow *previous_cookie; /* one socket may have tens of thousands */
 	struct flow *older, *newer;	 /* held flows and open flows, each in order of time */
+	struct flow *user_older, *user_newer; /* the same, of one user */
+	struct flow_user *user; /* NULL: nobody's; see flow_table_own() */
 	enum flow_state state;
 	uint64_t id;
 	struct sl_flow_key key;
@@ -132,6 +138,15 @@ struct flow *flow_table_find_cookie(struct flow_table *table, uint64_t cookie,
  */
 int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uint64_t id,
 		    uint64_t now_us, struct flow **ret_flow);
+
+/** flow_table_may_hold() - Return: false: this user has its share of held flows already */
+bool flow_table_may_hold(struct flow_table *table, uint32_t uid);
+
+/** flow_table_own() - the flow is this user's */
+void flow_table_own(struct flow_table *table, struct flow *flow, uint32_t uid);
+
+/** flow_table_oldest_of() - the oldest open flow of a user with its share of them; NULL: it has less */
+struct flow *flow_table_oldest_of(struct flow_table *table, uint32_t uid);
 
 /** flow_hold() - remember one more held packet. Return: 0 or FLOW_E_FULL. */
 int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payload);

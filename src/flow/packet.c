@@ -8,6 +8,10 @@
 #define IPV4_HEADER 20U
 #define IPV6_HEADER 40U
 #define EXTENSIONS_MAX 16
+#define IPOPT_END 0
+#define IPOPT_NOOP 1
+#define IPOPT_LSRR 131
+#define IPOPT_SSRR 137
 #define TCP_HEADER 20U
 #define UDP_HEADER 8U
 #define TCP_SYN 0x02
@@ -165,4 +169,35 @@ int packet_parse(const uint8_t *bytes, size_t n_bytes, bool is_inbound,
 	if (r == 0)
 		*ret_view = view;
 	return r;
+}
+
+static bool has_route4(const uint8_t *p)
+{
+	size_t end = (size_t)(p[0] & 15) * 4, at = IPV4_HEADER;
+
+	while (at < end && p[at] != IPOPT_END) {
+		if (p[at] == IPOPT_NOOP) {
+			at++;
+			continue;
+		}
+		if (p[at] == IPOPT_LSRR || p[at] == IPOPT_SSRR || at + 1 == end || p[at + 1] < 2)
+			return true;
+		at += p[at + 1];
+	}
+	return false;
+}
+
+static bool has_route6(const uint8_t *p)
+{
+	size_t at = IPV6_HEADER;
+	uint8_t next = p[6];
+
+	while (is_extension(next) && next != IPPROTO_ROUTING)
+		at += extension_bytes(next, &p[at], &next);
+	return next == IPPROTO_ROUTING;
+}
+
+bool packet_has_route(const uint8_t *bytes)
+{
+	return bytes[0] >> 4 == 4 ? has_route4(bytes) : has_route6(bytes);
 }

@@ -24,8 +24,8 @@ enum packet_error {
 struct packet_view {
 	struct sl_tuple tuple;
 	bool is_ipv4;
-	uint32_t tcp_seq; /* of the first payload byte */
-	bool is_tcp_start; /* SYN without ACK */
+	uint32_t tcp_seq;	  /* of the first payload byte */
+	bool is_tcp_start;	  /* SYN without ACK */
 	const uint8_t *transport; /* the header behind IP's, up to the end of the packet */
 	size_t n_transport;
 	const uint8_t *payload;
@@ -35,3 +35,10 @@ struct packet_view {
 /** packet_parse() - Return: 0 or enum packet_error; @ret_view is written on 0 only */
 int packet_parse(const uint8_t *bytes, size_t n_bytes, bool is_inbound,
 		 struct packet_view *ret_view);
+
+/**
+ * packet_has_route() - it names further stations than its destination, or may name some
+ *
+ * Such a packet ends elsewhere than where it is judged to go. @bytes: packet_parse() took them.
+ */
+bool packet_has_route(const uint8_t *bytes);

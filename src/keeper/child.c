@@ -23,8 +23,8 @@
 /**
  * DOC: What a child gets
  *
- * Descriptor 3: its channel. Standard input is /dev/null, output and errors
- * are the keeper's. Nothing else is open, and the environment is two lines.
+ * Descriptor 3: its channel; 0: /dev/null. What a provider prints goes to sluiced: the user's
+ * terminal could be read, a file written over. Nothing else is open, two lines of environment.
  * The order matters: cgroup and namespaces need our rights, the uid ends them.
  */
 struct plan {
@@ -33,14 +33,17 @@ struct plan {
 	uid_t uid;
 	enum sandbox_profile profile;
 	int network;	  /* namespace to enter; -1: stay in ours */
-	bool is_confined; /* seccomp before execve(); else the program does it itself */
+	int output;	  /* where what it prints goes; -1: to ours */
+	bool is_confined; /* before execve(); else the program does it itself */
 };
 
-static int set_descriptors(int channel)
+static int set_descriptors(int channel, int output)
 {
 	int null = open("/dev/null", O_RDONLY);
 
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+		return -errno;
+	if (output >= 0 && (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0))
 		return -errno;
 	if (channel != CHANNEL_FD && dup2(channel, CHANNEL_FD) < 0)
 		return -errno;
@@ -104,13 +107,12 @@ static int become(const struct plan *plan)
 _Noreturn static void be_child(const struct plan *plan, int channel)
 {
 	char *argv[] = { (char *)(uintptr_t)plan->exe, NULL };
-	sigset_t none;
 	int r = plan->cgroup ? cgroup2_enter(plan->cgroup) : 0;
+	sigset_t none = { 0 };
 
-	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (r == 0)
-		r = set_descriptors(channel);
+		r = set_descriptors(channel, plan->output);
 	if (r == 0)
 		r = open_exe(plan->exe);
 	if (r == 0 && plan->network >= 0 && setns(plan->network, CLONE_NEWNET) < 0)
@@ -152,26 +154,26 @@ pid_t child_start_daemon(struct keeper *keeper, int *ret_sock)
 	struct plan plan = { .exe = exe,
 			     .uid = keeper->instance.daemon_uid,
 			     .profile = SANDBOX_DAEMON,
-			     .network = -1 };
+			     .network = -1,
+			     .output = -1 };
 	int r = files_sibling("sluiced", exe, sizeof(exe));
 
 	return r < 0 ? r : start(&plan, ret_sock);
 }
 
-pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
+pid_t child_start(struct keeper *keeper, uint32_t slot, int output, int *ret_sock)
 {
 	char exe[512], cgroup[600];
 	struct plan plan = { .exe = exe,
 			     .uid = keeper->instance.names_uid,
 			     .profile = SANDBOX_NAMES,
-			     .network = keeper->no_net };
-	int r;
+			     .network = keeper->no_net,
+			     .output = output };
+	int r = 0;
 
 	if (slot == 0) {
 		r = files_sibling("sluice-names", exe, sizeof(exe));
-		return r < 0 ? r : start(&plan, ret_sock);
-	}
-	if (slot == KEEPER_CANARY_SLOT) {
+	} else if (slot == KEEPER_CANARY_SLOT) {
 		plan.uid = keeper->instance.canary_uid;
 		plan.profile = SANDBOX_CANARY;
 		plan.network = -1;
@@ -179,14 +181,14 @@ pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock)
 		place_canary(keeper, cgroup, sizeof(cgroup));
 		(void)mkdir(cgroup, 0755); /* entering it fails if this does */
 		r = files_sibling("sluice-canary", exe, sizeof(exe));
-		return r < 0 ? r : start(&plan, ret_sock);
+	} else if (slot > keeper->n_filters) {
+		r = -EINVAL;
+	} else {
+		plan.exe = keeper->filters[slot - 1].exe;
+		plan.uid = keeper->instance.provider_uid + slot - 1;
+		plan.profile = SANDBOX_PROVIDER;
+		plan.cgroup = keeper->instance.providers_cgroup;
+		plan.is_confined = true;
 	}
-	if (slot > keeper->n_filters)
-		return -EINVAL;
-	plan.exe = keeper->filters[slot - 1].exe;
-	plan.uid = keeper->instance.provider_uid + slot - 1;
-	plan.profile = SANDBOX_PROVIDER;
-	plan.cgroup = keeper->instance.providers_cgroup;
-	plan.is_confined = true;
-	return start(&plan, ret_sock);
+	return r < 0 ? r : start(&plan, ret_sock);
 }

@@ -67,6 +67,6 @@ void place_canary(const struct keeper *keeper, char *path, size_t n);
 /** place_remove() - put everything away; says on stderr what would not go */
 void place_remove(const struct keeper *keeper);
 
-/* child.c: processes. A pid, or a negative errno; @ret_sock: our end, owned by the caller */
+/* child.c: a pid, or a negative errno; @ret_sock: the caller's; @output: for what it prints, or -1 */
 pid_t child_start_daemon(struct keeper *keeper, int *ret_sock);
-pid_t child_start(struct keeper *keeper, uint32_t slot, int *ret_sock);
+pid_t child_start(struct keeper *keeper, uint32_t slot, int output, int *ret_sock);

@@ -107,7 +107,7 @@ static void on_spawn(struct keeper *keeper, const struct wire_message *message, 
 	if (child.slot < KEEPER_CHILDREN_MAX) {
 		if (keeper->children[child.slot] > 0) /* of an earlier sluiced */
 			kill(keeper->children[child.slot], SIGKILL);
-		pid = child_start(keeper, child.slot, &sock);
+		pid = child_start(keeper, child.slot, fd, &sock);
 		keeper->children[child.slot] = pid > 0 ? pid : 0;
 	}
 	child.pid = pid > 0 ? (uint32_t)pid : 0;
@@ -184,10 +184,9 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 static void reap(struct keeper *keeper)
 {
 	struct signalfd_siginfo info;
-	int status;
-	pid_t pid;
+	int status, pid;
 
-	while (read(keeper->signal_fd, &info, sizeof(info)) == sizeof(info))
+	while (read(keeper->signal_fd, &info, sizeof(info)) > 0)
 		;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		child_ended(keeper, pid, status);

@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/macros.h"
+#include "kernel/attach.h"
 #include "kernel/real.h"
 #include "kernel/watch.h"
 #include "sluice.skel.h"
@@ -41,15 +42,9 @@ _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 
 /* programs on the cgroup; the rest are matches of the nft table */
 static const char *const attached[] = {
-	"sl_create",   "sl_release",  "sl_bind4",    "sl_bind6",   "sl_connect4",
-	"sl_connect6", "sl_sendmsg4", "sl_sendmsg6", "sl_sockops", "sl_egress",
+	"sl_create",   "sl_release",  "sl_bind4",   "sl_bind6",	 "sl_connect4", "sl_connect6",
+	"sl_sendmsg4", "sl_sendmsg6", "sl_sockops", "sl_egress", "sl_family",
 };
-
-/* an open fail class lets pass what nobody judged: there is nothing to hold back */
-static bool is_used(const struct real *real, const char *name)
-{
-	return real->nft.is_closed || strcmp(name, "sl_egress");
-}
 
 static const struct {
 	const char *name;
@@ -138,12 +133,12 @@ static int attach(struct real *real, struct bpf_object *object, int cgroup_fd, c
 	struct bpf_program *program = bpf_object__find_program_by_name(object, name);
 	_cleanup_close_ int link = -1;
 
-	if (!program)
-		return -ENOENT;
+	if (!program || !bpf_program__autoload(program))
+		return program ? 0 : -ENOENT;
 	link = bpf_link_create(bpf_program__fd(program), cgroup_fd,
 			       bpf_program__expected_attach_type(program), NULL);
 	if (link < 0)
-		return -errno;
+		return attach_is_optional(name) ? 0 : -errno;
 	return install_pin(real, "link", name, link);
 }
 
@@ -226,7 +221,7 @@ static int attach_all(struct real *real, struct bpf_object *object)
 	if (cgroup_fd < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached) && !r; i++)
-		if (is_used(real, attached[i]))
+		if (attach_is_used(attached[i], real->nft.is_closed))
 			r = attach(real, object, cgroup_fd, attached[i]);
 	return r;
 }
@@ -237,9 +232,13 @@ static int install(struct real *real, const char **ret_error)
 	int r;
 
 	*ret_error = "loading BPF programs";
-	skeleton = sluice_bpf__open_and_load();
+	skeleton = sluice_bpf__open();
 	if (!skeleton)
 		return -errno;
+	attach_choose(skeleton->progs.sl_family, real->nft.is_closed);
+	r = sluice_bpf__load(skeleton);
+	if (r < 0)
+		return r;
 	*ret_error = "pinning BPF maps";
 	r = keep_maps(real, skeleton->obj);
 	if (!r)
@@ -272,7 +271,7 @@ static int check_link(const struct real *real, const char *name, uint64_t cgroup
 	uint32_t n = sizeof(info);
 
 	if (fd < 0)
-		return fd;
+		return attach_is_optional(name) ? 0 : fd;
 	if (bpf_obj_get_info_by_fd(fd, &info, &n) < 0)
 		return -errno;
 	return info.cgroup.cgroup_id == cgroup_id ? 0 : -ESTALE;
@@ -299,7 +298,9 @@ int install_relax(struct real *real)
 	if (!real->is_stricter)
 		return 0;
 	real->is_stricter = real->nft.is_closed = false;
-	unpin(real, "link", "sl_egress"); /* nobody else has it: it is detached */
+	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
+		if (!attach_is_used(attached[i], false))
+			unpin(real, "link", attached[i]); /* which detaches it */
 	r = write_config(real);
 	return r < 0 ? r : repair_table(real);
 }
@@ -318,8 +319,9 @@ static int adopt(struct real *real)
 	if (stat(real->cgroup, &st) < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++) {
-		r = is_used(real, attached[i]) ? check_link(real, attached[i], st.st_ino) : 0;
-
+		if (!attach_is_used(attached[i], real->nft.is_closed))
+			continue;
+		r = check_link(real, attached[i], st.st_ino);
 		if (r < 0)
 			return r;
 	}

@@ -21,10 +21,9 @@
 #include <bpf/libbpf.h>
 
 #include "base/macros.h"
+#include "kernel/attach.h"
 #include "kernel/real.h"
 #include "sluice.skel.h"
-
-#define EGRESS "sl_egress"
 
 /* its layout is for ever: it tells of the others' */
 struct stamp {
@@ -98,13 +97,15 @@ static int attach(const struct real *real, const struct bpf_program *program)
 		return -errno;
 	link = bpf_link_create(bpf_program__fd(program), cgroup,
 			       bpf_program__expected_attach_type(program), NULL);
-	return link < 0 ? -errno : install_pin(real, "link", bpf_program__name(program), link);
+	if (link < 0)
+		return attach_is_optional(bpf_program__name(program)) ? 0 : -errno;
+	return install_pin(real, "link", bpf_program__name(program), link);
 }
 
 /* one that a predecessor that failed open had no use for */
 static bool lacks_egress(const struct real *real)
 {
-	_cleanup_close_ int link = install_open_pin(real, "link", EGRESS);
+	_cleanup_close_ int link = install_open_pin(real, "link", "sl_egress");
 
 	return real->nft.is_closed && link < 0;
 }
@@ -113,13 +114,14 @@ static int hand_over(const struct real *real, const struct bpf_program *program)
 {
 	const char *name = bpf_program__name(program);
 	_cleanup_close_ int link = install_open_pin(real, "link", name);
-	_cleanup_close_ int match = install_open_pin(real, "prog", name);
 
+	if (!bpf_program__autoload(program))
+		return 0;
+	if (bpf_program__type(program) == BPF_PROG_TYPE_SOCKET_FILTER) /* a match of the rules */
+		return install_pin(real, "prog", name, bpf_program__fd(program));
 	if (link >= 0)
 		return bpf_link_update(link, bpf_program__fd(program), NULL) < 0 ? -errno : 0;
-	if (match >= 0)
-		return install_pin(real, "prog", name, bpf_program__fd(program));
-	return real->nft.is_closed && !strcmp(name, EGRESS) ? attach(real, program) : 0;
+	return attach_is_used(name, real->nft.is_closed) ? attach(real, program) : 0;
 }
 
 static void cleanup_skeleton(struct sluice_bpf **skeleton)
@@ -136,6 +138,7 @@ static int replace(const struct real *real)
 
 	if (!skeleton)
 		return -errno;
+	attach_choose(skeleton->progs.sl_family, real->nft.is_closed);
 	bpf_object__for_each_map(map, skeleton->obj)
 	{
 		if (!r && !bpf_map__is_internal(map))

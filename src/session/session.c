@@ -3,8 +3,9 @@
 #include "session/session.h"
 
 static const char *const state_names[] = {
-	[SESSION_DOWN] = "restarting",	 [SESSION_CALLED] = "starting", [SESSION_STARTING] = "starting",
-	[SESSION_RUNNING] = "running", [SESSION_FAILED] = "failed",
+	[SESSION_DOWN] = "restarting",	 [SESSION_CALLED] = "starting",
+	[SESSION_STARTING] = "starting", [SESSION_RUNNING] = "running",
+	[SESSION_FAILED] = "failed",
 };
 _Static_assert(ARRAY_SIZE(state_names) == _SESSION_STATE_N, "state_names");
 
@@ -21,12 +22,15 @@ static void enter(struct session *session, enum session_state state, uint64_t no
 
 void session_init(struct session *session, uint64_t now_us)
 {
-	*session = (struct session){ .state = SESSION_DOWN, .since_us = now_us, .spawn_us = now_us };
+	*session =
+		(struct session){ .state = SESSION_DOWN, .since_us = now_us, .spawn_us = now_us };
 }
 
 void session_spawned(struct session *session, uint64_t now_us)
 {
 	session->is_hung = false;
+	session->credit = SESSION_RECORDS_FREE;
+	session->credited_us = now_us;
 	enter(session, SESSION_CALLED, now_us);
 }
 
@@ -42,6 +46,26 @@ void session_ready(struct session *session, bool is_ok, uint64_t now_us)
 		return;
 	session->heard_us = session->pinged_us = now_us;
 	enter(session, is_ok ? SESSION_RUNNING : SESSION_FAILED, now_us);
+}
+
+void session_asked(struct session *session)
+{
+	session->credit += SESSION_RECORDS_A_FLOW;
+}
+
+bool session_may_say(struct session *session, uint64_t now_us)
+{
+	uint64_t earned = (now_us - session->credited_us) / 1000 * SESSION_RECORDS_A_MS;
+
+	if (earned) {
+		if (session->credit < SESSION_RECORDS_FREE)
+			session->credit = MIN(session->credit + earned, SESSION_RECORDS_FREE);
+		session->credited_us = now_us;
+	}
+	if (session->credit == 0)
+		return false;
+	session->credit--;
+	return true;
 }
 
 void session_heard(struct session *session, uint64_t now_us)
@@ -62,8 +86,8 @@ static uint64_t wait_us(unsigned int deaths)
 
 void session_exited(struct session *session, uint64_t now_us)
 {
-	bool was_calm = session->state == SESSION_RUNNING &&
-			now_us - session->since_us >= SESSION_CALM_US;
+	bool was_calm =
+		session->state == SESSION_RUNNING && now_us - session->since_us >= SESSION_CALM_US;
 
 	if (session->state == SESSION_FAILED)
 		return;

@@ -27,6 +27,9 @@
 #define SESSION_WAIT_MIN_US 0U	    /* the first restart is immediate: nobody waits */
 #define SESSION_WAIT_MAX_US 5000000U
 #define SESSION_CALM_US 10000000U   /* ran so long: earlier deaths are forgotten */
+#define SESSION_RECORDS_A_FLOW 16U  /* it may say as many for each question, */
+#define SESSION_RECORDS_A_MS 2U	    /* without one, */
+#define SESSION_RECORDS_FREE 8192U  /* and at once */
 #define SESSION_DEATHS_MAX 8U	    /* in a row, each within SESSION_CALM_US: failed */
 
 enum session_state {
@@ -49,6 +52,8 @@ struct session {
 	unsigned int deaths; /* in a row */
 	unsigned int restarts;
 	bool is_hung;	     /* we killed it for its silence */
+	uint64_t credit;     /* records it may still say: session_may_say() */
+	uint64_t credited_us;
 };
 
 const char *session_state_name(enum session_state state);
@@ -62,6 +67,17 @@ void session_exited(struct session *session, uint64_t now_us);
 
 /** session_postpone() - nobody ran from @before_us on for @us: what waits for an answer waits on */
 void session_postpone(struct session *session, uint64_t before_us, uint64_t us);
+
+/** session_asked() - it was asked about a flow, and may say something about it */
+void session_asked(struct session *session);
+
+/**
+ * session_may_say() - one more record came from it. Return: false: it floods
+ *
+ * A filter says a few things about each flow that it is asked about, and a
+ * little besides. One that says much more keeps us from serving others.
+ */
+bool session_may_say(struct session *session, uint64_t now_us);
 
 /** session_tick() - what is due now; to be called several times a second */
 enum session_action session_tick(struct session *session, uint64_t now_us);

@@ -85,7 +85,7 @@
 	F(S, u32,  slot,       15,  "where to keep the descriptor that comes along")
 
 #define WIRE_FIELDS_K_SPAWN(F, S) \
-	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider, 17 the canary")
+	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider, 17 the canary; a descriptor that comes along gets what it prints")
 
 #define WIRE_FIELDS_K_KILL(F, S) \
 	F(S, u32,  slot,       31,  "which child to kill with SIGKILL")

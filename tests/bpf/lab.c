@@ -181,6 +181,8 @@ int lab_each_program(struct lab *lab, lab_program_fn fn, void *data)
 		struct bpf_prog_info info = { 0 };
 		uint32_t n = sizeof(info);
 
+		if (bpf_program__fd(p) < 0) /* one that not every kernel takes */
+			continue;
 		if (bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &n) < 0)
 			return -errno;
 		fn(bpf_program__name(p), info.verified_insns, data);

@@ -14,6 +14,17 @@
 
 #include "flow/packet.h"
 
+/* reads no further than packet_parse() did */
+static void require_route(const uint8_t *data, size_t n)
+{
+	uint8_t *exact = malloc(n);
+
+	require(exact != NULL);
+	memcpy(exact, data, n);
+	(void)packet_has_route(exact);
+	free(exact);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void require(int condition)
@@ -82,8 +93,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int r = parse(data, size, false, &out);
 
 	require(parse(data, size, true, &in) == r);
-	if (r == 0)
+	if (r == 0) {
 		require_mirrored(&out, &in);
+		require_route(data, size);
+	}
 	for (size_t n = size < 128 ? size : 128; n; n--)
 		require_cut(data, n - 1, r, &out);
 	return 0;

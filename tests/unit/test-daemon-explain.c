@@ -204,8 +204,11 @@ static void test_time_is_counted_in_order(void **state)
 	EXPLAIN;
 	id = lab_take_flow(lab, 0);
 	lab_pass(lab, 1500000);
-	lab_say(lab, 0, WIRE_PONG, &(struct wire_pong){ 0 });
-	lab_say(lab, 1, WIRE_PONG, &(struct wire_pong){ 0 });
+	for (unsigned int i = 0; i < 2; i++) {
+		uint64_t token = lab->daemon->filters[i].session.pinged_us;
+
+		lab_say(lab, i, WIRE_PONG, &(struct wire_pong){ .token = token });
+	}
 	lab_pass(lab, 1500000);
 	lab_judge(lab, 0, id, 0);
 	lab_judge(lab, 1, lab_take_flow(lab, 1), 0);

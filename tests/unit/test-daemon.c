@@ -341,7 +341,7 @@ static void test_a_full_channel_holds_flows_until_it_is_read(void **state)
 
 /* ---- packets that no filter sees ---- */
 
-static void test_a_table_full_of_held_flows_is_the_fail_class(void **state)
+static void test_a_user_with_too_many_held_flows_meets_the_fail_class(void **state)
 {
 	struct lab_packet packet = udp;
 	struct lab *lab = *state;
@@ -353,7 +353,7 @@ static void test_a_table_full_of_held_flows_is_the_fail_class(void **state)
 		while (lab_take_flow(lab, 0))
 			;
 	}
-	assert_int_equal(flow_table_n_held(lab->daemon->flows), LAB_FLOWS_MAX);
+	assert_int_equal(flow_table_n_held(lab->daemon->flows), FLOW_USER_HELD(LAB_FLOWS_MAX));
 	assert_int_equal(lab_fate(lab, last), FATE_FAIL_CLASS);
 	lab_pass(lab, FLOW_DEADLINE_US);
 	assert_int_equal(lab_fate(lab, lab_put(lab, &tcp)), FATE_HELD); /* there is room again */
@@ -406,7 +406,7 @@ int main(void)
 		TEST(test_a_filter_that_breaks_the_protocol_is_replaced, set_up_one),
 		TEST(test_a_filter_that_dies_too_often_fails, set_up_one),
 		TEST(test_a_full_channel_holds_flows_until_it_is_read, set_up_one),
-		TEST(test_a_table_full_of_held_flows_is_the_fail_class, set_up_one_open),
+		TEST(test_a_user_with_too_many_held_flows_meets_the_fail_class, set_up_one_open),
 		TEST(test_a_packet_nobody_owns_meets_the_fail_class, set_up_one),
 		TEST(test_an_unreadable_packet_is_dropped, set_up_one),
 	};

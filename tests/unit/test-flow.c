@@ -117,6 +117,28 @@ static void a_flow_is_decided_once(void **state)
 	assert_null(flow_table_oldest_held(world->table));
 }
 
+/* the share of N_MAX is a half */
+static void a_user_with_its_share_is_told_its_own_oldest_flow(void **state)
+{
+	struct world *world = *state;
+	struct flow *first = NULL;
+
+	for (uint64_t i = 0; i < FLOW_USER_OPEN(N_MAX) + 1; i++) {
+		struct flow *flow = open_flow(world->table, i, i);
+
+		assert_true(flow_table_may_hold(world->table, i ? 1000 : 1001));
+		flow_table_own(world->table, flow, i ? 1000 : 1001); /* the oldest is another's */
+		first = i == 1 ? flow : first;
+		assert_null(flow_table_oldest_of(world->table, 1000));
+		flow_table_decide(world->table, flow, SL_ALLOW, 20);
+	}
+	assert_ptr_equal(flow_table_oldest_of(world->table, 1000), first);
+	assert_null(flow_table_oldest_of(world->table, 1001));
+	flow_table_close(world->table, first);
+	assert_null(flow_table_oldest_of(world->table, 1000));
+	assert_null(flow_table_oldest_of(world->table, 1002));
+}
+
 static void a_full_table_evicts_its_oldest_open_flow(void **state)
 {
 	struct world *world = *state;
@@ -343,6 +365,7 @@ int main(void)
 		TEST(a_new_flow_is_held_and_has_a_deadline),
 		TEST(held_flows_are_handed_out_in_order_of_their_deadlines),
 		TEST(a_flow_is_decided_once),
+		TEST(a_user_with_its_share_is_told_its_own_oldest_flow),
 		TEST(a_full_table_evicts_its_oldest_open_flow),
 		TEST(a_flow_is_refused_only_when_all_are_held),
 		TEST(a_restored_flow_keeps_its_id_and_takes_none),

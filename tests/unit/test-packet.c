@@ -148,6 +148,32 @@ static void both_ends_are_found_in_both_directions(void **state)
 	}
 }
 
+static void stations_are_seen(void **state)
+{
+	static const uint8_t kinds[] = { IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS };
+	struct made made = make6(IPPROTO_UDP, kinds, ARRAY_SIZE(kinds));
+	static const uint8_t routes[] = { 131, 137 };
+
+	assert_true(packet_has_route(made.bytes));
+	made = make6(IPPROTO_UDP, kinds, 1);
+	assert_false(packet_has_route(made.bytes));
+	made = make4(IPPROTO_UDP, 12);
+	assert_false(packet_has_route(made.bytes)); /* the end at once */
+	memset(made.bytes + 20, 1, 12);
+	assert_false(packet_has_route(made.bytes));
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+		made.bytes[21] = routes[i];
+		assert_true(packet_has_route(made.bytes));
+	}
+	memcpy(made.bytes + 20, (uint8_t[]){ 7, 4, 131, 131, 0, 131 }, 6);
+	assert_false(packet_has_route(made.bytes)); /* within another option, and behind the end */
+	made.bytes[21] = 1;			    /* shorter than itself */
+	assert_true(packet_has_route(made.bytes));
+	memset(made.bytes + 20, 1, 11);
+	made.bytes[31] = 7; /* its length would be behind the header */
+	assert_true(packet_has_route(made.bytes));
+}
+
 static void options_and_extension_headers_are_passed_over(void **state)
 {
 	static const uint8_t kinds[] = { IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING,
@@ -333,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_ends_are_found_in_both_directions),
+		cmocka_unit_test(stations_are_seen),
 		cmocka_unit_test(options_and_extension_headers_are_passed_over),
 		cmocka_unit_test(a_packet_may_be_cut_anywhere),
 		cmocka_unit_test(only_ip_of_versions_4_and_6_is_read),

@@ -212,6 +212,22 @@ static void a_hung_provider_comes_back(void **state)
 	assert_int_equal(session_tick(&session, now_us + 1), SESSION_DO_NOTHING);
 }
 
+static void one_that_says_more_than_it_is_asked_floods(void **state)
+{
+	uint64_t n = 0, now_us = NOW_US;
+
+	start(now_us);
+	while (session_may_say(&session, now_us))
+		n++;
+	assert_int_equal(n, SESSION_RECORDS_FREE);
+	assert_true(session_may_say(&session, now_us + 1000)); /* it may say a little for ever */
+	for (unsigned int i = 0; i < 100000; i++, now_us += 10) {
+		session_asked(&session);
+		for (unsigned int k = 0; k < SESSION_RECORDS_A_FLOW; k++)
+			assert_true(session_may_say(&session, now_us));
+	}
+}
+
 static void every_state_has_a_name(void **state)
 {
 	for (enum session_state s = SESSION_DOWN; s < _SESSION_STATE_N; s++)
@@ -235,6 +251,7 @@ int main(void)
 		TEST(a_silent_provider_is_killed_once_its_time_is_up),
 		TEST(a_pong_in_the_last_moment_saves_it),
 		TEST(a_hung_provider_comes_back),
+		TEST(one_that_says_more_than_it_is_asked_floods),
 		TEST(every_state_has_a_name),
 	};
 

@@ -81,7 +81,14 @@ static void check(void *data)
 		control_checked(world->control);
 }
 
-static const struct control_ops ops = { get_status, doctor, list_flows, check };
+/* its answer never comes */
+static int explain(void *data, unsigned int token, struct json_object *program,
+		   struct json_object *target)
+{
+	return 0;
+}
+
+static const struct control_ops ops = { get_status, doctor, list_flows, check, .explain = explain };
 
 static int setup(void **state)
 {
@@ -416,19 +423,37 @@ static void test_a_slow_follower_is_cut_off(void **state)
 	close(fd);
 }
 
+/* who has a call open keeps its slot, who says nothing does not keep others out */
 static void test_slots_end_at_32(void **state)
 {
+	static const char follow[] = "{\"method\":\"io.sluice.Control.ListFlows\",\"more\":true,"
+				     "\"parameters\":{\"follow\":true}}";
+	static const char busy[] = "{\"error\":\"io.sluice.Control.Busy\",\"parameters\":{}}";
 	struct world *world = *state;
 	int fds[VARLINK_CLIENTS_MAX];
-	char byte;
+	char text[128];
 	int late;
 
-	for (unsigned int i = 0; i < VARLINK_CLIENTS_MAX; i++)
+	for (unsigned int i = 0; i < VARLINK_CLIENTS_MAX; i++) {
 		fds[i] = dial(world);
-	turn(world);
+		if (i != 5 && i != 9)
+			say(fds[i], follow, sizeof(follow));
+		turn(world);
+	}
+	for (unsigned int i = 5; i <= 9; i += 4) { /* the older one first */
+		assert_int_equal(recv(fds[i], text, 1, MSG_DONTWAIT), -1);
+		assert_non_null(strstr(ASK(world, "{\"method\":\"org.varlink.service.GetInfo\"}"),
+				       "sluiced"));
+		assert_int_equal(recv(fds[i], text, 1, MSG_DONTWAIT), 0);
+		close(fds[i]);
+		fds[i] = dial(world);
+		say(fds[i], follow, sizeof(follow));
+		turn(world);
+	}
 	late = dial(world);
 	turn(world);
-	assert_int_equal(recv(late, &byte, 1, MSG_DONTWAIT), 0);
+	assert_int_equal(recv(late, text, sizeof(text), MSG_DONTWAIT), sizeof(busy));
+	assert_memory_equal(text, busy, sizeof(busy));
 	close(late);
 	for (unsigned int i = 0; i < VARLINK_CLIENTS_MAX; i++)
 		close(fds[i]);
@@ -469,6 +494,43 @@ static void test_strangers_are_refused(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* 200 strangers wait before root: it is heard within a few turns, not after them one by one */
+static void test_many_connections_are_taken_at_once(void **state)
+{
+	static const char call[] = "{\"method\":\"io.sluice.Control.GetStatus\"}";
+	struct world *world = *state;
+	int fds[200];
+	char text[256];
+	int last;
+
+	if (getuid() != 0)
+		skip();
+	assert_int_equal(chmod(world->dir, 0755), 0);
+	assert_int_equal(seteuid(65534), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = dial(world);
+	assert_int_equal(seteuid(0), 0);
+	last = dial(world);
+	say(last, call, sizeof(call));
+	for (unsigned int i = 0; i < 20; i++)
+		(void)sd_event_run(world->event, 0);
+	assert_true(recv(last, text, sizeof(text), MSG_DONTWAIT) > 0);
+	close(last);
+	for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+}
+
+/* it has no answer, which must not keep the next call waiting */
+static void test_a_oneway_explain_blocks_nothing(void **state)
+{
+	static const char calls[] = "{\"method\":\"io.sluice.Control.Explain\",\"oneway\":true,"
+				    "\"parameters\":{\"program\":{},\"target\":{}}}\0"
+				    "{\"method\":\"org.varlink.service.GetInfo\"}";
+	struct world *world = *state;
+
+	assert_non_null(strstr(ask(world, calls, sizeof(calls)), "\"product\":\"sluiced\""));
+}
+
 static void test_inbox_refuses_what_is_too_long(void **state)
 {
 	struct json_inbox inbox;
@@ -504,6 +566,8 @@ int main(void)
 		TEST(test_a_slow_follower_is_cut_off),
 		TEST(test_slots_end_at_32),
 		TEST(test_strangers_are_refused),
+		TEST(test_many_connections_are_taken_at_once),
+		TEST(test_a_oneway_explain_blocks_nothing),
 		cmocka_unit_test(test_inbox_refuses_what_is_too_long),
 	};
 

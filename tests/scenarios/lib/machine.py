@@ -70,6 +70,11 @@ def is_alive(pid):
         return False
 
 
+def is_sanitized(build):
+    with open(os.path.join(build, "sluiced"), "rb") as file:
+        return b"libasan.so" in file.read()
+
+
 def processes(build):
     """pid → executable of everything that runs from the build folder"""
     found = {}

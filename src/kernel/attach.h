@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/** DOC: Which programs an instance attaches to its cgroup */
+
+#include <stdbool.h>
+
+struct bpf_program;
+
+/** attach_is_used() - with that fail class: an open one has nothing to hold back */
+bool attach_is_used(const char *program, bool is_closed);
+/** attach_is_optional() - not every kernel takes it; `sluice doctor` tells */
+bool attach_is_optional(const char *program);
+/** attach_choose() - before loading: @family only where it is used, and the kernel takes it */
+void attach_choose(struct bpf_program *family, bool is_closed);
