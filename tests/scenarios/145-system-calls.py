@@ -14,11 +14,13 @@ runs each (--parts 3 --part 0: a third of them). A sanitized build leaves out th
 that its runtime cannot do without.
 """
 import errno
+import itertools
+import os
 import random
 import re
 import time
 
-from lib import main
+from lib import machine, main
 from lib.wait import SLOW, Timeout
 
 VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter")
@@ -41,6 +43,8 @@ def is_sanitized(lab):
 
 
 class Telling:
+    _numbers = itertools.count(1)
+
     def __init__(self, t, lab, wire, victim=None, nth=0):
         self._t, self._lab, self._wire = t, lab, wire
         self.title = f"{victim} {nth}"
@@ -49,7 +53,8 @@ class Telling:
         if victim:
             words += [victim, nth]
         always = lab.test_filter(deny_port=DENIED)  # the other one forgets with its process
-        words += ["--", lab.path("sluice"), "run", "--filter", always,
+        self.instance = f"t{os.getpid()}x{next(self._numbers)}"
+        words += ["--", lab.path("sluice"), "run", "--instance", self.instance, "--filter", always,
                   "--filter", lab.test_filter(deny_port=DENIED, rejudge_port=AGAIN), "--fail", "closed", "--", "bash",
                   "-c", STORY, lab.path("tests/providers/flowgen")]
         self._denied = wire.count(self._is_denied)
@@ -89,16 +94,19 @@ class Telling:
         if self.status == 125:
             t.check(re.search(r"sluice[a-z-]*: .{15}", text), f"refuses to start without a reason: {title}")
         try:
-            self._lab.expect_nothing_left()
+            self._expect_nothing_left()
         except Timeout as left:
-            self._panic(str(left))
+            self._lab.plain([self._lab.path("sluice"), "panic", "--instance", self.instance], 20)
             if PANIC not in text:  # it did not say that something may be left, and what to do
                 raise Timeout(f"{left}: {title}") from None
-            self._lab.expect_nothing_left()
+            self._expect_nothing_left()
 
-    def _panic(self, left):
-        for instance in set(re.findall(r"\br\d+\b|(?<=sluice_)r\d+", left)):
-            self._lab.plain([self._lab.path("sluice"), "panic", "--instance", instance], 20)
+    def _expect_nothing_left(self):
+        """by its name: also while others' instances come and go"""
+        self._lab.expect_nothing_left()
+        left = {line for line in machine.traces() if re.search(rf"\b(sluice[-_])?{self.instance}\b", line)}
+        if left:
+            raise Timeout("left behind: " + "; ".join(sorted(left)[:4]))
 
 
 def choose(counts, seed):
