@@ -25,26 +25,27 @@ static void tell_run(struct keeper *keeper, int error, const char *text)
 	if (keeper->is_told || keeper->run_sock < 0)
 		return;
 	snprintf(state.text, sizeof(state.text), "%s", text);
-	(void)channel_send(keeper->run_sock, &wire_keeper_channel, WIRE_K_STATE, &state, NULL, 0,
-			   -1);
 	keeper->is_told = true;
+	if (channel_send(keeper->run_sock, &wire_keeper_channel, WIRE_K_STATE, &state, NULL, 0, -1))
+		(void)shutdown(keeper->run_sock, SHUT_RDWR); /* both take it for the other's end */
 }
 
 /* ---- sluiced ---- */
 
-static void say_go(struct keeper *keeper)
+static int say_go(struct keeper *keeper)
 {
 	struct wire_k_go go = { .generation = keeper->generation, .held = keeper->kept[0] >= 0 };
+	int sock = keeper->daemon_sock, r = 0;
 
-	config_repeat(keeper);
-	for (uint32_t i = 0; i < KEEPER_KEPT_MAX; i++) {
-		struct wire_k_kept kept = { .slot = i };
-
+	for (unsigned int i = 0; i < keeper->n_config && r == 0; i++)
+		r = channel_send_raw(sock, keeper->config[i].bytes, keeper->config[i].n_bytes,
+				     keeper->config[i].fd);
+	for (uint32_t i = 0; i < KEEPER_KEPT_MAX && r == 0; i++)
 		if (keeper->kept[i] >= 0)
-			(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_KEPT,
-					   &kept, NULL, 0, keeper->kept[i]);
-	}
-	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_GO, &go, NULL, 0, -1);
+			r = channel_send(sock, &wire_keeper_channel, WIRE_K_KEPT,
+					 &(struct wire_k_kept){ .slot = i }, NULL, 0,
+					 keeper->kept[i]);
+	return r ? r : channel_send(sock, &wire_keeper_channel, WIRE_K_GO, &go, NULL, 0, -1);
 }
 
 static int start_daemon(struct keeper *keeper)
@@ -56,7 +57,8 @@ static int start_daemon(struct keeper *keeper)
 	keeper->daemon_pid = pid;
 	keeper->started_ms = keeper->beat_ms = clock_awake_ms(&keeper->awake);
 	keeper->has_beaten = false;
-	say_go(keeper);
+	if (say_go(keeper) < 0)
+		kill(pid, SIGKILL); /* it may lack a filter; the next one is told all again */
 	keeper->generation++;
 	return 0;
 }
@@ -68,6 +70,13 @@ static void lose_daemon(struct keeper *keeper)
 		kill(keeper->daemon_pid, SIGKILL);
 	if (!keeper->orphaned_ms)
 		keeper->orphaned_ms = clock_awake_ms(&keeper->awake);
+}
+
+/* what it is not told it would wait for: a successor begins anew */
+static void tell_daemon(struct keeper *keeper, uint16_t type, const void *body, int fd)
+{
+	if (channel_send(keeper->daemon_sock, &wire_keeper_channel, type, body, NULL, 0, fd) < 0)
+		lose_daemon(keeper);
 }
 
 static void on_state(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -103,8 +112,7 @@ static void on_spawn(struct keeper *keeper, const struct wire_message *message, 
 	}
 	child.pid = pid > 0 ? (uint32_t)pid : 0;
 	child.error = pid < 0 ? (uint32_t)-pid : 0;
-	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_CHILD, &child, NULL, 0,
-			   sock);
+	tell_daemon(keeper, WIRE_K_CHILD, &child, sock);
 }
 
 static void on_kill(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -159,7 +167,7 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 	struct wire_k_exited exited = { .pid = (uint32_t)pid, .status = (uint32_t)status };
 
 	if (pid == keeper->daemon_pid) {
-		keeper->daemon_pid = 0;
+		keeper->daemon_pid = status ? -1 : 0;
 		lose_daemon(keeper);
 		return;
 	}
@@ -169,8 +177,7 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 		keeper->children[i] = 0;
 		exited.slot = i;
 		if (keeper->daemon_sock >= 0)
-			(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_EXITED,
-					   &exited, NULL, 0, -1);
+			tell_daemon(keeper, WIRE_K_EXITED, &exited, -1);
 	}
 }
 
@@ -258,10 +265,8 @@ static bool wait_for_daemon(struct keeper *keeper)
 {
 	uint64_t end = clock_awake_ms(&keeper->awake) + END_MS;
 	uint8_t buffer[WIRE_RECORD_MAX];
-	struct wire_k_stop stop = { 0 };
 
-	(void)channel_send(keeper->daemon_sock, &wire_keeper_channel, WIRE_K_STOP, &stop, NULL, 0,
-			   -1);
+	tell_daemon(keeper, WIRE_K_STOP, &(struct wire_k_stop){ 0 }, -1);
 	while (keeper->daemon_pid > 0 && clock_awake_ms(&keeper->awake) < end) {
 		struct pollfd fds[] = { { .fd = keeper->signal_fd, .events = POLLIN },
 					{ .fd = keeper->daemon_sock, .events = POLLIN } };
@@ -271,7 +276,7 @@ static bool wait_for_daemon(struct keeper *keeper)
 		reap(keeper);
 	}
 	if (keeper->daemon_pid <= 0)
-		return true;
+		return keeper->daemon_pid == 0;
 	kill(keeper->daemon_pid, SIGKILL);
 	(void)waitpid(keeper->daemon_pid, NULL, 0);
 	keeper->daemon_sock = close_fd(keeper->daemon_sock);
@@ -289,7 +294,7 @@ static void finish(struct keeper *keeper)
 		place_kill_governed(keeper);
 		if (keeper->daemon_pid <= 0 && keeper->is_told)
 			(void)start_daemon(keeper); /* it adopts what is there, and removes it */
-		/* one that hangs is followed by one that only cleans up */
+		/* one that hangs or fails is followed by one that only cleans up */
 		if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
 			(void)wait_for_daemon(keeper);
 	}

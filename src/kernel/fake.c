@@ -57,16 +57,24 @@ static uint8_t *find_entry(const struct store *store, const void *key)
 	return NULL;
 }
 
+/* ahead of need: a test of memory that runs out is about the daemon's, not about this */
+static void make_room(struct store *store)
+{
+	if (store->entries && store->n < store->n_room)
+		return;
+	store->n_room = store->n_room ? 2 * store->n_room : FAKE_ENTRIES;
+	store->entries = realloc(store->entries, store->n_room * (store->n_key + store->n_value));
+	if (!store->entries)
+		abort();
+}
+
 void fake_put(struct fake *fake, enum fake_map map, const void *key, const void *value)
 {
 	struct store *store = &fake->stores[map];
 	uint8_t *entry = find_entry(store, key);
 
 	if (!entry) {
-		store->entries =
-			realloc(store->entries, (store->n + 1) * (store->n_key + store->n_value));
-		if (!store->entries)
-			abort();
+		make_room(store);
 		entry = entry_at(store, store->n++);
 		memcpy(entry, key, store->n_key);
 	}
@@ -295,7 +303,9 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	if (r < 0)
 		return r;
 	opened = calloc(1, sizeof(*opened));
-	if (!opened || fd < 0)
+	if (!opened)
+		return -ENOMEM;
+	if (fd < 0)
 		abort();
 	opened->fake = fake;
 	opened->plane.queue_fd = TAKE_FD(fd);
@@ -385,6 +395,8 @@ struct fake *fake_new(void)
 		return NULL;
 	fake->kernel.ops = &fake_ops;
 	memcpy(fake->stores, kinds, sizeof(kinds));
+	for (size_t i = 0; i < _FAKE_MAP_N; i++)
+		make_room(&fake->stores[i]);
 	fake->queue_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
 	fake->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return fake->queue_fd < 0 || fake->watch_fd < 0 ? fake_free(fake) : fake;

@@ -19,6 +19,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/log.h"
 #include "base/macros.h"
 #include "kernel/attach.h"
 #include "kernel/real.h"
@@ -28,6 +29,7 @@
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71 /* linux 5.14 */
 #endif
+#define REMOVE_ATTEMPTS 3U
 #define QUEUE_FIRST 0x5c00 /* away from 0, where other programs begin */
 
 static const char *const map_names[] = {
@@ -404,13 +406,25 @@ int install_or_adopt(struct real *real, int kept_fd, const char **ret_error)
 	return install_anew(real, was_empty, ret_error);
 }
 
+/* the kernel lacks memory for a moment: nobody comes after us who would try again */
+static void remove_table(const char *instance)
+{
+	int r = -ENOBUFS;
+
+	for (unsigned int i = 0; i < REMOVE_ATTEMPTS && r < 0 && r != -ENOENT; i++)
+		r = nft_remove(instance);
+	if (r < 0 && r != -ENOENT)
+		log_error("cannot remove table inet sluice_%s: %s: `sluice panic` does", instance,
+			  strerror(-r));
+}
+
 void install_remove(struct real *real)
 {
 	unpin(real, "map", "complete");
 	unpin(real, "map", "stamp");
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
 		unpin(real, "link", attached[i]);
-	(void)nft_remove(real->instance);
+	remove_table(real->instance);
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
 		unpin(real, "prog", matches[i].name);
 	for (size_t i = 0; i < _MAP_N; i++)
