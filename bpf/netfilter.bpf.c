@@ -291,7 +291,7 @@ static __always_inline int read_inbound(struct __sk_buff *skb, struct packet *p)
 	int r = read_packet(skb, p, false);
 
 	p->tuple.netns = netns_of_receiver(skb);
-	return r;
+	return r || p->tuple.netns ? r : -1; /* of which network is it? */
 }
 
 /* the governed socket a packet is for: bound to the address, to any of its family, to any */

@@ -124,11 +124,13 @@ static void on_signal(struct run *run)
 	struct signalfd_siginfo info;
 
 	while (read(run->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGCHLD) {
-			if (run->command_pid > 0 &&
-			    waitpid(run->command_pid, &run->status, WNOHANG) == run->command_pid)
-				run->has_ended = true;
-		} else if (run->has_ended || run->command_pid == 0) {
+		/* of several that are pending, its end need not be read first */
+		if (run->command_pid > 0 && !run->has_ended &&
+		    waitpid(run->command_pid, &run->status, WNOHANG) == run->command_pid)
+			run->has_ended = true;
+		if (info.ssi_signo == SIGCHLD)
+			continue;
+		if (run->has_ended || run->command_pid == 0) {
 			run->is_told_to_end = true; /* COMMAND cannot: what is left is ended */
 		} else if (info.ssi_code != SI_KERNEL) {
 			/* what the terminal sends, COMMAND gets from the terminal itself */
@@ -235,11 +237,16 @@ static int start_instance(struct run *run)
 
 static int run_it(struct run *run)
 {
-	if (open_signals(run) < 0 || start_instance(run))
+	int r = open_signals(run);
+
+	if (r < 0)
+		return cli_error(EXIT_SLUICE, "cannot watch for signals: %s", strerror(-r));
+	if (start_instance(run))
 		return EXIT_SLUICE;
 	run->command_pid = fork();
 	if (run->command_pid < 0)
-		return EXIT_SLUICE;
+		return cli_error(EXIT_SLUICE, "cannot start %s: %s: end some processes, then try again",
+				 run->command[0], strerror(errno));
 	if (run->command_pid == 0)
 		be_command(run);
 	if (wait_for_command(run)) {

@@ -28,7 +28,7 @@ struct control {
 	struct varlink_server *server;
 	struct varlink_listener *listener;
 	struct stream streams[VARLINK_CLIENTS_MAX];
-	bool is_checking[VARLINK_CLIENTS_MAX]; /* its Doctor waits for control_checked() */
+	bool is_checking[VARLINK_CLIENTS_MAX];	 /* its Doctor waits for control_checked() */
 	bool is_explaining[VARLINK_CLIENTS_MAX]; /* its Explain for control_explained() */
 };
 
@@ -42,7 +42,7 @@ static struct json_object *wrap(const char *name, struct json_object *value)
 {
 	struct json_object *parameters = json_object_new_object();
 
-	json_object_object_add(parameters, name, value);
+	json_add(parameters, name, value);
 	return parameters;
 }
 
@@ -164,7 +164,7 @@ static int refuse(struct varlink_call *call, int r, const char *parameter, const
 		return r;
 	parameters = wrap("reason", json_object_new_string(reason));
 	if (r == -EINVAL)
-		json_object_object_add(parameters, "parameter", json_object_new_string(parameter));
+		json_add(parameters, "parameter", json_object_new_string(parameter));
 	varlink_error(call->server, call->slot,
 		      r == -ENOENT ? INTERFACE ".NotFound" : INTERFACE ".InvalidParameter",
 		      parameters);
@@ -290,7 +290,7 @@ void control_publish(struct control *control, struct json_object *flow)
 	if (!control_has_followers(control))
 		return;
 	message = wrap("parameters", wrap("flow", json_object_get(flow)));
-	json_object_object_add(message, "continues", json_object_new_boolean(true));
+	json_add(message, "continues", json_object_new_boolean(true));
 	text = flow_json_line(message, &n);
 	for (unsigned int i = 0; text && i < VARLINK_CLIENTS_MAX; i++) {
 		const struct stream *stream = &control->streams[i];

@@ -110,3 +110,15 @@ int json_call_read(struct json_object *message, struct json_call *ret_call)
 	*ret_call = call;
 	return 0;
 }
+
+void json_add(struct json_object *object, const char *name, struct json_object *value)
+{
+	if (!object || json_object_object_add(object, name, value) < 0)
+		json_object_put(value);
+}
+
+void json_append(struct json_object *array, struct json_object *value)
+{
+	if (!array || json_object_array_add(array, value) < 0)
+		json_object_put(value);
+}

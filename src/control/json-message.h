@@ -70,6 +70,15 @@ int json_inbox_next(struct json_inbox *inbox, struct json_object **ret_message);
 /** json_call_read() - read @message as a call. Return: 0 or JSON_E_CALL */
 int json_call_read(struct json_object *message, struct json_call *ret_call);
 
+/**
+ * json_add(), json_append() - a member, an element; @value is consumed
+ *
+ * For what is made part by part when memory may run out: json-c ends the process when
+ * @object is NULL. What there was no memory for is missing then, or null.
+ */
+void json_add(struct json_object *object, const char *name, struct json_object *value);
+void json_append(struct json_object *array, struct json_object *value);
+
 static inline void cleanup_json(struct json_object **json)
 {
 	json_object_put(*json);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "control/json-message.h"
 #include "control/varlink.h"
 
 #define SERVICE_INTERFACE "org.varlink.service"
@@ -27,14 +28,14 @@ static int handle_get_info(struct varlink_call *call, void *data)
 	struct json_object *info = json_object_new_object();
 	struct json_object *interfaces = json_object_new_array();
 
-	json_object_array_add(interfaces, json_object_new_string(SERVICE_INTERFACE));
-	json_object_array_add(interfaces,
-			      json_object_new_string(varlink_get_config(call->server)->interface));
-	json_object_object_add(info, "vendor", json_object_new_string("Sluice"));
-	json_object_object_add(info, "product", json_object_new_string("sluiced"));
-	json_object_object_add(info, "version", json_object_new_string(SLUICE_VERSION));
-	json_object_object_add(info, "url", json_object_new_string(""));
-	json_object_object_add(info, "interfaces", interfaces);
+	json_append(interfaces, json_object_new_string(SERVICE_INTERFACE));
+	json_append(interfaces,
+		    json_object_new_string(varlink_get_config(call->server)->interface));
+	json_add(info, "vendor", json_object_new_string("Sluice"));
+	json_add(info, "product", json_object_new_string("sluiced"));
+	json_add(info, "version", json_object_new_string(SLUICE_VERSION));
+	json_add(info, "url", json_object_new_string(""));
+	json_add(info, "interfaces", interfaces);
 	varlink_reply(call->server, call->slot, info, false);
 	return 0;
 }
@@ -52,12 +53,12 @@ static int handle_get_description(struct varlink_call *call, void *data)
 	else if (strcmp(interface, SERVICE_INTERFACE) == 0)
 		text = service_description;
 	if (!text) {
-		json_object_object_add(reply, "interface", json_object_new_string(interface));
+		json_add(reply, "interface", json_object_new_string(interface));
 		varlink_error(call->server, call->slot, SERVICE_INTERFACE ".InterfaceNotFound",
 			      reply);
 		return 0;
 	}
-	json_object_object_add(reply, "description", json_object_new_string(text));
+	json_add(reply, "description", json_object_new_string(text));
 	varlink_reply(call->server, call->slot, reply, false);
 	return 0;
 }

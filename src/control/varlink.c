@@ -144,8 +144,11 @@ static void client_send(struct client *client, const char *text, size_t n_bytes)
 static void client_send_json(struct client *client, struct json_object *message)
 {
 	size_t n = 0;
-	const char *text = json_object_to_json_string_length(
-		message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+	const char *text = NULL;
+
+	if (message) /* else there was no memory for it: "null" is no reply */
+		text = json_object_to_json_string_length(
+			message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
 
 	if (text)
 		client_send(client, text, n);
@@ -161,9 +164,9 @@ void varlink_reply(struct varlink_server *server, unsigned int slot, struct json
 
 	if (!parameters)
 		parameters = json_object_new_object();
-	json_object_object_add(message, "parameters", parameters);
+	json_add(message, "parameters", parameters);
 	if (continues)
-		json_object_object_add(message, "continues", json_object_new_boolean(true));
+		json_add(message, "continues", json_object_new_boolean(true));
 	if (!client)
 		return;
 	client_send_json(client, message);
@@ -179,8 +182,8 @@ void varlink_error(struct varlink_server *server, unsigned int slot, const char 
 
 	if (!parameters)
 		parameters = json_object_new_object();
-	json_object_object_add(message, "error", json_object_new_string(error));
-	json_object_object_add(message, "parameters", parameters);
+	json_add(message, "error", json_object_new_string(error));
+	json_add(message, "parameters", parameters);
 	if (!client)
 		return;
 	client_send_json(client, message);
@@ -236,9 +239,9 @@ static void send_own_error(struct client *client, const char *name, const char *
 
 	snprintf(error, sizeof(error), "%s.%s", client->server->config.interface, name);
 	if (parameter)
-		json_object_object_add(parameters, "parameter", json_object_new_string(parameter));
+		json_add(parameters, "parameter", json_object_new_string(parameter));
 	if (reason)
-		json_object_object_add(parameters, "reason", json_object_new_string(reason));
+		json_add(parameters, "reason", json_object_new_string(reason));
 	varlink_error(client->server, client_slot(client), error, parameters);
 }
 
@@ -260,7 +263,7 @@ static void client_dispatch(struct client *client, const struct json_call *json)
 	client->is_oneway = json->is_oneway;
 	if (!method) {
 		parameters = json_object_new_object();
-		json_object_object_add(parameters, "method", json_object_new_string(json->method));
+		json_add(parameters, "method", json_object_new_string(json->method));
 		varlink_error(server, call.slot, "org.varlink.service.MethodNotFound", parameters);
 		return;
 	}

@@ -21,8 +21,10 @@ struct daemon *daemon_new(const struct kernel *kernel, int keeper_sock)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 
-	if (!daemon)
+	if (!daemon) {
+		close_fd(keeper_sock);
 		return NULL;
+	}
 	daemon->kernel = kernel;
 	daemon->keeper_sock = keeper_sock;
 	daemon->n_flows_max = FLOWS_MAX;

@@ -23,6 +23,7 @@
 
 #include "base/text.h"
 #include "control/flow-json.h"
+#include "control/json-message.h"
 #include "daemon/explain.h"
 
 #define LOOPBACK_IFINDEX 1U
@@ -295,7 +296,7 @@ int explain_list_addresses(void *data, struct json_object *program, const char *
 
 		(void)inet_ntop(is_v4 ? AF_INET : AF_INET6, addresses[i] + (is_v4 ? 12 : 0), text,
 				sizeof(text));
-		(void)json_object_array_add(list, json_object_new_string(text));
+		json_append(list, json_object_new_string(text));
 	}
 	*ret_addresses = list;
 	return 0;

@@ -186,8 +186,12 @@ static void send_record(struct daemon *daemon, uint16_t type, const void *body, 
 {
 	int r = channel_send(daemon->keeper_sock, &wire_keeper_channel, type, body, NULL, 0, fd);
 
-	if (r < 0)
-		log_error("cannot reach the keeper: %s", strerror(-r));
+	if (r >= 0)
+		return;
+	log_error("cannot reach the keeper: %s", strerror(-r));
+	/* it waits for what it was not told, as somebody does for it: a successor begins anew */
+	if (type != WIRE_K_BEAT)
+		(void)sd_event_exit(daemon->event, r);
 }
 
 void keeper_tell_state(struct daemon *daemon, int error, const char *text)

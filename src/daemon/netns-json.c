@@ -2,6 +2,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "control/json-message.h"
 #include "daemon/daemon.h"
 
 static void add_line(struct json_object *list, uint32_t inode, const char *state,
@@ -9,11 +10,10 @@ static void add_line(struct json_object *list, uint32_t inode, const char *state
 {
 	struct json_object *json = json_object_new_object();
 
-	(void)json_object_object_add(json, "netns", json_object_new_int64(inode));
-	(void)json_object_object_add(json, "state", json_object_new_string(state));
-	(void)json_object_object_add(json, "message",
-				     message ? json_object_new_string(message) : NULL);
-	(void)json_object_array_add(list, json);
+	json_add(json, "netns", json_object_new_int64(inode));
+	json_add(json, "state", json_object_new_string(state));
+	json_add(json, "message", message ? json_object_new_string(message) : NULL);
+	json_append(list, json);
 }
 
 struct json_object *netns_json(struct daemon *daemon)

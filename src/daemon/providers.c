@@ -112,6 +112,7 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 	struct wire_welcome welcome = { .version = WIRE_PROVIDER_VERSION,
 					.session = (uint64_t)filter->session.restarts + 1 };
 	struct wire_start start = { .reason = filter->session.restarts ? 1 : 0 };
+	int r;
 
 	if (filter->session.state != SESSION_CALLED)
 		return -EPROTO;
@@ -122,8 +123,8 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 	}
 	text_copy(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
 	session_said_hello(&filter->session, daemon_now_us());
-	(void)send_record(filter, WIRE_WELCOME, &welcome, -1);
-	for (unsigned int i = 0; i < daemon->n_options; i++) {
+	r = send_record(filter, WIRE_WELCOME, &welcome, -1);
+	for (unsigned int i = 0; r == 0 && i < daemon->n_options; i++) {
 		const struct option *option = &daemon->options[i];
 		struct wire_option record = { 0 };
 
@@ -131,9 +132,12 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 			continue;
 		text_copy(record.key, sizeof(record.key), option->key);
 		text_copy(record.value, sizeof(record.value), option->value);
-		(void)send_record(filter, WIRE_OPTION, &record, option->fd);
+		r = send_record(filter, WIRE_OPTION, &record, option->fd);
 	}
-	return send_record(filter, WIRE_START, &start, -1);
+	if (r == 0)
+		r = send_record(filter, WIRE_START, &start, -1);
+	/* without one of its options it would allow what it was told to deny: start it again */
+	return r == -EAGAIN ? -ENOBUFS : r;
 }
 
 /* the first start of all decides whether the instance is in force */

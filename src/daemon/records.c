@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "control/flow-json.h"
+#include "control/json-message.h"
 #include "daemon/daemon.h"
 
 static uint64_t realtime_us(void)
@@ -186,31 +187,26 @@ static struct json_object *text_or_null(const char *text)
 	return text && text[0] ? json_clean_string(text) : NULL;
 }
 
-static void add(struct json_object *object, const char *key, struct json_object *value)
-{
-	(void)json_object_object_add(object, key, value);
-}
-
 static void add_count(struct json_object *object, const char *key, uint64_t value)
 {
-	add(object, key, json_object_new_uint64(value));
+	json_add(object, key, json_object_new_uint64(value));
 }
 
 static struct json_object *provider_json(const struct filter *filter)
 {
 	struct json_object *json = json_object_new_object();
 
-	add(json, "name", json_clean_string(filter->name));
-	add(json, "kind", json_object_new_string("filter"));
-	add(json, "state", json_object_new_string(session_state_name(filter->session.state)));
-	add(json, "pid", filter->pid > 0 ? json_object_new_int(filter->pid) : NULL);
-	add(json, "fail", json_object_new_string(filter->is_closed ? "closed" : "open"));
+	json_add(json, "name", json_clean_string(filter->name));
+	json_add(json, "kind", json_object_new_string("filter"));
+	json_add(json, "state", json_object_new_string(session_state_name(filter->session.state)));
+	json_add(json, "pid", filter->pid > 0 ? json_object_new_int(filter->pid) : NULL);
+	json_add(json, "fail", json_object_new_string(filter->is_closed ? "closed" : "open"));
 	add_count(json, "flows", filter->n_flows);
 	add_count(json, "dropped", filter->n_dropped);
 	add_count(json, "late", filter->n_late);
 	add_count(json, "restarts", filter->session.restarts);
 	add_count(json, "rules", rules_count(filter->ruling.in_force));
-	add(json, "message", text_or_null(filter->message));
+	json_add(json, "message", text_or_null(filter->message));
 	return json;
 }
 
@@ -222,7 +218,7 @@ static void add_time(struct json_object *object, const char *key, uint64_t time_
 
 	gmtime_r(&seconds, &parts);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
-	add(object, key, json_object_new_string(text));
+	json_add(object, key, json_object_new_string(text));
 }
 
 static size_t count_open(struct daemon *daemon)
@@ -239,14 +235,14 @@ static struct json_object *canary_json(const struct canary *canary)
 {
 	struct json_object *json = json_object_new_object();
 
-	add(json, "state", json_object_new_string(canary_state_name(canary->state)));
+	json_add(json, "state", json_object_new_string(canary_state_name(canary->state)));
 	if (canary->state == CANARY_NEVER)
 		return json;
 	add_time(json, "time", canary->ended_us);
 	add_count(json, "took_us", canary_took_us(canary));
 	add_count(json, "failures", canary->n_failed);
 	if (canary->why[0])
-		add(json, "message", json_clean_string(canary->why));
+		json_add(json, "message", json_clean_string(canary->why));
 	return json;
 }
 
@@ -256,26 +252,27 @@ static int get_status(void *data, struct json_object **ret_status)
 	struct json_object *json = json_object_new_object();
 	struct json_object *providers = json_object_new_array();
 
-	add(json, "instance", json_clean_string(daemon->instance.id));
-	add(json, "version", json_object_new_string(SLUICE_VERSION));
-	add(json, "state", json_object_new_string(daemon->is_ready ? "enforcing" : "starting"));
-	add(json, "pid", json_object_new_int(getpid()));
+	json_add(json, "instance", json_clean_string(daemon->instance.id));
+	json_add(json, "version", json_object_new_string(SLUICE_VERSION));
+	json_add(json, "state",
+		 json_object_new_string(daemon->is_ready ? "enforcing" : "starting"));
+	json_add(json, "pid", json_object_new_int(getpid()));
 	add_count(json, "generation", daemon->generation);
 	add_time(json, "started", daemon->started_us);
-	add(json, "cgroup", json_clean_string(daemon->instance.cgroup));
-	add(json, "fail", json_object_new_string(daemon->is_closed ? "closed" : "open"));
+	json_add(json, "cgroup", json_clean_string(daemon->instance.cgroup));
+	json_add(json, "fail", json_object_new_string(daemon->is_closed ? "closed" : "open"));
 	add_count(json, "flows_open", count_open(daemon));
 	add_count(json, "flows_held", flow_table_n_held(daemon->flows));
 	add_count(json, "flows_total", daemon->n_total);
 	add_count(json, "flows_dropped", daemon->n_dropped);
 	add_count(json, "deadlines_missed", daemon->n_deadlines);
 	add_count(json, "rules_restored", daemon->n_restored);
-	add(json, "queue", json_object_new_string(plane_queue_kind(daemon->plane)));
+	json_add(json, "queue", json_object_new_string(plane_queue_kind(daemon->plane)));
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
-		(void)json_object_array_add(providers, provider_json(&daemon->filters[i]));
-	add(json, "providers", providers);
-	add(json, "canary", canary_json(&daemon->canary));
-	add(json, "namespaces", netns_json(daemon));
+		json_append(providers, provider_json(&daemon->filters[i]));
+	json_add(json, "providers", providers);
+	json_add(json, "canary", canary_json(&daemon->canary));
+	json_add(json, "namespaces", netns_json(daemon));
 	*ret_status = json;
 	return 0;
 }
@@ -285,11 +282,11 @@ static void add_check(struct json_object *checks, const char *name, const char *
 {
 	struct json_object *json = json_object_new_object();
 
-	add(json, "name", json_object_new_string(name));
-	add(json, "state", json_object_new_string(state));
-	add(json, "detail", json_clean_string(detail));
-	add(json, "lost", text_or_null(lost));
-	(void)json_object_array_add(checks, json);
+	json_add(json, "name", json_object_new_string(name));
+	json_add(json, "state", json_object_new_string(state));
+	json_add(json, "detail", json_clean_string(detail));
+	json_add(json, "lost", text_or_null(lost));
+	json_append(checks, json);
 }
 
 static void add_canary(struct json_object *checks, const struct canary *canary)

@@ -11,16 +11,12 @@
 
 #include "base/text.h"
 #include "control/flow-json.h"
+#include "control/json-message.h"
 #include "daemon/daemon.h"
-
-static void add(struct json_object *object, const char *key, struct json_object *value)
-{
-	(void)json_object_object_add(object, key, value);
-}
 
 static void add_text(struct json_object *object, const char *key, const char *text)
 {
-	add(object, key, text && text[0] ? json_clean_string(text) : NULL);
+	json_add(object, key, text && text[0] ? json_clean_string(text) : NULL);
 }
 
 static const char *verdict_name(enum sl_verdict verdict)
@@ -58,10 +54,10 @@ static struct json_object *answer_json(struct daemon *daemon, const struct why *
 	add_text(json, "verdict", verdict_name(answer->verdict));
 	add_text(json, "scope", scope_name(answer));
 	add_text(json, "reason", answer->reason);
-	add(json, "took_us", answer->took_us ? json_object_new_uint64(answer->took_us) : NULL);
-	add(json, "decides",
-	    json_object_new_boolean(why->by == WHY_FILTER && why->flow->state != FLOW_HELD &&
-				    why->flow->provider == (int)i));
+	json_add(json, "took_us", answer->took_us ? json_object_new_uint64(answer->took_us) : NULL);
+	json_add(json, "decides",
+		 json_object_new_boolean(why->by == WHY_FILTER && why->flow->state != FLOW_HELD &&
+					 why->flow->provider == (int)i));
 	add_text(json, "memory", is_known ? verdict_name(known.verdict) : NULL);
 	return json;
 }
@@ -92,10 +88,10 @@ static struct json_object *memory_json(struct daemon *daemon, const struct flow 
 	expiry_us = entry.expiry_ns / 1000;
 	add_text(json, "map", "sl_memory");
 	add_key(json, &key, sizeof(key));
-	add(json, "expires_s",
-	    expiry_us >= UINT64_MAX / 1000
-		    ? NULL
-		    : json_object_new_uint64((expiry_us - daemon_now_us()) / 1000000));
+	json_add(json, "expires_s",
+		 expiry_us >= UINT64_MAX / 1000
+			 ? NULL
+			 : json_object_new_uint64((expiry_us - daemon_now_us()) / 1000000));
 	return json;
 }
 
@@ -113,7 +109,7 @@ static struct json_object *kernel_json(struct daemon *daemon, const struct flow 
 	add_text(json, "chain", flow->direction == SL_DIR_OUT ? "out" : "in");
 	add_text(json, "map", "sl_flows");
 	if (flow->is_hypothetical) /* it has no socket */
-		add(json, "key", NULL);
+		json_add(json, "key", NULL);
 	else
 		add_key(json, &flow->key, sizeof(flow->key));
 	add_text(json, "verdict", is_there ? verdict_name(entry.verdict) : NULL);
@@ -204,19 +200,19 @@ struct json_object *why_json(struct daemon *daemon, const struct why *why)
 	next_step(daemon, why, step, sizeof(step));
 	add_text(json, "instance", daemon->instance.id);
 	add_text(json, "verdict", is_held ? "held" : verdict_name(flow->verdict));
-	add(json, "silent", json_object_new_boolean(flow->verdict == SL_SILENT));
-	add(json, "cut", json_object_new_boolean(flow->was_allowed));
+	json_add(json, "silent", json_object_new_boolean(flow->verdict == SL_SILENT));
+	json_add(json, "cut", json_object_new_boolean(flow->was_allowed));
 	add_text(json, "by", by_name(why));
 	add_text(json, "provider",
 		 why->by == WHY_FILTER && !is_held ? daemon->filters[flow->provider].name : NULL);
 	add_text(json, "reason", flow->reason);
-	add(json, "host_assumed", json_object_new_boolean(why->is_host_assumed));
-	add(json, "flow", records_json(daemon, flow));
+	json_add(json, "host_assumed", json_object_new_boolean(why->is_host_assumed));
+	json_add(json, "flow", records_json(daemon, flow));
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
-		(void)json_object_array_add(filters, answer_json(daemon, why, i));
-	add(json, "filters", filters);
-	add(json, "memory", memory_json(daemon, flow));
-	add(json, "kernel", kernel_json(daemon, flow));
+		json_append(filters, answer_json(daemon, why, i));
+	json_add(json, "filters", filters);
+	json_add(json, "memory", memory_json(daemon, flow));
+	json_add(json, "kernel", kernel_json(daemon, flow));
 	add_text(json, "next", step);
 	return json;
 }

@@ -75,10 +75,3 @@ int config_read(struct keeper *keeper)
 	}
 	return keeper->is_ended ? -ECANCELED : 0;
 }
-
-void config_repeat(const struct keeper *keeper)
-{
-	for (unsigned int i = 0; i < keeper->n_config; i++)
-		(void)channel_send_raw(keeper->daemon_sock, keeper->config[i].bytes,
-				       keeper->config[i].n_bytes, keeper->config[i].fd);
-}

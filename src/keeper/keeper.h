@@ -40,7 +40,7 @@ struct keeper {
 	int run_sock;	 /* `sluice run`; its end ends the instance */
 	int daemon_sock; /* the sluiced of now; -1: none */
 	int signal_fd;
-	pid_t daemon_pid;
+	pid_t daemon_pid; /* 0: none; -1: it ended with an error */
 	uint32_t generation;
 	struct clock_awake awake;
 	uint64_t beat_ms;     /* when sluiced was heard last */
@@ -57,10 +57,9 @@ struct keeper {
 	int no_net;			 /* an empty one, for who needs none */
 };
 
-/* config.c: what `sluice run` says, kept to be repeated */
+/* config.c: what `sluice run` says, kept to be repeated to each sluiced */
 /** config_read() - until COMMIT. Return: 0, -ECANCELED: it was END, or another negative errno */
 int config_read(struct keeper *keeper);
-void config_repeat(const struct keeper *keeper);
 
 /* network.c: network namespaces */
 int network_open_ours(struct keeper *keeper);

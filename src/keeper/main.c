@@ -18,36 +18,34 @@
 #define START_MS 20000U	    /* sluiced loads BPF programs: slow in emulation, fast elsewhere */
 #define START_AGAIN_MS 100U /* between two starts of sluiced at the least */
 
-/* to nobody: it is not said */
-static void tell(int sock, uint16_t type, const void *body, int fd)
-{
-	(void)channel_send(sock, &wire_keeper_channel, type, body, NULL, 0, fd);
-}
-
 static void tell_run(struct keeper *keeper, int error, const char *text)
 {
 	struct wire_k_state state = { .error = (uint32_t)error };
 
+	if (keeper->is_told)
+		return;
 	snprintf(state.text, sizeof(state.text), "%s", text);
-	if (!keeper->is_told)
-		tell(keeper->run_sock, WIRE_K_STATE, &state, -1);
 	keeper->is_told = true;
+	if (channel_send(keeper->run_sock, &wire_keeper_channel, WIRE_K_STATE, &state, NULL, 0, -1))
+		(void)shutdown(keeper->run_sock, SHUT_RDWR); /* both take it for the other's end */
 }
 
 /* ---- sluiced ---- */
 
-static void say_go(struct keeper *keeper)
+static int say_go(struct keeper *keeper)
 {
 	struct wire_k_go go = { .generation = keeper->generation };
+	int sock = keeper->daemon_sock, r = 0;
 
-	config_repeat(keeper);
-	for (uint32_t i = 0; i < KEEPER_KEPT_MAX; i++) {
-		struct wire_k_kept kept = { .slot = i };
-
+	for (unsigned int i = 0; i < keeper->n_config && r == 0; i++)
+		r = channel_send_raw(sock, keeper->config[i].bytes, keeper->config[i].n_bytes,
+				     keeper->config[i].fd);
+	for (uint32_t i = 0; i < KEEPER_KEPT_MAX && r == 0; i++)
 		if (keeper->kept[i] >= 0)
-			tell(keeper->daemon_sock, WIRE_K_KEPT, &kept, keeper->kept[i]);
-	}
-	tell(keeper->daemon_sock, WIRE_K_GO, &go, -1);
+			r = channel_send(sock, &wire_keeper_channel, WIRE_K_KEPT,
+					 &(struct wire_k_kept){ .slot = i }, NULL, 0,
+					 keeper->kept[i]);
+	return r ? r : channel_send(sock, &wire_keeper_channel, WIRE_K_GO, &go, NULL, 0, -1);
 }
 
 static int start_daemon(struct keeper *keeper)
@@ -59,7 +57,8 @@ static int start_daemon(struct keeper *keeper)
 	keeper->daemon_pid = pid;
 	keeper->started_ms = keeper->beat_ms = clock_awake_ms(&keeper->awake);
 	keeper->has_beaten = false;
-	say_go(keeper);
+	if (say_go(keeper) < 0)
+		kill(pid, SIGKILL); /* it may lack a filter; the next one is told all again */
 	keeper->generation++;
 	return 0;
 }
@@ -71,6 +70,14 @@ static void lose_daemon(struct keeper *keeper)
 		kill(keeper->daemon_pid, SIGKILL);
 	if (!keeper->orphaned_ms)
 		keeper->orphaned_ms = clock_awake_ms(&keeper->awake);
+}
+
+/* what it is not told it would wait for: a successor begins anew */
+static void tell_daemon(struct keeper *keeper, uint16_t type, const void *body, int fd)
+{
+	if (keeper->daemon_sock >= 0 &&
+	    channel_send(keeper->daemon_sock, &wire_keeper_channel, type, body, NULL, 0, fd) < 0)
+		lose_daemon(keeper);
 }
 
 static void on_state(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -101,11 +108,11 @@ static void on_enter(struct keeper *keeper, const struct wire_message *message, 
 
 	entered.error = (uint32_t)-r;
 	if (r < 0)
-		tell(keeper->daemon_sock, WIRE_K_ENTERED, &entered, -1);
+		tell_daemon(keeper, WIRE_K_ENTERED, &entered, -1);
 	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
 		entered.socket = i;
 		if (r == 0)
-			tell(keeper->daemon_sock, WIRE_K_ENTERED, &entered, sockets[i]);
+			tell_daemon(keeper, WIRE_K_ENTERED, &entered, sockets[i]);
 		close_fd(sockets[i]);
 	}
 }
@@ -124,7 +131,7 @@ static void on_spawn(struct keeper *keeper, const struct wire_message *message, 
 	}
 	child.pid = pid > 0 ? (uint32_t)pid : 0;
 	child.error = pid < 0 ? (uint32_t)-pid : 0;
-	tell(keeper->daemon_sock, WIRE_K_CHILD, &child, sock);
+	tell_daemon(keeper, WIRE_K_CHILD, &child, sock);
 }
 
 static void on_kill(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -179,7 +186,7 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 	struct wire_k_exited exited = { .pid = (uint32_t)pid, .status = (uint32_t)status };
 
 	if (pid == keeper->daemon_pid) {
-		keeper->daemon_pid = 0;
+		keeper->daemon_pid = status ? -1 : 0;
 		lose_daemon(keeper);
 		return;
 	}
@@ -188,7 +195,7 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 	if (exited.slot == KEEPER_CHILDREN_MAX)
 		return;
 	keeper->children[exited.slot] = 0;
-	tell(keeper->daemon_sock, WIRE_K_EXITED, &exited, -1);
+	tell_daemon(keeper, WIRE_K_EXITED, &exited, -1);
 }
 
 static void reap(struct keeper *keeper)
@@ -270,13 +277,12 @@ static bool turn(struct keeper *keeper, int run_sock, int ms)
 static bool wait_for_daemon(struct keeper *keeper)
 {
 	uint64_t end = clock_awake_ms(&keeper->awake) + END_MS;
-	struct wire_k_stop stop = { 0 };
 
-	tell(keeper->daemon_sock, WIRE_K_STOP, &stop, -1);
+	tell_daemon(keeper, WIRE_K_STOP, &(struct wire_k_stop){ 0 }, -1);
 	while (keeper->daemon_pid > 0 && clock_awake_ms(&keeper->awake) < end)
 		(void)turn(keeper, -1, KEEPER_BEAT_MS / 4);
 	if (keeper->daemon_pid <= 0)
-		return true;
+		return keeper->daemon_pid == 0;
 	lose_daemon(keeper);
 	(void)waitpid(keeper->daemon_pid, NULL, 0);
 	keeper->daemon_pid = 0;
@@ -293,7 +299,7 @@ static void finish(struct keeper *keeper)
 		place_kill_governed(keeper);
 		if (keeper->daemon_pid <= 0 && keeper->is_told)
 			(void)start_daemon(keeper); /* it adopts what is there, and removes it */
-		/* one that hangs is followed by one that only cleans up */
+		/* one that hangs or fails is followed by one that only cleans up */
 		if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
 			(void)wait_for_daemon(keeper);
 	}

@@ -7,10 +7,11 @@
 #include "kernel/fake.h"
 
 #define FAKE_EVENTS_MAX 1024U
+#define FAKE_ENTRIES 64U /* of a map, at first */
 
 struct store {
 	size_t n_key, n_value;
-	size_t n;
+	size_t n, n_room;
 	uint8_t *entries; /* key, value, key, value … */
 };
 

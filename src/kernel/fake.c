@@ -57,16 +57,24 @@ static uint8_t *find_entry(const struct store *store, const void *key)
 	return NULL;
 }
 
+/* ahead of need: a test of memory that runs out is about the daemon's, not about this */
+static void make_room(struct store *store)
+{
+	if (store->entries && store->n < store->n_room)
+		return;
+	store->n_room = store->n_room ? 2 * store->n_room : FAKE_ENTRIES;
+	store->entries = realloc(store->entries, store->n_room * (store->n_key + store->n_value));
+	if (!store->entries)
+		abort();
+}
+
 void fake_put(struct fake *fake, enum fake_map map, const void *key, const void *value)
 {
 	struct store *store = &fake->stores[map];
 	uint8_t *entry = find_entry(store, key);
 
 	if (!entry) {
-		store->entries =
-			realloc(store->entries, (store->n + 1) * (store->n_key + store->n_value));
-		if (!store->entries)
-			abort();
+		make_room(store);
 		entry = entry_at(store, store->n++);
 		memcpy(entry, key, store->n_key);
 	}
@@ -306,7 +314,7 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 		return r;
 	opened = calloc(1, sizeof(*opened));
 	if (!opened)
-		abort();
+		return -ENOMEM;
 	opened->fake = fake;
 	opened->plane.events_fd = fake->events_fd;
 	opened->plane.was_adopted = fake->is_installed;
@@ -400,6 +408,8 @@ struct fake *fake_new(void)
 		return NULL;
 	fake->kernel.ops = &fake_ops;
 	memcpy(fake->stores, kinds, sizeof(kinds));
+	for (size_t i = 0; i < _FAKE_MAP_N; i++)
+		make_room(&fake->stores[i]);
 	fake_make_netns(fake, FAKE_HOME);
 	fake->events_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return fake->events_fd < 0 ? fake_free(fake) : fake;

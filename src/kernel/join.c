@@ -10,10 +10,12 @@
 
 #include <bpf/bpf.h>
 
+#include "base/log.h"
 #include "base/macros.h"
 #include "kernel/real.h"
 
 #define CENSUS_LINES 256
+#define REMOVE_ATTEMPTS 3U
 
 int join_note(struct real *real, const struct netns *netns)
 {
@@ -39,11 +41,24 @@ void join_refuse(struct real *real, uint64_t cookie)
 	(void)bpf_map_update_elem(real->maps[MAP_NETNS], &cookie, &entry, BPF_ANY);
 }
 
+/* the kernel lacks memory for a moment: nobody comes after us who would try again */
+static void remove_table(const struct real *real, const struct netns *netns)
+{
+	int r = -ENOBUFS;
+
+	for (unsigned int i = 0; i < REMOVE_ATTEMPTS && r < 0 && r != -ENOENT; i++)
+		r = nft_remove(real->instance, netns->sockets[NETNS_RULES]);
+	if (r < 0 && r != -ENOENT)
+		log_error("cannot remove table inet sluice_%s in network namespace %u: %s: `sluice "
+			  "panic` does",
+			  real->instance, netns->inode, strerror(-r));
+}
+
 static void cut_off(struct real *real, struct netns *netns)
 {
 	join_forget(real, netns->cookie);
 	if (netns->sockets[NETNS_RULES] >= 0)
-		(void)nft_remove(real->instance, netns->sockets[NETNS_RULES]);
+		remove_table(real, netns);
 }
 
 void join_leave(struct real *real, struct netns *netns)
@@ -87,8 +102,7 @@ void join_remove_tables(const struct real *real)
 {
 	for (unsigned int i = 0; i < real->plane.n_places; i++)
 		if (real->plane.places[i].sockets[NETNS_RULES] >= 0)
-			(void)nft_remove(real->instance,
-					 real->plane.places[i].sockets[NETNS_RULES]);
+			remove_table(real, &real->plane.places[i]);
 }
 
 int join_home(struct real *real, const char **ret_error)

@@ -72,6 +72,11 @@ struct lab *lab_free(struct lab *lab)
 	return NULL;
 }
 
+struct bpf_object *lab_object(struct lab *lab)
+{
+	return lab->skeleton->obj;
+}
+
 static struct bpf_map *find_map(struct lab *lab, const char *name)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(lab->skeleton->obj, name);
@@ -88,16 +93,19 @@ int lab_map(struct lab *lab, const char *name)
 	return bpf_map__fd(find_map(lab, name));
 }
 
-void lab_clear(struct lab *lab)
+void lab_empty(struct lab *lab, const char *name)
 {
 	uint8_t key[KEY_BYTES_MAX];
+	int fd = lab_map(lab, name);
 
-	for (size_t i = 0; i < ARRAY_SIZE(written); i++) {
-		int fd = lab_map(lab, written[i]);
+	while (bpf_map_get_next_key(fd, NULL, key) == 0)
+		bpf_map_delete_elem(fd, key);
+}
 
-		while (bpf_map_get_next_key(fd, NULL, key) == 0)
-			bpf_map_delete_elem(fd, key);
-	}
+void lab_clear(struct lab *lab)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(written); i++)
+		lab_empty(lab, written[i]);
 }
 
 size_t lab_n_entries(struct lab *lab, const char *name)

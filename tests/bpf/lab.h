@@ -39,14 +39,21 @@ struct lab_ends {
 	uint8_t proto;
 };
 
+struct bpf_object;
 struct lab;
 
 /** lab_new() - Return: 0, or a negative errno when BPF cannot be loaded here */
 int lab_new(struct lab **ret_lab);
 struct lab *lab_free(struct lab *lab);
 
+/** lab_object() - what is loaded, for tests that attach it */
+struct bpf_object *lab_object(struct lab *lab);
+
 /** lab_map() - a map's descriptor; ends the process when there is no such map */
 int lab_map(struct lab *lab, const char *name);
+
+/** lab_empty() - removes every entry of a hash map */
+void lab_empty(struct lab *lab, const char *name);
 
 /** lab_clear() - empties every map that a program of ours writes */
 void lab_clear(struct lab *lab);

@@ -7,6 +7,8 @@
         └ test-filter, one or two, with random rules and scopes:
           explain a flow, let it happen, compare; ask why it did
           filters that are dead, mute; programs, files, units; flows nobody knows
+
+500 pairs; `128-explain.py BUILD --policies 200 --limit 1500` are 10,000. --seed N repeats them.
 """
 import json
 import os
@@ -20,8 +22,7 @@ import time
 from lib import main
 from lib.wait import SLOW, wait_for
 
-SEED = int(os.environ.get("SLUICE_TEST_SEED", 128))
-POLICIES, FLOWS = 10, 50
+FLOWS = 50  # of each policy
 UID = 4242
 NAMES = {"one.example": "10.79.28.1", "two.example": "10.79.28.2", "also-two.example": "10.79.28.2",
          "three.example": "10.79.28.3"}
@@ -137,9 +138,9 @@ def check_pair(t, lab, actors, dice, seen):
 
 
 def check_random(t, lab):
-    dice, seen, n = random.Random(SEED), {}, 0
+    dice, seen, n = random.Random(t.seed), {}, 0
     copy = os.path.join(lab.folder, "other-python")
-    for i in range(POLICIES):
+    for i in range(t.policies):
         filters = [random_filter(lab, dice, copy) for _ in range(1 + i % 2)]
         actors = Actors(lab, filters)
         for _ in range(FLOWS):
@@ -148,7 +149,7 @@ def check_random(t, lab):
         actors.end()
     for wanted in (("filter", "allow"), ("filter", "drop"), ("memory", "allow"), ("memory", "drop")):
         t.check(seen.get(wanted), f"{wanted} never happened: {seen}")
-    t.note(f"{n} pairs, seed {SEED}: {seen}")
+    t.note(f"{n} pairs, seed {t.seed}: {seen}")
 
 
 def check_programs(t, lab):
@@ -269,4 +270,4 @@ def scenario(t):
 
 
 if __name__ == "__main__":
-    main(scenario)
+    main(scenario, policies=10, seed=128)

@@ -244,7 +244,9 @@ int lab_start(struct lab *lab)
 	assert_int_equal(channel_pair(&lab->keeper, &theirs), 0);
 	lab->is_told = false;
 	lab->daemon = daemon_new(fake_kernel(lab->kernel), theirs);
-	assert_non_null(lab->daemon);
+	if (!lab->daemon)
+		return -ENOMEM;
+	lab->loop_error = 0;
 	lab->daemon->n_flows_max = LAB_FLOWS_MAX;
 	describe_instance(lab);
 	r = daemon_start(lab->daemon, &error);
@@ -285,10 +287,12 @@ void lab_stop(struct lab *lab)
 
 void lab_settle(struct lab *lab)
 {
-	int i = 0;
+	int i = 0, r = 0;
 
-	while (keeper_take(lab) || sd_event_run(lab->daemon->event, 0) > 0)
+	while (keeper_take(lab) || (r = sd_event_run(lab->daemon->event, 0)) > 0)
 		assert_true(i++ < ROUNDS_MAX);
+	if (r < 0)
+		lab->loop_error = r;
 }
 
 void lab_oversleep(uint64_t us)

@@ -53,6 +53,7 @@ struct lab {
 	unsigned int n_spawned, n_killed, n_beats;
 	bool is_told; /* the daemon said that it is in force, or why not */
 	struct wire_k_state state;
+	int loop_error; /* of the event loop: a real daemon ends with it */
 	char folder[32];
 	int n_fds; /* before it */
 	uint8_t record[WIRE_RECORD_MAX];
@@ -63,7 +64,8 @@ struct lab *lab_new(const struct lab_config *config);
 /** lab_free() - checks that nothing is left open */
 struct lab *lab_free(struct lab *lab);
 
-/** lab_start() - a daemon on this kernel, the first or a successor. Return: as daemon_start() */
+/** lab_start() - a daemon on this kernel, the first or a successor. Return: as daemon_start(), or
+ * -ENOMEM */
 int lab_start(struct lab *lab);
 /** lab_crash() - the daemon is gone from one moment to the next; the keeper kept the queue */
 void lab_crash(struct lab *lab);

@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""145 — every system call of start, first flow, reload and stop fails once
+
+   inject ─▶ sluice run ─┬─ sluice-keeper ─┬─ sluiced          the Nth call of one of them
+     │                   │                 ├─ sluice-names     comes back with an error
+     │                   │                 └─ test-filter × 2
+     │ counts each one's └─ bash: a flow that stays, one that makes the filter judge
+     ▼                            again, and two that are denied
+   REPORT                        ───▶ wire ─▶ capture: no packet of a denied one
+
+As many are run here as there is time for, in an order that --seed gives; --all 1 --limit 9000
+runs each (--parts 3 --part 0: a third of them). A sanitized build leaves out the calls
+that its runtime cannot do without.
+"""
+import errno
+import itertools
+import os
+import random
+import re
+import time
+
+from lib import machine, main
+from lib.wait import SLOW, Timeout
+
+VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter")
+WITHIN_S = 60     # of `make check`
+CALM = 3000       # calls of a `sluice run` that waits instead of asking again and again
+LIMIT_S = 20      # one telling: beyond it hangs
+DENIED, AGAIN, OPEN = 9, 8, 7
+STORY = f"""exec 3<>/dev/tcp/10.79.45.1/{OPEN}
+$0 tcp 10.79.45.1 {AGAIN} 1 1 6000
+$0 tcp 10.79.45.1 {DENIED} 1 1 6000
+$0 udp-once 10.79.45.1 {DENIED} 1 1 6000
+true"""
+CRASHES = re.compile(r"signal (4|6|7|8|11)\b|Sanitizer|runtime error|Assertion")
+PANIC = "sluice panic"
+
+
+def is_sanitized(lab):
+    with open(lab.path("sluiced"), "rb") as file:
+        return b"libasan" in file.read()
+
+
+class Telling:
+    _numbers = itertools.count(1)
+
+    def __init__(self, t, lab, wire, victim=None, nth=0):
+        self._t, self._lab, self._wire = t, lab, wire
+        self.title = f"{victim} {nth}"
+        self._report = lab.new_file("report")
+        words = [lab.path("tests/faults/inject"), *(["--sanitized"] if is_sanitized(lab) else []), self._report]
+        if victim:
+            words += [victim, nth]
+        always = lab.test_filter(deny_port=DENIED)  # the other one forgets with its process
+        self.instance = f"t{os.getpid()}x{next(self._numbers)}"
+        words += ["--", lab.path("sluice"), "run", "--instance", self.instance, "--filter", always,
+                  "--filter", lab.test_filter(deny_port=DENIED, rejudge_port=AGAIN), "--fail", "closed", "--", "bash",
+                  "-c", STORY, lab.path("tests/providers/flowgen")]
+        self._denied = wire.count(self._is_denied)
+        began = time.monotonic()
+        self.program = lab.start_plain(words)
+        try:
+            self.status = self.program.wait(LIMIT_S)
+        except Exception:
+            raise Timeout(f"{self.title}, {self.what()}: hangs") from None
+        self.took_s = time.monotonic() - began
+        with open(self._report) as file:
+            lines = [line.split() for line in file]
+        self.counts = {words[0]: int(words[1]) for words in lines if len(words) == 2}
+        self.has_failed = any(words[0] == "failed" for words in lines)
+
+    @staticmethod
+    def _is_denied(packet):
+        return packet.dport == DENIED
+
+    def what(self):
+        """the call that failed"""
+        try:
+            with open(self._report) as file:
+                words = file.readline().split()
+        except OSError:
+            return "?"
+        if words[:1] != ["failed"]:
+            return "no call failed"
+        return f"call {words[2]} {errno.errorcode[int(words[3])]}"
+
+    def check(self):
+        t, text = self._t, self.program.stderr
+        title = f"{self.title}, {self.what()}, status {self.status}: {text[-600:]}"
+        t.check(self.status >= 0 and self.status not in (132, 134, 135, 136, 139), f"crash: {title}")
+        t.check(not CRASHES.search(text), f"crash: {title}")
+        t.equal(self._wire.count(self._is_denied) - self._denied, 0, f"denied packets on the wire: {title}")
+        if self.status == 125:
+            t.check(re.search(r"sluice[a-z-]*: .{15}", text), f"refuses to start without a reason: {title}")
+        try:
+            self._expect_nothing_left()
+        except Timeout as left:
+            self._lab.plain([self._lab.path("sluice"), "panic", "--instance", self.instance], 20)
+            if PANIC not in text:  # it did not say that something may be left, and what to do
+                raise Timeout(f"{left}: {title}") from None
+            self._expect_nothing_left()
+
+    def _expect_nothing_left(self):
+        """by its name: also while others' instances come and go"""
+        self._lab.expect_nothing_left()
+        left = {line for line in machine.traces() if re.search(rf"\b(sluice[-_])?{self.instance}\b", line)}
+        if left:
+            raise Timeout("left behind: " + "; ".join(sorted(left)[:4]))
+
+
+def choose(counts, seed):
+    """each call of each victim, in an order that any beginning of is a sample"""
+    places = [(victim, nth + 1) for victim in VICTIMS for nth in range(counts.get(victim, 0))]
+    random.Random(seed).shuffle(places)
+    return places
+
+
+def scenario(t):
+    t.needs("tests/faults/inject", "bash")
+    failures, slowest, n = [], (0, ""), 0
+    with t.lab() as lab:
+        for port in (OPEN, AGAIN, DENIED):
+            lab.tcp_echo(port)
+        lab.udp_echo(DENIED)
+        with lab.capture() as wire:
+            plain = Telling(t, lab, wire)
+            plain.check()
+            t.equal(plain.status, 0, f"without a fault: {plain.program.stderr}")
+            t.check(plain.counts["sluice"] < CALM, f"sluice run waits without end: {plain.counts}")
+            seed = t.seed or int(time.time()) % 100000
+            places = choose(plain.counts, seed)[t.part::t.parts]
+            t.note(f"seed {seed}; {len(places)} calls: " + ", ".join(f"{v} {plain.counts.get(v, 0)}" for v in VICTIMS))
+            ends = time.monotonic() + WITHIN_S * SLOW
+            for victim, nth in places:
+                if not t.all and time.monotonic() > ends:
+                    break
+                try:
+                    one = Telling(t, lab, wire, victim, nth)
+                    n += one.has_failed
+                    slowest = max(slowest, (one.took_s, f"{one.title}, {one.what()}"))
+                    one.check()
+                except AssertionError as failure:
+                    print(f"FAILED {failure}", flush=True)
+                    failures.append(f"{victim} {nth}")
+                lab.programs.pop().end()
+    t.note(f"{n} calls failed; without: {plain.took_s:.2f} s, the slowest {slowest[0]:.1f} s: {slowest[1]}")
+    t.equal(failures, [], "tellings")
+
+
+if __name__ == "__main__":
+    main(scenario, all=0, seed=0, part=0, parts=1)
