@@ -15,7 +15,7 @@
 static void complain(const char *what, const char *path, int r)
 {
 	if (r < 0 && r != -ENOENT)
-		log_warning("cannot %s %s: %s", what, path, strerror(-r));
+		log_warning("cannot %s %s: %s; `sluice panic` does", what, path, strerror(-r));
 }
 
 void place_kill_governed(const struct keeper *keeper)
