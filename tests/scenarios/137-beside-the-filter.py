@@ -10,16 +10,13 @@ import os
 import shutil
 import socket
 import threading
+from functools import partial
 
-from lib import machine, main
+from lib import machine, main, programs
 
-SLIPS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib", "slips.py")
 MPTCP, PEER, SECOND = 262, "10.79.1.1", "10.79.37.1"
 PACKETS = ["packet_raw", "packet_dgram", "packet_bypass", "packet_ring"]
-
-
-def slip(*words, python="/usr/bin/python3"):
-    return [python, SLIPS, *map(str, words)]
+slip = partial(programs.command, "slips")
 
 
 def serve_mptcp(lab, port):

@@ -15,10 +15,9 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 
-from . import machine, servers
+from . import machine, programs, servers
 from .capture import Capture
 from .dns import Zone
 from .ns import Namespace
@@ -178,8 +177,7 @@ class Lab:
 
     def actor(self, *words):
         """the command line of one act of actor.py"""
-        path = os.path.join(os.path.dirname(os.path.realpath(__file__)), "actor.py")
-        return [sys.executable, path, *[str(word) for word in words]]
+        return programs.command("actor", *words)
 
     def test_filter(self, **options):
         """--filter argument for the test filter; deny_port=80 is deny-port=80, lists repeat"""
