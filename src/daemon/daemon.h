@@ -63,7 +63,8 @@
 #define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
-#define RECORDS_A_ROUND 32	 /* of one peer; then others get their turn */
+#define QUESTIONS_BYTES (1 << 17) /* in a filter's channel, unread: about 60 questions */
+#define RECORDS_A_ROUND 64	 /* of one peer; then others get their turn */
 #define LINKS_MAX 64U
 #define NAMES_PENDING_MAX 256U	 /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
@@ -333,6 +334,8 @@ void live_rejudge(struct daemon *daemon, unsigned int index);
 bool live_answer(struct daemon *daemon, unsigned int index, uint64_t id, enum sl_verdict verdict,
 		 enum memory_scope scope, const char *reason);
 void live_lost(struct daemon *daemon, unsigned int index);
+/** live_ask_more() - this filter can take more questions; new flows come after these few */
+void live_ask_more(struct daemon *daemon, unsigned int index);
 /** live_rules_changed() - every open flow is judged again, by the new rules or by asking */
 void live_rules_changed(struct daemon *daemon, unsigned int index);
 /** live_tick() - when the events of the kernel have been taken, all of them */

@@ -16,7 +16,7 @@
 #include "flow/packet.h"
 #include "flow/refusal.h"
 
-#define PACKETS_A_ROUND 256 /* then others get their turn */
+#define PACKETS_A_ROUND 64 /* then others get their turn: answers, deadlines */
 
 static uint32_t mark_of(uint32_t mark, enum sl_mark value)
 {
@@ -184,8 +184,7 @@ void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdic
 	text_copy(flow->reason, sizeof(flow->reason), reason);
 	if (verdict == SL_ALLOW && provider >= 0 &&
 	    (unsigned int)provider + 1 < daemon->n_filters) {
-		flow->asked = (uint8_t)(provider + 1);
-		flow->is_sent = false;
+		flow_table_pass(daemon->flows, flow, (unsigned int)provider + 1);
 		judge_ask(daemon, flow);
 		return;
 	}
@@ -200,6 +199,11 @@ static void fail(struct daemon *daemon, struct flow *flow)
 	flow->steps[flow->asked].how = FLOW_FAILED;
 	fail_say(filter, FLOW_FAILED, filter->is_closed, reason);
 	judge_flow(daemon, flow, filter->is_closed ? SL_REJECT : SL_ALLOW, flow->asked, reason);
+}
+
+static bool can_take(const struct filter *filter)
+{
+	return filter->session.state == SESSION_RUNNING && !filter->wants_write;
 }
 
 void judge_ask(struct daemon *daemon, struct flow *flow)
@@ -226,29 +230,31 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
 		return;
 	}
-	if (filter->session.state != SESSION_RUNNING || filter->wants_write)
-		return; /* held; asked when the filter is back, or its deadline passes */
-	if (providers_send_flow(daemon, flow->asked, flow, false) < 0)
+	/* held; asked when the filter can take it, or its deadline passes */
+	if (!can_take(filter) || providers_send_flow(daemon, flow->asked, flow, false) < 0) {
+		flow_table_wait(daemon->flows, flow);
 		return;
-	flow->is_sent = true;
+	}
+	flow_table_ask(daemon->flows, flow);
 	flow->steps[flow->asked].how = FLOW_ASKED;
 	flow->told |= (uint16_t)(1U << flow->asked);
 }
 
-void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew)
+/* what waits is asked about, or fails, until the filter can take no more */
+void judge_ask_waiting(struct daemon *daemon, unsigned int index, bool anew)
 {
-	struct flow *flow = flow_table_oldest_held(daemon->flows), *next;
+	const struct filter *filter = &daemon->filters[index];
+	struct flow *flow;
 
-	for (; flow; flow = next) {
-		next = flow_next(flow);
-		if (flow->asked != filter)
-			continue;
-		if (anew)
-			flow->is_sent = false;
-		if (!flow->is_sent)
-			judge_ask(daemon, flow);
+	if (anew)
+		flow_table_ask_anew(daemon->flows, index);
+	while ((can_take(filter) || filter->session.state == SESSION_FAILED) &&
+	       (flow = flow_table_next_waiting(daemon->flows, index))) {
+		judge_ask(daemon, flow);
+		if (flow_table_next_waiting(daemon->flows, index) == flow)
+			break; /* it could not be sent: no memory, or nobody is there */
 	}
-	explain_ask_waiting(daemon, filter, anew);
+	explain_ask_waiting(daemon, index, anew);
 }
 
 static void describe(struct daemon *daemon, struct flow *flow, const struct sl_held *held)
@@ -442,6 +448,8 @@ void judge_tick(struct daemon *daemon, uint64_t now_us)
 		flow->steps[flow->asked].how = FLOW_LATE;
 		decide(daemon, flow, verdict);
 	}
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		judge_ask_waiting(daemon, i, false); /* what could not be sent for want of memory */
 	judge_settle(daemon);
 }
 

@@ -148,7 +148,7 @@ static bool ask_again(struct daemon *daemon, unsigned int index, struct flow *fl
 	return true;
 }
 
-static void ask_more(struct daemon *daemon, unsigned int index)
+void live_ask_more(struct daemon *daemon, unsigned int index)
 {
 	struct filter *filter = &daemon->filters[index];
 	unsigned int looks = REJUDGE_LOOKS;
@@ -209,7 +209,7 @@ bool live_answer(struct daemon *daemon, unsigned int index, uint64_t id, enum sl
 		remember_answer(daemon, flow, index, scope, verdict, reason);
 		change(daemon, flow, &opinion);
 	}
-	ask_more(daemon, index);
+	live_ask_more(daemon, index);
 	return true;
 }
 
@@ -241,6 +241,6 @@ void live_tick(struct daemon *daemon, uint64_t now_us)
 			filter->rejudge_us = 0;
 			rejudge_begin(&filter->rejudge, daemon->flows);
 		}
-		ask_more(daemon, i);
+		live_ask_more(daemon, i);
 	}
 }

@@ -173,8 +173,11 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 	if (ready->error)
 		log_error("filter %s did not start: %s", filter->name,
 			  filter->message[0] ? filter->message : strerror((int)ready->error));
-	if (!ready->error)
+	if (!ready->error) {
+		/* its options had to fit; whoever asks next has what is unread before it */
+		channel_limit(filter->sock, QUESTIONS_BYTES);
 		ruling_ready(daemon, index);
+	}
 	tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
 	return 0;
@@ -339,6 +342,7 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 			providers_send_outcome(&daemon->filters[index]);
 		if (daemon->filters[index].wants_ping)
 			ping(&daemon->filters[index]);
+		live_ask_more(daemon, index); /* a flood of new flows would leave no place for them */
 		judge_ask_waiting(daemon, index, false);
 	}
 	r = read_provider(daemon, index);

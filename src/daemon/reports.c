@@ -3,23 +3,30 @@
  * DOC: The ends of flows, told to filters
  *
  * Nobody waits for a report, and a held packet's program does: reports are kept
- * until the queue is empty, so that a question never stands behind them.
+ * until the queue is empty, so that a question never stands behind them. They may
+ * fill the whole channel, questions only the front of it.
  */
 #include "daemon/daemon.h"
 
+/* lost when the channel is full */
+static void tell(struct daemon *daemon, unsigned int index)
+{
+	const struct filter *filter = &daemon->filters[index];
+
+	if (filter->session.state != SESSION_RUNNING || filter->sock < 0)
+		return;
+	channel_limit(filter->sock, CHANNEL_BYTES);
+	for (unsigned int i = 0; i < daemon->n_reports; i++)
+		if (daemon->reports[i].to & 1U << index)
+			(void)channel_send(filter->sock, &wire_provider_channel, WIRE_FLOW_CLOSED,
+					   &daemon->reports[i].record, NULL, 0, -1);
+	channel_limit(filter->sock, QUESTIONS_BYTES);
+}
+
 void reports_flush(struct daemon *daemon)
 {
-	for (unsigned int i = 0; i < daemon->n_reports; i++)
-		for (unsigned int j = 0; j < daemon->n_filters; j++) {
-			const struct report *report = &daemon->reports[i];
-			struct filter *filter = &daemon->filters[j];
-
-			/* lost when the channel is full */
-			if (report->to & 1U << j && filter->session.state == SESSION_RUNNING &&
-			    filter->sock >= 0)
-				(void)channel_send(filter->sock, &wire_provider_channel,
-						   WIRE_FLOW_CLOSED, &report->record, NULL, 0, -1);
-		}
+	for (unsigned int i = 0; daemon->n_reports && i < daemon->n_filters; i++)
+		tell(daemon, i);
 	daemon->n_reports = 0;
 }
 

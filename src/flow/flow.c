@@ -7,6 +7,7 @@
 
 #include "base/macros.h"
 #include "flow/flow.h"
+#include "flow/turns.h"
 #include "flow/users.h"
 
 struct flow_list {
@@ -21,6 +22,7 @@ struct flow_table {
 	struct flow *free;
 	struct flow_users *users;
 	struct flow_list lists[FLOW_OPEN + 1];
+	struct flow_turns turns[FLOW_FILTERS_MAX];
 	uint64_t next_id;
 	flow_forget_fn forget_fn;
 	void *data;
@@ -225,6 +227,43 @@ struct flow *flow_table_oldest_of(struct flow_table *table, uint32_t uid)
 	return n < FLOW_USER_OPEN(table->n_slots) ? NULL : oldest;
 }
 
+void flow_table_wait(struct flow_table *table, struct flow *flow)
+{
+	if (!flow->is_waiting)
+		flow_turns_wait(&table->turns[flow->asked], flow_users_turn(flow), flow);
+}
+
+void flow_table_ask(struct flow_table *table, struct flow *flow)
+{
+	flow_turns_ask(&table->turns[flow->asked], flow_users_turn(flow), flow);
+}
+
+void flow_table_ask_anew(struct flow_table *table, unsigned int filter)
+{
+	struct flow *flow = table->lists[FLOW_HELD].newest;
+
+	for (; flow; flow = flow->older)
+		if (flow->asked == filter && flow->is_sent)
+			flow_turns_wait_first(&table->turns[filter], flow_users_turn(flow), flow);
+}
+
+static void leave_turn(struct flow_table *table, struct flow *flow)
+{
+	if (flow->is_sent || flow->is_waiting)
+		flow_turns_leave(&table->turns[flow->asked], flow_users_turn(flow), flow);
+}
+
+void flow_table_pass(struct flow_table *table, struct flow *flow, unsigned int filter)
+{
+	leave_turn(table, flow);
+	flow->asked = (uint8_t)filter;
+}
+
+struct flow *flow_table_next_waiting(const struct flow_table *table, unsigned int filter)
+{
+	return flow_turns_next(&table->turns[filter]);
+}
+
 int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payload)
 {
 	if (flow->n_packets == FLOW_PACKETS_MAX)
@@ -241,6 +280,7 @@ int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdi
 
 	if (flow->state != FLOW_HELD)
 		return FLOW_E_DONE;
+	leave_turn(table, flow);
 	list_remove(&table->lists[FLOW_HELD], flow);
 	flow_users_change(flow, FLOW_OPEN);
 	flow->verdict = (uint8_t)verdict;
@@ -268,6 +308,7 @@ void flow_table_close(struct flow_table *table, struct flow *flow)
 		else
 			*cookie_bucket(table, flow->key.cookie) = flow->next_cookie;
 	}
+	leave_turn(table, flow);
 	list_remove(&table->lists[flow->state], flow);
 	flow_users_disown(table->users, flow);
 	table->forget_fn(flow, table->data);

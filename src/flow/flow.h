@@ -18,7 +18,8 @@
  * A full table evicts its oldest open flow (its end is then not reported) and
  * refuses a new one only when every flow is held. So that no user can fill it,
  * flows are counted by user, and the caller closes the oldest of one that has
- * more than its share (flow_table_oldest_of()).
+ * more than its share (flow_table_oldest_of()). Flows that wait to be asked of a
+ * filter are asked user by user (turns.h), not in the order of their deadlines.
  *
  * Times are microseconds of CLOCK_BOOTTIME.
  */
@@ -78,6 +79,7 @@ struct flow {
 	struct flow *previous_cookie; /* one socket may have tens of thousands */
 	struct flow *older, *newer;	 /* held flows and open flows, each in order of time */
 	struct flow *user_older, *user_newer; /* the same, of one user */
+	struct flow *wait_older, *wait_newer; /* of one user too: those that wait to be asked about */
 	struct flow_user *user; /* NULL: nobody's; see flow_table_own() */
 	enum flow_state state;
 	uint64_t id;
@@ -87,7 +89,8 @@ struct flow {
 	uint8_t verdict;    /* enum sl_verdict */
 	uint8_t host_source; /* 0 none, 1 dns */
 	uint8_t asked;	    /* index of the filter that may answer */
-	bool is_sent;	    /* the filter has been told */
+	bool is_sent;	    /* the filter has been told; see flow_table_ask() */
+	bool is_waiting;    /* it is to be told; see flow_table_wait() */
 	bool is_gone;	    /* its socket ended while it was held */
 	bool is_remembered; /* the kernel allowed it, nobody was asked */
 	bool was_allowed;   /* its verdict was another one before */
@@ -150,6 +153,21 @@ void flow_table_own(struct flow_table *table, struct flow *flow, uint32_t uid);
 
 /** flow_table_oldest_of() - the oldest open flow of a user with its share of them; NULL: it has less */
 struct flow *flow_table_oldest_of(struct flow_table *table, uint32_t uid);
+
+/**
+ * flow_table_wait() - a held flow of a user waits to be asked of its filter, flow->asked
+ *
+ * It may wait already, and then stays where it is.
+ */
+void flow_table_wait(struct flow_table *table, struct flow *flow);
+/** flow_table_ask() - the filter of a held flow has been told of it */
+void flow_table_ask(struct flow_table *table, struct flow *flow);
+/** flow_table_ask_anew() - all that this filter was told of waits again, in the old order */
+void flow_table_ask_anew(struct flow_table *table, unsigned int filter);
+/** flow_table_pass() - it is the turn of @filter with this held flow: nobody has told it */
+void flow_table_pass(struct flow_table *table, struct flow *flow, unsigned int filter);
+/** flow_table_next_waiting() - the flow to tell this filter of next: turns.h; NULL: none waits */
+struct flow *flow_table_next_waiting(const struct flow_table *table, unsigned int filter);
 
 /** flow_hold() - remember one more held packet. Return: 0 or FLOW_E_FULL. */
 int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payload);

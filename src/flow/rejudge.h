@@ -19,7 +19,7 @@
 
 #include "flow/flow.h"
 
-#define REJUDGE_WINDOW 64U
+#define REJUDGE_WINDOW 32U
 #define REJUDGE_LOOKS 1024U
 
 enum rejudge_error {

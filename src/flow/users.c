@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
 #include <stdlib.h>
 
+#include "flow/turns.h"
 #include "flow/users.h"
 
 struct flow_user {
@@ -10,6 +12,7 @@ struct flow_user {
 		struct flow *oldest, *newest;
 		size_t n;
 	} lists[FLOW_OPEN + 1];
+	struct flow_turn turns[FLOW_FILTERS_MAX];
 };
 
 struct flow_users {
@@ -137,6 +140,13 @@ void flow_users_change(struct flow *flow, enum flow_state state)
 	flow->state = state;
 	if (flow->user)
 		list_add(flow);
+}
+
+struct flow_turn *flow_users_turn(const struct flow *flow)
+{
+	assert(flow->user);
+
+	return &flow->user->turns[flow->asked];
 }
 
 size_t flow_users_n_held(struct flow_users *users, uint32_t uid)

@@ -11,6 +11,7 @@
 
 #include "flow/flow.h"
 
+struct flow_turn;
 struct flow_users;
 
 /** flow_users_new() - for @n_max flows. Return: NULL: no memory */
@@ -24,6 +25,9 @@ void flow_users_own(struct flow_users *users, struct flow *flow, uint32_t uid);
 void flow_users_disown(struct flow_users *users, struct flow *flow);
 /** flow_users_change() - the flow's state becomes @state, and it the newest in it of its user */
 void flow_users_change(struct flow *flow, enum flow_state state);
+
+/** flow_users_turn() - of the flow's user at the filter whose turn it is */
+struct flow_turn *flow_users_turn(const struct flow *flow);
 
 size_t flow_users_n_held(struct flow_users *users, uint32_t uid);
 /** flow_users_oldest_open() - @ret_n: how many are open; always set. Return: NULL: none is */

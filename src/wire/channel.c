@@ -7,18 +7,20 @@
 #include "base/macros.h"
 #include "wire/channel.h"
 
-#define CHANNEL_BUFFER_BYTES (1 << 20) /* WIRE_TAIL_MAX must fit many times: data-plane.md §2 */
+void channel_limit(int sock, int bytes)
+{
+	if (setsockopt(sock, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		(void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
 
 int channel_pair(int *ret_a, int *ret_b)
 {
-	int bytes = CHANNEL_BUFFER_BYTES;
 	int fds[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
 		return -errno;
 	for (int i = 0; i < 2; i++)
-		if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
-			(void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+		channel_limit(fds[i], CHANNEL_BYTES);
 	*ret_a = fds[0];
 	*ret_b = fds[1];
 	return 0;

@@ -11,8 +11,16 @@
 
 #include "wire/wire.h"
 
+#define CHANNEL_BYTES (1 << 20) /* WIRE_TAIL_MAX must fit many times */
+
 /** channel_pair() - a connected SOCK_SEQPACKET pair, close-on-exec; both owned by the caller */
 int channel_pair(int *ret_a, int *ret_b);
+
+/**
+ * channel_limit() - what this end has sent and the other one has not read is limited
+ * @bytes: CHANNEL_BYTES at first; the kernel adds its own records' size, and doubles it for that
+ */
+void channel_limit(int sock, int bytes);
 
 /**
  * channel_send() - encode and send one record

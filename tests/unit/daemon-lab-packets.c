@@ -74,9 +74,19 @@ static struct sl_tuple tuple_of(const struct lab_packet *packet)
 	return view.tuple;
 }
 
+static struct sl_sock sock_of(const struct lab *lab, const struct lab_packet *packet)
+{
+	uint64_t cookie = LAB_COOKIE + packet->netns;
+	struct sl_sock sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &cookie);
+
+	if (packet->uid)
+		sock.user.uid = packet->uid;
+	return sock;
+}
+
 unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
 {
-	struct sl_held held = { .cookie = LAB_COOKIE + packet->netns,
+	struct sl_held held = { .cookie = LAB_COOKIE + packet->netns + packet->uid,
 				.dir = packet->is_inbound ? SL_DIR_IN : SL_DIR_OUT };
 	enum sl_mark mark = packet->is_answer ? SL_MARK_NAMES : SL_MARK_HELD;
 	struct sl_tuple tuple = tuple_of(packet);
@@ -84,7 +94,7 @@ unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
 	size_t n = put_bytes(packet, bytes);
 	unsigned int index;
 
-	held.sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &held.cookie);
+	held.sock = sock_of(lab, packet);
 	if (packet->is_answer && !packet->is_foreign)
 		fake_put(lab->kernel, FAKE_QUERIES, &tuple, &held.cookie);
 	else if (!packet->is_foreign)
@@ -153,7 +163,7 @@ enum fate lab_fate(const struct lab *lab, unsigned int index)
 struct sl_flow_key lab_key(const struct lab_packet *packet)
 {
 	struct sl_tuple tuple = tuple_of(packet);
-	struct sl_flow_key key = { .cookie = LAB_COOKIE + packet->netns,
+	struct sl_flow_key key = { .cookie = LAB_COOKIE + packet->netns + packet->uid,
 				   .rport = tuple.rport,
 				   .proto = tuple.proto };
 

@@ -110,6 +110,7 @@ struct lab_packet {
 	uint8_t proto;
 	bool is_v6, is_inbound, is_answer, is_foreign; /* foreign: nobody's */
 	uint64_t netns; /* whose socket has the cookie LAB_COOKIE + netns */
+	uint32_t uid;	/* of another user's socket, LAB_COOKIE + netns + uid; 0: of the lab's */
 	uint16_t lport, rport;
 	uint8_t last;
 };

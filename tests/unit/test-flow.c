@@ -198,7 +198,8 @@ static void a_slot_used_again_remembers_nothing(void **state)
 
 	assert_int_equal(flow_hold(flow, &(struct flow_packet){ .id = 9, .mark = 8 }, 700), 0);
 	flow->host[0] = 'x';
-	flow->is_sent = true;
+	flow_table_own(world->table, flow, 1000);
+	flow_table_ask(world->table, flow);
 	flow_table_decide(world->table, flow, SL_SILENT, 1);
 	flow_table_close(world->table, flow);
 	again = open_flow(world->table, 1, 2);
