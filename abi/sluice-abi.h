@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 2
+#define SL_ABI 3
 
 #define SL_PATH_BYTES 512  /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256  /* longest single component, NAME_MAX + 1 */
@@ -224,6 +224,36 @@ struct sl_config {
 	__u32 generation;   /* entries of sl_memory with another one are out of date */
 	__u32 pad;
 };
+
+#define SL_CROWDS 1024	      /* entries of sl_crowds, a power of two */
+#define SL_CROWD_MAX 512      /* packets of one user that may be unread while others send too */
+#define SL_CROWD_NS 1000000000ULL /* for so long a count holds, and a user counts as one who sends */
+
+/**
+ * struct sl_crowd - map sl_crowds: packets of a user that are in the queue and were not read yet
+ *
+ * Counted up by BPF and down by sluiced, which maps it. A packet that gets lost on
+ * the way leaves a count behind, so counting begins anew after SL_CROWD_NS.
+ */
+struct sl_crowd {
+	__u64 since_ns;
+	__u32 n;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sl_crowd) == 16, "sl_crowd");
+
+/** struct sl_senders - map sl_senders: the two users who sent last, each when */
+struct sl_senders {
+	__u32 last, other; /* entries of sl_crowds */
+	__u64 last_ns, other_ns;
+};
+
+/* the entry of a user; those who share one share the count */
+static inline __u32 sl_crowd_of(__u32 uid)
+{
+	return uid * 0x9e3779b1U >> 22;
+}
+_Static_assert(SL_CROWDS == 1 << (32 - 22), "sl_crowd_of");
 
 #define SL_NETNS_MAX 4096 /* entries of sl_netns */
 

@@ -8,7 +8,8 @@
  * a match. Neither the packet nor its mark is changed here.
  *
  *	sl_out_held	no verdict, or a denial: to the queue, sluiced answers both
- *	sl_in_held	the same for packets that come in
+ *	sl_out_crowd	of these, one too many of a user: not to the queue, where others wait
+ *	sl_in_held	the same as sl_out_held for packets that come in
  *	sl_out_ours, sl_in_ours
  *			belongs to a governed socket, also one that is closed by now
  *	sl_out_denied, sl_in_denied, sl_out_silent, sl_in_silent
@@ -235,6 +236,51 @@ int sl_out_held(struct __sk_buff *skb)
 	note_sender(skb, &p, cookie, sock);
 	hold(&p, cookie, sock, SL_DIR_OUT);
 	return 1;
+}
+
+/* has nobody else sent lately? A race of processors costs a wrong guess */
+static __always_inline bool is_alone(__u32 crowd, __u64 now)
+{
+	__u32 zero = 0;
+	struct sl_senders *senders = bpf_map_lookup_elem(&sl_senders, &zero);
+
+	if (!senders)
+		return true;
+	if (senders->last != crowd) {
+		senders->other = senders->last;
+		senders->other_ns = senders->last_ns;
+		senders->last = crowd;
+	}
+	senders->last_ns = now;
+	return now - senders->other_ns > SL_CROWD_NS;
+}
+
+/* what a successor queues again has been counted in vain: it is not lost for that */
+static __always_inline bool is_again(const struct __sk_buff *skb)
+{
+	return (skb->mark & SL_MARK_MASK) == SL_MARK_HELD << SL_MARK_SHIFT;
+}
+
+/* the last match before the queue, which is one for all users and in order */
+SEC("socket")
+int sl_out_crowd(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb), now = bpf_ktime_get_boot_ns();
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	__u32 index = sock ? sl_crowd_of(sock->user.uid) : 0;
+	struct sl_crowd *crowd = bpf_map_lookup_elem(&sl_crowds, &index);
+	bool is_only = is_alone(index, now);
+
+	if (!sock || !crowd)
+		return 0;
+	if (now - crowd->since_ns > SL_CROWD_NS) {
+		crowd->since_ns = now;
+		crowd->n = 0;
+	}
+	if (crowd->n >= SL_CROWD_MAX && !is_only && !is_again(skb))
+		return 1;
+	__sync_fetch_and_add(&crowd->n, 1);
+	return 0;
 }
 
 SEC("socket")

@@ -121,6 +121,22 @@ struct {
 	__type(value, struct sl_config);
 } sl_config SEC(".maps") __weak;
 
+/* user → its packets in the queue that nobody has read */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SL_CROWDS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct sl_crowd);
+} sl_crowds SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sl_senders);
+} sl_senders SEC(".maps") __weak;
+
 /* network namespace → is the plane in it? */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -24,10 +24,13 @@
 #include "sluice.skel.h"
 
 static const char *const map_names[] = {
-	[MAP_SOCKS] = "sl_socks",   [MAP_PROCS] = "sl_procs",	[MAP_CGROUPS] = "sl_cgroups",
-	[MAP_HELD] = "sl_held",	    [MAP_FLOWS] = "sl_flows",	[MAP_RESOLVING] = "sl_resolving",
-	[MAP_MEMORY] = "sl_memory", [MAP_CONFIG] = "sl_config", [MAP_NETNS] = "sl_netns",
-	[MAP_EVENTS] = "sl_events", [MAP_BINDS] = "sl_binds",	[MAP_LISTENER] = "sl_listener",
+	[MAP_SOCKS] = "sl_socks",	[MAP_PROCS] = "sl_procs",
+	[MAP_CGROUPS] = "sl_cgroups",	[MAP_HELD] = "sl_held",
+	[MAP_FLOWS] = "sl_flows",	[MAP_RESOLVING] = "sl_resolving",
+	[MAP_MEMORY] = "sl_memory",	[MAP_CONFIG] = "sl_config",
+	[MAP_NETNS] = "sl_netns",	[MAP_CROWDS] = "sl_crowds",
+	[MAP_EVENTS] = "sl_events",	[MAP_BINDS] = "sl_binds",
+	[MAP_LISTENER] = "sl_listener",
 };
 _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 
@@ -42,6 +45,7 @@ static const struct {
 	size_t offset;
 } matches[] = {
 	{ "sl_out_held", offsetof(struct nft_programs, out_held) },
+	{ "sl_out_crowd", offsetof(struct nft_programs, out_crowd) },
 	{ "sl_out_ours", offsetof(struct nft_programs, out_ours) },
 	{ "sl_out_denied", offsetof(struct nft_programs, out_denied) },
 	{ "sl_out_silent", offsetof(struct nft_programs, out_silent) },

@@ -44,6 +44,7 @@ static const struct nft_rule rules[] = {
 
 	/* denied before or undecided: sluiced answers both, so that the application
 	 * meets the same error; a drop or a reject right here would be EPERM */
+	RULE("hold_out", ALWAYS, BPF(out_crowd), DROP),
 	RULE("hold_out", ALWAYS, SET_MARK(SL_MARK_HELD), QUEUE),
 
 	/* the mark alone proves nothing: the programs look at the socket again */

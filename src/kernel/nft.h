@@ -14,7 +14,7 @@
 
 /** struct nft_programs - descriptors of the loaded matches; borrowed */
 struct nft_programs {
-	int out_held, out_ours, out_denied, out_silent, out_query;
+	int out_held, out_crowd, out_ours, out_denied, out_silent, out_query;
 	int in_held, in_ours, in_denied, in_silent, in_answer;
 };
 

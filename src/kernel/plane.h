@@ -144,7 +144,8 @@ int plane_replace(struct plane *plane, uint64_t packet_id, uint32_t mark, const 
 /** plane_requeue() - what a predecessor held is read again. Return: 0, or a negative errno: not all */
 int plane_requeue(struct plane *plane);
 
-/** plane_find_held() - whose packet is this? Return: 0, or -ENOENT. */
+/** plane_find_held() - whose packet is this? Once for each that was read: BPF counts those that
+ *  were not. Return: 0, or -ENOENT. */
 int plane_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
 /** plane_forget_held() - none of its packets is in the queue any more */
 int plane_forget_held(struct plane *plane, const struct sl_tuple *tuple);

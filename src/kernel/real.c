@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -16,6 +17,8 @@
 #include "base/macros.h"
 #include "kernel/diag.h"
 #include "kernel/real.h"
+
+#define CROWDS_BYTES (SL_CROWDS * sizeof(struct sl_crowd))
 
 static int on_event(void *data, void *bytes, size_t n)
 {
@@ -51,6 +54,8 @@ static void real_free(struct real *real)
 	if (!real)
 		return;
 	ring_buffer__free(real->ring);
+	if (real->crowds)
+		munmap(real->crowds, CROWDS_BYTES);
 	install_close(real);
 	free(real);
 }
@@ -58,6 +63,18 @@ static void real_free(struct real *real)
 static void cleanup_real(struct real **real)
 {
 	real_free(*real);
+}
+
+/* what a predecessor had not read is queued again, and counted again */
+static void map_crowds(struct real *real)
+{
+	void *at = mmap(NULL, CROWDS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+			real->maps[MAP_CROWDS], 0);
+
+	if (at == MAP_FAILED)
+		return;
+	real->crowds = at;
+	memset(at, 0, CROWDS_BYTES);
 }
 
 static int real_open(const struct kernel *kernel, const struct plane_config *config, int *kept,
@@ -82,6 +99,7 @@ static int real_open(const struct kernel *kernel, const struct plane_config *con
 		return r;
 	}
 	real->plane.events_fd = ring_buffer__epoll_fd(real->ring); /* the ring's own */
+	map_crowds(real);
 	*ret_plane = &TAKE_PTR(real)->plane;
 	return 0;
 }
@@ -167,10 +185,26 @@ static int lookup(struct plane *plane, enum plane_map map, const void *key, void
 	return bpf_map_lookup_elem(real_of(plane)->maps[map], key, value) < 0 ? -errno : 0;
 }
 
+/* BPF adds to it at the same time, and begins anew at 0 now and then */
+static void leave_crowd(struct real *real, uint32_t uid)
+{
+	uint32_t *n = &real->crowds[sl_crowd_of(uid)].n;
+	uint32_t before = __atomic_load_n(n, __ATOMIC_RELAXED);
+
+	while (before > 0 && !__atomic_compare_exchange_n(n, &before, before - 1, true,
+							  __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
 static int real_find_held(struct plane *plane, const struct sl_tuple *tuple,
 			  struct sl_held *ret_held)
 {
-	return lookup(plane, MAP_HELD, tuple, ret_held);
+	struct real *real = real_of(plane);
+	int r = lookup(plane, MAP_HELD, tuple, ret_held);
+
+	if (r == 0 && real->crowds && ret_held->dir == SL_DIR_OUT)
+		leave_crowd(real, ret_held->sock.user.uid);
+	return r;
 }
 
 static int real_forget_held(struct plane *plane, const struct sl_tuple *tuple)
