@@ -3,31 +3,47 @@
  * DOC: The ends of flows, told to filters
  *
  * Nobody waits for a report, and a held packet's program does: reports are kept
- * until the queue is empty, so that a question never stands behind them. They may
- * fill the whole channel, questions only the front of it.
+ * until the queue is empty, and while questions wait, so that a question never
+ * stands behind them. When too many are kept, they are lost.
  */
+#include <errno.h>
+
 #include "daemon/daemon.h"
 
-/* lost when the channel is full */
-static void tell(struct daemon *daemon, unsigned int index)
+/* Return: false: it can take no more now */
+static bool tell(struct daemon *daemon, unsigned int index, const struct wire_flow_closed *record)
 {
 	const struct filter *filter = &daemon->filters[index];
 
 	if (filter->session.state != SESSION_RUNNING || filter->sock < 0)
-		return;
-	channel_limit(filter->sock, CHANNEL_BYTES);
-	for (unsigned int i = 0; i < daemon->n_reports; i++)
-		if (daemon->reports[i].to & 1U << index)
-			(void)channel_send(filter->sock, &wire_provider_channel, WIRE_FLOW_CLOSED,
-					   &daemon->reports[i].record, NULL, 0, -1);
-	channel_limit(filter->sock, QUESTIONS_BYTES);
+		return true; /* it is lost: a successor does not know of the flow */
+	return !filter->wants_write &&
+	       channel_send(filter->sock, &wire_provider_channel, WIRE_FLOW_CLOSED, record, NULL, 0,
+			    -1) != -EAGAIN;
+}
+
+static uint16_t tell_all(struct daemon *daemon, const struct report *report)
+{
+	uint16_t left = 0;
+
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		if (report->to & 1U << i && !tell(daemon, i, &report->record))
+			left |= (uint16_t)(1U << i);
+	return left;
 }
 
 void reports_flush(struct daemon *daemon)
 {
-	for (unsigned int i = 0; daemon->n_reports && i < daemon->n_filters; i++)
-		tell(daemon, i);
-	daemon->n_reports = 0;
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < daemon->n_reports; i++) {
+		struct report *report = &daemon->reports[i];
+
+		report->to = tell_all(daemon, report);
+		if (report->to)
+			daemon->reports[n++] = *report;
+	}
+	daemon->n_reports = n;
 }
 
 void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
@@ -37,6 +53,8 @@ void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_
 		return;
 	if (daemon->n_reports == REPORTS_MAX)
 		reports_flush(daemon);
+	if (daemon->n_reports == REPORTS_MAX)
+		daemon->n_reports = 0;
 	daemon->reports[daemon->n_reports++] = (struct report){
 		.record = { .id = flow->id, .bytes_in = bytes_in, .bytes_out = bytes_out },
 		.to = flow->told,
