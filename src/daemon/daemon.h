@@ -64,7 +64,8 @@
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
 #define QUESTIONS_BYTES (1 << 17) /* in a filter's channel, unread: about 60 questions */
-#define RECORDS_A_ROUND 64	 /* of one peer; then others get their turn */
+#define RECORDS_A_ROUND 256 /* of one peer; then others get their turn. More answers than
+			     * questions can be asked in one, or answers pile up unread */
 #define LINKS_MAX 64U
 #define NAMES_PENDING_MAX 256U	 /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
@@ -357,6 +358,8 @@ void names_tick(struct daemon *daemon, uint64_t now_us);
 /* providers.c */
 void providers_connected(struct daemon *daemon, unsigned int index, int sock, pid_t pid);
 void providers_lost(struct daemon *daemon, unsigned int index, int status);
+/** providers_read() - some of what they say, now. Not while a record of one is being taken. */
+void providers_read(struct daemon *daemon);
 void providers_tick(struct daemon *daemon, uint64_t now_us);
 void providers_stop(struct daemon *daemon);
 /** providers_send_flow() - Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
@@ -368,6 +371,8 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
 		 uint64_t bytes_out);
 void reports_flush(struct daemon *daemon);
+/** reports_forget() - this filter is gone; its successor does not know of the flows */
+void reports_forget(struct daemon *daemon, unsigned int filter);
 
 /** providers_send_outcome() - RULES_DONE, now or when the channel has a place */
 void providers_send_outcome(struct filter *filter);

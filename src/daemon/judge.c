@@ -398,7 +398,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		judge_ask(daemon, flow);
 }
 
-void judge_read_queue(struct daemon *daemon, unsigned int place)
+static void read_round(struct daemon *daemon, unsigned int place)
 {
 	struct queue_packet packet;
 
@@ -419,6 +419,13 @@ void judge_read_queue(struct daemon *daemon, unsigned int place)
 		else
 			judge_packet(daemon, &packet);
 	}
+}
+
+/* packets become questions: the answers to those of before are taken first, or they pile up */
+void judge_read_queue(struct daemon *daemon, unsigned int place)
+{
+	providers_read(daemon);
+	read_round(daemon, place);
 }
 
 void judge_read_queues(struct daemon *daemon)

@@ -363,6 +363,18 @@ void providers_connected(struct daemon *daemon, unsigned int index, int sock, pi
 		log_error("cannot watch filter %s", filter->name);
 }
 
+void providers_read(struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
+		const struct filter *filter = &daemon->filters[i];
+		bool is_heard = filter->source && filter->session.state == SESSION_RUNNING;
+		int r = is_heard ? read_provider(daemon, i) : -EAGAIN;
+
+		if (r != -EAGAIN)
+			break_off(daemon, i, r);
+	}
+}
+
 static void say_exit(struct filter *filter, int status)
 {
 	if (WIFSIGNALED(status))
@@ -392,7 +404,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	if (filter->session.state == SESSION_DOWN || filter->session.state == SESSION_FAILED)
 		return;
 	(void)read_provider(daemon, index); /* what it said last counts */
-	reports_flush(daemon);		    /* its successor does not know of them */
+	reports_forget(daemon, index);
 	disconnect(filter);
 	output_close(filter);
 	remember_forget(daemon, index);

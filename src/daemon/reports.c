@@ -16,7 +16,7 @@ static bool tell(struct daemon *daemon, unsigned int index, const struct wire_fl
 	const struct filter *filter = &daemon->filters[index];
 
 	if (filter->session.state != SESSION_RUNNING || filter->sock < 0)
-		return true; /* it is lost: a successor does not know of the flow */
+		return true;
 	return !filter->wants_write &&
 	       channel_send(filter->sock, &wire_provider_channel, WIRE_FLOW_CLOSED, record, NULL, 0,
 			    -1) != -EAGAIN;
@@ -44,6 +44,12 @@ void reports_flush(struct daemon *daemon)
 			daemon->reports[n++] = *report;
 	}
 	daemon->n_reports = n;
+}
+
+void reports_forget(struct daemon *daemon, unsigned int filter)
+{
+	for (unsigned int i = 0; i < daemon->n_reports; i++)
+		daemon->reports[i].to &= (uint16_t) ~(1U << filter);
 }
 
 void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
