@@ -16,6 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include <bpf/bpf.h>
 
 #include "base/macros.h"
 #include "lab.h"
@@ -245,10 +248,42 @@ static int run_out(struct lab *lab, const char *program, const struct lab_ends *
 	return lab_run_as(lab, program, &packet, prepare, &sender, ret_cookie);
 }
 
+/* every user has @n packets unread; another one sent @ago_ns ago */
+static void set_crowds(struct lab *lab, __u32 n, __u64 ago_ns)
+{
+	struct timespec now;
+	struct sl_senders senders = { .last = SL_CROWDS };
+	struct sl_crowd crowd = { .n = n };
+	__u32 zero = 0;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	crowd.since_ns = (__u64)now.tv_sec * 1000000000 + (__u64)now.tv_nsec;
+	senders.last_ns = crowd.since_ns - ago_ns;
+	bpf_map_update_elem(lab_map(lab, "sl_senders"), &zero, &senders, BPF_ANY);
+	for (__u32 i = 0; i < SL_CROWDS; i++)
+		bpf_map_update_elem(lab_map(lab, "sl_crowds"), &i, &crowd, BPF_ANY);
+}
+
+static void check_crowd(struct lab *lab, const struct lab_ends *ends)
+{
+	uint64_t cookie;
+
+	set_crowds(lab, SL_CROWD_MAX - 1, 0);
+	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 0,
+	      "%s of a user with few unread is queued", ends_text(ends));
+	set_crowds(lab, SL_CROWD_MAX, 0);
+	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 1,
+	      "%s of a user with very many unread is not queued", ends_text(ends));
+	set_crowds(lab, SL_CROWD_MAX, 2 * SL_CROWD_NS);
+	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 0,
+	      "%s of a user who is alone is queued", ends_text(ends));
+}
+
 static void check_out_foreign(struct lab *lab, const struct lab_ends *ends)
 {
 	static const char *const programs[] = { "sl_out_held", "sl_out_ours", "sl_out_denied",
-						"sl_out_silent", "sl_out_query" };
+						"sl_out_silent", "sl_out_query",
+						"sl_out_crowd" };
 	struct lab_packet packet;
 	bool is_ok = true;
 
@@ -369,6 +404,7 @@ static void check_all(struct lab *lab)
 			check_other_netns(lab, all_ends[i]);
 		check_in_verdict(lab, all_ends[i]);
 		check_out_foreign(lab, all_ends[i]);
+		check_crowd(lab, all_ends[i]);
 		check_out_verdict(lab, all_ends[i]);
 		check_cut(lab, all_ends[i], 0);
 		check_cut(lab, all_ends[i], ARRAY_SIZE(kinds));
