@@ -53,7 +53,7 @@ static const struct {
 	{ "identity.h:7", "03", "kernels of another time" },
 	{ "identity.h:134", "03", "kernels since 6.15" },
 	{ "identity.h:135", "03", "kernels before 6.15" },
-	{ "netfilter.bpf.c:42", "2", "no socket here is gone before its packet: scenario 117" },
+	{ "netfilter.bpf.c:43", "2", "no socket here is gone before its packet: scenario 117" },
 	{ "netns.h", "03", "every socket here is where the plane is" },
 };
 
