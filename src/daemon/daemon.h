@@ -19,6 +19,7 @@
  *	ruling.c     static rules of filters, by which flows are answered in their place
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
+ *	netns.c      network namespaces: into them and out again; netns-json.c
  *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
  *	output.c     what they print
@@ -41,7 +42,7 @@
 
 #include "control/control.h"
 #include "daemon/canary.h"
-#include "daemon/owners.h"
+#include "daemon/netns.h"
 #include "flow/flow.h"
 #include "flow/history.h"
 #include "flow/memory.h"
@@ -129,9 +130,16 @@ struct identity {
 	char *exe, *command, *cgroup, *unit, *container;
 };
 
+/** struct known_link - an interface has its number in its namespace only */
+struct known_link {
+	uint64_t netns;
+	struct link link;
+};
+
 struct pending_answer {
 	uint64_t token; /* 0: free */
-	uint32_t packet_id, mark;
+	uint64_t packet_id;
+	uint32_t mark;
 	uint32_t n_looks; /* DONEs to come */
 	uint32_t pid;
 	struct sl_app app;
@@ -146,7 +154,7 @@ struct report {
 
 struct daemon {
 	sd_event *event;
-	sd_event_source *tick, *queue_source, *keeper_source, *names_source;
+	sd_event_source *tick, *keeper_source, *names_source;
 	int keeper_sock, names_sock, flows_fd;
 	bool is_ending;
 	uint32_t generation;
@@ -158,7 +166,7 @@ struct daemon {
 	unsigned int n_filters;
 	bool is_closed; /* any filter is */
 	bool is_ready;	/* the keeper was told */
-	int kept_queue;
+	int kept[PLANE_KEPT_MAX]; /* a predecessor's sockets, until the plane has them */
 
 	const struct kernel *kernel; /* where the plane is opened */
 	struct plane *plane;
@@ -179,7 +187,7 @@ struct daemon {
 	struct identity *identities[1024];
 	struct identity *idle_oldest, *idle_newest;
 	unsigned int n_idle;
-	struct link links[LINKS_MAX];
+	struct known_link links[LINKS_MAX];
 	uint64_t links_read_us;
 	unsigned int n_links;
 
@@ -190,12 +198,12 @@ struct daemon {
 	unsigned int n_answers;
 
 	struct canary canary;
-	struct owners owners;
+	struct namespaces namespaces;
 
 	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
 	uint64_t ticked_us, beat_us, swept_us;
-	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost;
+	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost, n_restored;
 	bool is_line_cut; /* the last flow record was written in part */
 	uint8_t *packet; /* 2 * QUEUE_PACKET_MAX */
 	uint8_t *record; /* WIRE_RECORD_MAX */
@@ -230,15 +238,19 @@ struct daemon *daemon_free(struct daemon *daemon);
 int keeper_read_config(struct daemon *daemon);
 int keeper_watch(struct daemon *daemon);
 void keeper_tell_state(struct daemon *daemon, int error, const char *text);
+/** keeper_keep() - @fd: -1: it lets go of what is there */
 void keeper_keep(struct daemon *daemon, uint32_t slot, int fd);
 /** keeper_spawn() - @output: for what it prints, not consumed; -1: to the keeper's stderr */
 void keeper_spawn(struct daemon *daemon, uint32_t slot, int output);
 void keeper_kill(struct daemon *daemon, uint32_t slot);
+/** keeper_enter() - its answers go to netns_entered(); @pid or @sock: of that namespace */
+void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock);
 void keeper_beat(struct daemon *daemon);
 
 /* judge.c */
-int judge_watch(struct daemon *daemon);
-void judge_read_queue(struct daemon *daemon);
+/** judge_read_queue() - of the namespace in this place */
+void judge_read_queue(struct daemon *daemon, unsigned int place);
+void judge_read_queues(struct daemon *daemon);
 /** judge_settle() - after verdicts: their packets are gone from the queue, as soon as it is empty */
 void judge_settle(struct daemon *daemon);
 void judge_tick(struct daemon *daemon, uint64_t now_us);
@@ -331,7 +343,7 @@ struct identity *identity_get(struct daemon *daemon, const struct sl_who *who);
 void identity_put(struct daemon *daemon, struct identity *identity);
 /** identity_forget_all() - at the end, when no flow uses one */
 void identity_forget_all(struct daemon *daemon);
-const struct link *identity_link(struct daemon *daemon, uint32_t ifindex);
+const struct link *identity_link(struct daemon *daemon, uint64_t netns, uint32_t ifindex);
 
 /* names.c */
 void names_read_answer(struct daemon *daemon, const struct queue_packet *packet);

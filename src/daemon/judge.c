@@ -113,15 +113,31 @@ static void tell_judged(struct daemon *daemon, const struct flow *flow)
  */
 static void settle(struct daemon *daemon, const struct sl_tuple *tuple)
 {
-	if (daemon->n_settled < SETTLED_MAX) /* else it stays until it is the oldest (LRU) */
-		daemon->settled[daemon->n_settled++] = *tuple;
+	struct space *space = netns_space(daemon, tuple->netns);
+
+	if (!space || daemon->n_settled == SETTLED_MAX)
+		return; /* it stays until it is the oldest (LRU) */
+	daemon->settled[daemon->n_settled++] = *tuple;
+	space->n_settled++;
 }
 
-static void forget_settled(struct daemon *daemon)
+/* the queue of that namespace is empty */
+static void forget_settled(struct daemon *daemon, unsigned int place)
 {
-	for (unsigned int i = 0; i < daemon->n_settled; i++)
-		(void)plane_forget_held(daemon->plane, &daemon->settled[i]);
-	daemon->n_settled = 0;
+	struct space *space = daemon->namespaces.spaces[place];
+	const struct netns *netns = plane_netns(daemon->plane, place);
+	unsigned int n = 0;
+
+	if (!space || !space->n_settled)
+		return;
+	space->n_settled = 0;
+	for (unsigned int i = 0; i < daemon->n_settled; i++) {
+		if (daemon->settled[i].netns == netns->cookie)
+			(void)plane_forget_held(daemon->plane, &daemon->settled[i]);
+		else
+			daemon->settled[n++] = daemon->settled[i];
+	}
+	daemon->n_settled = n;
 }
 
 /* the kernel knows the verdict: now its packets */
@@ -238,7 +254,7 @@ void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew)
 static void describe(struct daemon *daemon, struct flow *flow, const struct sl_held *held)
 {
 	const struct sl_who *user = &held->sock.user;
-	struct sl_app app = sl_app_of(user);
+	struct sl_app app = sl_app_of(user, flow->tuple.netns);
 	const char *host;
 
 	flow->direction = (uint8_t)held->dir;
@@ -288,6 +304,7 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 		return NULL;
 	flow_table_own(daemon->flows, flow, uid);
 	flow->tuple = *tuple;
+	flow->netns = netns_inode(daemon, tuple->netns);
 	flow->ifindex = ifindex;
 	describe(daemon, flow, held);
 	return flow;
@@ -337,6 +354,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 		return;
 	}
+	view.tuple.netns = packet->netns;
 	if (plane_find_held(daemon->plane, &view.tuple, &held) < 0) {
 		to_fail_class(daemon, packet);
 		return;
@@ -374,18 +392,18 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		judge_ask(daemon, flow);
 }
 
-void judge_read_queue(struct daemon *daemon)
+void judge_read_queue(struct daemon *daemon, unsigned int place)
 {
 	struct queue_packet packet;
 
 	(void)ends_drain(daemon); /* what the kernel did alone came before what it asks */
 	for (int i = 0; i < PACKETS_A_ROUND; i++) {
-		int r = plane_read(daemon->plane, daemon->packet, &packet);
+		int r = plane_read(daemon->plane, place, daemon->packet, &packet);
 
 		if (r == -EBADMSG)
 			continue;
 		if (r == -EAGAIN) {
-			forget_settled(daemon);
+			forget_settled(daemon, place);
 			reports_flush(daemon);
 		}
 		if (r < 0)
@@ -397,22 +415,17 @@ void judge_read_queue(struct daemon *daemon)
 	}
 }
 
+void judge_read_queues(struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
+		judge_read_queue(daemon, i);
+}
+
 void judge_settle(struct daemon *daemon)
 {
-	if (daemon->n_settled > 0)
-		judge_read_queue(daemon);
-}
-
-static int on_queue(sd_event_source *source, int fd, uint32_t events, void *data)
-{
-	judge_read_queue(data);
-	return 0;
-}
-
-int judge_watch(struct daemon *daemon)
-{
-	return sd_event_add_io(daemon->event, &daemon->queue_source, plane_queue_fd(daemon->plane),
-			       EPOLLIN, on_queue, daemon);
+	for (unsigned int i = 0; daemon->n_settled && i < plane_n_places(daemon->plane); i++)
+		if (daemon->namespaces.spaces[i] && daemon->namespaces.spaces[i]->n_settled)
+			judge_read_queue(daemon, i);
 }
 
 void judge_tick(struct daemon *daemon, uint64_t now_us)
@@ -453,6 +466,7 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	    flow_table_open(daemon->flows, key, entry->id, daemon_now_us(), &flow))
 		return;
 	flow->tuple = entry->tuple;
+	flow->netns = netns_inode(daemon, flow->tuple.netns);
 	flow->direction = (uint8_t)entry->dir;
 	if (plane_find_sock(daemon->plane, key->cookie, &sock) == 0) {
 		flow->owner_pid = sock.owner.pid;

@@ -51,7 +51,7 @@ static void ping(struct filter *filter)
 
 static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wire_flow_new *record)
 {
-	const struct link *link = identity_link(daemon, flow->ifindex);
+	const struct link *link = identity_link(daemon, flow->tuple.netns, flow->ifindex);
 	const struct identity *identity = flow->identity;
 
 	*record = (struct wire_flow_new){ .id = flow->id,

@@ -99,7 +99,7 @@ static int put_rule(struct nft_batch *batch, const char *table, const struct nft
 }
 
 /* @mends: with the chains that are there, so that their hooks stay and what they queued with them */
-static int put_table(const struct nft_plan *plan, bool mends, uint32_t *ret_portid)
+static int put_table(const struct nft_plan *plan, bool mends, int sock)
 {
 	_cleanup_(nft_batch_deinit) struct nft_batch batch;
 	char table[NFT_TABLE_MAX];
@@ -121,21 +121,17 @@ static int put_table(const struct nft_plan *plan, bool mends, uint32_t *ret_port
 	for (size_t i = 0; i < ARRAY_SIZE(rules) && !r; i++)
 		if (rules[i].when == ALWAYS || plan->is_closed)
 			r = put_rule(&batch, table, &rules[i], plan);
-	if (!r)
-		r = nft_batch_commit(&batch);
-	if (!r)
-		*ret_portid = batch.portid;
-	return r;
+	return r < 0 ? r : nft_batch_commit(&batch, sock);
 }
 
-int nft_install(const struct nft_plan *plan, uint32_t *ret_portid)
+int nft_install(const struct nft_plan *plan, int sock)
 {
-	return put_table(plan, false, ret_portid);
+	return put_table(plan, false, sock);
 }
 
-int nft_mend(const struct nft_plan *plan, uint32_t *ret_portid)
+int nft_mend(const struct nft_plan *plan, int sock)
 {
-	return put_table(plan, true, ret_portid);
+	return put_table(plan, true, sock);
 }
 
 bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state)
@@ -147,7 +143,7 @@ bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state)
 	return state->n_chains == ARRAY_SIZE(chains) && state->n_rules == n_rules;
 }
 
-int nft_remove(const char *instance)
+int nft_remove(const char *instance, int sock)
 {
 	_cleanup_(nft_batch_deinit) struct nft_batch batch;
 	char table[NFT_TABLE_MAX];
@@ -155,10 +151,10 @@ int nft_remove(const char *instance)
 	nft_table_name(instance, table, sizeof(table));
 	nft_batch_init(&batch);
 	nft_batch_delete_table(&batch, NFPROTO_INET, table);
-	return nft_batch_commit(&batch);
+	return nft_batch_commit(&batch, sock);
 }
 
-bool nft_probe_native_queue(const char *instance)
+bool nft_probe_native_queue(const char *instance, int sock)
 {
 	static const struct chain chain = { "probe", -1, 0 };
 	static const struct nft_rule rule = RULE("probe", ALWAYS, QUEUE);
@@ -173,5 +169,5 @@ bool nft_probe_native_queue(const char *instance)
 	if (put_rule(&batch, table, &rule, &plan) < 0)
 		return false;
 	nft_batch_delete_table(&batch, NFPROTO_INET, table);
-	return nft_batch_commit(&batch) == 0; /* all or nothing: a failure leaves no table */
+	return nft_batch_commit(&batch, sock) == 0; /* all or nothing: a failure leaves no table */
 }

@@ -16,7 +16,8 @@
 #define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
 #define VERDICT_BYTES 512
 #define QUEUE_RCVBUF (16 << 20)
-#define QUEUE_TRIES 64 /* other programs of this namespace may own some numbers */
+#define QUEUE_FIRST 0x5c00 /* away from 0, where other programs begin */
+#define QUEUE_TRIES 64	   /* other programs of this namespace may own some numbers */
 
 static struct nlmsghdr *begin(char *buffer, uint16_t num, uint16_t type, uint16_t flags)
 {
@@ -75,29 +76,20 @@ static int set_parameters(int fd, uint16_t num)
 	return transact(fd, header);
 }
 
-static int open_netlink(int *ret_fd)
+int queue_prepare(int fd)
 {
-	struct sockaddr_nl any = { .nl_family = AF_NETLINK };
-	_cleanup_close_ int fd = -1;
 	int bytes = QUEUE_RCVBUF, on = 1;
 
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0)
-		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
-	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-int queue_open(uint16_t first, int *ret_fd, uint16_t *ret_num)
+int queue_bind(int fd, uint16_t *ret_num)
 {
-	_cleanup_close_ int fd = -1;
-	uint16_t num = first;
-	int r = open_netlink(&fd);
+	uint16_t num = QUEUE_FIRST;
+	int r = -EBUSY;
 
-	if (r < 0)
-		return r;
 	for (int i = 0; i < QUEUE_TRIES; i++, num++) {
 		r = bind_number(fd, num);
 		if (r != -EBUSY && r != -EPERM)
@@ -108,7 +100,6 @@ int queue_open(uint16_t first, int *ret_fd, uint16_t *ret_num)
 	r = set_parameters(fd, num);
 	if (r < 0)
 		return r;
-	*ret_fd = TAKE_FD(fd);
 	*ret_num = num;
 	return 0;
 }
@@ -175,8 +166,8 @@ static struct nlmsghdr *begin_answer(char *buffer, uint16_t num, uint32_t id, ui
 int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark)
 {
 	char buffer[VERDICT_BYTES];
-	struct nlmsghdr *header = begin_answer(
-		buffer, num, id, verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP, mark);
+	struct nlmsghdr *header =
+		begin_answer(buffer, num, id, verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP, mark);
 
 	return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
 }
