@@ -8,6 +8,7 @@
 import json
 import os
 import signal
+import subprocess
 
 from lib import machine, main
 from lib.wait import wait_for
@@ -103,6 +104,19 @@ def check_panic(t, lab, run, instance):
     lab.expect_nothing_left()
 
 
+def check_panic_early(t, lab):
+    """an instance that died before it could write down what it has made"""
+    name = f"early{os.getpid()}"
+    folder = f"/run/sluice/{name}"
+    for is_mounted in (True, False):
+        os.makedirs(folder + "/bpf")
+        if is_mounted:
+            subprocess.run(["mount", "-t", "bpf", "bpf", folder + "/bpf"], check=True)
+        answer = lab.sluice("panic", "--instance", name)
+        t.equal(answer.popen.returncode, 0, f"panic without notes: {answer.stdout} {answer.stderr}")
+        t.check(not os.path.exists(folder), f"{folder} is gone")
+
+
 def scenario(t):
     t.needs("nc")
     with t.lab() as lab:
@@ -113,6 +127,7 @@ def scenario(t):
         check_doctor(t, lab, instance)
         check_absent(t, lab)
         check_full_file(t, lab)
+        check_panic_early(t, lab)
         governed = machine.cgroup_root() + run.wait_flow(dst="10.79.13.3", event="new")["cgroup"]
         try:
             check_panic(t, lab, run, instance)
