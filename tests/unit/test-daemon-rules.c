@@ -283,8 +283,24 @@ static void test_flows_that_wait_meet_the_new_rules(void **state)
 	lab_pass(lab, TICK_US);
 	lab_run_filter(lab, 0);
 	assert_int_not_equal(lab_take_flow(lab, 0), 0);
-	GIVE(lab, 0, RULES_DROP, drop_a); /* asked already: it is the process's to answer */
+	GIVE(lab, 0, RULES_DROP, drop_a); /* asked already, and not answered */
 	assert_int_equal(lab_fate(lab, held), FATE_HELD);
+	pass_walk(lab);
+	assert_int_equal(lab_fate(lab, held), FATE_REJECTED);
+}
+
+/* what it was asked before its rules changed, and answers after that */
+static void test_a_verdict_of_before_does_not_outlive_new_rules(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int held = memory_connect(lab, &memory_tcp);
+	uint64_t id = lab_take_flow(lab, 0);
+
+	GIVE(lab, 0, RULES_DROP, drop_a);
+	pass_walk(lab);
+	lab_judge(lab, 0, id, 0);
+	assert_int_equal(lab_fate(lab, held), FATE_REJECTED);
+	assert_int_equal(lab->daemon->filters[0].n_late, 1);
 }
 
 /* ---- sets that are not taken ---- */
@@ -422,6 +438,18 @@ static void test_its_successor_without_rules_has_none(void **state)
 	assert_int_not_equal(lab_take_flow(lab, 0), 0); /* the open one, again */
 }
 
+static void test_its_successor_with_rules_judges_what_is_open(void **state)
+{
+	struct lab *lab = *state;
+	const struct wire_rule drop = { .action = RULES_DROP };
+
+	assert_int_equal(lab_fate(lab, memory_judged(lab, &memory_tcp, 0, MEMORY_FLOW)),
+			 FATE_ALLOWED);
+	restart(lab, &drop, 1, 0);
+	pass_walk(lab);
+	assert_int_equal(lab_flow(lab, &memory_tcp)->verdict, SL_REJECT);
+}
+
 static void test_a_start_that_fails_changes_no_rules(void **state)
 {
 	struct lab *lab = *state;
@@ -482,6 +510,7 @@ int main(void)
 		TEST(test_what_no_rule_decides_any_more_is_asked, memory_set_up_one),
 		TEST(test_the_same_rules_change_nothing, memory_set_up_one),
 		TEST(test_flows_that_wait_meet_the_new_rules, memory_set_up_one),
+		TEST(test_a_verdict_of_before_does_not_outlive_new_rules, memory_set_up_one),
 		TEST(test_a_bad_rule_leaves_the_rules_of_before, memory_set_up_one),
 		TEST(test_half_a_set_is_nothing, memory_set_up_one),
 		TEST(test_a_rule_of_no_set_breaks_the_protocol, memory_set_up_one),
@@ -491,6 +520,7 @@ int main(void)
 		TEST(test_rules_hold_when_it_is_given_up, memory_set_up_one),
 		TEST(test_open_flows_are_judged_by_rules_of_a_dead_process, memory_set_up_one),
 		TEST(test_its_successor_without_rules_has_none, memory_set_up_one),
+		TEST(test_its_successor_with_rules_judges_what_is_open, memory_set_up_one),
 		TEST(test_a_start_that_fails_changes_no_rules, memory_set_up_one),
 		TEST(test_a_rule_behind_a_late_filter_drops, set_up_two_open),
 		TEST(test_a_rule_behind_a_late_filter_allows, set_up_two_open),
