@@ -83,6 +83,7 @@ struct ruling {
 	struct rules *next;	/* complete, in force with READY */
 	struct rules *coming;	/* after RULES_BEGIN; NULL: there was no memory for it */
 	bool is_begun;
+	uint32_t n_said; /* rules since then, those that were not taken too */
 	struct wire_rules_done outcome; /* of what is coming, so far; or of what was last */
 	bool is_outcome_owed;		/* its channel was full */
 	bool was_ready;			/* its open flows are ours, not only a predecessor's */

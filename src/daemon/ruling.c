@@ -182,6 +182,7 @@ int ruling_take_begin(struct daemon *daemon, unsigned int index, const struct wi
 		return -ENOBUFS;
 	filter->session.credit -= SET_COST;
 	ruling->is_begun = true;
+	ruling->n_said = 0;
 	if (rules_new(daemon->seed, &ruling->coming) < 0)
 		note_problem(ruling, -ENOMEM, "no memory for it");
 	return 0;
@@ -198,13 +199,13 @@ int ruling_take_rule(struct daemon *daemon, unsigned int index, const struct wir
 	if (!is_alive(filter) || !ruling->is_begun)
 		return -EPROTO;
 	session_heard(&filter->session, daemon_now_us());
+	if (ruling->n_said++ < WIRE_RULES_MAX)
+		filter->session.credit++; /* SET_COST is of all */
 	if (ruling->outcome.error)
 		return 0; /* the first thing that is wrong is told */
 	r = rules_add(ruling->coming, WIRE_BODY(message, struct wire_rule), &problem);
 	if (r < 0)
 		note_problem(ruling, r, problem);
-	else
-		filter->session.credit++; /* SET_COST, and a set has a limit of its own */
 	return 0;
 }
 

@@ -178,6 +178,21 @@ static void test_rules_that_would_all_be_looked_at(void **state)
 	check_first_holds(lab);
 }
 
+/* a mistake is no flood */
+static void test_a_bad_rule_in_front_of_a_long_set_is_told(void **state)
+{
+	struct lab *lab = *state;
+
+	give_first(lab);
+	begin(lab);
+	say_rule(lab, &(struct wire_rule){ .host_kind = 1 });
+	pour(lab, 1, WIRE_RULES_MAX - 1);
+	commit(lab, RULES_ALLOW);
+	assert_int_equal(take_error(lab), EINVAL);
+	assert_int_equal(lab->n_killed, 0);
+	check_first_holds(lab);
+}
+
 static void test_verdicts_between_rules(void **state)
 {
 	struct lab *lab = *state;
@@ -235,6 +250,7 @@ int main(void)
 		TEST(test_sets_nearly_at_full_speed, memory_set_up_one),
 		TEST(test_as_large_as_can_be_again_and_again, memory_set_up_one),
 		TEST(test_rules_that_would_all_be_looked_at, memory_set_up_one),
+		TEST(test_a_bad_rule_in_front_of_a_long_set_is_told, memory_set_up_one),
 		TEST(test_verdicts_between_rules, memory_set_up_two),
 		TEST(test_the_other_filter_is_served_in_between, memory_set_up_two),
 	};
