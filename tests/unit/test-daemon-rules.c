@@ -83,13 +83,18 @@ static void check(struct lab *lab, const struct lab_packet *packet, enum fate fa
 	lab_end_socket(lab, packet);
 }
 
-static void check_reason(struct lab *lab, const struct lab_packet *packet, const char *reason)
+static const struct flow *open_flow(struct lab *lab, const struct lab_packet *packet)
 {
 	struct sl_flow_key key = lab_key(packet);
 	const struct flow *flow = flow_table_find(lab->daemon->flows, &key);
 
 	assert_non_null(flow);
-	assert_string_equal(flow->reason, reason);
+	return flow;
+}
+
+static void check_reason(struct lab *lab, const struct lab_packet *packet, const char *reason)
+{
+	assert_string_equal(open_flow(lab, packet)->reason, reason);
 }
 
 /* ---- what rules say ---- */
@@ -156,6 +161,7 @@ static void test_what_cannot_vary_is_remembered(void **state)
 	assert_true(memory_is_in_force(lab, &memory_tcp));
 	lab_remember(lab, &memory_again);
 	check_reason(lab, &memory_again, "rule 1");
+	assert_int_equal(open_flow(lab, &memory_again)->steps[0].how, FLOW_RULED);
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_DROP, .rport = 443));
 	assert_false(memory_is_in_force(lab, &memory_tcp));
 	check(lab, &memory_tcp, FATE_REJECTED);
