@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 1
+#define SL_ABI 2
 
 #define SL_PATH_BYTES 512  /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256  /* longest single component, NAME_MAX + 1 */
@@ -29,6 +29,7 @@
 struct sl_who {
 	__u64 start_ns; /* start of the thread group leader; 0: nobody known */
 	__u64 exe_ino;
+	__u64 exe_ctime_ns; /* an inode is used again, and its file may be written anew */
 	__u64 cgroup_id;
 	__u32 exe_dev;
 	__u32 pid;
@@ -37,21 +38,25 @@ struct sl_who {
 	__u32 exec_id; /* counts the execve(2)s of the process */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_who) == 48, "sl_who");
+_Static_assert(sizeof(struct sl_who) == 56, "sl_who");
 
-/** struct sl_app - an application: one program file, run by one user in one cgroup */
+/** struct sl_app - an application: one program file, run by one user in one cgroup, in one network */
 struct sl_app {
 	__u64 exe_ino;
+	__u64 exe_ctime_ns;
 	__u64 cgroup_id;
+	__u64 netns; /* the kernel's cookie of the namespace: the same address is another place there */
 	__u32 exe_dev;
 	__u32 uid;
 };
-_Static_assert(sizeof(struct sl_app) == 24, "sl_app");
+_Static_assert(sizeof(struct sl_app) == 40, "sl_app");
 
-static inline struct sl_app sl_app_of(const struct sl_who *who)
+static inline struct sl_app sl_app_of(const struct sl_who *who, __u64 netns)
 {
 	struct sl_app app = { .exe_ino = who->exe_ino,
+			      .exe_ctime_ns = who->exe_ctime_ns,
 			      .cgroup_id = who->cgroup_id,
+			      .netns = netns,
 			      .exe_dev = who->exe_dev,
 			      .uid = who->uid };
 
@@ -72,6 +77,7 @@ enum sl_sock_flags {
 struct sl_sock {
 	struct sl_who owner;	/* created it: socket(2) */
 	struct sl_who user;	/* last connect(2) or addressed sendmsg(2) */
+	__u64 netns;		/* cookie of the network namespace that it is in for ever */
 	__u64 listener;		/* accepted: cookie of the listener; else 0 */
 	__u32 flags;		/* enum sl_sock_flags */
 	__u16 bound_port;	/* entry in sl_binds to drop at release; 0: none */
@@ -79,7 +85,7 @@ struct sl_sock {
 	__u8 pad;
 	__u8 bound_addr[16];
 };
-_Static_assert(sizeof(struct sl_sock) == 128, "sl_sock");
+_Static_assert(sizeof(struct sl_sock) == 152, "sl_sock");
 
 /** struct sl_proc_key - map sl_procs: one image of one process */
 struct sl_proc_key {
@@ -101,6 +107,7 @@ struct sl_path {
 
 /** struct sl_proc - executable path and command line, read by the kernel side itself */
 struct sl_proc {
+	__u64 exe_ctime_ns; /* when this image was met first: a link to it changes it, and nothing else */
 	struct sl_path exe;
 	__u16 args_len;
 	__u16 pad;
@@ -112,6 +119,7 @@ enum sl_dir { SL_DIR_OUT, SL_DIR_IN };
 
 /** struct sl_tuple - a packet's ends, seen from this machine */
 struct sl_tuple {
+	__u64 netns; /* cookie; two containers may have the same addresses */
 	__u8 laddr[16];
 	__u8 raddr[16];
 	__u16 lport; /* ICMP: identifier */
@@ -119,7 +127,7 @@ struct sl_tuple {
 	__u8 proto;
 	__u8 pad[3];
 };
-_Static_assert(sizeof(struct sl_tuple) == 40, "sl_tuple");
+_Static_assert(sizeof(struct sl_tuple) == 48, "sl_tuple");
 
 /**
  * struct sl_held - map sl_held: which socket a queued packet belongs to
@@ -160,7 +168,7 @@ struct sl_flow {
 	__u32 verdict; /* enum sl_verdict */
 	__u32 dir;
 };
-_Static_assert(sizeof(struct sl_flow) == 80, "sl_flow");
+_Static_assert(sizeof(struct sl_flow) == 88, "sl_flow");
 
 /** struct sl_memory_key - map sl_memory: one application to one address, port and protocol */
 struct sl_memory_key {
@@ -170,7 +178,7 @@ struct sl_memory_key {
 	__u8 proto;
 	__u8 pad[5];
 };
-_Static_assert(sizeof(struct sl_memory_key) == 48, "sl_memory_key");
+_Static_assert(sizeof(struct sl_memory_key) == 64, "sl_memory_key");
 
 #define SL_MEMORY_MAX 65536 /* entries of sl_memory */
 
@@ -194,12 +202,13 @@ _Static_assert(sizeof(struct sl_query) == 48, "sl_query");
 
 /** struct sl_bind_key - map sl_binds: governed listeners and bound UDP sockets */
 struct sl_bind_key {
+	__u64 netns;
 	__u8 addr[16]; /* ::ffff:0.0.0.0: any of IPv4; ::: any, dual-stack */
 	__u16 port;
 	__u8 proto;
 	__u8 pad[5];
 };
-_Static_assert(sizeof(struct sl_bind_key) == 24, "sl_bind_key");
+_Static_assert(sizeof(struct sl_bind_key) == 32, "sl_bind_key");
 
 struct sl_bind {
 	__u64 cookie; /* the newest of them */
@@ -209,21 +218,46 @@ struct sl_bind {
 
 /** struct sl_config - map sl_config: written by the daemon, one element */
 struct sl_config {
-	__u64 netns_cookie; /* the one namespace whose packets nft sees */
+	__u64 cgroup_id;    /* the governed one, for sl_census */
 	__u32 is_closed;    /* fail class: 1 refuses what nobody can judge */
-	__u32 n_elsewhere;  /* connects in other namespaces, judged by the fail class */
-	__u32 queue_num;    /* for a successor that is handed the queue's descriptor */
+	__u32 n_elsewhere;  /* connects in namespaces without a plane, judged by the fail class */
 	__u32 generation;   /* entries of sl_memory with another one are out of date */
-	__u64 table_digest; /* of the nft table as we left it, for a successor; 0: unknown */
+	__u32 pad;
+};
+
+#define SL_NETNS_MAX 4096 /* entries of sl_netns */
+
+enum sl_netns_state {
+	SL_NETNS_SEEN = 1, /* BPF has met a governed socket in it, and told */
+	SL_NETNS_IN_FORCE, /* its packets meet our rules, whose queue somebody reads */
+	SL_NETNS_FAILED,   /* it could not be entered, or refused the rules */
+};
+
+/** struct sl_netns - map sl_netns: cookie of a network namespace → what of the plane is in it */
+struct sl_netns {
+	__u64 digest;	 /* of the nft table as we left it, for a successor; 0: unknown */
+	__u32 state;	 /* enum sl_netns_state */
+	__u32 inode;	 /* as people know it: /proc/PID/ns/net */
+	__u32 queue_num; /* for a successor that is handed the queue's descriptor */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sl_netns) == 24, "sl_netns");
+
+/** struct sl_census - what sl_census writes for each network that a governed process uses */
+struct sl_census {
+	__u64 netns;
+	__u32 inode;
+	__u32 pid; /* of the thread: each may be in another one */
 };
 
 enum sl_event_kind {
 	SL_EV_TCP_CLOSED = 1, /* the protocol is done; byte counts are final */
 	SL_EV_RELEASED,	      /* not TCP: the last descriptor went, all its flows end */
 	SL_EV_REMEMBERED,     /* struct sl_remembered: sl_memory has allowed a new conversation */
+	SL_EV_NETNS,	      /* struct sl_seen: a governed socket where no plane is */
 };
 
-/** struct sl_event - ring sl_events, emitted for judged sockets only, never wakes the reader */
+/** struct sl_event - ring sl_events, of judged sockets; only SL_EV_NETNS wakes the reader */
 struct sl_event {
 	__u64 cookie; /* accepted sockets: the listener's */
 	__u64 bytes_in;
@@ -235,13 +269,22 @@ struct sl_event {
 };
 _Static_assert(sizeof(struct sl_event) == 48, "sl_event");
 
+/** struct sl_seen - an event: the plane is wanted in a network namespace */
+struct sl_seen {
+	struct sl_event event;
+	__u64 netns;
+	__u32 pid; /* of the thread that used the socket */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sl_seen) == 64, "sl_seen");
+
 /** struct sl_remembered - an event with what a held packet would have told */
 struct sl_remembered {
 	struct sl_event event;
 	struct sl_tuple tuple;
 	struct sl_held held;
 };
-_Static_assert(sizeof(struct sl_remembered) == 232, "sl_remembered");
+_Static_assert(sizeof(struct sl_remembered) == 264, "sl_remembered");
 
 /**
  * enum sl_mark - values of our field of the packet mark (DESIGN §3)

@@ -7,10 +7,11 @@
  *
  * Refuses a datagram to a destination that was rejected for this socket before
  * (the same errno that the first rejection gives); and, when the fail class is
- * closed, what nobody can govern: traffic in a network namespace whose packets
- * nobody sees, and a socket for which the map has no room.
+ * closed, what nobody can govern: traffic in a network namespace that the plane is
+ * not in, or not yet, and a socket for which the map has no room.
  */
 #include "bpf/lib/identity.h"
+#include "bpf/lib/netns.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -51,13 +52,14 @@ static __always_inline void note_mptcp(struct bpf_sock_addr *ctx, struct sl_sock
 		mptcp->user = sock->user;
 }
 
-static __always_inline struct sl_sock *note_user(struct bpf_sock_addr *ctx, __u64 cookie)
+static __always_inline struct sl_sock *note_user(struct bpf_sock_addr *ctx, __u64 cookie,
+						 __u64 netns)
 {
 	bool is_kernel = bpf_get_current_task_btf()->flags & PF_KTHREAD;
 	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 
 	if (!sock) { /* older than the instance, or made by the kernel for MPTCP */
-		struct sl_sock fresh = { .flags = SL_SOCK_NO_OWNER };
+		struct sl_sock fresh = { .flags = SL_SOCK_NO_OWNER, .netns = netns };
 
 		if (ctx->type == SOCK_STREAM)
 			fresh.flags |= SL_SOCK_STREAM;
@@ -109,7 +111,8 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 				bool is_to_peer)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct sl_sock *sock = note_user(ctx, cookie);
+	__u64 netns = bpf_get_netns_cookie(ctx);
+	struct sl_sock *sock = note_user(ctx, cookie, netns);
 	struct sl_config *conf = get_config();
 	struct sl_flow_key key = {};
 	struct sl_flow *flow;
@@ -118,7 +121,7 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 		return GO_ON;
 	if (!sock) /* the map is full: nobody can govern it */
 		return conf->is_closed ? REFUSE : GO_ON;
-	if (bpf_get_netns_cookie(ctx) != conf->netns_cookie)
+	if (!has_plane(netns))
 		return elsewhere(ctx, conf, addr);
 	key.cookie = cookie;
 	__builtin_memcpy(key.raddr, addr, 16);

@@ -56,6 +56,7 @@ static __always_inline struct sl_flow *find_inbound(const struct packet *p,
 	struct sl_bind_key key = {};
 	struct sl_bind *bind;
 
+	key.netns = listener->netns;
 	__builtin_memcpy(key.addr, listener->bound_addr, 16);
 	key.port = listener->bound_port;
 	key.proto = listener->bound_proto;

@@ -27,6 +27,21 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define ICMP_ECHO_REPLY 0
 #define ICMPV6_ECHO_REPLY 129
 
+/*
+ * No helper tells a socket filter its namespace before 6.15. What it is given is the packet
+ * itself, so its fields can be read. One that comes in is on an interface of the namespace; one
+ * that leaves has no interface yet at this hook, and a socket.
+ */
+static __always_inline __u64 netns_of_receiver(void *skb)
+{
+	return BPF_CORE_READ((struct sk_buff *)skb, dev, nd_net.net, net_cookie);
+}
+
+static __always_inline __u64 netns_of_sender(void *skb)
+{
+	return BPF_CORE_READ((struct sk_buff *)skb, sk, __sk_common.skc_net.net, net_cookie);
+}
+
 static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl_sock *sock,
 				 __u32 dir)
 {
@@ -57,6 +72,7 @@ static __always_inline void note_sender(struct __sk_buff *skb, const struct pack
 	if (sock->bound_port) /* disconnected, and bound anew by the kernel */
 		bind_remove(sock);
 	/* a socket of IPv6 is sent to over both */
+	key.netns = sock->netns;
 	any_of_family(key.addr, sk ? sk->family == AF_INET : is_mapped4(p->tuple.laddr));
 	key.port = p->tuple.lport;
 	key.proto = p->tuple.proto;
@@ -108,10 +124,13 @@ static __always_inline bool is_asked(struct __sk_buff *skb, const struct packet 
 	return false;
 }
 
-static __always_inline bool was_held(const struct packet *p, __u64 cookie)
+/* a packet that its socket's record is gone for */
+static __always_inline bool was_held(struct __sk_buff *skb, struct packet *p, __u64 cookie)
 {
-	struct sl_held *held = bpf_map_lookup_elem(&sl_held, &p->tuple);
+	struct sl_held *held;
 
+	p->tuple.netns = netns_of_sender(skb);
+	held = bpf_map_lookup_elem(&sl_held, &p->tuple);
 	return held && held->cookie == cookie;
 }
 
@@ -122,7 +141,7 @@ static __always_inline int held_before(struct __sk_buff *skb, __u64 cookie)
 
 	if ((skb->mark & SL_MARK_MASK) != SL_MARK_HELD << SL_MARK_SHIFT)
 		return 0;
-	return !read_packet(skb, &p, true) && was_held(&p, cookie);
+	return !read_packet(skb, &p, true) && was_held(skb, &p, cookie);
 }
 
 /* its verdict holds for all that it sends, so the packets need not be looked at */
@@ -133,7 +152,7 @@ static __always_inline bool is_stream(const struct packet *p, const struct sl_so
 
 static __always_inline bool is_remembered(const struct packet *p, const struct sl_sock *sock)
 {
-	struct sl_memory_key key = { .app = sl_app_of(&sock->user) };
+	struct sl_memory_key key = { .app = sl_app_of(&sock->user, sock->netns) };
 	struct sl_config *conf = get_config();
 	struct sl_memory *memory;
 
@@ -198,6 +217,7 @@ int sl_out_held(struct __sk_buff *skb)
 		sock->flags &= ~SL_SOCK_UNSEEN;
 	if (read_packet(skb, &p, true))
 		return 1; /* unreadable and ours: nobody can allow it */
+	p.tuple.netns = sock->netns;
 	note_query(skb, &p, cookie);
 	/* an accepted socket's flow is its listener's; only one with options comes here */
 	flow = find_flow(&p, sock->listener ? sock->listener : cookie);
@@ -225,7 +245,7 @@ int sl_out_ours(struct __sk_buff *skb)
 
 	if (bpf_map_lookup_elem(&sl_socks, &cookie))
 		return 1;
-	return !read_packet(skb, &p, true) && was_held(&p, cookie);
+	return !read_packet(skb, &p, true) && was_held(skb, &p, cookie);
 }
 
 static __always_inline __u32 out_verdict(struct __sk_buff *skb)
@@ -260,9 +280,18 @@ int sl_out_query(struct __sk_buff *skb)
 
 	if (!sock || read_packet(skb, &p, true))
 		return 0;
+	p.tuple.netns = sock->netns;
 	note_query(skb, &p, cookie);
 	note_sender(skb, &p, cookie, sock);
 	return 0;
+}
+
+static __always_inline int read_inbound(struct __sk_buff *skb, struct packet *p)
+{
+	int r = read_packet(skb, p, false);
+
+	p->tuple.netns = netns_of_receiver(skb);
+	return r || p->tuple.netns ? r : -1; /* of which network is it? */
 }
 
 /* the governed socket a packet is for: bound to the address, to any of its family, to any */
@@ -272,6 +301,7 @@ static __always_inline __u64 find_bound(const struct packet *p)
 	struct sl_bind_key key = {};
 	struct sl_bind *bind;
 
+	key.netns = p->tuple.netns;
 	__builtin_memcpy(key.addr, p->tuple.laddr, 16);
 	key.port = p->tuple.lport;
 	key.proto = p->tuple.proto;
@@ -298,7 +328,7 @@ int sl_in_held(struct __sk_buff *skb)
 	__u64 cookie;
 	int r;
 
-	r = read_packet(skb, &p, false);
+	r = read_inbound(skb, &p);
 	if (r) /* unreadable may be ours: held, and then dropped by sluiced */
 		return r != LATER_FRAGMENT && conf && conf->is_closed;
 	cookie = find_bound(&p);
@@ -328,7 +358,7 @@ int sl_in_ours(struct __sk_buff *skb)
 	struct packet p;
 	int r;
 
-	r = read_packet(skb, &p, false);
+	r = read_inbound(skb, &p);
 	if (r) /* asked for held packets only: as sl_in_held has it */
 		return r != LATER_FRAGMENT;
 	return find_bound(&p) || bpf_map_lookup_elem(&sl_held, &p.tuple);
@@ -339,7 +369,7 @@ static __always_inline __u32 in_verdict(struct __sk_buff *skb)
 	struct sl_flow *flow;
 	struct packet p;
 
-	if (read_packet(skb, &p, false))
+	if (read_inbound(skb, &p))
 		return SL_UNDECIDED;
 	flow = find_flow(&p, find_bound(&p));
 	return flow ? flow->verdict : SL_UNDECIDED;
@@ -364,7 +394,7 @@ int sl_in_answer(struct __sk_buff *skb)
 	struct sl_flow *flow;
 	struct packet p;
 
-	if (read_packet(skb, &p, false))
+	if (read_inbound(skb, &p))
 		return 0;
 	query = bpf_map_lookup_elem(&sl_resolving, &p.tuple);
 	if (!query || !is_asked(skb, &p, query))

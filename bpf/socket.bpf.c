@@ -8,6 +8,7 @@
  */
 #include "bpf/lib/binds.h"
 #include "bpf/lib/identity.h"
+#include "bpf/lib/netns.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -25,17 +26,19 @@ int sl_create(struct bpf_sock *ctx)
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct sl_sock sock = {};
 	struct sl_config *conf;
-	bool is_closed;
+	bool is_closed, is_governed;
 
 	/* first of all: the verifier would walk it anew for each way that leads here */
 	who_is_current(&sock.owner);
 	sock.user = sock.owner;
+	sock.netns = bpf_get_netns_cookie(ctx);
 	if (ctx->type == SOCK_STREAM)
 		sock.flags = SL_SOCK_STREAM;
 	conf = get_config();
 	is_closed = conf && conf->is_closed;
-	/* no hook sees what such a socket sends, and no plane is in that namespace */
-	if (is_closed && is_unseen(ctx) && bpf_get_netns_cookie(ctx) != conf->netns_cookie)
+	is_governed = has_plane(sock.netns); /* which asks for it: this is before the first packet */
+	/* no hook sees what such a socket sends */
+	if (is_closed && is_unseen(ctx) && !is_governed)
 		return REFUSE;
 	if (bpf_map_update_elem(&sl_socks, &cookie, &sock, BPF_ANY) && is_closed)
 		return REFUSE; /* the map is full: nobody could govern it */
@@ -50,6 +53,7 @@ static __always_inline void bound(struct bpf_sock *ctx, const __u8 addr[16])
 
 	if (!sock || (ctx->protocol != IPPROTO_UDP && ctx->protocol != IPPROTO_UDPLITE))
 		return;
+	key.netns = sock->netns;
 	__builtin_memcpy(key.addr, addr, 16);
 	key.port = ctx->src_port;
 	key.proto = ctx->protocol;

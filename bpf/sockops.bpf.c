@@ -53,7 +53,8 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 	if (!sk)
 		return;
 	if (!sock) { /* MPTCP's own subflow: nobody called socket(2) for it */
-		struct sl_sock unknown = { .flags = SL_SOCK_NO_OWNER | SL_SOCK_STREAM };
+		struct sl_sock unknown = { .flags = SL_SOCK_NO_OWNER | SL_SOCK_STREAM,
+					   .netns = bpf_get_netns_cookie(ctx) };
 
 		bpf_map_update_elem(&sl_socks, &cookie, &unknown, BPF_NOEXIST);
 		sock = bpf_map_lookup_elem(&sl_socks, &cookie);
@@ -61,6 +62,7 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 			return;
 	}
 	bpf_sk_storage_get(&sl_listener, sk, &cookie, BPF_SK_STORAGE_GET_F_CREATE);
+	key.netns = sock->netns;
 	local_address(ctx, key.addr);
 	key.port = ctx->local_port;
 	key.proto = IPPROTO_TCP;

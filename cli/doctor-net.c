@@ -50,7 +50,7 @@ static int try_rule(struct nftnl_rule *rule)
 	nft_batch_add_table(&batch, NFPROTO_INET, TABLE);
 	nft_batch_add_chain(&batch, NFPROTO_INET, TABLE, "out", &output);
 	nft_batch_add_rule(&batch, NFPROTO_INET, TABLE, "out", rule);
-	return nft_batch_commit(&batch);
+	return nft_batch_commit_here(&batch);
 }
 
 static struct nftnl_expr *add_expr(struct nftnl_rule *rule, const char *name)
@@ -155,7 +155,7 @@ void probe_egress(struct probe_result *result)
 	nft_batch_init(&batch);
 	nft_batch_add_table(&batch, NFPROTO_NETDEV, TABLE);
 	nft_batch_add_chain(&batch, NFPROTO_NETDEV, TABLE, "egress", &egress);
-	probe_tried(result, nft_batch_commit(&batch), "netdev chain at egress");
+	probe_tried(result, nft_batch_commit_here(&batch), "netdev chain at egress");
 }
 
 /* send @message and read the kernel's answer to it. Return: 0 or a negative errno */

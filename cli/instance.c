@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -90,8 +91,20 @@ static int describe(struct instance *instance)
 	return r < 0 ? cli_error(-1, "sluice-keeper does not listen: %s", strerror(-r)) : 0;
 }
 
+/* sockets of many network namespaces, here and in sluiced */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 _Noreturn static void be_keeper(const struct instance *instance, const char *path, int channel)
 {
+	raise_descriptors();
 	if (dup2(channel, KEEPER_FD) < 0 || fcntl(KEEPER_FD, F_SETFD, 0) < 0 ||
 	    fcntl(instance->lock_fd, F_SETFD, 0) < 0)
 		_exit(EXIT_CANNOT_START);

@@ -2,9 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netfilter.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +13,8 @@
 #include "base/cgroup2.h"
 #include "base/files.h"
 #include "base/macros.h"
+#include "cli/networks.h"
 #include "cli/panic.h"
-#include "kernel/nft-batch.h"
 
 #define KILL_TIMEOUT_MS 2000
 #define EMPTY_MS 2000U /* for killed processes to leave their cgroup */
@@ -54,9 +52,9 @@ static pid_t parent_of(pid_t pid)
 void panic_notes_read(const char *base, const char *instance, struct panic_notes *ret_notes)
 {
 	struct instance_notes *file = &ret_notes->file;
-	char path[64];
+	int r;
 
-	*ret_notes = (struct panic_notes){ .netns_fd = -1 };
+	*ret_notes = (struct panic_notes){ .error = 0 };
 	snprintf(ret_notes->id, sizeof(ret_notes->id), "%s", instance);
 	snprintf(ret_notes->folder, sizeof(ret_notes->folder), "%s/%s", base, instance);
 	snprintf(file->table, sizeof(file->table), "sluice_%s", instance);
@@ -64,19 +62,19 @@ void panic_notes_read(const char *base, const char *instance, struct panic_notes
 	ret_notes->error = notes_read(ret_notes->folder, file);
 	if (ret_notes->error == -ENOENT)
 		ret_notes->error = 0;
+	/* before anybody is killed, whose end may be that of what leads to its network */
+	r = networks_open(&ret_notes->networks);
+	if (r < 0)
+		ret_notes->networks.error = r;
 	/* a pid outlives its process: what it names now may be somebody else */
-	if (file->keeper_pid > 1 && has_comm(file->keeper_pid, "sluice-keeper") &&
-	    parent_of(file->keeper_pid) > 0) {
-		snprintf(path, sizeof(path), "/proc/%d/ns/net", file->keeper_pid);
-		ret_notes->netns_fd = open(path, O_RDONLY | O_CLOEXEC);
-	} else {
+	if (file->keeper_pid <= 1 || !has_comm(file->keeper_pid, "sluice-keeper") ||
+	    parent_of(file->keeper_pid) <= 0)
 		file->keeper_pid = 0;
-	}
 }
 
 void panic_notes_close(struct panic_notes *notes)
 {
-	notes->netns_fd = close_fd(notes->netns_fd);
+	networks_close(&notes->networks);
 }
 
 static void kill_process(pid_t pid, const char *what, struct panic_report *report)
@@ -96,7 +94,7 @@ static void kill_process(pid_t pid, const char *what, struct panic_report *repor
 }
 
 /* the keeper goes first: it would start a new sluiced */
-void panic_processes(const struct panic_notes *notes, struct panic_report *report)
+void panic_processes(struct panic_notes *notes, struct panic_report *report)
 {
 	pid_t children[32];
 	unsigned int n = 0;
@@ -125,35 +123,39 @@ void panic_processes(const struct panic_notes *notes, struct panic_report *repor
 				     report);
 }
 
-static int delete_table(const char *table)
-{
-	_cleanup_nft_batch_ struct nft_batch batch;
+struct tables {
+	struct panic_notes *notes;
+	struct panic_report *report;
+};
 
-	nft_batch_init(&batch);
-	nft_batch_delete_table(&batch, NFPROTO_INET, table);
-	return nft_batch_commit(&batch);
+static void delete_table(const struct network *network, void *data)
+{
+	const struct tables *tables = data;
+	const struct panic_notes *notes = tables->notes;
+	int r = networks_delete_table(notes->file.table);
+	char name[128];
+
+	if (network == notes->networks.all)
+		snprintf(name, sizeof(name), "inet %s", notes->file.table);
+	else
+		snprintf(name, sizeof(name), "inet %s (network namespace %u)", notes->file.table,
+			 network->inode);
+	if (r)
+		panic_note(tables->report, "table", name, r < 0 ? r : 0);
 }
 
-void panic_table(const struct panic_notes *notes, struct panic_report *report)
+/* the plane is in every namespace that governed programs used */
+void panic_table(struct panic_notes *notes, struct panic_report *report)
 {
-	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	char name[80];
-	int r = 0;
+	struct tables tables = { notes, report };
 
-	snprintf(name, sizeof(name), "inet %s", notes->file.table);
-	if (notes->netns_fd >= 0 && setns(notes->netns_fd, CLONE_NEWNET) < 0)
-		r = -errno;
-	if (!r)
-		r = delete_table(notes->file.table);
-	if (notes->netns_fd >= 0 && own >= 0 && setns(own, CLONE_NEWNET) < 0 && !r)
-		r = -errno;
-	/* nf_tables itself is missing: so is the table */
-	if (r != -ENOENT && r != -EOPNOTSUPP && r != -EPROTONOSUPPORT)
-		panic_note(report, "table", name, r);
+	networks_visit(&notes->networks, delete_table, &tables);
+	if (notes->networks.error)
+		panic_note(report, "table", "in some network namespace", notes->networks.error);
 }
 
 /* links without a pin and a process detach by themselves */
-void panic_pins(const struct panic_notes *notes, struct panic_report *report)
+void panic_pins(struct panic_notes *notes, struct panic_report *report)
 {
 	unsigned int n;
 	char name[320];
@@ -179,7 +181,7 @@ static bool is_ours(const char *path, const char *id)
 	       !strstr(path, "/../");
 }
 
-void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
+void panic_cgroups(struct panic_notes *notes, struct panic_report *report)
 {
 	char canary[600];
 	int r = 0;
@@ -202,7 +204,7 @@ void panic_cgroups(const struct panic_notes *notes, struct panic_report *report)
 	}
 }
 
-void panic_folder(const struct panic_notes *notes, struct panic_report *report)
+void panic_folder(struct panic_notes *notes, struct panic_report *report)
 {
 	unsigned int n;
 	int r;

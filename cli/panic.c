@@ -22,7 +22,7 @@
 
 struct action {
 	const char *kind;
-	void (*run)(const struct panic_notes *notes, struct panic_report *report);
+	void (*run)(struct panic_notes *notes, struct panic_report *report);
 };
 
 /* the order matters: see DOC */

@@ -13,6 +13,7 @@
 
 #include <json-c/json.h>
 
+#include "cli/networks.h"
 #include "cli/notes.h"
 
 /** struct panic_notes - what was written down, or what our habits say if that is lost */
@@ -20,8 +21,8 @@ struct panic_notes {
 	char id[32];
 	char folder[256];
 	struct instance_notes file;
+	struct networks networks; /* of this machine */
 	int error; /* why the notes that are there cannot be read; 0: they can, or there are none */
-	int netns_fd; /* of the instance, if its keeper lives; -1: the caller's own */
 };
 
 /** struct panic_report - arrays of {kind, name, reason} */
@@ -36,8 +37,8 @@ void panic_notes_close(struct panic_notes *notes);
 /** panic_note() - @error: 0 it is gone, a negative errno: why it stays */
 void panic_note(struct panic_report *report, const char *kind, const char *name, int error);
 
-void panic_processes(const struct panic_notes *notes, struct panic_report *report);
-void panic_table(const struct panic_notes *notes, struct panic_report *report);
-void panic_pins(const struct panic_notes *notes, struct panic_report *report);
-void panic_cgroups(const struct panic_notes *notes, struct panic_report *report);
-void panic_folder(const struct panic_notes *notes, struct panic_report *report);
+void panic_processes(struct panic_notes *notes, struct panic_report *report);
+void panic_table(struct panic_notes *notes, struct panic_report *report);
+void panic_pins(struct panic_notes *notes, struct panic_report *report);
+void panic_cgroups(struct panic_notes *notes, struct panic_report *report);
+void panic_folder(struct panic_notes *notes, struct panic_report *report);

@@ -41,6 +41,8 @@ static ssize_t read_proc(pid_t pid, const char *name, char *text, size_t n)
 static void take_file(struct program *program, const struct stat *st)
 {
 	program->exe_inode = st->st_ino;
+	program->exe_ctime_ns = (uint64_t)st->st_ctim.tv_sec * 1000000000U +
+				(uint64_t)st->st_ctim.tv_nsec;
 	program->exe_device = major(st->st_dev) << KERNEL_MINOR_BITS | minor(st->st_dev);
 }
 
@@ -148,6 +150,18 @@ static int read_cgroup(struct program *program, const char *governed)
 	return take_cgroup(program, folder, governed);
 }
 
+static int read_netns(struct program *program)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)program->pid);
+	if (stat(path, &st) < 0)
+		return -errno;
+	program->netns = (uint32_t)st.st_ino;
+	return 0;
+}
+
 int program_of_pid(pid_t pid, const char *governed, struct program *ret_program,
 		   struct client_error *error)
 {
@@ -160,6 +174,8 @@ int program_of_pid(pid_t pid, const char *governed, struct program *ret_program,
 		r = read_ids(&program);
 	if (r == 0)
 		r = read_cgroup(&program, governed);
+	if (r == 0)
+		r = read_netns(&program);
 	if (r < 0)
 		return fail_pid(error, pid, -r);
 	*ret_program = program;
@@ -259,9 +275,12 @@ struct json_object *program_json(const struct program *program)
 	add(json, "cgroup", json_object_new_string(program->cgroup));
 	add(json, "exe_device", json_object_new_int64(program->exe_device));
 	add(json, "exe_inode", json_object_new_uint64(program->exe_inode));
+	add(json, "exe_ctime_ns", json_object_new_uint64(program->exe_ctime_ns));
 	add(json, "cgroup_id", json_object_new_uint64(program->cgroup_id));
 	add(json, "uid", json_object_new_int64(program->uid));
 	add(json, "gid", json_object_new_int64(program->gid));
+	if (program->netns)
+		add(json, "netns", json_object_new_int64(program->netns));
 	add(json, "governed", json_object_new_boolean(program->is_governed));
 	return json;
 }

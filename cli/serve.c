@@ -19,7 +19,8 @@
 
 #include <systemd/sd-daemon.h>
 
-#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/networks.h"
 #include "cli/notes.h"
 #include "cli/serve.h"
 
@@ -85,6 +86,58 @@ static bool wait_for_end(struct serve *serve)
 	}
 }
 
+/* ---- what a dead one left in networks that nobody uses any more ---- */
+
+struct sweep {
+	char table[64];
+	struct json_object *governed; /* namespaces of status; NULL: none */
+};
+
+static void sweep_one(const struct network *network, void *data)
+{
+	const struct sweep *sweep = data;
+	size_t n = sweep->governed ? json_object_array_length(sweep->governed) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *one = json_object_array_get_idx(sweep->governed, i);
+
+		if (json_object_get_int64(json_object_object_get(one, "netns")) == network->inode)
+			return;
+	}
+	(void)networks_delete_table(sweep->table);
+}
+
+/* Its programs may be in other networks than the ones it governed, and we may be. Should the plane
+ * come to one meanwhile, it puts back what we take: sluiced watches. */
+static void sweep(const struct serve *serve, bool is_governing)
+{
+	const char *id = serve->instance.record.id;
+	_cleanup_client_ struct client client = CLIENT_CLOSED;
+	_cleanup_json_ struct json_object *reply = NULL;
+	struct client_error error = { 0 };
+	struct sweep sweep = { .governed = NULL };
+	_cleanup_networks_ struct networks networks = { .error = 0 };
+	struct json_object *status;
+
+	if (!serve->instance.was_there)
+		return;
+	snprintf(sweep.table, sizeof(sweep.table), "sluice_%s", id);
+	if (is_governing) {
+		if (client_open(SLUICE_RUN_FOLDER, id, &client, &error) ||
+		    client_call(&client, "GetStatus", &reply, &error))
+			return;
+		status = json_object_object_get(reply, "status");
+		sweep.governed = json_object_object_get(status, "namespaces");
+		if (!json_object_is_type(sweep.governed, json_type_array))
+			return;
+	}
+	if (networks_open(&networks) == 0)
+		networks_visit(&networks, sweep_one, &sweep);
+	if (networks.error)
+		(void)cli_error(0, "a network namespace could not be entered: what the instance "
+				   "before this one left there stays");
+}
+
 static int serve_it(struct serve *serve)
 {
 	const struct wire_k_instance *record = &serve->instance.record;
@@ -97,12 +150,15 @@ static int serve_it(struct serve *serve)
 		is_removed = wants_end(serve);
 		is_panic = serve->instance.is_committed && notes_has_panicked(record->state);
 		instance_end(&serve->instance, is_removed || !serve->instance.was_there);
+		if (is_removed)
+			sweep(serve, false);
 		return is_removed || is_panic ? CLI_YES : CLI_NO;
 	}
 	(void)sd_notifyf(0, "READY=1\nSTATUS=governs %s with %u filters", record->cgroup,
 			 serve->instance.n_filters);
 	fprintf(stderr, "sluice: instance %s governs %s%s\n", record->id, record->cgroup,
 		serve->instance.was_there ? ", taken over from one that died" : "");
+	sweep(serve, true);
 	is_removed = wait_for_end(serve);
 	is_panic = !is_removed && notes_has_panicked(record->state);
 	if (is_panic)

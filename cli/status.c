@@ -113,6 +113,28 @@ static void print_canary(struct json_object *canary)
 	putchar('\n');
 }
 
+/* one namespace, in force, is the usual case and not worth a line */
+static void print_namespaces(struct json_object *list)
+{
+	size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+	size_t n_enforcing = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *one = json_object_array_get_idx(list, i);
+
+		if (strcmp(text_of(one, "state"), "failed") != 0) {
+			n_enforcing++;
+			continue;
+		}
+		printf("  ! network namespace %" PRId64 " is left to the fail class: ",
+		       number_of(one, "netns"));
+		cli_cell(text_of(one, "message"), 0, COLOUR_BAD);
+		putchar('\n');
+	}
+	if (n_enforcing > 1)
+		printf("  networks %zu namespaces\n", n_enforcing);
+}
+
 static void print_status(struct json_object *status)
 {
 	struct json_object *providers = json_object_object_get(status, "providers");
@@ -139,6 +161,7 @@ static void print_status(struct json_object *status)
 	printf("   queue %s   generation %" PRId64 "\n", text_of(status, "queue"),
 	       number_of(status, "generation"));
 	print_canary(json_object_object_get(status, "canary"));
+	print_namespaces(json_object_object_get(status, "namespaces"));
 	if (number_of(status, "deadlines_missed")) {
 		printf("  ! %" PRId64 " flows were decided by the fail class: no answer in time\n",
 		       number_of(status, "deadlines_missed"));

@@ -22,7 +22,8 @@ int why_print(struct json_object *why, bool is_json, bool has_happened);
 struct program {
 	pid_t pid; /* 0: no process, only the file */
 	char exe[512], command[256], cgroup[512];
-	uint64_t exe_inode, cgroup_id;
+	uint64_t exe_inode, exe_ctime_ns, cgroup_id;
+	uint32_t netns; /* 0: that of the instance */
 	uint32_t exe_device; /* the kernel's dev_t */
 	uint32_t uid, gid;
 	bool is_governed;

@@ -16,6 +16,7 @@ static __always_inline void bind_remove(struct sl_sock *sock)
 	struct sl_bind_key key = {};
 	struct sl_bind *bind;
 
+	key.netns = sock->netns;
 	__builtin_memcpy(key.addr, sock->bound_addr, 16);
 	key.port = sock->bound_port;
 	key.proto = sock->bound_proto;

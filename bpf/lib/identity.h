@@ -14,6 +14,9 @@
 
 #include "bpf/lib/maps.h"
 
+#define NANOSECONDS 1000000000ULL
+#define CTIME_QUERIED (1U << 31) /* 6.13: somebody has asked for it */
+
 struct mount___walk {
 	struct mount___walk *mnt_parent;
 	struct dentry *mnt_mountpoint;
@@ -31,6 +34,20 @@ struct kernfs_node___new {
 	const char *name;
 } __attribute__((preserve_access_index));
 
+/* inode.i_ctime became __i_ctime in 6.6, and two numbers in 6.13 */
+struct inode___old {
+	struct timespec64 i_ctime;
+} __attribute__((preserve_access_index));
+
+struct inode___hidden {
+	struct timespec64 __i_ctime;
+} __attribute__((preserve_access_index));
+
+struct inode___split {
+	time64_t i_ctime_sec;
+	__u32 i_ctime_nsec;
+} __attribute__((preserve_access_index));
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -44,6 +61,22 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sl_path);
 } sl_scratch_path SEC(".maps") __weak;
+
+static __always_inline __u64 ctime_ns(void *inode)
+{
+	struct inode___split *split = inode;
+	struct inode___old *old = inode;
+	struct inode___hidden *hidden = inode;
+
+	if (bpf_core_field_exists(split->i_ctime_sec))
+		return BPF_CORE_READ(split, i_ctime_sec) * NANOSECONDS +
+		       (BPF_CORE_READ(split, i_ctime_nsec) & ~CTIME_QUERIED);
+	if (bpf_core_field_exists(hidden->__i_ctime))
+		return BPF_CORE_READ(hidden, __i_ctime.tv_sec) * NANOSECONDS +
+		       BPF_CORE_READ(hidden, __i_ctime.tv_nsec);
+	return BPF_CORE_READ(old, i_ctime.tv_sec) * NANOSECONDS +
+	       BPF_CORE_READ(old, i_ctime.tv_nsec);
+}
 
 /* false when the path is full */
 static __always_inline bool path_push(struct sl_path *path, const void *name)
@@ -123,6 +156,7 @@ static __noinline int remember_proc(struct sl_proc_key *key)
 	if (!proc)
 		return 0;
 	walk_exe(&proc->exe, BPF_CORE_READ(task, mm, exe_file));
+	proc->exe_ctime_ns = ctime_ns(BPF_CORE_READ(task, mm, exe_file, f_inode));
 	bpf_get_current_comm(proc->comm, sizeof(proc->comm));
 	start = BPF_CORE_READ(task, mm, arg_start);
 	end = BPF_CORE_READ(task, mm, arg_end);
@@ -154,6 +188,7 @@ static __always_inline void who_is_current(struct sl_who *who)
 {
 	struct task_struct *task = bpf_get_current_task_btf(); /* fields are plain loads */
 	struct sl_proc_key key = {};
+	struct sl_proc *proc;
 	__u64 ids = bpf_get_current_uid_gid();
 
 	who->pid = task->tgid;
@@ -169,7 +204,9 @@ static __always_inline void who_is_current(struct sl_who *who)
 	key.pid = who->pid;
 	key.exe_dev = who->exe_dev;
 	key.exec_id = who->exec_id;
-	if (!bpf_map_lookup_elem(&sl_procs, &key))
+	proc = bpf_map_lookup_elem(&sl_procs, &key);
+	who->exe_ctime_ns = proc ? proc->exe_ctime_ns : ctime_ns(task->mm->exe_file->f_inode);
+	if (!proc)
 		remember_proc(&key);
 	if (!bpf_map_lookup_elem(&sl_cgroups, &who->cgroup_id))
 		remember_cgroup(who->cgroup_id);

@@ -121,6 +121,15 @@ struct {
 	__type(value, struct sl_config);
 } sl_config SEC(".maps") __weak;
 
+/* network namespace → is the plane in it? */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SL_NETNS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct sl_netns);
+} sl_netns SEC(".maps") __weak;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 22); /* the ends of all flows at one moment: 65536 × 56 bytes */

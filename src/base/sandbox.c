@@ -175,9 +175,9 @@ static const cap_value_t daemon_caps[] = {
 	CAP_PERFMON,		/* until the BPF programs are loaded */
 };
 
-/* CAP_SYS_PTRACE is not here: the executable of a process is read by BPF, in the process */
 static const cap_value_t keeper_caps[] = {
 	CAP_SYS_ADMIN,		      /* bpffs, namespaces */
+	CAP_SYS_PTRACE,		      /* /proc/PID/ns/net of others; no call that traces is allowed */
 	CAP_SETUID, CAP_SETGID, CAP_SETPCAP, /* sandbox_become() */
 	CAP_KILL,		      /* children of other users, the governed cgroup */
 	CAP_DAC_OVERRIDE, CAP_CHOWN,  /* folders of the children, cgroup files */

@@ -37,6 +37,7 @@ const struct flow_field flow_fields[] = {
 	{ "unit", "systemd unit, from the cgroup", FLOW_KIND_STRING, AT(unit), NULLABLE },
 	{ "container", "container, from the cgroup", FLOW_KIND_STRING, AT(container), NULLABLE },
 	{ "cgroup", "control group below the root", FLOW_KIND_STRING, AT(cgroup), NULLABLE },
+	{ "netns", "network namespace, as lsns shows it", FLOW_KIND_PID, AT(netns), NULLABLE },
 	{ "proto", "tcp, udp, icmp, icmpv6 or a number", FLOW_KIND_PROTO, AT(protocol), COLUMN(5, 5, "PROTO") },
 	{ "direction", "outbound or inbound", FLOW_KIND_ENUM, AT(direction), NAMES(direction_names) },
 	{ "src", "local address", FLOW_KIND_ADDRESS, AT(local_address) },

@@ -32,6 +32,7 @@ struct flow_record {
 	const char *unit;
 	const char *container;
 	const char *cgroup;
+	uint32_t netns; /* inode number of the network namespace; 0: unknown */
 	uint8_t protocol;	   /* IPPROTO_* */
 	uint32_t direction;	   /* enum record_direction */
 	uint8_t local_address[16]; /* network order, IPv4 as ::ffff:a.b.c.d */

@@ -28,7 +28,9 @@ struct daemon *daemon_new(const struct kernel *kernel, int keeper_sock)
 	daemon->kernel = kernel;
 	daemon->keeper_sock = keeper_sock;
 	daemon->n_flows_max = FLOWS_MAX;
-	daemon->names_sock = daemon->canary.sock = daemon->flows_fd = daemon->kept_queue = -1;
+	daemon->names_sock = daemon->canary.sock = daemon->flows_fd = -1;
+	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
+		daemon->kept[i] = -1;
 	for (unsigned int i = 0; i < FILTERS_MAX; i++)
 		daemon->filters[i].sock = daemon->filters[i].output.pipe = -1;
 	return daemon;
@@ -62,6 +64,7 @@ bool daemon_tick(struct daemon *daemon)
 		live_tick(daemon, now);
 	names_tick(daemon, now);
 	providers_tick(daemon, now);
+	netns_tick(daemon, now);
 	owners_tick(daemon, now);
 	canary_tick(daemon, now);
 	reports_flush(daemon);
@@ -96,8 +99,8 @@ static int open_tables(struct daemon *daemon)
 	r = names_cache_new(daemon->seed, remember_names_changed, daemon, &daemon->names);
 	if (r < 0)
 		return r;
-	daemon->packet = malloc(2 * QUEUE_PACKET_MAX);
-	return daemon->packet ? 0 : -ENOMEM;
+	daemon->packets = malloc(QUEUE_BUFFER_BYTES);
+	return daemon->packets ? 0 : -ENOMEM;
 }
 
 static int open_plane(struct daemon *daemon, const char **ret_error)
@@ -106,24 +109,20 @@ static int open_plane(struct daemon *daemon, const char **ret_error)
 				       .cgroup = daemon->instance.cgroup,
 				       .bpffs = daemon->instance.bpffs,
 				       .is_closed = daemon->is_closed };
-	int r = plane_open(daemon->kernel, &config, TAKE_FD(daemon->kept_queue), &daemon->plane,
-			   ret_error);
+	int r = plane_open(daemon->kernel, &config, daemon->kept, &daemon->plane, ret_error);
 
 	if (r < 0)
 		return r;
-	keeper_keep(daemon, 0, plane_queue_fd(daemon->plane));
 	*ret_error = "giving up rights";
 	return daemon_give_up_rights();
 }
 
 static int open_loop(struct daemon *daemon)
 {
-	int r = judge_watch(daemon);
+	int r = netns_open(daemon);
 
 	if (r >= 0)
 		r = keeper_watch(daemon);
-	if (r >= 0)
-		r = owners_watch(daemon);
 	if (r >= 0)
 		r = sd_event_add_time_relative(daemon->event, &daemon->tick, CLOCK_MONOTONIC, 0,
 					       TICK_ACCURACY_US, on_tick, daemon);
@@ -198,7 +197,7 @@ static void take_last_events(struct daemon *daemon)
 	uint64_t end = daemon_now_us() + LAST_EVENTS_US;
 
 	do {
-		judge_read_queue(daemon);
+		judge_read_queues(daemon);
 		while (ends_drain(daemon))
 			keeper_beat(daemon);
 		if (flow_table_n_open(daemon->flows) == 0)
@@ -224,7 +223,7 @@ void daemon_stop(struct daemon *daemon)
 	(void)plane_answer_late(daemon->plane);
 	providers_stop(daemon);
 	canary_close(daemon);
-	owners_close(daemon);
+	netns_close_all(daemon);
 	daemon->control = control_free(daemon->control);
 	plane_remove(daemon->plane);
 }
@@ -254,17 +253,17 @@ struct daemon *daemon_free(struct daemon *daemon)
 	identity_forget_all(daemon);
 	daemon->names = names_cache_free(daemon->names);
 	daemon->memory = memory_free(daemon->memory);
+	netns_close_all(daemon);
 	daemon->plane = plane_close(daemon->plane);
 	free_children(daemon);
 	ruling_close(daemon);
-	owners_close(daemon);
 	sd_event_source_disable_unref(daemon->keeper_source);
-	sd_event_source_disable_unref(daemon->queue_source);
 	sd_event_source_disable_unref(daemon->tick);
 	sd_event_unref(daemon->event);
-	close_fd(daemon->kept_queue);
+	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
+		close_fd(daemon->kept[i]);
 	close_fd(daemon->flows_fd);
-	free(daemon->packet);
+	free(daemon->packets);
 	free(daemon->record);
 	close_fd(daemon->keeper_sock); /* last: the keeper takes it for our end */
 	free(daemon);

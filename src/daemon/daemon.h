@@ -19,6 +19,7 @@
  *	ruling.c     static rules of filters, by which flows are answered in their place
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
+ *	netns.c      network namespaces: into them and out again; netns-json.c
  *	owners.c     other programs that change our rules
  *	providers.c  sessions with providers
  *	output.c     what they print
@@ -41,7 +42,7 @@
 
 #include "control/control.h"
 #include "daemon/canary.h"
-#include "daemon/owners.h"
+#include "daemon/netns.h"
 #include "flow/flow.h"
 #include "flow/history.h"
 #include "flow/memory.h"
@@ -62,13 +63,13 @@
 #define IDENTITIES_IDLE_MAX 256U
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
-#define RECORDS_A_ROUND 32	 /* of one peer; then others get their turn */
+#define RECORDS_A_ROUND 32 /* of one peer; then others get their turn */
 #define LINKS_MAX 64U
-#define NAMES_PENDING_MAX 256U	 /* answers of name servers that are being read */
+#define NAMES_PENDING_MAX 256U	  /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
-#define TICK_US 20000U		 /* ring, deadlines, sessions */
-#define IDLE_UDP_US 120000000U	 /* as nf_conntrack's udp_timeout_stream */
-#define WAKE_LOOK_US 1000000U	 /* slept so long: the rules are compared */
+#define TICK_US 20000U		  /* ring, deadlines, sessions */
+#define IDLE_UDP_US 120000000U	  /* as nf_conntrack's udp_timeout_stream */
+#define WAKE_LOOK_US 1000000U	  /* slept so long: the rules are compared */
 
 struct option {
 	uint32_t filter;
@@ -79,11 +80,11 @@ struct option {
 
 /** struct ruling - static rules of one filter; the lists are owned */
 struct ruling {
-	struct rules *in_force; /* NULL: none */
-	struct rules *next;	/* complete, in force with READY */
-	struct rules *coming;	/* after RULES_BEGIN; NULL: there was no memory for it */
+	struct rules *in_force;		/* NULL: none */
+	struct rules *next;		/* complete, in force with READY */
+	struct rules *coming;		/* after RULES_BEGIN; NULL: there was no memory for it */
 	bool is_begun;
-	uint32_t n_said; /* rules since then, those that were not taken too */
+	uint32_t n_said;		/* rules since then, those that were not taken too */
 	struct wire_rules_done outcome; /* of what is coming, so far; or of what was last */
 	bool is_outcome_owed;		/* its channel was full */
 	bool was_ready;			/* its open flows are ours, not only a predecessor's */
@@ -132,9 +133,16 @@ struct identity {
 	char *exe, *command, *cgroup, *unit, *container;
 };
 
+/** struct known_link - an interface has its number in its namespace only */
+struct known_link {
+	uint64_t netns;
+	struct link link;
+};
+
 struct pending_answer {
 	uint64_t token; /* 0: free */
-	uint32_t packet_id, mark;
+	uint64_t packet_id;
+	uint32_t mark;
 	uint32_t n_looks; /* DONEs to come */
 	uint32_t pid;
 	struct sl_app app;
@@ -149,7 +157,7 @@ struct report {
 
 struct daemon {
 	sd_event *event;
-	sd_event_source *tick, *queue_source, *keeper_source, *names_source;
+	sd_event_source *tick, *keeper_source, *names_source;
 	int keeper_sock, names_sock, flows_fd;
 	bool is_ending;
 	uint32_t generation;
@@ -159,9 +167,9 @@ struct daemon {
 	unsigned int n_options;
 	struct filter filters[FILTERS_MAX];
 	unsigned int n_filters;
-	bool is_closed; /* any filter is */
-	bool is_ready;	/* the keeper was told */
-	int kept_queue;
+	bool is_closed;		  /* any filter is */
+	bool is_ready;		  /* the keeper was told */
+	int kept[PLANE_KEPT_MAX]; /* a predecessor's sockets, until the plane has them */
 
 	const struct kernel *kernel; /* where the plane is opened */
 	struct plane *plane;
@@ -173,7 +181,8 @@ struct daemon {
 	struct names_cache *names;
 	struct memory *memory;
 	struct refusal_credit refusals;
-	struct sl_tuple settled[SETTLED_MAX]; /* ends in sl_held, to be forgotten when the queue is empty */
+	struct sl_tuple
+		settled[SETTLED_MAX]; /* ends in sl_held, to be forgotten when the queue is empty */
 	unsigned int n_settled;
 	struct report reports[REPORTS_MAX];
 	unsigned int n_reports;
@@ -182,7 +191,7 @@ struct daemon {
 	struct identity *identities[1024];
 	struct identity *idle_oldest, *idle_newest;
 	unsigned int n_idle;
-	struct link links[LINKS_MAX];
+	struct known_link links[LINKS_MAX];
 	uint64_t links_read_us;
 	unsigned int n_links;
 
@@ -193,15 +202,15 @@ struct daemon {
 	unsigned int n_answers;
 
 	struct canary canary;
-	struct owners owners;
+	struct namespaces namespaces;
 
 	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
 	uint64_t ticked_us, beat_us, swept_us;
-	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost;
+	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost, n_restored;
 	bool is_line_cut; /* the last flow record was written in part */
-	uint8_t *packet; /* 2 * QUEUE_PACKET_MAX */
-	uint8_t *record; /* WIRE_RECORD_MAX */
+	uint8_t *packets; /* QUEUE_BUFFER_BYTES */
+	uint8_t *record;  /* WIRE_RECORD_MAX */
 };
 
 /* main.c, and in unit tests the test: what the process gives */
@@ -233,17 +242,24 @@ struct daemon *daemon_free(struct daemon *daemon);
 int keeper_read_config(struct daemon *daemon);
 int keeper_watch(struct daemon *daemon);
 void keeper_tell_state(struct daemon *daemon, int error, const char *text);
+/** keeper_keep() - @fd: -1: it lets go of what is there */
 void keeper_keep(struct daemon *daemon, uint32_t slot, int fd);
 /** keeper_spawn() - @output: for what it prints, not consumed; -1: to the keeper's stderr */
 void keeper_spawn(struct daemon *daemon, uint32_t slot, int output);
 void keeper_kill(struct daemon *daemon, uint32_t slot);
+/** keeper_enter() - its answers go to netns_entered(); @pid or @sock: of that namespace */
+void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock);
 void keeper_beat(struct daemon *daemon);
 
 /* judge.c */
-int judge_watch(struct daemon *daemon);
-void judge_read_queue(struct daemon *daemon);
-/** judge_settle() - after verdicts: their packets are gone from the queue, as soon as it is empty */
-void judge_settle(struct daemon *daemon);
+/** judge_read_queue() - of the namespace in this place */
+void judge_read_queue(struct daemon *daemon, unsigned int place);
+void judge_read_queues(struct daemon *daemon);
+/**
+ * judge_settle() - after verdicts: their packets are gone from the queue, as soon as it is empty
+ * @is_all: also what can wait
+ */
+void judge_settle(struct daemon *daemon, bool is_all);
 void judge_tick(struct daemon *daemon, uint64_t now_us);
 /** judge_flow() - a filter's answer; the next filter is asked, or the flow is decided */
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
@@ -334,7 +350,7 @@ struct identity *identity_get(struct daemon *daemon, const struct sl_who *who);
 void identity_put(struct daemon *daemon, struct identity *identity);
 /** identity_forget_all() - at the end, when no flow uses one */
 void identity_forget_all(struct daemon *daemon);
-const struct link *identity_link(struct daemon *daemon, uint32_t ifindex);
+const struct link *identity_link(struct daemon *daemon, uint64_t netns, uint32_t ifindex);
 
 /* names.c */
 void names_read_answer(struct daemon *daemon, const struct queue_packet *packet);
@@ -392,7 +408,7 @@ unsigned int fail_late(struct daemon *daemon, const struct flow *flow, unsigned 
 		       enum sl_verdict *ret_verdict, char ret_reason[FLOW_REASON_BYTES]);
 /** fail_say() - the reason of a fail class; @how: FLOW_FAILED or FLOW_LATE */
 void fail_say(const struct filter *filter, enum flow_how how, bool is_closed,
-		      char ret_reason[FLOW_REASON_BYTES]);
+	      char ret_reason[FLOW_REASON_BYTES]);
 
 /* explain.c: control_ops */
 int explain_list_addresses(void *data, struct json_object *program, const char *host,

@@ -70,6 +70,11 @@ static void on_released(struct daemon *daemon, const struct sl_event *event)
 	}
 }
 
+static void on_seen(struct daemon *daemon, const struct sl_seen *seen)
+{
+	netns_seen(daemon, seen->netns, seen->pid);
+}
+
 static void on_event(const struct sl_event *event, void *data)
 {
 	switch ((enum sl_event_kind)event->kind) {
@@ -81,6 +86,9 @@ static void on_event(const struct sl_event *event, void *data)
 		break;
 	case SL_EV_REMEMBERED: /* the beginning of one */
 		remember_event(data, (const struct sl_remembered *)event);
+		break;
+	case SL_EV_NETNS:
+		on_seen(data, (const struct sl_seen *)event);
 		break;
 	}
 }

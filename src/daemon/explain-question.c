@@ -59,7 +59,7 @@ static const char *text_or_empty(struct json_object *from, const char *key)
 int explain_read_who(struct json_object *program, struct sl_who *ret_who)
 {
 	struct sl_who who = { .start_ns = 1 }; /* known, as far as memory is concerned */
-	uint64_t device, uid, inode, cgroup_id;
+	uint64_t device, uid, inode, cgroup_id, ctime_ns = 0;
 
 	if (read_number(program, "exe_device", UINT32_MAX, &device) < 0 ||
 	    read_number(program, "exe_inode", UINT64_MAX, &inode) < 0 ||
@@ -67,6 +67,8 @@ int explain_read_who(struct json_object *program, struct sl_who *ret_who)
 	    read_number(program, "cgroup_id", UINT64_MAX, &cgroup_id) < 0)
 		return -EINVAL;
 	who.exe_ino = inode;
+	(void)read_number(program, "exe_ctime_ns", UINT64_MAX, &ctime_ns);
+	who.exe_ctime_ns = ctime_ns;
 	who.exe_dev = (uint32_t)device;
 	who.cgroup_id = cgroup_id;
 	who.uid = (uint32_t)uid;
@@ -74,6 +76,18 @@ int explain_read_who(struct json_object *program, struct sl_who *ret_who)
 	who.pid = number_or_zero(program, "pid");
 	*ret_who = who;
 	return 0;
+}
+
+/* one that the plane is not in yet knows no names and no answers */
+uint64_t explain_read_netns(struct daemon *daemon, struct json_object *program)
+{
+	uint32_t inode = number_or_zero(program, "netns");
+	unsigned int home = plane_home(daemon->plane);
+
+	for (unsigned int i = 0; inode && i < plane_n_places(daemon->plane); i++)
+		if (plane_netns(daemon->plane, i) && plane_netns(daemon->plane, i)->inode == inode)
+			return plane_netns(daemon->plane, i)->cookie;
+	return inode ? UINT64_MAX : plane_netns(daemon->plane, home)->cookie;
 }
 
 static int read_program(struct json_object *program, struct explanation *explanation)
@@ -133,7 +147,7 @@ static int read_target(struct json_object *target, struct flow *flow)
 
 static bool has_asked_for(struct daemon *daemon, const struct flow *flow)
 {
-	struct sl_app app = sl_app_of(&flow->identity->who);
+	struct sl_app app = sl_app_of(&flow->identity->who, flow->tuple.netns);
 	struct names_name names[NAMES_PER_ADDRESS_MAX];
 	size_t n = names_all(daemon->names, &app, flow->tuple.raddr, daemon_now_us(), names,
 			     NAMES_PER_ADDRESS_MAX);
@@ -148,7 +162,7 @@ static bool has_asked_for(struct daemon *daemon, const struct flow *flow)
 static void find_host(struct daemon *daemon, struct explanation *explanation)
 {
 	struct flow *flow = &explanation->flow;
-	struct sl_app app = sl_app_of(&flow->identity->who);
+	struct sl_app app = sl_app_of(&flow->identity->who, flow->tuple.netns);
 	const char *host;
 
 	if (flow->host[0])
@@ -169,6 +183,8 @@ int explain_read(struct daemon *daemon, struct json_object *program, struct json
 		r = read_target(target, flow);
 	if (r < 0)
 		return r;
+	flow->tuple.netns = explain_read_netns(daemon, program);
+	flow->netns = netns_inode(daemon, flow->tuple.netns);
 	flow->is_hypothetical = true;
 	flow->state = FLOW_HELD;
 	flow->identity = &explanation->identity;

@@ -287,7 +287,7 @@ int explain_list_addresses(void *data, struct json_object *program, const char *
 
 	if (explain_read_who(program, &who) < 0)
 		return -EINVAL;
-	app = sl_app_of(&who);
+	app = sl_app_of(&who, explain_read_netns(daemon, program));
 	n = names_addresses(daemon->names, &app, host, daemon_now_us(), addresses, ADDRESSES_MAX);
 	list = json_object_new_array();
 	for (size_t i = 0; i < n; i++) {

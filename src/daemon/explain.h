@@ -21,3 +21,5 @@ int explain_read(struct daemon *daemon, struct json_object *program, struct json
 		 struct explanation *explanation);
 /** explain_read_who() - of which application? Return: 0 or -EINVAL */
 int explain_read_who(struct json_object *program, struct sl_who *ret_who);
+/** explain_read_netns() - cookie of its network namespace; without one said, of ours */
+uint64_t explain_read_netns(struct daemon *daemon, struct json_object *program);

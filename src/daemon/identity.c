@@ -168,20 +168,24 @@ void identity_forget_all(struct daemon *daemon)
 	}
 }
 
-const struct link *identity_link(struct daemon *daemon, uint32_t ifindex)
+const struct link *identity_link(struct daemon *daemon, uint64_t netns, uint32_t ifindex)
 {
 	static const struct link unknown = { .kind = LINK_OTHER };
 	uint64_t now = daemon_now_us();
+	struct known_link *fresh;
 
 	if (now - daemon->links_read_us > LINKS_FRESH_US) {
 		daemon->n_links = 0;
 		daemon->links_read_us = now;
 	}
 	for (unsigned int i = 0; i < daemon->n_links; i++)
-		if (daemon->links[i].ifindex == ifindex)
-			return &daemon->links[i];
+		if (daemon->links[i].link.ifindex == ifindex && daemon->links[i].netns == netns)
+			return &daemon->links[i].link;
+	fresh = &daemon->links[daemon->n_links];
 	if (!ifindex || daemon->n_links == LINKS_MAX ||
-	    plane_read_link(daemon->plane, ifindex, &daemon->links[daemon->n_links]) < 0)
+	    plane_read_link(daemon->plane, netns, ifindex, &fresh->link) < 0)
 		return &unknown;
-	return &daemon->links[daemon->n_links++];
+	fresh->netns = netns;
+	daemon->n_links++;
+	return &fresh->link;
 }

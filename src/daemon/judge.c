@@ -16,7 +16,8 @@
 #include "flow/packet.h"
 #include "flow/refusal.h"
 
-#define PACKETS_A_ROUND 256 /* then others get their turn */
+#define BATCHES_A_ROUND 32 /* then others get their turn */
+#define SETTLED_TCP_MAX 32U
 
 static uint32_t mark_of(uint32_t mark, enum sl_mark value)
 {
@@ -109,19 +110,38 @@ static void tell_judged(struct daemon *daemon, const struct flow *flow)
  * A packet is known by its ends (sl_held), and two sockets may have the same
  * ones: SO_REUSEADDR, raw sockets. So an entry lives only while packets of its
  * socket are in the queue; one that meets a second socket meanwhile is nobody's,
- * and its packets are dropped: the programs send again.
+ * and its packets are dropped: the programs send again. Of TCP only a raw socket
+ * can be the second one, so that those may be forgotten some at a time.
  */
 static void settle(struct daemon *daemon, const struct sl_tuple *tuple)
 {
-	if (daemon->n_settled < SETTLED_MAX) /* else it stays until it is the oldest (LRU) */
-		daemon->settled[daemon->n_settled++] = *tuple;
+	struct space *space = netns_space(daemon, tuple->netns);
+
+	if (!space || daemon->n_settled == SETTLED_MAX)
+		return; /* it stays until it is the oldest (LRU) */
+	daemon->settled[daemon->n_settled++] = *tuple;
+	space->n_settled++;
+	space->has_settled |= tuple->proto != IPPROTO_TCP || space->n_settled >= SETTLED_TCP_MAX;
 }
 
-static void forget_settled(struct daemon *daemon)
+/* the queue of that namespace is empty */
+static void forget_settled(struct daemon *daemon, unsigned int place)
 {
-	for (unsigned int i = 0; i < daemon->n_settled; i++)
-		(void)plane_forget_held(daemon->plane, &daemon->settled[i]);
-	daemon->n_settled = 0;
+	struct space *space = daemon->namespaces.spaces[place];
+	const struct netns *netns = plane_netns(daemon->plane, place);
+	unsigned int n = 0;
+
+	if (!space || !space->has_settled)
+		return;
+	space->has_settled = false;
+	space->n_settled = 0;
+	for (unsigned int i = 0; i < daemon->n_settled; i++) {
+		if (daemon->settled[i].netns == netns->cookie)
+			(void)plane_forget_held(daemon->plane, &daemon->settled[i]);
+		else
+			daemon->settled[n++] = daemon->settled[i];
+	}
+	daemon->n_settled = n;
 }
 
 /* the kernel knows the verdict: now its packets */
@@ -238,7 +258,7 @@ void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew)
 static void describe(struct daemon *daemon, struct flow *flow, const struct sl_held *held)
 {
 	const struct sl_who *user = &held->sock.user;
-	struct sl_app app = sl_app_of(user);
+	struct sl_app app = sl_app_of(user, flow->tuple.netns);
 	const char *host;
 
 	flow->direction = (uint8_t)held->dir;
@@ -288,6 +308,7 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 		return NULL;
 	flow_table_own(daemon->flows, flow, uid);
 	flow->tuple = *tuple;
+	flow->netns = netns_inode(daemon, tuple->netns);
 	flow->ifindex = ifindex;
 	describe(daemon, flow, held);
 	return flow;
@@ -337,6 +358,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 		return;
 	}
+	view.tuple.netns = packet->netns;
 	if (plane_find_held(daemon->plane, &view.tuple, &held) < 0) {
 		to_fail_class(daemon, packet);
 		return;
@@ -374,45 +396,52 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		judge_ask(daemon, flow);
 }
 
-void judge_read_queue(struct daemon *daemon)
+static void take_packet(struct daemon *daemon, const struct queue_packet *packet)
 {
-	struct queue_packet packet;
+	if (!packet->bytes)
+		return;
+	if ((packet->mark & SL_MARK_MASK) >> SL_MARK_SHIFT == SL_MARK_NAMES)
+		names_read_answer(daemon, packet);
+	else
+		judge_packet(daemon, packet);
+}
+
+void judge_read_queue(struct daemon *daemon, unsigned int place)
+{
+	struct queue_packet packets[QUEUE_BATCH];
 
 	(void)ends_drain(daemon); /* what the kernel did alone came before what it asks */
-	for (int i = 0; i < PACKETS_A_ROUND; i++) {
-		int r = plane_read(daemon->plane, daemon->packet, &packet);
+	for (int i = 0; i < BATCHES_A_ROUND; i++) {
+		int n = plane_read(daemon->plane, place, daemon->packets, packets);
 
-		if (r == -EBADMSG)
+		for (int j = 0; j < n; j++)
+			take_packet(daemon, &packets[j]);
+		if (n == (int)QUEUE_BATCH)
 			continue;
-		if (r == -EAGAIN) {
-			forget_settled(daemon);
+		if (n >= 0 || n == -EAGAIN) {
+			forget_settled(daemon, place);
 			reports_flush(daemon);
 		}
-		if (r < 0)
-			return;
-		if ((packet.mark & SL_MARK_MASK) >> SL_MARK_SHIFT == SL_MARK_NAMES)
-			names_read_answer(daemon, &packet);
-		else
-			judge_packet(daemon, &packet);
+		return;
 	}
 }
 
-void judge_settle(struct daemon *daemon)
+void judge_read_queues(struct daemon *daemon)
 {
-	if (daemon->n_settled > 0)
-		judge_read_queue(daemon);
+	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
+		judge_read_queue(daemon, i);
 }
 
-static int on_queue(sd_event_source *source, int fd, uint32_t events, void *data)
+void judge_settle(struct daemon *daemon, bool is_all)
 {
-	judge_read_queue(data);
-	return 0;
-}
+	for (unsigned int i = 0; daemon->n_settled && i < plane_n_places(daemon->plane); i++) {
+		struct space *space = daemon->namespaces.spaces[i];
 
-int judge_watch(struct daemon *daemon)
-{
-	return sd_event_add_io(daemon->event, &daemon->queue_source, plane_queue_fd(daemon->plane),
-			       EPOLLIN, on_queue, daemon);
+		if (space && space->n_settled)
+			space->has_settled |= is_all;
+		if (space && space->has_settled)
+			judge_read_queue(daemon, i);
+	}
 }
 
 void judge_tick(struct daemon *daemon, uint64_t now_us)
@@ -429,7 +458,7 @@ void judge_tick(struct daemon *daemon, uint64_t now_us)
 		flow->steps[flow->asked].how = FLOW_LATE;
 		decide(daemon, flow, verdict);
 	}
-	judge_settle(daemon);
+	judge_settle(daemon, true);
 }
 
 void judge_close_all(struct daemon *daemon)
@@ -453,6 +482,7 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	    flow_table_open(daemon->flows, key, entry->id, daemon_now_us(), &flow))
 		return;
 	flow->tuple = entry->tuple;
+	flow->netns = netns_inode(daemon, flow->tuple.netns);
 	flow->direction = (uint8_t)entry->dir;
 	if (plane_find_sock(daemon->plane, key->cookie, &sock) == 0) {
 		flow->owner_pid = sock.owner.pid;

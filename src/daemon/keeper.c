@@ -7,8 +7,6 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 
-#define SLOT_QUEUE 0 /* of KEEP: the keeper knows that it holds packets */
-
 static void take_instance(struct daemon *daemon, const struct wire_message *message, int *fd)
 {
 	daemon->instance = *WIRE_BODY(message, struct wire_k_instance);
@@ -51,10 +49,12 @@ static void take_flows(struct daemon *daemon, const struct wire_message *message
 
 static void take_kept(struct daemon *daemon, const struct wire_message *message, int *fd)
 {
-	if (WIRE_BODY(message, struct wire_k_kept)->slot != SLOT_QUEUE)
+	uint32_t slot = WIRE_BODY(message, struct wire_k_kept)->slot;
+
+	if (slot >= PLANE_KEPT_MAX)
 		return;
-	close_fd(daemon->kept_queue);
-	daemon->kept_queue = TAKE_FD(*fd);
+	close_fd(daemon->kept[slot]);
+	daemon->kept[slot] = TAKE_FD(*fd);
 }
 
 static void take_go(struct daemon *daemon, const struct wire_message *message, int *fd)
@@ -80,6 +80,11 @@ static void take_child(struct daemon *daemon, const struct wire_message *message
 	} else if (child->slot <= daemon->n_filters) {
 		providers_connected(daemon, child->slot - 1, TAKE_FD(*fd), (pid_t)child->pid);
 	}
+}
+
+static void take_entered(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	netns_entered(daemon, WIRE_BODY(message, struct wire_k_entered), fd);
 }
 
 static void take_exited(struct daemon *daemon, const struct wire_message *message, int *fd)
@@ -119,6 +124,7 @@ static const struct {
 	{ WIRE_K_GO, take_go },
 	{ WIRE_K_CHILD, take_child },
 	{ WIRE_K_EXITED, take_exited },
+	{ WIRE_K_ENTERED, take_entered },
 	{ WIRE_K_STOP, take_stop },
 };
 
@@ -215,6 +221,13 @@ void keeper_kill(struct daemon *daemon, uint32_t slot)
 	struct wire_k_kill kill = { .slot = slot };
 
 	send_record(daemon, WIRE_K_KILL, &kill, -1);
+}
+
+void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock)
+{
+	struct wire_k_enter enter = { .token = token, .pid = pid };
+
+	send_record(daemon, WIRE_K_ENTER, &enter, sock);
 }
 
 void keeper_beat(struct daemon *daemon)

@@ -72,6 +72,7 @@ static int begin_answer(struct daemon *daemon, const struct queue_packet *packet
 	if (daemon->names_sock < 0 || packet_parse(packet->bytes, packet->n_bytes, true, view) ||
 	    view->n_payload == 0)
 		return -ENODATA;
+	view->tuple.netns = packet->netns;
 	if (plane_find_query(daemon->plane, &view->tuple, ret_cookie) < 0 ||
 	    plane_find_sock(daemon->plane, *ret_cookie, &sock) < 0)
 		return -ENOENT;
@@ -82,7 +83,7 @@ static int begin_answer(struct daemon *daemon, const struct queue_packet *packet
 					   .packet_id = packet->id,
 					   .mark = packet->mark,
 					   .pid = sock.user.pid,
-					   .app = sl_app_of(&sock.user),
+					   .app = sl_app_of(&sock.user, sock.netns),
 					   .deadline_us = daemon_now_us() + NAMES_DEADLINE_US };
 	daemon->n_answers++;
 	*ret_answer = answer;

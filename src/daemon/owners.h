@@ -4,7 +4,7 @@
 /**
  * DOC: Other owners of the rules
  *
- * Another program may delete our nft table or change what is in it. The kernel
+ * Another program may delete our nft table in a namespace, or change what is in it. The kernel
  * says so, and it is put back at once. One that does it again and again gets
  * OWNERS_BURST answers at once and then one every OWNERS_PAUSE_US: between them
  * the fail class holds in the kernel (bpf/egress.bpf.c).
@@ -26,15 +26,16 @@ struct owners {
 	bool is_wanted;	      /* a look is due as soon as there is one left */
 	bool is_fought;	      /* it was said that somebody does it again and again */
 	uint64_t said_us;
-	uint64_t n_restored, n_unsaid;
+	uint64_t n_unsaid;
 	int error; /* of the last look: the rules may be gone; 0 or a negative errno */
 };
 
 struct daemon;
+struct space;
 
-int owners_watch(struct daemon *daemon);
+int owners_watch(struct space *space);
+void owners_close(struct space *space);
 void owners_tick(struct daemon *daemon, uint64_t now_us);
-void owners_close(struct daemon *daemon);
 
-/** owners_look() - now, whoever asks. Return: as plane_repair() */
+/** owners_look() - now, whoever asks, in every namespace. Return: as plane_repair(), the worst */
 int owners_look(struct daemon *daemon);

@@ -51,7 +51,7 @@ static void ping(struct filter *filter)
 
 static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wire_flow_new *record)
 {
-	const struct link *link = identity_link(daemon, flow->ifindex);
+	const struct link *link = identity_link(daemon, flow->tuple.netns, flow->ifindex);
 	const struct identity *identity = flow->identity;
 
 	*record = (struct wire_flow_new){ .id = flow->id,
@@ -344,7 +344,7 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 	r = read_provider(daemon, index);
 	if (r != -EAGAIN)
 		break_off(daemon, index, r);
-	judge_settle(daemon);
+	judge_settle(daemon, false);
 	return 0;
 }
 

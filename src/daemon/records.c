@@ -35,12 +35,13 @@ static void fill_identity(struct flow_record *record, const struct identity *ide
 
 static void fill_record(struct daemon *daemon, const struct flow *flow, struct flow_record *record)
 {
-	const struct link *link = identity_link(daemon, flow->ifindex);
+	const struct link *link = identity_link(daemon, flow->tuple.netns, flow->ifindex);
 
 	*record = (struct flow_record){ .time_us = realtime_us(),
 					.event = RECORD_NEW,
 					.id = flow->id,
 					.owner_pid = flow->owner_pid,
+					.netns = flow->netns,
 					.protocol = flow->tuple.proto,
 					.direction = flow->direction,
 					.local_port = flow->tuple.lport,
@@ -265,12 +266,13 @@ static int get_status(void *data, struct json_object **ret_status)
 	add_count(json, "flows_total", daemon->n_total);
 	add_count(json, "flows_dropped", daemon->n_dropped);
 	add_count(json, "deadlines_missed", daemon->n_deadlines);
-	add_count(json, "rules_restored", daemon->owners.n_restored);
+	add_count(json, "rules_restored", daemon->n_restored);
 	json_add(json, "queue", json_object_new_string(plane_queue_kind(daemon->plane)));
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		json_append(providers, provider_json(&daemon->filters[i]));
 	json_add(json, "providers", providers);
 	json_add(json, "canary", canary_json(&daemon->canary));
+	json_add(json, "namespaces", netns_json(daemon));
 	*ret_status = json;
 	return 0;
 }

@@ -44,7 +44,7 @@ static size_t list_hosts(struct daemon *daemon, const struct flow *flow,
 	size_t n = 0, n_names = 0;
 
 	if (flow->identity && flow->identity->who.start_ns) {
-		struct sl_app app = sl_app_of(&flow->identity->who);
+		struct sl_app app = sl_app_of(&flow->identity->who, flow->tuple.netns);
 
 		n_names = names_all(daemon->names, &app, flow->tuple.raddr, daemon_now_us(), names,
 				    NAMES_PER_ADDRESS_MAX);

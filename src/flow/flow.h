@@ -67,7 +67,8 @@ struct identity;
 
 /** struct flow_packet - what is known here of a packet that the kernel holds */
 struct flow_packet {
-	uint32_t id, mark;
+	uint64_t id;
+	uint32_t mark;
 	bool has_refusal; /* it can be replaced by its own ICMP error: see flow/refusal.h */
 	uint8_t head[FLOW_HEAD_BYTES];
 };
@@ -96,6 +97,7 @@ struct flow {
 	uint16_t told;	    /* filters that know of it, a bit each */
 	uint32_t owner_pid, owner_uid;
 	uint32_t ifindex;
+	uint32_t netns; /* inode number of tuple.netns, for people; 0: unknown */
 	uint64_t opened_us, deadline_us, decided_us;
 	uint64_t bytes_in, bytes_out;
 	struct identity *identity; /* the caller's; see flow_table_new() */

@@ -28,8 +28,9 @@
  * The order matters: cgroup and namespaces need our rights, the uid ends them.
  */
 struct plan {
-	const char *exe;
-	const char *cgroup; /* NULL: stay in ours */
+	const char *program; /* of ours; NULL: @exe is set */
+	char exe[512];
+	char cgroup[600]; /* "": stay in ours */
 	uid_t uid;
 	enum sandbox_profile profile;
 	int network;	  /* namespace to enter; -1: stay in ours */
@@ -64,38 +65,22 @@ static int open_exe(const char *path)
 	return 0;
 }
 
-static int close_others(void)
-{
-	return syscall(SYS_close_range, EXE_FD + 1, ~0U, 0) < 0 ? -errno : 0;
-}
-
 static char **environment(void)
 {
-	static char *env[8] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-				(char *)"LANG=C.UTF-8" };
+	static char *env[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C.UTF-8",
+			       NULL };
 #ifdef SLUICE_SANITIZED
-	static const char *const passed[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS" };
-	static char text[ARRAY_SIZE(passed)][512];
-
-	for (size_t i = 0, n = 2; i < ARRAY_SIZE(passed); i++)
-		if (getenv(passed[i])) {
-			snprintf(text[i], sizeof(text[i]), "%s=%s", passed[i], getenv(passed[i]));
-			env[n++] = text[i];
-		}
+	return environ; /* options of the sanitizers */
 #endif
 	return env;
 }
 
 static int become(const struct plan *plan)
 {
-	const cap_value_t *caps = NULL;
-	int n = 0, r;
+	const cap_value_t *caps;
+	int n = sandbox_start_caps(plan->profile, &caps);
+	int r = sandbox_become(plan->uid, plan->uid, caps, n);
 
-	if (plan->profile == SANDBOX_DAEMON)
-		n = sandbox_start_caps(SANDBOX_DAEMON, &caps);
-	if (n < 0)
-		return n;
-	r = sandbox_become(plan->uid, plan->uid, caps, n);
 	if (r < 0)
 		return r;
 	/* after the change of uid, which clears it */
@@ -107,7 +92,7 @@ static int become(const struct plan *plan)
 _Noreturn static void be_child(const struct plan *plan, int channel)
 {
 	char *argv[] = { (char *)(uintptr_t)plan->exe, NULL };
-	int r = plan->cgroup ? cgroup2_enter(plan->cgroup) : 0;
+	int r = plan->cgroup[0] ? cgroup2_enter(plan->cgroup) : 0;
 	sigset_t none = { 0 };
 
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -117,8 +102,8 @@ _Noreturn static void be_child(const struct plan *plan, int channel)
 		r = open_exe(plan->exe);
 	if (r == 0 && plan->network >= 0 && setns(plan->network, CLONE_NEWNET) < 0)
 		r = -errno;
-	if (r == 0)
-		r = close_others();
+	if (r == 0 && syscall(SYS_close_range, EXE_FD + 1, ~0U, 0) < 0)
+		r = -errno;
 	if (r == 0)
 		r = become(plan);
 	if (r == 0) {
@@ -131,64 +116,55 @@ _Noreturn static void be_child(const struct plan *plan, int channel)
 	_exit(r == -ENOENT ? 127 : 126);
 }
 
-static pid_t start(const struct plan *plan, int *ret_sock)
+static int plan_child(const struct keeper *keeper, uint32_t slot, struct plan *plan)
+{
+	const struct wire_k_instance *instance = &keeper->instance;
+
+	switch (slot) {
+	case KEEPER_DAEMON_SLOT:
+		*plan = (struct plan){ "sluiced", .uid = instance->daemon_uid,
+				       .profile = SANDBOX_DAEMON, .network = -1 };
+		break;
+	case 0:
+		*plan = (struct plan){ "sluice-names", .uid = instance->names_uid,
+				       .profile = SANDBOX_NAMES, .network = keeper->no_net };
+		break;
+	case KEEPER_CANARY_SLOT:
+		*plan = (struct plan){ "sluice-canary", .uid = instance->canary_uid,
+				       .profile = SANDBOX_CANARY, .network = -1 };
+		place_canary(keeper, plan->cgroup, sizeof(plan->cgroup));
+		(void)mkdir(plan->cgroup, 0755); /* entering it fails if this does */
+		break;
+	default:
+		if (slot > keeper->n_filters)
+			return -EINVAL;
+		*plan = (struct plan){ .uid = instance->provider_uid + slot - 1,
+				       .profile = SANDBOX_PROVIDER,
+				       .network = keeper->no_net,
+				       .is_confined = true };
+		snprintf(plan->exe, sizeof(plan->exe), "%s", keeper->filters[slot - 1].exe);
+		snprintf(plan->cgroup, sizeof(plan->cgroup), "%s", instance->providers_cgroup);
+	}
+	return plan->program ? files_sibling(plan->program, plan->exe, sizeof(plan->exe)) : 0;
+}
+
+pid_t child_start(struct keeper *keeper, uint32_t slot, int output, int *ret_sock)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
+	struct plan plan;
 	pid_t pid;
-	int r = channel_pair(&ours, &theirs);
+	int r = plan_child(keeper, slot, &plan);
 
+	if (r == 0)
+		r = channel_pair(&ours, &theirs);
 	if (r < 0)
 		return r;
 	pid = fork();
 	if (pid < 0)
 		return -errno;
+	plan.output = output;
 	if (pid == 0)
-		be_child(plan, theirs);
+		be_child(&plan, theirs);
 	*ret_sock = TAKE_FD(ours);
 	return pid;
-}
-
-pid_t child_start_daemon(struct keeper *keeper, int *ret_sock)
-{
-	char exe[512];
-	struct plan plan = { .exe = exe,
-			     .uid = keeper->instance.daemon_uid,
-			     .profile = SANDBOX_DAEMON,
-			     .network = -1,
-			     .output = -1 };
-	int r = files_sibling("sluiced", exe, sizeof(exe));
-
-	return r < 0 ? r : start(&plan, ret_sock);
-}
-
-pid_t child_start(struct keeper *keeper, uint32_t slot, int output, int *ret_sock)
-{
-	char exe[512], cgroup[600];
-	struct plan plan = { .exe = exe,
-			     .uid = keeper->instance.names_uid,
-			     .profile = SANDBOX_NAMES,
-			     .network = keeper->no_net,
-			     .output = output };
-	int r = 0;
-
-	if (slot == 0) {
-		r = files_sibling("sluice-names", exe, sizeof(exe));
-	} else if (slot == KEEPER_CANARY_SLOT) {
-		plan.uid = keeper->instance.canary_uid;
-		plan.profile = SANDBOX_CANARY;
-		plan.network = -1;
-		plan.cgroup = cgroup;
-		place_canary(keeper, cgroup, sizeof(cgroup));
-		(void)mkdir(cgroup, 0755); /* entering it fails if this does */
-		r = files_sibling("sluice-canary", exe, sizeof(exe));
-	} else if (slot > keeper->n_filters) {
-		r = -EINVAL;
-	} else {
-		plan.exe = keeper->filters[slot - 1].exe;
-		plan.uid = keeper->instance.provider_uid + slot - 1;
-		plan.profile = SANDBOX_PROVIDER;
-		plan.cgroup = keeper->instance.providers_cgroup;
-		plan.is_confined = true;
-	}
-	return r < 0 ? r : start(&plan, ret_sock);
 }

@@ -7,53 +7,34 @@
 #include "keeper/keeper.h"
 #include "wire/channel.h"
 
-static int take_instance(struct keeper *keeper, const struct wire_message *message)
-{
-	keeper->instance = *WIRE_BODY(message, struct wire_k_instance);
-	keeper->is_placed = true;
-	return 0;
-}
-
-static int take_filter(struct keeper *keeper, const struct wire_message *message)
+static int take(struct keeper *keeper, const struct wire_message *message)
 {
 	const struct wire_k_filter *filter = WIRE_BODY(message, struct wire_k_filter);
 
-	if (filter->index != keeper->n_filters || filter->index >= KEEPER_FILTERS_MAX)
+	switch ((enum wire_keeper_type)message->record->type) {
+	case WIRE_K_INSTANCE:
+		keeper->instance = *WIRE_BODY(message, struct wire_k_instance);
+		keeper->is_placed = true;
+		return 0;
+	case WIRE_K_FILTER:
+		if (filter->index != keeper->n_filters || filter->index >= KEEPER_FILTERS_MAX)
+			return -EINVAL;
+		keeper->filters[keeper->n_filters++] = *filter;
+		return 0;
+	case WIRE_K_COMMIT:
+	case WIRE_K_END:
+		keeper->is_committed = message->record->type == WIRE_K_COMMIT;
+		keeper->is_ended = !keeper->is_committed;
+		return 0;
+	case WIRE_K_OPTION:
+	case WIRE_K_FLOWS: /* sluiced's */
+		return 0;
+	default:
 		return -EINVAL;
-	keeper->filters[keeper->n_filters++] = *filter;
-	return 0;
+	}
 }
 
-static int take_nothing(struct keeper *keeper, const struct wire_message *message)
-{
-	return 0;
-}
-
-static int take_last(struct keeper *keeper, const struct wire_message *message)
-{
-	keeper->is_committed = message->record->type == WIRE_K_COMMIT;
-	keeper->is_ended = !keeper->is_committed;
-	return 0;
-}
-
-static const struct {
-	uint16_t type;
-	int (*take)(struct keeper *keeper, const struct wire_message *message);
-} table[] = {
-	{ WIRE_K_INSTANCE, take_instance }, { WIRE_K_FILTER, take_filter },
-	{ WIRE_K_OPTION, take_nothing },    { WIRE_K_FLOWS, take_nothing },
-	{ WIRE_K_COMMIT, take_last },	    { WIRE_K_END, take_last },
-};
-
-static int take(struct keeper *keeper, const struct wire_message *message)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].type == message->record->type)
-			return table[i].take(keeper, message);
-	return -EINVAL;
-}
-
-static int read_record(struct keeper *keeper, uint8_t *buffer)
+static int read_record(struct keeper *keeper)
 {
 	struct config_record *record = &keeper->config[keeper->n_config];
 	struct wire_message message;
@@ -63,7 +44,8 @@ static int read_record(struct keeper *keeper, uint8_t *buffer)
 
 	if (keeper->n_config == KEEPER_CONFIG_MAX)
 		return -E2BIG;
-	r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, buffer, &message, &n, &fd);
+	r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, keeper->buffer, &message, &n,
+			 &fd);
 	if (r)
 		return r > 0 ? -EPROTO : r;
 	r = take(keeper, &message);
@@ -72,14 +54,14 @@ static int read_record(struct keeper *keeper, uint8_t *buffer)
 	record->bytes = malloc(n);
 	if (!record->bytes)
 		return -ENOMEM;
-	memcpy(record->bytes, buffer, n);
+	memcpy(record->bytes, keeper->buffer, n);
 	record->n_bytes = n;
 	record->fd = TAKE_FD(fd);
 	keeper->n_config++;
 	return 0;
 }
 
-int config_read(struct keeper *keeper, uint8_t *buffer)
+int config_read(struct keeper *keeper)
 {
 	struct pollfd poll_run = { .fd = keeper->run_sock, .events = POLLIN };
 	int r;
@@ -87,7 +69,7 @@ int config_read(struct keeper *keeper, uint8_t *buffer)
 	while (!keeper->is_committed && !keeper->is_ended) {
 		if (poll(&poll_run, 1, -1) < 0 && errno != EINTR)
 			return -errno;
-		r = read_record(keeper, buffer);
+		r = read_record(keeper);
 		if (r < 0 && r != -EAGAIN)
 			return r;
 	}

@@ -19,8 +19,8 @@
 
 #define KEEPER_FILTERS_MAX 16U
 #define KEEPER_CHILDREN_MAX (KEEPER_CANARY_SLOT + 1U) /* slot 0: sluice-names, then filters */
-#define KEEPER_KEPT_MAX 16U
-#define KEEPER_CONFIG_MAX 256U /* records that describe the instance */
+#define KEEPER_DAEMON_SLOT KEEPER_CHILDREN_MAX	      /* of child_start() alone */
+#define KEEPER_CONFIG_MAX 256U			      /* records that describe the instance */
 
 /** struct config_record - one record of `sluice run`, repeated to every sluiced */
 struct config_record {
@@ -52,15 +52,23 @@ struct keeper {
 	int kept[KEEPER_KEPT_MAX];
 	bool is_ended;	/* END was said: a kept instance is put away as well */
 	bool is_placed; /* there is an instance: what carries its name is put away at the end */
-	int no_net;	/* an empty network namespace, for who needs none */
+	uint8_t buffer[WIRE_RECORD_MAX]; /* of the record that is read */
+	int own_net;			 /* network namespace that we are in */
+	int no_net;			 /* an empty one, for who needs none */
 };
 
 /* config.c: what `sluice run` says, kept to be repeated to each sluiced */
 /** config_read() - until COMMIT. Return: 0, -ECANCELED: it was END, or another negative errno */
-int config_read(struct keeper *keeper, uint8_t *buffer);
+int config_read(struct keeper *keeper);
+
+/* network.c: network namespaces */
+int network_open_ours(struct keeper *keeper);
+/** network_enter() - sockets of the namespace of a thread, or of the socket @sock: KEEPER_NETNS_SOCKETS
+ *  of them, owned by the caller. Return: 0 or a negative errno. */
+int network_enter(const struct keeper *keeper, pid_t pid, int sock, int *ret_sockets,
+		  uint32_t *ret_inode);
 
 /* place.c: folders, cgroups and mounts of the instance, made by who started us */
-int place_empty_network(struct keeper *keeper);
 void place_kill_governed(const struct keeper *keeper);
 /** place_canary() - its cgroup; made when it is first wanted */
 void place_canary(const struct keeper *keeper, char *path, size_t n);
@@ -68,5 +76,4 @@ void place_canary(const struct keeper *keeper, char *path, size_t n);
 void place_remove(const struct keeper *keeper);
 
 /* child.c: a pid, or a negative errno; @ret_sock: the caller's; @output: for what it prints, or -1 */
-pid_t child_start_daemon(struct keeper *keeper, int *ret_sock);
 pid_t child_start(struct keeper *keeper, uint32_t slot, int output, int *ret_sock);

@@ -22,7 +22,7 @@ static void tell_run(struct keeper *keeper, int error, const char *text)
 {
 	struct wire_k_state state = { .error = (uint32_t)error };
 
-	if (keeper->is_told || keeper->run_sock < 0)
+	if (keeper->is_told)
 		return;
 	snprintf(state.text, sizeof(state.text), "%s", text);
 	keeper->is_told = true;
@@ -34,7 +34,7 @@ static void tell_run(struct keeper *keeper, int error, const char *text)
 
 static int say_go(struct keeper *keeper)
 {
-	struct wire_k_go go = { .generation = keeper->generation, .held = keeper->kept[0] >= 0 };
+	struct wire_k_go go = { .generation = keeper->generation };
 	int sock = keeper->daemon_sock, r = 0;
 
 	for (unsigned int i = 0; i < keeper->n_config && r == 0; i++)
@@ -50,7 +50,7 @@ static int say_go(struct keeper *keeper)
 
 static int start_daemon(struct keeper *keeper)
 {
-	pid_t pid = child_start_daemon(keeper, &keeper->daemon_sock);
+	pid_t pid = child_start(keeper, KEEPER_DAEMON_SLOT, -1, &keeper->daemon_sock);
 
 	if (pid < 0)
 		return pid;
@@ -75,7 +75,8 @@ static void lose_daemon(struct keeper *keeper)
 /* what it is not told it would wait for: a successor begins anew */
 static void tell_daemon(struct keeper *keeper, uint16_t type, const void *body, int fd)
 {
-	if (channel_send(keeper->daemon_sock, &wire_keeper_channel, type, body, NULL, 0, fd) < 0)
+	if (keeper->daemon_sock >= 0 &&
+	    channel_send(keeper->daemon_sock, &wire_keeper_channel, type, body, NULL, 0, fd) < 0)
 		lose_daemon(keeper);
 }
 
@@ -92,10 +93,28 @@ static void on_keep(struct keeper *keeper, const struct wire_message *message, i
 {
 	uint32_t slot = WIRE_BODY(message, struct wire_k_keep)->slot;
 
-	if (slot >= KEEPER_KEPT_MAX || fd < 0)
+	if (slot >= KEEPER_KEPT_MAX)
 		return;
 	close_fd(keeper->kept[slot]);
-	keeper->kept[slot] = dup(fd);
+	keeper->kept[slot] = fd < 0 ? -1 : dup(fd);
+}
+
+static void on_enter(struct keeper *keeper, const struct wire_message *message, int fd)
+{
+	const struct wire_k_enter *enter = WIRE_BODY(message, struct wire_k_enter);
+	struct wire_k_entered entered = { .token = enter->token };
+	int sockets[KEEPER_NETNS_SOCKETS] = { -1, -1, -1, -1, -1 };
+	int r = network_enter(keeper, (pid_t)enter->pid, fd, sockets, &entered.inode);
+
+	entered.error = (uint32_t)-r;
+	if (r < 0)
+		tell_daemon(keeper, WIRE_K_ENTERED, &entered, -1);
+	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
+		entered.socket = i;
+		if (r == 0)
+			tell_daemon(keeper, WIRE_K_ENTERED, &entered, sockets[i]);
+		close_fd(sockets[i]);
+	}
 }
 
 static void on_spawn(struct keeper *keeper, const struct wire_message *message, int fd)
@@ -134,17 +153,17 @@ static const struct {
 	void (*handle)(struct keeper *keeper, const struct wire_message *message, int fd);
 } daemon_table[] = {
 	{ WIRE_K_STATE, on_state }, { WIRE_K_KEEP, on_keep }, { WIRE_K_SPAWN, on_spawn },
-	{ WIRE_K_KILL, on_kill },   { WIRE_K_BEAT, on_beat },
+	{ WIRE_K_KILL, on_kill },   { WIRE_K_BEAT, on_beat }, { WIRE_K_ENTER, on_enter },
 };
 
-static void read_daemon(struct keeper *keeper, uint8_t *buffer)
+static void read_daemon(struct keeper *keeper)
 {
 	struct wire_message message;
 	int fd = -1, r;
 
 	while (keeper->daemon_sock >= 0) {
-		r = channel_recv(keeper->daemon_sock, &wire_keeper_channel, 1, buffer, &message,
-				 NULL, &fd);
+		r = channel_recv(keeper->daemon_sock, &wire_keeper_channel, 1, keeper->buffer,
+				 &message, NULL, &fd);
 		if (r == -EAGAIN)
 			return;
 		if (r) {
@@ -171,14 +190,12 @@ static void child_ended(struct keeper *keeper, pid_t pid, int status)
 		lose_daemon(keeper);
 		return;
 	}
-	for (uint32_t i = 0; i < KEEPER_CHILDREN_MAX; i++) {
-		if (keeper->children[i] != pid)
-			continue;
-		keeper->children[i] = 0;
-		exited.slot = i;
-		if (keeper->daemon_sock >= 0)
-			tell_daemon(keeper, WIRE_K_EXITED, &exited, -1);
-	}
+	while (exited.slot < KEEPER_CHILDREN_MAX && keeper->children[exited.slot] != pid)
+		exited.slot++;
+	if (exited.slot == KEEPER_CHILDREN_MAX)
+		return;
+	keeper->children[exited.slot] = 0;
+	tell_daemon(keeper, WIRE_K_EXITED, &exited, -1);
 }
 
 static void reap(struct keeper *keeper)
@@ -196,11 +213,12 @@ static void reap(struct keeper *keeper)
 
 static void release_held(struct keeper *keeper)
 {
-	/* the last copy of the queue: the fail class of the kernel's rules applies now */
+	/* the last copies of the queues: the fail class of the kernel's rules applies now */
 	if (keeper->kept[0] >= 0)
 		log_error("no sluiced for %u ms: held packets go to the fail class",
 			  KEEPER_SUCCESSOR_MS);
-	keeper->kept[0] = close_fd(keeper->kept[0]);
+	for (size_t i = 0; i < KEEPER_KEPT_MAX; i += 2)
+		keeper->kept[i] = close_fd(keeper->kept[i]);
 }
 
 static void watch(struct keeper *keeper)
@@ -228,35 +246,30 @@ static void watch(struct keeper *keeper)
 		log_error("cannot start sluiced: %m");
 }
 
-static bool run_has_ended(struct keeper *keeper, uint8_t *buffer)
+static bool run_has_ended(struct keeper *keeper)
 {
 	struct wire_message message;
 	int fd = -1;
-	int r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, buffer, &message, NULL,
-			     &fd);
+	int r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, keeper->buffer, &message,
+			     NULL, &fd);
 
 	close_fd(fd);
 	keeper->is_ended = r == 0 && message.record->type == WIRE_K_END;
 	return r != -EAGAIN; /* after COMMIT it has nothing else to say */
 }
 
-static void loop(struct keeper *keeper, uint8_t *buffer)
+/* @run_sock: -1: it is not listened to any more. Return: has it ended? */
+static bool turn(struct keeper *keeper, int run_sock, int ms)
 {
-	for (;;) {
-		struct pollfd fds[] = { { .fd = keeper->run_sock, .events = POLLIN },
-					{ .fd = keeper->signal_fd, .events = POLLIN },
-					{ .fd = keeper->daemon_sock, .events = POLLIN } };
-		int wait_ms = keeper->daemon_pid > 0 ? KEEPER_BEAT_MS : START_AGAIN_MS / 10;
+	struct pollfd fds[] = { { .fd = run_sock, .events = POLLIN },
+				{ .fd = keeper->signal_fd, .events = POLLIN },
+				{ .fd = keeper->daemon_sock, .events = POLLIN } };
 
-		if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
-			return;
-		read_daemon(keeper, buffer); /* it may have spoken while we slept behind poll() */
-		if (fds[1].revents)
-			reap(keeper);
-		if (fds[0].revents && run_has_ended(keeper, buffer))
-			return;
-		watch(keeper);
-	}
+	(void)poll(fds, ARRAY_SIZE(fds), keeper->daemon_pid > 0 ? ms : (int)START_AGAIN_MS / 10);
+	read_daemon(keeper); /* it may have spoken while we slept behind poll() */
+	if (fds[1].revents)
+		reap(keeper);
+	return fds[0].revents && run_has_ended(keeper);
 }
 
 /* ---- the end ---- */
@@ -264,22 +277,14 @@ static void loop(struct keeper *keeper, uint8_t *buffer)
 static bool wait_for_daemon(struct keeper *keeper)
 {
 	uint64_t end = clock_awake_ms(&keeper->awake) + END_MS;
-	uint8_t buffer[WIRE_RECORD_MAX];
 
 	tell_daemon(keeper, WIRE_K_STOP, &(struct wire_k_stop){ 0 }, -1);
-	while (keeper->daemon_pid > 0 && clock_awake_ms(&keeper->awake) < end) {
-		struct pollfd fds[] = { { .fd = keeper->signal_fd, .events = POLLIN },
-					{ .fd = keeper->daemon_sock, .events = POLLIN } };
-
-		(void)poll(fds, ARRAY_SIZE(fds), 50);
-		read_daemon(keeper, buffer);
-		reap(keeper);
-	}
+	while (keeper->daemon_pid > 0 && clock_awake_ms(&keeper->awake) < end)
+		(void)turn(keeper, -1, KEEPER_BEAT_MS / 4);
 	if (keeper->daemon_pid <= 0)
 		return keeper->daemon_pid == 0;
-	kill(keeper->daemon_pid, SIGKILL);
+	lose_daemon(keeper);
 	(void)waitpid(keeper->daemon_pid, NULL, 0);
-	keeper->daemon_sock = close_fd(keeper->daemon_sock);
 	keeper->daemon_pid = 0;
 	return false;
 }
@@ -298,13 +303,9 @@ static void finish(struct keeper *keeper)
 		if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
 			(void)wait_for_daemon(keeper);
 	}
-	for (size_t i = 0; i < KEEPER_CHILDREN_MAX; i++)
-		if (keeper->children[i] > 0)
-			kill(keeper->children[i], SIGKILL);
-	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
-		keeper->kept[i] = close_fd(keeper->kept[i]);
 	if (is_removed)
 		place_remove(keeper);
+	/* children and descriptors end with us */
 }
 
 static int open_signals(struct keeper *keeper)
@@ -320,41 +321,39 @@ static int open_signals(struct keeper *keeper)
 	return keeper->signal_fd < 0 ? -errno : 0;
 }
 
-static int begin(struct keeper *keeper, uint8_t *buffer)
+static int begin(struct keeper *keeper)
 {
 	int r = open_signals(keeper);
 
 	if (!r)
-		r = config_read(keeper, buffer);
+		r = config_read(keeper);
 	if (r < 0)
 		return r;
 	log_open("sluice-keeper", keeper->instance.log_level);
-	r = place_empty_network(keeper);
-	if (r < 0)
-		return r;
-	r = sandbox_enter(SANDBOX_KEEPER);
+	r = network_open_ours(keeper);
+	if (!r)
+		r = sandbox_enter(SANDBOX_KEEPER);
 	return r < 0 ? r : start_daemon(keeper);
 }
 
 int main(void)
 {
 	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1 };
-	static uint8_t buffer[WIRE_RECORD_MAX];
 	int r;
 
 	log_open("sluice-keeper", LOG_NOTICE);
 	(void)setsid();
-	keeper.no_net = -1;
+	keeper.own_net = keeper.no_net = -1;
 	keeper.awake.step_ms = KEEPER_BEAT_MS; /* a round */
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
 		keeper.kept[i] = -1;
-	r = begin(&keeper, buffer);
+	r = begin(&keeper);
 	if (r < 0 && !keeper.is_ended) {
 		log_error("cannot begin: %s", strerror(-r));
 		tell_run(&keeper, -r, "sluice-keeper could not begin; see above");
-	} else if (r == 0) {
-		loop(&keeper, buffer);
 	}
+	while (r == 0 && !turn(&keeper, keeper.run_sock, KEEPER_BEAT_MS))
+		watch(&keeper);
 	finish(&keeper);
 	return r < 0;
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -14,23 +12,10 @@
 #define BASE_FOLDER "/run/sluice"
 #define EMPTY_MS 10000U /* for killed processes to be gone */
 
-/* one for all: whoever is in it can open no socket anyway */
-int place_empty_network(struct keeper *keeper)
-{
-	_cleanup_close_ int ours = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	if (ours < 0 || unshare(CLONE_NEWNET) < 0)
-		return -errno;
-	keeper->no_net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (keeper->no_net < 0 || setns(ours, CLONE_NEWNET) < 0)
-		return -errno;
-	return 0;
-}
-
 static void complain(const char *what, const char *path, int r)
 {
 	if (r < 0 && r != -ENOENT)
-		log_warning("cannot %s %s: %s", what, path, strerror(-r));
+		log_warning("cannot %s %s: %s; `sluice panic` does", what, path, strerror(-r));
 }
 
 void place_kill_governed(const struct keeper *keeper)

@@ -10,9 +10,10 @@
 
 #include "base/macros.h"
 #include "kernel/diag.h"
+#include "kernel/netlink.h"
 
-#define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
-#define MAPPED_BYTES 12	  /* of the prefix ::ffff:0:0/96 */
+#define REQUEST_BYTES 256
+#define MAPPED_BYTES 12 /* of the prefix ::ffff:0:0/96 */
 
 static bool is_ipv4(const struct sl_tuple *tuple)
 {
@@ -72,29 +73,20 @@ static int on_answer(const struct nlmsghdr *header, void *data)
 	return MNL_CB_STOP;
 }
 
-static int ask(uint16_t type, const struct inet_diag_req_v2 *req, struct diag_socket *found)
+static int ask(int sock, uint16_t type, const struct inet_diag_req_v2 *req,
+	       struct diag_socket *found)
 {
-	struct mnl_socket *sock = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	char buffer[ANSWER_BYTES];
+	char buffer[REQUEST_BYTES];
 	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-	ssize_t n;
-	int r = 0;
 
-	if (!sock)
-		return -errno;
 	header->nlmsg_type = type;
 	header->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (found ? 0 : NLM_F_ACK));
 	memcpy(mnl_nlmsg_put_extra_header(header, sizeof(*req)), req, sizeof(*req));
-	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(sock, header, header->nlmsg_len) < 0 ||
-	    (n = mnl_socket_recvfrom(sock, buffer, sizeof(buffer))) < 0 ||
-	    mnl_cb_run(buffer, (size_t)n, 0, 0, on_answer, found) < 0)
-		r = -errno;
-	mnl_socket_close(sock);
-	return r;
+	return netlink_ask(sock, header, on_answer, found);
 }
 
-int diag_find(const struct sl_tuple *tuple, uint32_t ifindex, struct diag_socket *ret_socket)
+int diag_find(int sock, const struct sl_tuple *tuple, uint32_t ifindex,
+	      struct diag_socket *ret_socket)
 {
 	struct inet_diag_req_v2 req = request(tuple, ifindex, UINT64_MAX); /* whatever its cookie */
 	struct diag_socket found = { .ifindex = ifindex };
@@ -104,16 +96,16 @@ int diag_find(const struct sl_tuple *tuple, uint32_t ifindex, struct diag_socket
 		return -EPROTONOSUPPORT;
 	if (tuple->proto == IPPROTO_UDP)
 		swap_ends(&req);
-	r = ask(SOCK_DIAG_BY_FAMILY, &req, &found);
+	r = ask(sock, SOCK_DIAG_BY_FAMILY, &req, &found);
 	if (r == 0)
 		*ret_socket = found;
 	return r;
 }
 
-int diag_destroy(const struct sl_tuple *tuple, const struct diag_socket *found)
+int diag_destroy(int sock, const struct sl_tuple *tuple, const struct diag_socket *found)
 {
 	struct inet_diag_req_v2 req = request(tuple, found->ifindex, found->cookie);
-	int r = ask(SOCK_DESTROY, &req, NULL);
+	int r = ask(sock, SOCK_DESTROY, &req, NULL);
 
 	return r == -ESTALE ? -ENOENT : r;
 }

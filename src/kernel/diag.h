@@ -4,7 +4,7 @@
 /**
  * DOC: Sockets by their ends (NETLINK_SOCK_DIAG)
  *
- * TCP and UDP of the network namespace we are in. The kernel destroys a socket
+ * TCP and UDP of a network namespace: @sock is its NETNS_DIAG. The kernel destroys a socket
  * only if it is asked by the right cookie, so that one which has got the same
  * ends meanwhile is not hit. It needs CONFIG_INET_DIAG_DESTROY and CAP_NET_ADMIN.
  */
@@ -28,7 +28,8 @@ struct diag_socket {
  * Return: 0; -ENOENT: none has; -EPROTONOSUPPORT for other than TCP and UDP; or
  * another negative errno.
  */
-int diag_find(const struct sl_tuple *tuple, uint32_t ifindex, struct diag_socket *ret_socket);
+int diag_find(int sock, const struct sl_tuple *tuple, uint32_t ifindex,
+	      struct diag_socket *ret_socket);
 
 /** diag_destroy() - Return: 0; -EOPNOTSUPP where the kernel cannot; -ENOENT: it is gone already */
-int diag_destroy(const struct sl_tuple *tuple, const struct diag_socket *found);
+int diag_destroy(int sock, const struct sl_tuple *tuple, const struct diag_socket *found);

@@ -5,28 +5,30 @@
 
 #include "kernel/fake-world.h"
 
-void fake_touch(struct fake *fake, bool is_ours)
+void fake_touch(struct fake *fake, uint64_t cookie, bool is_ours)
 {
-	fake->is_touched |= is_ours;
-	fake->has_rules &= !is_ours;
-	if (eventfd_write(fake->watch_fd, 1) < 0)
+	struct fake_netns *netns = fake_netns_of(fake, cookie);
+
+	netns->is_touched |= is_ours;
+	netns->has_rules &= !is_ours;
+	if (eventfd_write(netns->watch_fd, 1) < 0)
 		abort();
 }
 
-bool fake_has_rules(const struct fake *fake)
+bool fake_has_rules(struct fake *fake, uint64_t cookie)
 {
-	return fake->has_rules;
+	return fake_netns_of(fake, cookie)->has_rules;
 }
 
-bool fake_was_touched(struct plane *plane)
+bool fake_was_touched(struct plane *plane, struct netns *place)
 {
-	struct fake *fake = fake_of(plane);
-	bool was_touched = fake->is_touched;
+	struct fake_netns *netns = fake_netns_of(fake_of(plane), place->cookie);
+	bool was_touched = netns->is_touched;
 	eventfd_t n;
 
-	(void)eventfd_read(fake->watch_fd, &n);
-	fake->is_touched = false;
-	return fake_enter(fake, FAKE_WAS_TOUCHED) < 0 || was_touched;
+	(void)eventfd_read(netns->watch_fd, &n);
+	netns->is_touched = false;
+	return fake_enter(fake_of(plane), FAKE_WAS_TOUCHED) < 0 || was_touched;
 }
 
 int fake_relax(struct plane *plane)
@@ -34,13 +36,13 @@ int fake_relax(struct plane *plane)
 	return fake_enter(fake_of(plane), FAKE_RELAX);
 }
 
-int fake_repair(struct plane *plane)
+int fake_repair(struct plane *plane, struct netns *place)
 {
-	struct fake *fake = fake_of(plane);
-	int r = fake_enter(fake, FAKE_REPAIR);
+	struct fake_netns *netns = fake_netns_of(fake_of(plane), place->cookie);
+	int r = fake_enter(fake_of(plane), FAKE_REPAIR);
 
-	if (r < 0 || fake->has_rules)
+	if (r < 0 || netns->has_rules)
 		return r;
-	fake->has_rules = true;
+	netns->has_rules = true;
 	return 1;
 }

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "kernel/fake-world.h"
 
@@ -10,12 +9,12 @@ static void enqueue(struct fake *fake, struct fake_packet *packet)
 {
 	packet->id = ++fake->last_id;
 	packet->state = FAKE_QUEUED;
-	if (eventfd_write(fake->queue_fd, 1) < 0)
+	if (write(fake_netns_of(fake, packet->netns)->pipe[1], "", 1) != 1)
 		abort();
 }
 
-unsigned int fake_put_packet(struct fake *fake, const uint8_t *bytes, size_t n_bytes,
-			     bool is_inbound, uint32_t mark)
+unsigned int fake_put_packet(struct fake *fake, uint64_t netns, const uint8_t *bytes,
+			     size_t n_bytes, bool is_inbound, uint32_t mark)
 {
 	struct fake_packet *packet;
 
@@ -26,9 +25,11 @@ unsigned int fake_put_packet(struct fake *fake, const uint8_t *bytes, size_t n_b
 	if (!fake->packets || n_bytes > sizeof(packet->bytes))
 		abort();
 	packet = &fake->packets[fake->n_packets];
-	*packet = (struct fake_packet){
-		.mark = mark, .is_inbound = is_inbound, .ifindex = 2, .n_bytes = n_bytes
-	};
+	*packet = (struct fake_packet){ .netns = netns,
+					.mark = mark,
+					.is_inbound = is_inbound,
+					.ifindex = 2,
+					.n_bytes = n_bytes };
 	if (n_bytes)
 		memcpy(packet->bytes, bytes, n_bytes);
 	enqueue(fake, packet);
@@ -51,31 +52,29 @@ unsigned int fake_n_stale(const struct fake *fake)
 }
 
 /* the one that was queued longest ago */
-static struct fake_packet *first_queued(struct fake *fake)
+static struct fake_packet *first_queued(struct fake *fake, uint64_t netns)
 {
 	struct fake_packet *first = NULL;
 
 	for (unsigned int i = 0; i < fake->n_packets; i++) {
 		struct fake_packet *packet = &fake->packets[i];
 
-		if (packet->state == FAKE_QUEUED && (!first || packet->id < first->id))
+		if (packet->state == FAKE_QUEUED && packet->netns == netns &&
+		    (!first || packet->id < first->id))
 			first = packet;
 	}
 	return first;
 }
 
-int fake_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
+static int read_one(struct fake *fake, struct netns *netns, uint8_t *buffer,
+		    struct queue_packet *ret_packet)
 {
-	struct fake *fake = fake_of(plane);
-	struct fake_packet *packet = first_queued(fake);
-	int r = fake_enter(fake, FAKE_READ);
-	eventfd_t one;
+	struct fake_packet *packet = first_queued(fake, netns->cookie);
+	char one;
 
-	if (r < 0)
-		return r;
 	if (!packet)
 		return -EAGAIN;
-	if (eventfd_read(plane->queue_fd, &one) < 0)
+	if (read(netns->sockets[NETNS_QUEUE], &one, 1) != 1)
 		return -errno;
 	packet->state = FAKE_DELIVERED;
 	memcpy(buffer, packet->bytes, packet->n_bytes);
@@ -88,13 +87,28 @@ int fake_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_pac
 	return 0;
 }
 
+int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
+	      struct queue_packet ret_packets[QUEUE_BATCH])
+{
+	int r = fake_enter(fake_of(plane), FAKE_READ), n = 0;
+
+	while (r == 0 && n < (int)QUEUE_BATCH) {
+		r = read_one(fake_of(plane), netns, buffer, &ret_packets[n]);
+		if (r == 0)
+			buffer += ret_packets[n++].n_bytes;
+	}
+	return n ? n : r;
+}
+
 /* as the real one: that nobody waits for an answer is not told to who gives it */
-static void settle(struct fake *fake, uint32_t packet_id, enum fake_state state, uint32_t mark)
+static void settle(struct fake *fake, uint64_t netns, uint32_t packet_id, enum fake_state state,
+		   uint32_t mark)
 {
 	for (unsigned int i = 0; i < fake->n_packets; i++) {
 		struct fake_packet *packet = &fake->packets[i];
 
-		if (packet->id != packet_id || packet->state != FAKE_DELIVERED)
+		if (packet->id != packet_id || packet->netns != netns ||
+		    packet->state != FAKE_DELIVERED)
 			continue;
 		packet->state = state;
 		packet->mark = mark;
@@ -103,33 +117,35 @@ static void settle(struct fake *fake, uint32_t packet_id, enum fake_state state,
 	fake->n_stale++;
 }
 
-int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark)
+int fake_answer(struct plane *plane, struct netns *netns, uint32_t packet_id,
+		enum queue_verdict verdict, uint32_t mark)
 {
 	int r = fake_enter(fake_of(plane), FAKE_ANSWER);
 
 	if (r == 0)
-		settle(fake_of(plane), packet_id,
+		settle(fake_of(plane), netns->cookie, packet_id,
 		       verdict == QUEUE_ACCEPT ? FAKE_ACCEPTED : FAKE_DROPPED, mark);
 	return r;
 }
 
-int fake_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
-		 size_t n_bytes)
+int fake_replace(struct plane *plane, struct netns *netns, uint32_t packet_id, uint32_t mark,
+		 const uint8_t *bytes, size_t n_bytes)
 {
 	int r = fake_enter(fake_of(plane), FAKE_REPLACE);
 
 	if (r == 0)
-		settle(fake_of(plane), packet_id, FAKE_REPLACED, mark);
+		settle(fake_of(plane), netns->cookie, packet_id, FAKE_REPLACED, mark);
 	return r;
 }
 
-int fake_requeue(struct plane *plane)
+int fake_requeue(struct plane *plane, struct netns *netns)
 {
 	struct fake *fake = fake_of(plane);
 	int r = fake_enter(fake, FAKE_REQUEUE);
 
 	for (unsigned int i = 0; r == 0 && i < fake->n_packets; i++)
-		if (fake->packets[i].state == FAKE_DELIVERED)
+		if (fake->packets[i].state == FAKE_DELIVERED &&
+		    fake->packets[i].netns == netns->cookie)
 			enqueue(fake, &fake->packets[i]);
 	return r;
 }

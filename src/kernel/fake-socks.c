@@ -3,7 +3,7 @@
 
 #include "kernel/fake-world.h"
 
-int fake_destroy(struct plane *plane, const struct plane_end *end)
+int fake_destroy(struct plane *plane, struct netns *netns, const struct plane_end *end)
 {
 	int r = fake_enter(fake_of(plane), FAKE_DESTROY);
 

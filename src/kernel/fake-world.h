@@ -23,6 +23,17 @@ struct script {
 	bool has_failed;
 };
 
+/** struct fake_netns - a network namespace; a pipe is its queue, a byte a packet, and stands for
+ *  every socket that is made in it */
+struct fake_netns {
+	uint64_t cookie;
+	int pipe[2];
+	int watch_fd; /* readable after fake_touch() */
+	bool is_touched, has_rules, is_refused;
+};
+
+#define FAKE_NETNS_MAX 8U
+
 struct fake {
 	struct kernel kernel;
 	struct script script;
@@ -31,12 +42,15 @@ struct fake {
 	struct fake_packet *packets;
 	unsigned int n_packets, n_room, n_stale, n_planes;
 	uint32_t last_id;
-	int queue_fd; /* a semaphore: readable while a packet is queued */
-	int watch_fd; /* readable after fake_touch() */
-	bool is_touched, has_rules;
+	struct fake_netns netns[FAKE_NETNS_MAX]; /* the first is that of the daemon */
+	unsigned int n_netns;
+	struct sl_census census[FAKE_NETNS_MAX];
+	unsigned int n_census;
+	int events_fd; /* readable after fake_put_seen() */
 	union {
 		struct sl_event event;
 		struct sl_remembered remembered;
+		struct sl_seen seen;
 	} events[FAKE_EVENTS_MAX];
 	uint32_t generation;
 	unsigned int n_events;
@@ -57,17 +71,30 @@ static inline struct fake *fake_of(struct plane *plane)
 int fake_enter(struct fake *fake, enum fake_op op);
 
 /* fake-socks.c */
-int fake_destroy(struct plane *plane, const struct plane_end *end);
+int fake_destroy(struct plane *plane, struct netns *netns, const struct plane_end *end);
 int fake_hold_again(struct plane *plane, uint64_t cookie);
 
 /* fake-queue.c */
-int fake_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
-int fake_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark);
-int fake_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
-		 size_t n_bytes);
-int fake_requeue(struct plane *plane);
+int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
+	      struct queue_packet ret_packets[QUEUE_BATCH]);
+int fake_answer(struct plane *plane, struct netns *netns, uint32_t packet_id,
+		enum queue_verdict verdict, uint32_t mark);
+int fake_replace(struct plane *plane, struct netns *netns, uint32_t packet_id, uint32_t mark,
+		 const uint8_t *bytes, size_t n_bytes);
+int fake_requeue(struct plane *plane, struct netns *netns);
 
 /* fake-owners.c */
-bool fake_was_touched(struct plane *plane);
+bool fake_was_touched(struct plane *plane, struct netns *netns);
 int fake_relax(struct plane *plane);
-int fake_repair(struct plane *plane);
+int fake_repair(struct plane *plane, struct netns *netns);
+
+/* fake-netns.c */
+struct fake_netns *fake_netns_of(struct fake *fake, uint64_t cookie);
+void fake_close_netns(struct fake *fake);
+/** fake_adopt() - places of what was kept, and the first one at home */
+void fake_adopt(struct fake *fake, struct plane *plane, int *kept);
+int fake_join(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);
+void fake_leave(struct plane *plane, struct netns *netns);
+void fake_refuse(struct plane *plane, uint64_t cookie);
+void fake_forget(struct plane *plane, uint64_t cookie);
+int fake_census(struct plane *plane, plane_census_fn fn, void *data);

@@ -160,7 +160,8 @@ static int fake_get_flow(struct plane *plane, const struct sl_flow_key *key,
 	return find(plane, FAKE_GET_FLOW, FAKE_FLOWS, key, ret_flow);
 }
 
-static int fake_read_link(struct plane *plane, uint32_t ifindex, struct link *ret_link)
+static int fake_read_link(struct plane *plane, struct netns *netns, uint32_t ifindex,
+			  struct link *ret_link)
 {
 	return find(plane, FAKE_READ_LINK, FAKE_LINKS, &ifindex, ret_link);
 }
@@ -274,12 +275,22 @@ void fake_put_remembered(struct fake *fake, const struct sl_remembered *event)
 	fake->events[fake->n_events++].remembered = *event;
 }
 
+void fake_put_seen(struct fake *fake, uint64_t cookie, uint32_t pid)
+{
+	if (fake->n_events == FAKE_EVENTS_MAX || eventfd_write(fake->events_fd, 1) < 0)
+		abort();
+	fake->events[fake->n_events++].seen =
+		(struct sl_seen){ .event.kind = SL_EV_NETNS, .netns = cookie, .pid = pid };
+}
+
 static int fake_drain(struct plane *plane, plane_event_fn fn, void *data)
 {
 	struct fake *fake = fake_of(plane);
 	unsigned int n = MIN(fake->n_events, PLANE_EVENTS_A_ROUND);
 	int r = fake_enter(fake, FAKE_DRAIN);
+	eventfd_t told;
 
+	(void)eventfd_read(fake->events_fd, &told);
 	if (r < 0)
 		return r;
 	for (unsigned int i = 0; i < n; i++)
@@ -291,11 +302,10 @@ static int fake_drain(struct plane *plane, plane_event_fn fn, void *data)
 
 /* ---- open, close ---- */
 
-static int fake_open(const struct kernel *kernel, const struct plane_config *config, int queue_fd,
+static int fake_open(const struct kernel *kernel, const struct plane_config *config, int *kept,
 		     struct plane **ret_plane, const char **ret_error)
 {
 	struct fake *fake = CONTAINER_OF((struct kernel *)(uintptr_t)kernel, struct fake, kernel);
-	_cleanup_close_ int fd = queue_fd >= 0 ? queue_fd : dup(fake->queue_fd);
 	struct fake_plane *opened;
 	int r = fake_enter(fake, FAKE_OPEN);
 
@@ -305,14 +315,12 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	opened = calloc(1, sizeof(*opened));
 	if (!opened)
 		return -ENOMEM;
-	if (fd < 0)
-		abort();
 	opened->fake = fake;
-	opened->plane.queue_fd = TAKE_FD(fd);
+	opened->plane.events_fd = fake->events_fd;
 	opened->plane.was_adopted = fake->is_installed;
 	opened->plane.queue_kind = "fake";
-	opened->plane.watch_fd = dup(fake->watch_fd);
-	fake->has_rules |= !fake->is_installed;
+	fake_adopt(fake, &opened->plane, kept);
+	fake->netns[0].has_rules |= !fake->is_installed;
 	fake->is_installed = true;
 	fake->n_planes++;
 	*ret_plane = &opened->plane;
@@ -322,8 +330,8 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 static void fake_close(struct plane *plane)
 {
 	fake_of(plane)->n_planes--;
-	close_fd(plane->queue_fd);
-	close_fd(plane->watch_fd);
+	for (unsigned int i = 0; i < plane->n_places; i++)
+		netns_close(&plane->places[i]);
 	free(CONTAINER_OF(plane, struct fake_plane, plane));
 }
 
@@ -346,6 +354,11 @@ static const struct plane_ops fake_ops = {
 	.open = fake_open,
 	.close = fake_close,
 	.remove = fake_remove,
+	.join = fake_join,
+	.leave = fake_leave,
+	.refuse = fake_refuse,
+	.forget = fake_forget,
+	.census = fake_census,
 	.was_touched = fake_was_touched,
 	.relax = fake_relax,
 	.repair = fake_repair,
@@ -397,9 +410,9 @@ struct fake *fake_new(void)
 	memcpy(fake->stores, kinds, sizeof(kinds));
 	for (size_t i = 0; i < _FAKE_MAP_N; i++)
 		make_room(&fake->stores[i]);
-	fake->queue_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-	fake->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return fake->queue_fd < 0 || fake->watch_fd < 0 ? fake_free(fake) : fake;
+	fake_make_netns(fake, FAKE_HOME);
+	fake->events_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fake->events_fd < 0 ? fake_free(fake) : fake;
 }
 
 struct fake *fake_free(struct fake *fake)
@@ -409,8 +422,8 @@ struct fake *fake_free(struct fake *fake)
 	for (size_t i = 0; i < _FAKE_MAP_N; i++)
 		free(fake->stores[i].entries);
 	free(fake->packets);
-	close_fd(fake->queue_fd);
-	close_fd(fake->watch_fd);
+	fake_close_netns(fake);
+	close_fd(fake->events_fd);
 	free(fake);
 	return NULL;
 }

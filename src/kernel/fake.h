@@ -19,6 +19,11 @@ enum fake_op {
 	FAKE_WAS_TOUCHED,
 	FAKE_RELAX,
 	FAKE_REPAIR,
+	FAKE_JOIN,
+	FAKE_LEAVE,
+	FAKE_REFUSE,
+	FAKE_FORGET,
+	FAKE_CENSUS,
 	FAKE_READ,
 	FAKE_ANSWER,
 	FAKE_REPLACE,
@@ -64,6 +69,7 @@ enum fake_state { FAKE_QUEUED, FAKE_DELIVERED, FAKE_ACCEPTED, FAKE_DROPPED, FAKE
 /** struct fake_packet - a packet that met the queue, and what became of it */
 struct fake_packet {
 	uint32_t id; /* another one each time it is queued */
+	uint64_t netns;
 	uint32_t mark;
 	bool is_inbound;
 	enum fake_state state;
@@ -87,9 +93,9 @@ bool fake_has_failed(const struct fake *fake);
 /** fake_n_calls() - since fake_new() */
 unsigned int fake_n_calls(const struct fake *fake, enum fake_op op);
 
-/** fake_put_packet() - a packet meets the queue. Return: its index, for fake_packet() */
-unsigned int fake_put_packet(struct fake *fake, const uint8_t *bytes, size_t n_bytes,
-			     bool is_inbound, uint32_t mark);
+/** fake_put_packet() - a packet meets the queue of a namespace. Return: its index, for fake_packet() */
+unsigned int fake_put_packet(struct fake *fake, uint64_t netns, const uint8_t *bytes,
+			     size_t n_bytes, bool is_inbound, uint32_t mark);
 const struct fake_packet *fake_packet(const struct fake *fake, unsigned int index);
 unsigned int fake_n_packets(const struct fake *fake);
 /** fake_n_stale() - answers for packets that were not waiting for one */
@@ -107,9 +113,22 @@ void fake_put_remembered(struct fake *fake, const struct sl_remembered *event);
 uint32_t fake_generation(const struct fake *fake);
 
 /** fake_touch() - another program changes rules; @is_ours: those of our table */
-void fake_touch(struct fake *fake, bool is_ours);
-/** fake_has_rules() - is our table as it should be? */
-bool fake_has_rules(const struct fake *fake);
+void fake_touch(struct fake *fake, uint64_t netns, bool is_ours);
+/** fake_has_rules() - is our table there, and as it should be? */
+bool fake_has_rules(struct fake *fake, uint64_t netns);
+
+#define FAKE_HOME 0U /* cookie of the namespace that the daemon is in */
+
+/** fake_make_netns() - another namespace */
+void fake_make_netns(struct fake *fake, uint64_t cookie);
+/** fake_open_socket() - as the keeper does in a namespace. Return: owned by the caller */
+int fake_open_socket(struct fake *fake, uint64_t cookie);
+/** fake_put_seen() - a governed socket is used there, where no plane is */
+void fake_put_seen(struct fake *fake, uint64_t cookie, uint32_t pid);
+/** fake_is_refused() - is no more told of it? */
+bool fake_is_refused(struct fake *fake, uint64_t cookie);
+/** fake_set_inhabited() - a governed process is in it, or none */
+void fake_set_inhabited(struct fake *fake, uint64_t cookie, bool is_inhabited);
 
 /** fake_is_installed() - a plane was opened and not removed */
 bool fake_is_installed(const struct fake *fake);

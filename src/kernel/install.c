@@ -13,30 +13,21 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "base/log.h"
 #include "base/macros.h"
 #include "kernel/attach.h"
 #include "kernel/real.h"
-#include "kernel/watch.h"
 #include "sluice.skel.h"
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71 /* linux 5.14 */
-#endif
-#define REMOVE_ATTEMPTS 3U
-#define QUEUE_FIRST 0x5c00 /* away from 0, where other programs begin */
 
 static const char *const map_names[] = {
 	[MAP_SOCKS] = "sl_socks",   [MAP_PROCS] = "sl_procs",	[MAP_CGROUPS] = "sl_cgroups",
 	[MAP_HELD] = "sl_held",	    [MAP_FLOWS] = "sl_flows",	[MAP_RESOLVING] = "sl_resolving",
-	[MAP_MEMORY] = "sl_memory", [MAP_CONFIG] = "sl_config", [MAP_EVENTS] = "sl_events",
-	[MAP_BINDS] = "sl_binds",   [MAP_LISTENER] = "sl_listener",
+	[MAP_MEMORY] = "sl_memory", [MAP_CONFIG] = "sl_config", [MAP_NETNS] = "sl_netns",
+	[MAP_EVENTS] = "sl_events", [MAP_BINDS] = "sl_binds",	[MAP_LISTENER] = "sl_listener",
 };
 _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 
@@ -69,7 +60,8 @@ static int *program_slot(struct real *real, size_t i)
 
 void install_begin(struct real *real)
 {
-	real->plane.queue_fd = real->plane.watch_fd = -1;
+	real->census = real->plane.events_fd = -1;
+	real->plane.n_places = 0;
 	for (size_t i = 0; i < _MAP_N; i++)
 		real->maps[i] = -1;
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
@@ -78,8 +70,9 @@ void install_begin(struct real *real)
 
 void install_close(struct real *real)
 {
-	close_fd(real->plane.queue_fd);
-	close_fd(real->plane.watch_fd);
+	close_fd(real->census);
+	for (unsigned int i = 0; i < real->plane.n_places; i++)
+		netns_close(&real->plane.places[i]);
 	for (size_t i = 0; i < _MAP_N; i++)
 		close_fd(real->maps[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
@@ -179,31 +172,18 @@ static int keep_matches(struct real *real, struct bpf_object *object)
 	return 0;
 }
 
-static int netns_cookie(uint64_t *ret_cookie)
-{
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	socklen_t n = sizeof(*ret_cookie);
-
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &n) < 0)
-		return -errno;
-	return 0;
-}
-
-/* what others have written there (generation of sl_memory, digest) stays */
+/* what others have written there (generation of sl_memory) stays */
 static int write_config(struct real *real)
 {
 	struct sl_config config;
 	uint32_t zero = 0;
-	uint64_t cookie;
-	int r = netns_cookie(&cookie);
+	struct stat st;
 
-	if (r < 0)
-		return r;
-	if (bpf_map_lookup_elem(real->maps[MAP_CONFIG], &zero, &config) < 0)
+	if (stat(real->cgroup, &st) < 0 ||
+	    bpf_map_lookup_elem(real->maps[MAP_CONFIG], &zero, &config) < 0)
 		return -errno;
-	config.netns_cookie = cookie;
+	config.cgroup_id = st.st_ino;
 	config.is_closed = real->nft.is_closed;
-	config.queue_num = real->nft.queue_num;
 	return bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0 ? -errno
 											: 0;
 }
@@ -226,6 +206,16 @@ static int attach_all(struct real *real, struct bpf_object *object)
 	return r;
 }
 
+static int keep_census(struct real *real, struct bpf_object *object)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(object, "sl_census");
+
+	if (!program)
+		return -ENOENT;
+	real->census = bpf_link_create(bpf_program__fd(program), 0, BPF_TRACE_ITER, NULL);
+	return real->census < 0 ? -errno : install_pin(real, "link", "sl_census", real->census);
+}
+
 static int install(struct real *real, const char **ret_error)
 {
 	_cleanup_(cleanup_skeleton) struct sluice_bpf *skeleton = NULL;
@@ -243,15 +233,15 @@ static int install(struct real *real, const char **ret_error)
 	r = keep_maps(real, skeleton->obj);
 	if (!r)
 		r = keep_matches(real, skeleton->obj);
+	if (!r)
+		r = keep_census(real, skeleton->obj);
 	if (r < 0)
 		return r;
 	*ret_error = "writing the configuration map";
 	r = write_config(real);
 	if (r < 0)
 		return r;
-	*ret_error = "installing the nftables table";
-	real->nft.has_native = nft_probe_native_queue(real->instance);
-	r = repair_table(real);
+	r = join_home(real, ret_error);
 	if (r < 0)
 		return r;
 	*ret_error = "attaching BPF programs to the cgroup";
@@ -302,7 +292,7 @@ int install_relax(struct real *real)
 		if (!attach_is_used(attached[i], false))
 			unpin(real, "link", attached[i]); /* which detaches it */
 	r = write_config(real);
-	return r < 0 ? r : repair_table(real);
+	return r < 0 ? r : join_put_tables(real);
 }
 
 static int adopt(struct real *real)
@@ -335,40 +325,18 @@ static int adopt(struct real *real)
 		if (*program_slot(real, i) < 0)
 			return *program_slot(real, i);
 	}
+	real->census = install_open_pin(real, "link", "sl_census");
+	if (real->census < 0)
+		return real->census;
 	real->plane.was_adopted = true;
 	return 0;
-}
-
-/* with the predecessor's queue its packets come back; without, begin a new one */
-static int take_queue(struct real *real, int kept_fd)
-{
-	struct sl_config config;
-	uint32_t zero = 0;
-	int r;
-
-	real->plane.queue_fd = kept_fd;
-	if (bpf_map_lookup_elem(real->maps[MAP_CONFIG], &zero, &config) < 0)
-		return -errno;
-	if (kept_fd >= 0) {
-		real->nft.queue_num = (uint16_t)config.queue_num;
-		real->digest = config.table_digest;
-		return 0;
-	}
-	r = queue_open(QUEUE_FIRST, &real->plane.queue_fd, &real->nft.queue_num);
-	if (!r)
-		r = write_config(real);
-	return r < 0 ? r : repair_table(real);
 }
 
 /* nothing was there before: what a failed step leaves is ours alone to take back */
 static int install_anew(struct real *real, bool is_first, const char **ret_error)
 {
-	int r;
+	int r = install(real, ret_error);
 
-	*ret_error = "opening a netfilter queue";
-	r = queue_open(QUEUE_FIRST, &real->plane.queue_fd, &real->nft.queue_num);
-	if (!r)
-		r = install(real, ret_error);
 	if (r < 0 && is_first)
 		install_remove(real);
 	return r;
@@ -382,40 +350,32 @@ static bool is_in_force(const struct real *real)
 	       check_link(real, attached[0], st.st_ino) == 0;
 }
 
-int install_or_adopt(struct real *real, int kept_fd, const char **ret_error)
+static int close_kept(int *kept, int r)
+{
+	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
+		kept[i] = close_fd(kept[i]);
+	return r;
+}
+
+int install_or_adopt(struct real *real, int *kept, const char **ret_error)
 {
 	bool was_empty = !has_pin(real, "map", "complete");
 	int r = is_in_force(real) ? renew(real, ret_error) : 0;
 
-	if (r < 0) {
-		close_fd(kept_fd);
-		return r;
-	}
+	if (r < 0)
+		return close_kept(kept, r);
 	r = adopt(real);
-	*ret_error = "adopting the queue";
 	if (r < 0)
 		install_close(real);
-	real->plane.watch_fd = watch_open();
-	if (!r)
-		r = take_queue(real, kept_fd);
+	else
+		join_adopt(real, kept);
+	(void)close_kept(kept, 0);
+	if (r < 0)
+		return install_anew(real, was_empty, ret_error);
+	r = join_home(real, ret_error);
 	if (!r && real->is_renewed)
-		r = repair_table(real); /* the rules match by the new programs */
-	if (real->plane.was_adopted)
-		return r;
-	close_fd(kept_fd);
-	return install_anew(real, was_empty, ret_error);
-}
-
-/* the kernel lacks memory for a moment: nobody comes after us who would try again */
-static void remove_table(const char *instance)
-{
-	int r = -ENOBUFS;
-
-	for (unsigned int i = 0; i < REMOVE_ATTEMPTS && r < 0 && r != -ENOENT; i++)
-		r = nft_remove(instance);
-	if (r < 0 && r != -ENOENT)
-		log_error("cannot remove table inet sluice_%s: %s: `sluice panic` does", instance,
-			  strerror(-r));
+		r = join_put_tables(real); /* the rules match by the new programs */
+	return r < 0 ? r : write_config(real);
 }
 
 void install_remove(struct real *real)
@@ -424,7 +384,8 @@ void install_remove(struct real *real)
 	unpin(real, "map", "stamp");
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
 		unpin(real, "link", attached[i]);
-	remove_table(real->instance);
+	unpin(real, "link", "sl_census");
+	join_remove_tables(real);
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
 		unpin(real, "prog", matches[i].name);
 	for (size_t i = 0; i < _MAP_N; i++)

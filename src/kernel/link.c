@@ -10,22 +10,23 @@
 
 #include "base/macros.h"
 #include "kernel/link.h"
+#include "kernel/netlink.h"
 
-#define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
+#define REQUEST_BYTES 256
 
 /* IFLA_INFO_KIND as the drivers name themselves */
 static const struct {
 	const char *driver;
 	enum link_kind kind;
 } drivers[] = {
-	{ "veth", LINK_VIRTUAL },      { "dummy", LINK_VIRTUAL },  { "macvlan", LINK_VIRTUAL },
-	{ "ipvlan", LINK_VIRTUAL },    { "bridge", LINK_BRIDGE },  { "tun", LINK_TUNNEL },
-	{ "wireguard", LINK_TUNNEL },  { "gre", LINK_TUNNEL },	   { "gretap", LINK_TUNNEL },
-	{ "ip6gre", LINK_TUNNEL },     { "ipip", LINK_TUNNEL },	   { "ip6tnl", LINK_TUNNEL },
-	{ "sit", LINK_TUNNEL },	       { "vxlan", LINK_TUNNEL },   { "geneve", LINK_TUNNEL },
-	{ "xfrm", LINK_TUNNEL },       { "vti", LINK_TUNNEL },	   { "ovpn", LINK_TUNNEL },
-	{ "bond", LINK_ETHERNET },     { "vlan", LINK_ETHERNET },  { "team", LINK_ETHERNET },
-	{ "wwan", LINK_CELLULAR },     { "rmnet", LINK_CELLULAR },
+	{ "veth", LINK_VIRTUAL },     { "dummy", LINK_VIRTUAL },  { "macvlan", LINK_VIRTUAL },
+	{ "ipvlan", LINK_VIRTUAL },   { "bridge", LINK_BRIDGE },  { "tun", LINK_TUNNEL },
+	{ "wireguard", LINK_TUNNEL }, { "gre", LINK_TUNNEL },	  { "gretap", LINK_TUNNEL },
+	{ "ip6gre", LINK_TUNNEL },    { "ipip", LINK_TUNNEL },	  { "ip6tnl", LINK_TUNNEL },
+	{ "sit", LINK_TUNNEL },	      { "vxlan", LINK_TUNNEL },	  { "geneve", LINK_TUNNEL },
+	{ "xfrm", LINK_TUNNEL },      { "vti", LINK_TUNNEL },	  { "ovpn", LINK_TUNNEL },
+	{ "bond", LINK_ETHERNET },    { "vlan", LINK_ETHERNET },  { "team", LINK_ETHERNET },
+	{ "wwan", LINK_CELLULAR },    { "rmnet", LINK_CELLULAR },
 };
 
 static enum link_kind kind_of_driver(const char *driver, enum link_kind otherwise)
@@ -95,28 +96,19 @@ static int read_link(const struct nlmsghdr *header, void *data)
 	return MNL_CB_STOP;
 }
 
-int link_read(uint32_t ifindex, struct link *ret_link)
+int link_read(int sock, uint32_t ifindex, struct link *ret_link)
 {
-	struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	char buffer[ANSWER_BYTES];
+	char buffer[REQUEST_BYTES];
 	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
 	struct link link = { .ifindex = ifindex };
 	struct ifinfomsg *info;
-	ssize_t n;
-	int r = 0;
+	int r;
 
-	if (!sock)
-		return -errno;
 	header->nlmsg_type = RTM_GETLINK;
 	header->nlmsg_flags = NLM_F_REQUEST;
 	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 	info->ifi_index = (int)ifindex;
-	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(sock, header, header->nlmsg_len) < 0 ||
-	    (n = mnl_socket_recvfrom(sock, buffer, sizeof(buffer))) < 0 ||
-	    mnl_cb_run(buffer, (size_t)n, 0, 0, read_link, &link) < 0)
-		r = -errno;
-	mnl_socket_close(sock);
+	r = netlink_ask(sock, header, read_link, &link);
 	if (!r)
 		*ret_link = link;
 	return r;

@@ -23,7 +23,7 @@ struct link {
 	enum link_kind kind;
 };
 
-/** link_read() - ask rtnetlink about an interface of our namespace. Return: 0 or -errno. */
-int link_read(uint32_t ifindex, struct link *ret_link);
+/** link_read() - an interface of the namespace of @sock, its NETNS_ROUTE. Return: 0 or -errno. */
+int link_read(int sock, uint32_t ifindex, struct link *ret_link);
 
 const char *link_kind_name(enum link_kind kind);

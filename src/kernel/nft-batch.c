@@ -3,14 +3,17 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <string.h>
-#include <time.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
 #include <libnftnl/chain.h>
 #include <libnftnl/common.h>
 #include <libnftnl/table.h>
 
 #include "base/macros.h"
+#include "kernel/netlink.h"
 #include "kernel/nft-batch.h"
 
 #define BATCH_BYTES (1U << 17)
@@ -123,12 +126,12 @@ void nft_batch_add_rule(struct nft_batch *batch, uint8_t family, const char *tab
 	nftnl_rule_free(rule);
 }
 
-static int read_errors(struct mnl_socket *sock, uint32_t n_expected)
+static int read_errors(int fd, uint32_t n_expected)
 {
 	char buffer[8192];
 
 	while (n_expected > 0) {
-		ssize_t n = mnl_socket_recvfrom(sock, buffer, sizeof(buffer));
+		ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
 		int left = (int)n;
 
 		if (n < 0)
@@ -146,33 +149,28 @@ static int read_errors(struct mnl_socket *sock, uint32_t n_expected)
 	return 0;
 }
 
-int nft_batch_commit(struct nft_batch *batch)
+int nft_batch_commit(struct nft_batch *batch, int fd)
 {
 	struct timeval timeout = { .tv_sec = 5 };
 	int bytes = 4 * BATCH_BYTES;
-	struct mnl_socket *sock;
-	int r;
 
 	if (batch->error)
 		return batch->error;
-	sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!sock)
-		return -errno;
 	nftnl_batch_end(mnl_nlmsg_batch_current(batch->messages), batch->sequence++);
 	mnl_nlmsg_batch_next(batch->messages);
-	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout,
-			 sizeof(timeout));
-	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVBUFFORCE, &bytes,
-			 sizeof(bytes));
-	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_SNDBUFFORCE, &bytes,
-			 sizeof(bytes));
-	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(sock, mnl_nlmsg_batch_head(batch->messages),
-			      mnl_nlmsg_batch_size(batch->messages)) < 0)
-		r = -errno;
-	else
-		r = read_errors(sock, batch->sequence - 3); /* begin and end are not answered */
-	batch->portid = mnl_socket_get_portid(sock);
-	mnl_socket_close(sock);
-	return r;
+	netlink_drain(fd);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+	if (send(fd, mnl_nlmsg_batch_head(batch->messages), mnl_nlmsg_batch_size(batch->messages),
+		 0) < 0)
+		return -errno;
+	return read_errors(fd, batch->sequence - 3); /* begin and end are not answered */
+}
+
+int nft_batch_commit_here(struct nft_batch *batch)
+{
+	_cleanup_close_ int fd = netlink_open(NETLINK_NETFILTER);
+
+	return fd < 0 ? fd : nft_batch_commit(batch, fd);
 }

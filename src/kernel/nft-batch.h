@@ -4,9 +4,9 @@
 /**
  * DOC: nftables transactions
  *
- * Put messages into a batch, send it to the current network namespace, all or
- * nothing. Used by the plane, and by `sluice doctor` and `sluice panic`, which
- * must work without it.
+ * Put messages into a batch, send it to a network namespace, all or nothing.
+ * Used by the plane, and by `sluice doctor` and `sluice panic`, which must work
+ * without it.
  */
 
 #include <stdint.h>
@@ -19,7 +19,6 @@ struct nft_batch {
 	struct mnl_nlmsg_batch *messages;
 	uint32_t sequence;
 	int error; /* the first failure while building */
-	uint32_t portid; /* of a commit: events of it carry this */
 };
 
 /** struct nft_hook - where a base chain sits; @device: netdev family only */
@@ -42,7 +41,10 @@ void nft_batch_add_chain(struct nft_batch *batch, uint8_t family, const char *ta
 /** nft_batch_add_rule() - consumes @rule */
 void nft_batch_add_rule(struct nft_batch *batch, uint8_t family, const char *table,
 			const char *chain, struct nftnl_rule *rule);
-/** nft_batch_commit() - Return: 0 or a negative errno; then nothing has changed */
-int nft_batch_commit(struct nft_batch *batch);
+/** nft_batch_commit() - in the namespace of the socket @fd. Return: 0 or a negative errno; then
+ *  nothing has changed */
+int nft_batch_commit(struct nft_batch *batch, int fd);
+/** nft_batch_commit_here() - the same, in the namespace that we are in */
+int nft_batch_commit_here(struct nft_batch *batch);
 
 #define _cleanup_nft_batch_ __attribute__((cleanup(nft_batch_deinit)))

@@ -12,15 +12,15 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include <libmnl/libmnl.h>
 
 #include "base/macros.h"
+#include "kernel/netlink.h"
 #include "kernel/nft.h"
 
-#define ANSWER_BYTES 32768 /* the kernel makes messages of a dump this large at most */
-#define TRIES 5		   /* at a dump in whose middle somebody changed something */
+#define REQUEST_BYTES 256
+#define TRIES 5 /* at a dump in whose middle somebody changed something */
 #define FNV_BASIS 0xcbf29ce484222325ULL
 #define FNV_PRIME 0x100000001b3ULL
 
@@ -90,63 +90,33 @@ static int take(const struct nlmsghdr *header, void *data)
 	return MNL_CB_OK;
 }
 
-static int ask(struct mnl_socket *sock, struct look *look, size_t part, char *buffer)
+static int ask(int sock, struct look *look, size_t part)
 {
+	char buffer[REQUEST_BYTES];
 	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-	uint32_t sequence = (uint32_t)part + 1;
 	struct nfgenmsg *family;
-	int r = MNL_CB_OK;
 
 	header->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | parts[part].asked;
 	header->nlmsg_flags = NLM_F_REQUEST | (parts[part].is_dump ? NLM_F_DUMP : NLM_F_ACK);
-	header->nlmsg_seq = sequence;
 	family = mnl_nlmsg_put_extra_header(header, sizeof(*family));
 	family->nfgen_family = NFPROTO_INET;
 	mnl_attr_put_strz(header, NFTA_TABLE_NAME, look->table);
-	if (mnl_socket_sendto(sock, header, header->nlmsg_len) < 0)
-		return -errno;
-	while (r > MNL_CB_STOP) {
-		ssize_t n = mnl_socket_recvfrom(sock, buffer, ANSWER_BYTES);
-
-		if (n < 0)
-			return -errno;
-		r = mnl_cb_run(buffer, (size_t)n, sequence, mnl_socket_get_portid(sock), take,
-			       look);
-	}
-	return r < 0 ? -errno : 0;
+	return netlink_ask(sock, header, take, look);
 }
 
-static int look_at(const char *table, char *buffer, struct look *look)
+int nft_read_state(const char *instance, int sock, struct nft_state *ret_state)
 {
-	struct mnl_socket *sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	struct timeval timeout = { .tv_sec = 1 };
-	int r = 0;
-
-	if (!sock)
-		return -errno;
-	*look = (struct look){ .table = table, .state.digest = FNV_BASIS };
-	(void)setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &timeout,
-			 sizeof(timeout));
-	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0)
-		r = -errno;
-	for (size_t i = 0; i < ARRAY_SIZE(parts) && !r; i++)
-		r = ask(sock, look, i, buffer);
-	mnl_socket_close(sock);
-	return r;
-}
-
-int nft_read_state(const char *instance, struct nft_state *ret_state)
-{
-	_cleanup_free_ char *buffer = malloc(ANSWER_BYTES);
 	char table[NFT_TABLE_MAX];
 	struct look look;
 	int r = -EINTR;
 
-	if (!buffer)
-		return -ENOMEM;
 	nft_table_name(instance, table, sizeof(table));
-	for (unsigned int i = 0; i < TRIES && r == -EINTR; i++) /* libmnl: a torn dump */
-		r = look_at(table, buffer, &look);
+	for (unsigned int i = 0; i < TRIES && r == -EINTR; i++) { /* a torn dump */
+		look = (struct look){ .table = table, .state.digest = FNV_BASIS };
+		r = 0;
+		for (size_t part = 0; part < ARRAY_SIZE(parts) && !r; part++)
+			r = ask(sock, &look, part);
+	}
 	if (r == -EINTR)
 		return -EAGAIN;
 	if (r == 0)

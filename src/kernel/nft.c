@@ -29,6 +29,7 @@ static const struct chain chains[] = {
 	{ "hold_in", -1, 0 },
 	{ "unjudged_out", -1, 0 },
 	{ "unjudged_in", -1, 0 },
+	{ "out_loopback", -1, 0 },
 	{ "out", NF_INET_LOCAL_OUT, PRIORITY_DECIDE },
 	{ "gate_out", NF_INET_LOCAL_OUT, PRIORITY_GATE },
 	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE },
@@ -37,16 +38,18 @@ static const struct chain chains[] = {
 
 /* clang-format off */
 static const struct nft_rule rules[] = {
-	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_UDP), BPF(out_query)),
-	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_TCP), DPORT_IS(PORT_DNS), BPF(out_query)),
-	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), ACCEPT),
+	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), GOTO("out_loopback")),
 	RULE("out", ALWAYS, BPF(out_held), GOTO("hold_out")),
+
+	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_UDP), BPF(out_query)),
+	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_TCP), DPORT_IS(PORT_DNS), BPF(out_query)),
 
 	/* denied before or undecided: sluiced answers both, so that the application
 	 * meets the same error; a drop or a reject right here would be EPERM */
 	RULE("hold_out", ALWAYS, SET_MARK(SL_MARK_HELD), QUEUE),
 
 	/* the mark alone proves nothing: the programs look at the socket again */
+	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_NONE), ACCEPT),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(out_ours), GOTO("reject")),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(out_ours), GOTO("unjudged_out")),
 	RULE("unjudged_out", ALWAYS, BPF(out_silent), DROP),
@@ -62,6 +65,7 @@ static const struct nft_rule rules[] = {
 
 	RULE("hold_in", ALWAYS, SET_MARK(SL_MARK_HELD), QUEUE),
 
+	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_NONE), ACCEPT),
 	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(in_ours), GOTO("reject")),
 	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(in_ours), GOTO("unjudged_in")),
 	RULE("unjudged_in", ALWAYS, BPF(in_silent), DROP),
@@ -99,7 +103,7 @@ static int put_rule(struct nft_batch *batch, const char *table, const struct nft
 }
 
 /* @mends: with the chains that are there, so that their hooks stay and what they queued with them */
-static int put_table(const struct nft_plan *plan, bool mends, uint32_t *ret_portid)
+static int put_table(const struct nft_plan *plan, bool mends, int sock)
 {
 	_cleanup_(nft_batch_deinit) struct nft_batch batch;
 	char table[NFT_TABLE_MAX];
@@ -121,21 +125,17 @@ static int put_table(const struct nft_plan *plan, bool mends, uint32_t *ret_port
 	for (size_t i = 0; i < ARRAY_SIZE(rules) && !r; i++)
 		if (rules[i].when == ALWAYS || plan->is_closed)
 			r = put_rule(&batch, table, &rules[i], plan);
-	if (!r)
-		r = nft_batch_commit(&batch);
-	if (!r)
-		*ret_portid = batch.portid;
-	return r;
+	return r < 0 ? r : nft_batch_commit(&batch, sock);
 }
 
-int nft_install(const struct nft_plan *plan, uint32_t *ret_portid)
+int nft_install(const struct nft_plan *plan, int sock)
 {
-	return put_table(plan, false, ret_portid);
+	return put_table(plan, false, sock);
 }
 
-int nft_mend(const struct nft_plan *plan, uint32_t *ret_portid)
+int nft_mend(const struct nft_plan *plan, int sock)
 {
-	return put_table(plan, true, ret_portid);
+	return put_table(plan, true, sock);
 }
 
 bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state)
@@ -147,7 +147,7 @@ bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state)
 	return state->n_chains == ARRAY_SIZE(chains) && state->n_rules == n_rules;
 }
 
-int nft_remove(const char *instance)
+int nft_remove(const char *instance, int sock)
 {
 	_cleanup_(nft_batch_deinit) struct nft_batch batch;
 	char table[NFT_TABLE_MAX];
@@ -155,10 +155,10 @@ int nft_remove(const char *instance)
 	nft_table_name(instance, table, sizeof(table));
 	nft_batch_init(&batch);
 	nft_batch_delete_table(&batch, NFPROTO_INET, table);
-	return nft_batch_commit(&batch);
+	return nft_batch_commit(&batch, sock);
 }
 
-bool nft_probe_native_queue(const char *instance)
+bool nft_probe_native_queue(const char *instance, int sock)
 {
 	static const struct chain chain = { "probe", -1, 0 };
 	static const struct nft_rule rule = RULE("probe", ALWAYS, QUEUE);
@@ -173,5 +173,5 @@ bool nft_probe_native_queue(const char *instance)
 	if (put_rule(&batch, table, &rule, &plan) < 0)
 		return false;
 	nft_batch_delete_table(&batch, NFPROTO_INET, table);
-	return nft_batch_commit(&batch) == 0; /* all or nothing: a failure leaves no table */
+	return nft_batch_commit(&batch, sock) == 0; /* all or nothing: a failure leaves no table */
 }

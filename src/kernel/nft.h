@@ -4,8 +4,8 @@
 /**
  * DOC: Our nftables table
  *
- * One table per instance, "inet sluice_<instance>", replaced as a whole in one
- * transaction. Another owner may remove or change it: watch.h. bpf/README.md says where its chains stand among other owners'.
+ * One table per instance and namespace, "inet sluice_<instance>", replaced as a
+ * whole in one transaction. Another owner may remove or change it: watch.h. bpf/README.md says where its chains stand among other owners'.
  */
 
 #include <stdbool.h>
@@ -21,28 +21,28 @@ struct nft_programs {
 struct nft_plan {
 	const char *instance;
 	uint16_t queue_num;
-	bool is_closed;	     /* fail class: reject what nobody judged */
-	bool has_native;     /* `queue` of nft_queue; else the xt target */
+	bool is_closed;	 /* fail class: reject what nobody judged */
+	bool has_native; /* `queue` of nft_queue; else the xt target */
 	struct nft_programs programs;
 };
 
 /**
  * nft_install() - put the table in force, replacing an older one of the same name
- * @ret_portid: out: events of the transaction carry it
+ * @sock: NETNS_RULES of the namespace, here and below
  *
  * The kernel drops every packet that is held in any queue of the namespace
  * when a base chain goes, so the older one must be past use.
  *
  * Return: 0 or a negative errno; on failure the older table stays in force.
  */
-int nft_install(const struct nft_plan *plan, uint32_t *ret_portid);
+int nft_install(const struct nft_plan *plan, int sock);
 
 /** nft_mend() - the same, with the chains that are there: what is held stays. It fails when
  *  another owner has changed more than can be put back that way. */
-int nft_mend(const struct nft_plan *plan, uint32_t *ret_portid);
+int nft_mend(const struct nft_plan *plan, int sock);
 
 /** nft_remove() - delete the table. Return: 0, -ENOENT, or another negative errno. */
-int nft_remove(const char *instance);
+int nft_remove(const char *instance, int sock);
 
 /** struct nft_state - what the kernel says of our table */
 struct nft_state {
@@ -52,7 +52,7 @@ struct nft_state {
 
 /** nft_read_state() - Return: 0, -ENOENT: no table, -EAGAIN: others changed theirs while we
  *  looked, or another negative errno. */
-int nft_read_state(const char *instance, struct nft_state *ret_state);
+int nft_read_state(const char *instance, int sock, struct nft_state *ret_state);
 
 /** nft_is_whole() - are there as many chains and rules as there should be? */
 bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state);
@@ -62,4 +62,4 @@ bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state);
 void nft_table_name(const char *instance, char *name, size_t n);
 
 /** nft_probe_native_queue() - does this kernel have `queue`? It tries one in a table of its own. */
-bool nft_probe_native_queue(const char *instance);
+bool nft_probe_native_queue(const char *instance, int sock);

@@ -6,10 +6,11 @@
  *
  * plane.h is what the daemon calls; it hands on to one of these tables:
  *
- *	real.c, install.c, repair.c   bpf(2), netlink: in sluiced
+ *	real.c and what real.h names  bpf(2), netlink: in sluiced
  *	fake*.c                       memory and scripted errors: in unit tests, never in sluiced
  *
- * Each row has the contract of the plane_ function of its name.
+ * Each row has the contract of the plane_ function of its name, but that a
+ * namespace is one where the plane is, and a packet's id the kernel's own.
  */
 
 #include "kernel/plane.h"
@@ -17,20 +18,28 @@
 #define PLANE_LATE_MAX 256U /* answers that wait for the kernel to have memory again */
 
 struct plane_ops {
-	int (*open)(const struct kernel *kernel, const struct plane_config *config, int queue_fd,
+	int (*open)(const struct kernel *kernel, const struct plane_config *config, int *kept,
 		    struct plane **ret_plane, const char **ret_error);
 	void (*close)(struct plane *plane);
 	void (*remove)(struct plane *plane);
-	bool (*was_touched)(struct plane *plane);
 	int (*relax)(struct plane *plane);
-	int (*repair)(struct plane *plane);
 
-	int (*read)(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
-	int (*answer)(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
-		      uint32_t mark);
-	int (*replace)(struct plane *plane, uint32_t packet_id, uint32_t mark,
+	/* @netns: a free place, or one of a predecessor; it is filled in on success */
+	int (*join)(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);
+	void (*leave)(struct plane *plane, struct netns *netns);
+	void (*refuse)(struct plane *plane, uint64_t cookie);
+	void (*forget)(struct plane *plane, uint64_t cookie);
+	int (*census)(struct plane *plane, plane_census_fn fn, void *data);
+	bool (*was_touched)(struct plane *plane, struct netns *netns);
+	int (*repair)(struct plane *plane, struct netns *netns);
+
+	int (*read)(struct plane *plane, struct netns *netns, uint8_t *buffer,
+		    struct queue_packet ret_packets[QUEUE_BATCH]);
+	int (*answer)(struct plane *plane, struct netns *netns, uint32_t packet_id,
+		      enum queue_verdict verdict, uint32_t mark);
+	int (*replace)(struct plane *plane, struct netns *netns, uint32_t packet_id, uint32_t mark,
 		       const uint8_t *bytes, size_t n_bytes);
-	int (*requeue)(struct plane *plane);
+	int (*requeue)(struct plane *plane, struct netns *netns);
 
 	int (*find_held)(struct plane *plane, const struct sl_tuple *tuple,
 			 struct sl_held *ret_held);
@@ -48,7 +57,7 @@ struct plane_ops {
 	int (*forget_flow)(struct plane *plane, const struct sl_flow_key *key);
 	int (*next_flow)(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 
-	int (*destroy)(struct plane *plane, const struct plane_end *end);
+	int (*destroy)(struct plane *plane, struct netns *netns, const struct plane_end *end);
 	int (*hold_again)(struct plane *plane, uint64_t cookie);
 
 	int (*set_memory)(struct plane *plane, const struct sl_memory_key *key,
@@ -60,7 +69,8 @@ struct plane_ops {
 	int (*generation)(struct plane *plane, uint32_t *ret_generation);
 
 	int (*drain)(struct plane *plane, plane_event_fn fn, void *data);
-	int (*read_link)(struct plane *plane, uint32_t ifindex, struct link *ret_link);
+	int (*read_link)(struct plane *plane, struct netns *netns, uint32_t ifindex,
+			 struct link *ret_link);
 };
 
 /** struct kernel - which kernel; kernel_real, or one that a test has made */
@@ -69,7 +79,7 @@ struct kernel {
 };
 
 struct late_answer {
-	uint32_t packet_id;
+	uint64_t packet_id;
 	enum queue_verdict verdict;
 	uint32_t mark;
 };
@@ -77,9 +87,14 @@ struct late_answer {
 /** struct plane - what all have in common; a table's `open` embeds it and fills it in */
 struct plane {
 	const struct plane_ops *ops;
-	int queue_fd, watch_fd; /* owned by who embeds it */
+	int events_fd; /* owned by who embeds it, as what follows */
+	struct netns places[PLANE_NETNS_MAX];
+	unsigned int n_places, home; /* none is used from n_places on */
 	bool was_adopted;
 	const char *queue_kind; /* for status */
 	struct late_answer late[PLANE_LATE_MAX];
 	unsigned int n_late;
 };
+
+/** plane_free_place() - for who fills in a plane. Return: a place, cleared, or -ENOSPC. */
+int plane_free_place(struct plane *plane);

@@ -4,11 +4,11 @@
 #include "base/macros.h"
 #include "kernel/plane-ops.h"
 
-int plane_open(const struct kernel *kernel, const struct plane_config *config, int queue_fd,
+int plane_open(const struct kernel *kernel, const struct plane_config *config, int *kept,
 	       struct plane **ret_plane, const char **ret_error)
 {
 	struct plane *plane;
-	int r = kernel->ops->open(kernel, config, queue_fd, &plane, ret_error);
+	int r = kernel->ops->open(kernel, config, kept, &plane, ret_error);
 
 	if (r < 0)
 		return r;
@@ -34,24 +34,14 @@ bool plane_was_adopted(const struct plane *plane)
 	return plane->was_adopted;
 }
 
-int plane_queue_fd(const struct plane *plane)
-{
-	return plane->queue_fd;
-}
-
 const char *plane_queue_kind(const struct plane *plane)
 {
 	return plane->queue_kind;
 }
 
-int plane_watch_fd(const struct plane *plane)
+int plane_events_fd(const struct plane *plane)
 {
-	return plane->watch_fd;
-}
-
-bool plane_was_touched(struct plane *plane)
-{
-	return plane->ops->was_touched(plane);
+	return plane->events_fd;
 }
 
 int plane_relax(struct plane *plane)
@@ -59,25 +49,160 @@ int plane_relax(struct plane *plane)
 	return plane->ops->relax(plane);
 }
 
-int plane_repair(struct plane *plane)
+/* ---- places ---- */
+
+unsigned int plane_n_places(const struct plane *plane)
 {
-	return plane->ops->repair(plane);
+	return plane->n_places;
 }
 
-int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
+static struct netns *at(struct plane *plane, unsigned int place)
 {
-	return plane->ops->read(plane, buffer, ret_packet);
+	return place < plane->n_places && plane->places[place].is_used ? &plane->places[place]
+								       : NULL;
 }
 
-int plane_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict, uint32_t mark)
+const struct netns *plane_netns(const struct plane *plane, unsigned int place)
 {
-	int r = plane->ops->answer(plane, packet_id, verdict, mark);
+	return at((struct plane *)(uintptr_t)plane, place);
+}
+
+unsigned int plane_home(const struct plane *plane)
+{
+	return plane->home;
+}
+
+int plane_find_netns(const struct plane *plane, uint64_t cookie)
+{
+	for (unsigned int i = 0; i < plane->n_places; i++)
+		if (plane->places[i].is_used && plane->places[i].cookie == cookie)
+			return (int)i;
+	return -ENOENT;
+}
+
+static unsigned int first_free(const struct plane *plane)
+{
+	unsigned int i = 0;
+
+	while (i < plane->n_places && plane->places[i].is_used)
+		i++;
+	return i;
+}
+
+bool plane_is_full(const struct plane *plane)
+{
+	return first_free(plane) == PLANE_NETNS_MAX;
+}
+
+int plane_free_place(struct plane *plane)
+{
+	unsigned int i = first_free(plane);
+
+	if (i == PLANE_NETNS_MAX)
+		return -ENOSPC;
+	if (i == plane->n_places)
+		netns_clear(&plane->places[plane->n_places++]);
+	return (int)i;
+}
+
+static int join(struct plane *plane, int place, uint64_t cookie, uint32_t inode,
+		int sockets[_NETNS_SOCKET_N])
+{
+	struct netns *netns = &plane->places[place];
+	int r;
+
+	netns->cookie = cookie;
+	netns->inode = inode;
+	r = plane->ops->join(plane, netns, sockets);
+	if (r < 0 && !netns->is_used)
+		netns_close(netns);
+	netns->is_used |= r == 0;
+	return r < 0 ? r : place;
+}
+
+int plane_join(struct plane *plane, uint64_t cookie, uint32_t inode, int sockets[_NETNS_SOCKET_N])
+{
+	int place = plane_find_netns(plane, cookie), r;
+
+	if (place < 0)
+		place = plane_free_place(plane);
+	r = place < 0 ? place : join(plane, place, cookie, inode, sockets);
+	for (int i = 0; i < _NETNS_SOCKET_N; i++)
+		sockets[i] = close_fd(sockets[i]);
+	return r;
+}
+
+void plane_leave(struct plane *plane, unsigned int place)
+{
+	unsigned int n = 0;
+
+	plane->ops->leave(plane, &plane->places[place]);
+	netns_close(&plane->places[place]);
+	for (unsigned int i = 0; i < plane->n_late; i++)
+		if (plane->late[i].packet_id >> 32 != place)
+			plane->late[n++] = plane->late[i];
+	plane->n_late = n;
+}
+
+void plane_refuse(struct plane *plane, uint64_t cookie)
+{
+	plane->ops->refuse(plane, cookie);
+}
+
+void plane_forget(struct plane *plane, uint64_t cookie)
+{
+	plane->ops->forget(plane, cookie);
+}
+
+int plane_census(struct plane *plane, plane_census_fn fn, void *data)
+{
+	return plane->ops->census(plane, fn, data);
+}
+
+bool plane_was_touched(struct plane *plane, unsigned int place)
+{
+	return plane->ops->was_touched(plane, &plane->places[place]);
+}
+
+int plane_repair(struct plane *plane, unsigned int place)
+{
+	return plane->ops->repair(plane, &plane->places[place]);
+}
+
+/* ---- packets ---- */
+
+int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
+	       struct queue_packet ret_packets[QUEUE_BATCH])
+{
+	struct netns *netns = at(plane, place);
+	int n = netns ? plane->ops->read(plane, netns, buffer, ret_packets) : -EAGAIN;
+
+	for (int i = 0; i < n; i++) {
+		ret_packets[i].netns = netns->cookie;
+		ret_packets[i].id |= (uint64_t)place << 32;
+	}
+	return n;
+}
+
+static int answer(struct plane *plane, const struct late_answer *answer)
+{
+	struct netns *netns = at(plane, (unsigned int)(answer->packet_id >> 32));
+
+	return netns ? plane->ops->answer(plane, netns, (uint32_t)answer->packet_id,
+					  answer->verdict, answer->mark)
+		     : 0;
+}
+
+int plane_answer(struct plane *plane, uint64_t packet_id, enum queue_verdict verdict, uint32_t mark)
+{
+	struct late_answer given = { packet_id, verdict, mark };
+	int r = answer(plane, &given);
 
 	if (r == 0)
 		return 0;
 	if (plane->n_late == PLANE_LATE_MAX)
 		return r;
-	plane->late[plane->n_late++] = (struct late_answer){ packet_id, verdict, mark };
+	plane->late[plane->n_late++] = given;
 	return 0;
 }
 
@@ -85,26 +210,37 @@ unsigned int plane_answer_late(struct plane *plane)
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < plane->n_late; i++) {
-		const struct late_answer *late = &plane->late[i];
-
-		if (plane->ops->answer(plane, late->packet_id, late->verdict, late->mark) < 0)
-			plane->late[n++] = *late;
-	}
+	for (unsigned int i = 0; i < plane->n_late; i++)
+		if (answer(plane, &plane->late[i]) < 0)
+			plane->late[n++] = plane->late[i];
 	plane->n_late = n;
 	return n;
 }
 
-int plane_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
+int plane_replace(struct plane *plane, uint64_t packet_id, uint32_t mark, const uint8_t *bytes,
 		  size_t n_bytes)
 {
-	return plane->ops->replace(plane, packet_id, mark, bytes, n_bytes);
+	struct netns *netns = at(plane, (unsigned int)(packet_id >> 32));
+
+	return netns ? plane->ops->replace(plane, netns, (uint32_t)packet_id, mark, bytes, n_bytes)
+		     : 0;
 }
 
 int plane_requeue(struct plane *plane)
 {
-	return plane->ops->requeue(plane);
+	int r, error = 0;
+
+	for (unsigned int i = 0; i < plane->n_places; i++) {
+		if (!plane->places[i].wants_requeue)
+			continue;
+		r = plane->ops->requeue(plane, &plane->places[i]);
+		plane->places[i].wants_requeue = r < 0;
+		error = r < 0 ? r : error;
+	}
+	return error;
 }
+
+/* ---- maps ---- */
 
 int plane_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held)
 {
@@ -164,7 +300,9 @@ int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow
 
 int plane_destroy(struct plane *plane, const struct plane_end *end)
 {
-	return plane->ops->destroy(plane, end);
+	int place = plane_find_netns(plane, end->tuple.netns);
+
+	return place < 0 ? place : plane->ops->destroy(plane, &plane->places[place], end);
 }
 
 int plane_hold_again(struct plane *plane, uint64_t cookie)
@@ -204,7 +342,10 @@ int plane_drain(struct plane *plane, plane_event_fn fn, void *data)
 	return plane->ops->drain(plane, fn, data);
 }
 
-int plane_read_link(struct plane *plane, uint32_t ifindex, struct link *ret_link)
+int plane_read_link(struct plane *plane, uint64_t cookie, uint32_t ifindex, struct link *ret_link)
 {
-	return plane->ops->read_link(plane, ifindex, ret_link);
+	int place = plane_find_netns(plane, cookie);
+
+	return place < 0 ? place
+			 : plane->ops->read_link(plane, &plane->places[place], ifindex, ret_link);
 }

@@ -4,9 +4,15 @@
 /**
  * DOC: The kernel plane of one instance
  *
- * BPF programs on the governed cgroup, their maps, the nft table and the
- * queue. Everything but the queue is pinned or lives in the kernel by itself:
- * it enforces on when the daemon is gone, and a successor adopts it.
+ * BPF programs on the governed cgroup and their maps; in each network namespace
+ * that governed processes use, an nft table and a queue. Everything but the
+ * queues is pinned or lives in the kernel by itself: it enforces on when the
+ * daemon is gone, and a successor adopts it.
+ *
+ * A namespace has a place in a table (netns.h). Places are numbers, and do not
+ * change while the plane is in the namespace. plane_open() brings it into the
+ * one that we are in; into others plane_join() does, with sockets that somebody
+ * else has made there.
  */
 
 #include <stdbool.h>
@@ -14,12 +20,17 @@
 
 #include "abi/sluice-abi.h"
 #include "kernel/link.h"
+#include "kernel/netns.h"
 #include "kernel/queue.h"
 
 struct plane;
 struct kernel; /* plane-ops.h: the real one, or a unit test's */
 
 extern const struct kernel kernel_real;
+
+#define PLANE_NETNS_MAX 1024U /* in force at one time */
+#define PLANE_KEPT_N 2U	      /* sockets of a namespace that the keeper has: queue and rules */
+#define PLANE_KEPT_MAX (PLANE_NETNS_MAX * PLANE_KEPT_N)
 
 struct plane_config {
 	const char *instance;
@@ -30,13 +41,13 @@ struct plane_config {
 
 /**
  * plane_open() - install the plane, or adopt the pinned one
- * @queue_fd:  the kept queue descriptor of a predecessor, consumed; -1: none
+ * @kept:      sockets of a predecessor, PLANE_KEPT_N for each place, -1: none; all are consumed
  * @ret_error: out on failure: which step failed, for people; a constant
  *
  * Installing needs CAP_PERFMON once; adopting does not. After a failure
  * nothing new is left in the kernel.
  */
-int plane_open(const struct kernel *kernel, const struct plane_config *config, int queue_fd,
+int plane_open(const struct kernel *kernel, const struct plane_config *config, int *kept,
 	       struct plane **ret_plane, const char **ret_error);
 
 /** plane_close() - let go of descriptors; what is in force stays. Return: NULL */
@@ -46,13 +57,49 @@ struct plane *plane_close(struct plane *plane);
 void plane_remove(struct plane *plane);
 
 bool plane_was_adopted(const struct plane *plane);
-int plane_queue_fd(const struct plane *plane);
 const char *plane_queue_kind(const struct plane *plane);
 
-/** plane_watch_fd() - readable when somebody has changed the rules of the namespace */
-int plane_watch_fd(const struct plane *plane);
-/** plane_was_touched() - take what plane_watch_fd() tells. Return: may it concern our table? */
-bool plane_was_touched(struct plane *plane);
+/** plane_events_fd() - readable at once after SL_EV_NETNS; other events wait to be asked for */
+int plane_events_fd(const struct plane *plane);
+
+/** plane_n_places() - every namespace has a smaller place */
+unsigned int plane_n_places(const struct plane *plane);
+/** plane_netns() - the namespace in a place; NULL: none */
+const struct netns *plane_netns(const struct plane *plane, unsigned int place);
+/** plane_home() - the place of the namespace that we are in, and where the plane always is */
+unsigned int plane_home(const struct plane *plane);
+/** plane_is_full() - there is no place for another one */
+bool plane_is_full(const struct plane *plane);
+/** plane_find_netns() - by cookie. Return: the place, or -ENOENT. */
+int plane_find_netns(const struct plane *plane, uint64_t cookie);
+
+/**
+ * plane_join() - bring the plane into a namespace, or open the rest of one that was adopted
+ * @cookie:   which one it is to be
+ * @inode:    its number, for people
+ * @sockets:  made there for us; consumed
+ *
+ * Nothing of it is there after a failure, and the fail class holds on. The table
+ * of a predecessor is not looked at: plane_repair().
+ *
+ * Return: its place; -ESTALE: the sockets are of another namespace; -ENOSPC: no
+ *         place is free; or another negative errno.
+ */
+int plane_join(struct plane *plane, uint64_t cookie, uint32_t inode, int sockets[_NETNS_SOCKET_N]);
+/** plane_leave() - take it out of a namespace that nobody uses; not out of plane_home() */
+void plane_leave(struct plane *plane, unsigned int place);
+/** plane_refuse() - it could not be brought: no more is told of that namespace until plane_forget() */
+void plane_refuse(struct plane *plane, uint64_t cookie);
+/** plane_forget() - the next governed socket there tells of it again */
+void plane_forget(struct plane *plane, uint64_t cookie);
+
+/** plane_census() - call @fn for each namespace of a governed process; several times for some.
+ *  Return: 0 or a negative errno: it cannot be told. */
+typedef void (*plane_census_fn)(const struct sl_census *line, void *data);
+int plane_census(struct plane *plane, plane_census_fn fn, void *data);
+
+/** plane_was_touched() - take what NETNS_WATCH tells. Return: may it concern our table? */
+bool plane_was_touched(struct plane *plane, unsigned int place);
 /**
  * plane_relax() - put the fail class of our configuration in force
  *
@@ -69,18 +116,21 @@ int plane_relax(struct plane *plane);
  * Return: 1 put back: look again later, as they may go on; 0 it was as it should be; -EAGAIN
  *         it cannot be told now; or another negative errno.
  */
-int plane_repair(struct plane *plane);
+int plane_repair(struct plane *plane, unsigned int place);
 
-int plane_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet);
+/** plane_read() - packets of the queue of a namespace; as queue_read() */
+int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
+	       struct queue_packet ret_packets[QUEUE_BATCH]);
 /**
  * plane_answer() - let a packet go on or drop it; its mark becomes @mark
  *
  * An answer that the kernel does not take, for want of memory, is kept and
- * given again by plane_answer_late(): its packet would be held for ever.
+ * given again by plane_answer_late(): its packet would be held for ever. The
+ * packets of a namespace that the plane has left are gone: 0.
  *
  * Return: 0, or a negative errno when too many are kept already.
  */
-int plane_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
+int plane_answer(struct plane *plane, uint64_t packet_id, enum queue_verdict verdict,
 		 uint32_t mark);
 /** plane_answer_late() - to be called several times a second. Return: how many are still kept. */
 unsigned int plane_answer_late(struct plane *plane);
@@ -89,8 +139,9 @@ unsigned int plane_answer_late(struct plane *plane);
  *
  * Return: 0 or a negative errno: the packet is still held.
  */
-int plane_replace(struct plane *plane, uint32_t packet_id, uint32_t mark, const uint8_t *bytes,
+int plane_replace(struct plane *plane, uint64_t packet_id, uint32_t mark, const uint8_t *bytes,
 		  size_t n_bytes);
+/** plane_requeue() - what a predecessor held is read again. Return: 0, or a negative errno: not all */
 int plane_requeue(struct plane *plane);
 
 /** plane_find_held() - whose packet is this? Return: 0, or -ENOENT. */
@@ -152,5 +203,5 @@ int plane_generation(struct plane *plane, uint32_t *ret_generation);
 typedef void (*plane_event_fn)(const struct sl_event *event, void *data);
 int plane_drain(struct plane *plane, plane_event_fn fn, void *data);
 
-/** plane_read_link() - an interface of our namespace. Return: 0 or a negative errno. */
-int plane_read_link(struct plane *plane, uint32_t ifindex, struct link *ret_link);
+/** plane_read_link() - an interface of the namespace @netns. Return: 0 or a negative errno. */
+int plane_read_link(struct plane *plane, uint64_t netns, uint32_t ifindex, struct link *ret_link);

@@ -16,7 +16,8 @@
 #define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
 #define VERDICT_BYTES 512
 #define QUEUE_RCVBUF (16 << 20)
-#define QUEUE_TRIES 64 /* other programs of this namespace may own some numbers */
+#define QUEUE_FIRST 0x5c00 /* away from 0, where other programs begin */
+#define QUEUE_TRIES 64	   /* other programs of this namespace may own some numbers */
 
 static struct nlmsghdr *begin(char *buffer, uint16_t num, uint16_t type, uint16_t flags)
 {
@@ -75,29 +76,20 @@ static int set_parameters(int fd, uint16_t num)
 	return transact(fd, header);
 }
 
-static int open_netlink(int *ret_fd)
+int queue_prepare(int fd)
 {
-	struct sockaddr_nl any = { .nl_family = AF_NETLINK };
-	_cleanup_close_ int fd = -1;
 	int bytes = QUEUE_RCVBUF, on = 1;
 
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0)
-		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
-	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-int queue_open(uint16_t first, int *ret_fd, uint16_t *ret_num)
+int queue_bind(int fd, uint16_t *ret_num)
 {
-	_cleanup_close_ int fd = -1;
-	uint16_t num = first;
-	int r = open_netlink(&fd);
+	uint16_t num = QUEUE_FIRST;
+	int r = -EBUSY;
 
-	if (r < 0)
-		return r;
 	for (int i = 0; i < QUEUE_TRIES; i++, num++) {
 		r = bind_number(fd, num);
 		if (r != -EBUSY && r != -EPERM)
@@ -108,7 +100,6 @@ int queue_open(uint16_t first, int *ret_fd, uint16_t *ret_num)
 	r = set_parameters(fd, num);
 	if (r < 0)
 		return r;
-	*ret_fd = TAKE_FD(fd);
 	*ret_num = num;
 	return 0;
 }
@@ -142,23 +133,36 @@ static int read_attribute(const struct nlattr *attr, void *data)
 	return MNL_CB_OK;
 }
 
-int queue_read(int fd, uint8_t *buffer, struct queue_packet *ret_packet)
+static void read_message(const uint8_t *bytes, size_t n, struct queue_packet *ret_packet)
 {
-	const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)buffer;
-	struct queue_packet packet = { 0 };
-	ssize_t n;
+	const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)bytes;
 
+	*ret_packet = (struct queue_packet){ 0 };
+	if (mnl_nlmsg_ok(header, (int)n) &&
+	    header->nlmsg_type == (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
+		mnl_attr_parse(header, sizeof(struct nfgenmsg), read_attribute, ret_packet);
+}
+
+int queue_read(int fd, uint8_t *buffer, struct queue_packet ret_packets[QUEUE_BATCH])
+{
+	struct mmsghdr messages[QUEUE_BATCH] = { 0 };
+	struct iovec parts[QUEUE_BATCH];
+	int n;
+
+	for (size_t i = 0; i < QUEUE_BATCH; i++) {
+		parts[i].iov_base = buffer + i * 2 * QUEUE_PACKET_MAX;
+		parts[i].iov_len = 2 * QUEUE_PACKET_MAX;
+		messages[i].msg_hdr.msg_iov = &parts[i];
+		messages[i].msg_hdr.msg_iovlen = 1;
+	}
 	do {
-		n = recv(fd, buffer, 2 * QUEUE_PACKET_MAX, MSG_DONTWAIT);
+		n = recvmmsg(fd, messages, QUEUE_BATCH, MSG_DONTWAIT, NULL);
 	} while (n < 0 && (errno == EINTR || errno == ENOBUFS));
 	if (n < 0)
 		return -errno;
-	if (!mnl_nlmsg_ok(header, (int)n) ||
-	    header->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
-		return -EBADMSG;
-	mnl_attr_parse(header, sizeof(struct nfgenmsg), read_attribute, &packet);
-	*ret_packet = packet;
-	return 0;
+	for (int i = 0; i < n; i++)
+		read_message(parts[i].iov_base, messages[i].msg_len, &ret_packets[i]);
+	return n;
 }
 
 static struct nlmsghdr *begin_answer(char *buffer, uint16_t num, uint32_t id, uint32_t verdict,
@@ -175,8 +179,8 @@ static struct nlmsghdr *begin_answer(char *buffer, uint16_t num, uint32_t id, ui
 int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark)
 {
 	char buffer[VERDICT_BYTES];
-	struct nlmsghdr *header = begin_answer(
-		buffer, num, id, verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP, mark);
+	struct nlmsghdr *header =
+		begin_answer(buffer, num, id, verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP, mark);
 
 	return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
 }

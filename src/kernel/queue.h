@@ -4,7 +4,7 @@
 /**
  * DOC: The queue that holds packets
  *
- * One NFQUEUE. Its descriptor is also kept by sluice-keeper: as long as one
+ * One NFQUEUE for each network namespace. Its descriptor is also kept by sluice-keeper: as long as one
  * copy is open the kernel goes on holding; a successor of ours says
  * queue_requeue() and is given every held packet again.
  */
@@ -13,31 +13,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUEUE_LENGTH_MAX 16384U	  /* packets held at once; more fall to the fail class */
+#define QUEUE_LENGTH_MAX 16384U /* packets held at once; more fall to the fail class */
 #define QUEUE_PACKET_MAX 65535U
+#define QUEUE_BATCH 8U /* packets read at once */
+#define QUEUE_BUFFER_BYTES ((size_t)QUEUE_BATCH * 2 * QUEUE_PACKET_MAX)
 
 enum queue_verdict { QUEUE_ACCEPT, QUEUE_DROP };
 
 /** struct queue_packet - valid until the next queue_read() */
 struct queue_packet {
-	uint32_t id;
+	uint64_t
+		id; /* its place in plane.h's table of namespaces, and the kernel's number below it */
+	uint64_t netns;
 	uint32_t mark;
 	uint32_t ifindex; /* out for outgoing, in for incoming */
 	bool is_inbound;
 	bool is_segmented;    /* GSO: the kernel will cut it into several packets */
-	const uint8_t *bytes; /* from the IP header */
+	const uint8_t *bytes; /* from the IP header; NULL: no packet that could be read */
 	size_t n_bytes;
 };
 
-/**
- * queue_open() - bind a free queue number of this namespace
- * @ret_fd:  out: owned by the caller
- * @ret_num: out: the number
- */
-int queue_open(uint16_t first, int *ret_fd, uint16_t *ret_num);
+/** queue_prepare() - room for many packets, and none is an error that is lost. Return: 0 */
+int queue_prepare(int fd);
+/** queue_bind() - a free queue number of the socket's namespace. Return: 0 or a negative errno. */
+int queue_bind(int fd, uint16_t *ret_num);
 
-/** queue_read() - one packet; -EAGAIN when none is there. @buffer: 2 * QUEUE_PACKET_MAX bytes */
-int queue_read(int fd, uint8_t *buffer, struct queue_packet *ret_packet);
+/**
+ * queue_read() - packets that are there
+ * @buffer: QUEUE_BUFFER_BYTES, which they point into
+ *
+ * Return: how many; fewer than QUEUE_BATCH: behind them the queue was empty. Or
+ *         -EAGAIN: it was empty at once; or another negative errno.
+ */
+int queue_read(int fd, uint8_t *buffer, struct queue_packet ret_packets[QUEUE_BATCH]);
 
 /** queue_answer() - let @id go on or drop it; its mark becomes @mark */
 int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark);

@@ -60,18 +60,16 @@ static void cleanup_real(struct real **real)
 	real_free(*real);
 }
 
-static int real_open(const struct kernel *kernel, const struct plane_config *config, int queue_fd,
+static int real_open(const struct kernel *kernel, const struct plane_config *config, int *kept,
 		     struct plane **ret_plane, const char **ret_error)
 {
 	_cleanup_(cleanup_real) struct real *real = real_new(config);
 	int r;
 
 	*ret_error = "allocating the plane";
-	if (!real) {
-		close_fd(queue_fd);
+	if (!real)
 		return -ENOMEM;
-	}
-	r = install_or_adopt(real, queue_fd, ret_error);
+	r = install_or_adopt(real, kept, ret_error);
 	if (r < 0)
 		return r;
 	real->plane.queue_kind = real->nft.has_native ? "native" : "compat";
@@ -83,6 +81,7 @@ static int real_open(const struct kernel *kernel, const struct plane_config *con
 			install_remove(real);
 		return r;
 	}
+	real->plane.events_fd = ring_buffer__epoll_fd(real->ring); /* the ring's own */
 	*ret_plane = &TAKE_PTR(real)->plane;
 	return 0;
 }
@@ -97,43 +96,70 @@ static void real_remove(struct plane *plane)
 	install_remove(real_of(plane));
 }
 
-static bool real_was_touched(struct plane *plane)
-{
-	return repair_was_touched(real_of(plane));
-}
-
 static int real_relax(struct plane *plane)
 {
 	return install_relax(real_of(plane));
 }
 
-static int real_repair(struct plane *plane)
+static int real_join(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N])
 {
-	return repair(real_of(plane));
+	return join(real_of(plane), netns, sockets);
 }
 
-static int real_read(struct plane *plane, uint8_t *buffer, struct queue_packet *ret_packet)
+static void real_leave(struct plane *plane, struct netns *netns)
 {
-	return queue_read(plane->queue_fd, buffer, ret_packet);
+	join_leave(real_of(plane), netns);
 }
 
-static int real_answer(struct plane *plane, uint32_t packet_id, enum queue_verdict verdict,
-		       uint32_t mark)
+static void real_refuse(struct plane *plane, uint64_t cookie)
 {
-	return queue_answer(plane->queue_fd, real_of(plane)->nft.queue_num, packet_id, verdict,
+	join_refuse(real_of(plane), cookie);
+}
+
+static void real_forget(struct plane *plane, uint64_t cookie)
+{
+	join_forget(real_of(plane), cookie);
+}
+
+static int real_census(struct plane *plane, plane_census_fn fn, void *data)
+{
+	return join_census(real_of(plane), fn, data);
+}
+
+static bool real_was_touched(struct plane *plane, struct netns *netns)
+{
+	return repair_was_touched(real_of(plane), netns);
+}
+
+static int real_repair(struct plane *plane, struct netns *netns)
+{
+	/* else it is a predecessor's, and its time comes */
+	return netns_is_whole(netns) ? repair(real_of(plane), netns) : 0;
+}
+
+static int real_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
+		     struct queue_packet ret_packets[QUEUE_BATCH])
+{
+	return queue_read(netns->sockets[NETNS_QUEUE], buffer, ret_packets);
+}
+
+static int real_answer(struct plane *plane, struct netns *netns, uint32_t packet_id,
+		       enum queue_verdict verdict, uint32_t mark)
+{
+	return queue_answer(netns->sockets[NETNS_QUEUE], netns->queue_num, packet_id, verdict,
 			    mark);
 }
 
-static int real_replace(struct plane *plane, uint32_t packet_id, uint32_t mark,
+static int real_replace(struct plane *plane, struct netns *netns, uint32_t packet_id, uint32_t mark,
 			const uint8_t *bytes, size_t n_bytes)
 {
-	return queue_replace(plane->queue_fd, real_of(plane)->nft.queue_num, packet_id, mark, bytes,
+	return queue_replace(netns->sockets[NETNS_QUEUE], netns->queue_num, packet_id, mark, bytes,
 			     n_bytes);
 }
 
-static int real_requeue(struct plane *plane)
+static int real_requeue(struct plane *plane, struct netns *netns)
 {
-	return queue_requeue(plane->queue_fd, real_of(plane)->nft.queue_num);
+	return queue_requeue(netns->sockets[NETNS_QUEUE], netns->queue_num);
 }
 
 static int lookup(struct plane *plane, enum plane_map map, const void *key, void *value)
@@ -229,14 +255,15 @@ static bool is_meant(struct plane *plane, const struct plane_end *end,
 	       sock.listener == end->cookie;
 }
 
-static int real_destroy(struct plane *plane, const struct plane_end *end)
+static int real_destroy(struct plane *plane, struct netns *netns, const struct plane_end *end)
 {
+	int sock = netns->sockets[NETNS_DIAG];
 	struct diag_socket found;
-	int r = diag_find(&end->tuple, end->ifindex, &found);
+	int r = diag_find(sock, &end->tuple, end->ifindex, &found);
 
 	if (r < 0)
 		return r;
-	return is_meant(plane, end, &found) ? diag_destroy(&end->tuple, &found) : -ENOENT;
+	return is_meant(plane, end, &found) ? diag_destroy(sock, &end->tuple, &found) : -ENOENT;
 }
 
 /* what a program in the kernel writes into the record meanwhile may be lost: this is done only
@@ -310,17 +337,23 @@ static int real_drain(struct plane *plane, plane_event_fn fn, void *data)
 	return r < 0 ? r : 0;
 }
 
-static int real_read_link(struct plane *plane, uint32_t ifindex, struct link *ret_link)
+static int real_read_link(struct plane *plane, struct netns *netns, uint32_t ifindex,
+			  struct link *ret_link)
 {
-	return link_read(ifindex, ret_link);
+	return link_read(netns->sockets[NETNS_ROUTE], ifindex, ret_link);
 }
 
 static const struct plane_ops real_ops = {
 	.open = real_open,
 	.close = real_close,
 	.remove = real_remove,
-	.was_touched = real_was_touched,
 	.relax = real_relax,
+	.join = real_join,
+	.leave = real_leave,
+	.refuse = real_refuse,
+	.forget = real_forget,
+	.census = real_census,
+	.was_touched = real_was_touched,
 	.repair = real_repair,
 	.read = real_read,
 	.answer = real_answer,

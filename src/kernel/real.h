@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/** DOC: The real plane, shared by install.c, repair.c and real.c alone */
+/**
+ * DOC: The real plane
+ *
+ *	real.c     operations on maps, packets, sockets
+ *	install.c  what is there once: programs, maps, their pins
+ *	renew.c    programs of another build, replaced
+ *	join.c     what is there for each network namespace: its sockets, its entry in sl_netns
+ *	repair.c   its nft table, among other owners
+ */
 
 #include "kernel/nft.h"
 #include "kernel/plane-ops.h"
@@ -15,6 +23,7 @@ enum plane_map {
 	MAP_RESOLVING,
 	MAP_MEMORY,
 	MAP_CONFIG,
+	MAP_NETNS,
 	MAP_EVENTS,
 	MAP_BINDS, /* this one and the next: the programs' alone, pinned for those of another build */
 	MAP_LISTENER,
@@ -29,11 +38,10 @@ struct real {
 	char cgroup[512];
 	char bpffs[256];
 	int maps[_MAP_N];
-	struct nft_plan nft;
-	bool is_stricter; /* closed only because a predecessor was, who is replaced */
-	bool is_renewed;  /* its programs were another build's */
-	uint32_t portid; /* of our last transaction */
-	uint64_t digest; /* of the table after it; 0: unknown */
+	int census;	     /* link of sl_census */
+	struct nft_plan nft; /* but for the queue's number, which each namespace has of its own */
+	bool is_stricter;    /* closed only because a predecessor was, who is replaced */
+	bool is_renewed;     /* its programs were another build's */
 	struct ring_buffer *ring;
 	plane_event_fn event_fn;
 	void *event_data;
@@ -44,8 +52,8 @@ struct real {
 
 /** install_begin() - every descriptor is "none" */
 void install_begin(struct real *real);
-/** install_or_adopt() - @kept_fd is consumed; on failure nothing new is left in the kernel */
-int install_or_adopt(struct real *real, int kept_fd, const char **ret_error);
+/** install_or_adopt() - on failure nothing new is left in the kernel */
+int install_or_adopt(struct real *real, int *kept, const char **ret_error);
 void install_remove(struct real *real);
 /** install_relax() - as plane_relax() */
 int install_relax(struct real *real);
@@ -62,11 +70,30 @@ int renew(struct real *real, const char **ret_error);
 /** renew_stamp() - the programs in force are ours */
 int renew_stamp(struct real *real);
 
+/* join.c */
+
+/** join_home() - into the namespace that we are in; adopts what is there if it is a predecessor's */
+int join_home(struct real *real, const char **ret_error);
+/** join_adopt() - namespaces of which we were handed sockets; entries of others are forgotten */
+void join_adopt(struct real *real, int *kept);
+/** join() - as plane_join(), into this place */
+int join(struct real *real, struct netns *netns, int sockets[_NETNS_SOCKET_N]);
+void join_leave(struct real *real, struct netns *netns);
+/** join_put_tables() - anew, wherever we are. Return: 0 or a negative errno. */
+int join_put_tables(struct real *real);
+void join_remove_tables(const struct real *real);
+/** join_refuse(), join_forget(), join_census() - as the plane's */
+void join_refuse(struct real *real, uint64_t cookie);
+void join_forget(struct real *real, uint64_t cookie);
+int join_census(struct real *real, plane_census_fn fn, void *data);
+/** join_note() - the entry in sl_netns becomes what @netns says. Return: 0 or a negative errno. */
+int join_note(struct real *real, const struct netns *netns);
+
 /* repair.c */
 
 /** repair_table() - the nft table put in place as a whole, and noted for repair() */
-int repair_table(struct real *real);
+int repair_table(struct real *real, struct netns *netns);
 /** repair_was_touched() - as plane_was_touched() */
-bool repair_was_touched(struct real *real);
+bool repair_was_touched(struct real *real, struct netns *netns);
 /** repair() - as plane_repair() */
-int repair(struct real *real);
+int repair(struct real *real, struct netns *netns);

@@ -2,56 +2,62 @@
 /** DOC: Our nft table among other owners: is it as we left it, and if not, again */
 #include <errno.h>
 
-#include <bpf/bpf.h>
-
+#include "kernel/netlink.h"
 #include "kernel/real.h"
 #include "kernel/watch.h"
 
-bool repair_was_touched(struct real *real)
+bool repair_was_touched(struct real *real, struct netns *netns)
 {
 	char table[NFT_TABLE_MAX];
 
 	nft_table_name(real->instance, table, sizeof(table));
-	return watch_read(real->plane.watch_fd, table, real->portid);
+	return watch_read(netns->sockets[NETNS_WATCH], table,
+			  netlink_portid(netns->sockets[NETNS_RULES]));
+}
+
+static struct nft_plan plan_of(const struct real *real, const struct netns *netns)
+{
+	struct nft_plan plan = real->nft;
+
+	plan.queue_num = netns->queue_num;
+	return plan;
 }
 
 /* what another program did between the transaction and our look is not ours: unknown */
-static int note_table(struct real *real)
+static int note_table(struct real *real, struct netns *netns)
 {
-	struct sl_config config;
 	struct nft_state state;
-	uint32_t zero = 0;
-	int r = nft_read_state(real->instance, &state);
+	int r = nft_read_state(real->instance, netns->sockets[NETNS_RULES], &state), error;
 
-	real->digest = r == 0 && !repair_was_touched(real) ? state.digest : 0;
-	if (bpf_map_lookup_elem(real->maps[MAP_CONFIG], &zero, &config) < 0)
-		return -errno;
-	config.table_digest = real->digest;
-	if (bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0)
-		return -errno;
+	netns->digest = r == 0 && !repair_was_touched(real, netns) ? state.digest : 0;
+	error = join_note(real, netns);
+	if (error < 0)
+		return error;
 	return r == 0 && !nft_is_whole(&real->nft, &state) ? -ESTALE : 0;
 }
 
-int repair_table(struct real *real)
+int repair_table(struct real *real, struct netns *netns)
 {
-	int r = nft_install(&real->nft, &real->portid);
+	struct nft_plan plan = plan_of(real, netns);
+	int r = nft_install(&plan, netns->sockets[NETNS_RULES]);
 
-	return r < 0 ? r : note_table(real);
+	return r < 0 ? r : note_table(real, netns);
 }
 
-int repair(struct real *real)
+int repair(struct real *real, struct netns *netns)
 {
+	struct nft_plan plan = plan_of(real, netns);
+	int sock = netns->sockets[NETNS_RULES], r;
 	struct nft_state state;
-	int r;
 
-	(void)repair_was_touched(real); /* what it tells is looked at now */
-	r = nft_read_state(real->instance, &state);
-	if (r == -EAGAIN || (r == 0 && real->digest && state.digest == real->digest))
+	(void)repair_was_touched(real, netns); /* what it tells is looked at now */
+	r = nft_read_state(real->instance, sock, &state);
+	if (r == -EAGAIN || (r == 0 && netns->digest && state.digest == netns->digest))
 		return r;
-	r = nft_mend(&real->nft, &real->portid);
+	r = nft_mend(&plan, sock);
 	if (r == 0)
-		r = note_table(real);
+		r = note_table(real, netns);
 	if (r < 0) /* there is more in it than that can mend */
-		r = repair_table(real);
+		r = repair_table(real, netns);
 	return r < 0 ? r : 1;
 }

@@ -16,20 +16,14 @@
 #define ROUNDS_MAX 1024	     /* then others get their turn: the rest stays readable */
 #define KEPT_BYTES (4 << 20) /* a large rule set is announced in one piece; more is "lost" */
 
-int watch_open(void)
+int watch_prepare(int fd)
 {
-	_cleanup_close_ int fd =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 	int group = NFNLGRP_NFTABLES, bytes = KEPT_BYTES;
 
-	if (fd < 0)
-		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+	if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
 		return -errno;
-	return TAKE_FD(fd);
+	return 0;
 }
 
 /* the name of the table is the first attribute of all that is announced, but of generations */
@@ -68,7 +62,7 @@ bool watch_read(int fd, const char *table, uint32_t portid)
 	bool was_touched = false;
 
 	for (unsigned int i = 0; i < ROUNDS_MAX; i++) {
-		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_TRUNC);
+		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_TRUNC | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -15,13 +15,13 @@
 
 #define WATCH_NOBODY 0U /* the kernel's port number: no transaction of a program has it */
 
-/** watch_open() - Return: a descriptor that can be read when rules of this namespace have changed,
- *  or a negative errno */
-int watch_open(void);
+/** watch_prepare() - can be read from now on when rules of the socket's namespace have changed.
+ *  Return: 0 or a negative errno. */
+int watch_prepare(int fd);
 
 /**
  * watch_read() - take what was announced; never blocks
- * @portid: of our own last transaction, which does not count
+ * @portid: of our own transactions, which do not count
  *
  * Return: did somebody else touch @table? Also true when announcements were lost.
  */

@@ -15,7 +15,10 @@
  * A sluiced that hears STOP takes everything out of the kernel. One whose channel
  * ends without it leaves what is in force: its keeper was killed.
  *
- * sluiced asks the keeper for what needs rights it has not: KEEP, SPAWN, KILL.
+ * sluiced asks the keeper for what needs rights it has not: KEEP, SPAWN, KILL, and
+ * ENTER, whose answers are netlink sockets of another network namespace, one in each
+ * ENTERED. It must look for itself that they are of the namespace it meant: a pid may
+ * be somebody else's by then.
  * It beats BEAT every KEEPER_BEAT_MS; silence means it hangs and is replaced.
  */
 
@@ -25,6 +28,10 @@
 #define KEEPER_SILENCE_MS 1000U	   /* DESIGN §2: the watchdog fires after one second */
 #define KEEPER_CANARY_SLOT 17U	   /* of SPAWN and KILL: behind those of 16 filters */
 #define KEEPER_SUCCESSOR_MS 5000U  /* held packets wait that long for a new sluiced */
+
+#define KEEPER_NETNS_MAX 1024U	   /* namespaces whose descriptors are kept, two of each */
+#define KEEPER_KEPT_MAX (2U * KEEPER_NETNS_MAX) /* slots of KEEP; even ones are queues */
+#define KEEPER_NETNS_SOCKETS 5U	   /* of ENTER: queue, rules, watch: netfilter; sock_diag; route */
 
 /* clang-format off */
 #define WIRE_FIELDS_K_INSTANCE(F, S) \
@@ -62,11 +69,16 @@
 	F(S, str,  text,       512, "for people: the thing, the reason, the next step")
 
 #define WIRE_FIELDS_K_KEPT(F, S) \
-	F(S, u32,  slot,       15,  "which descriptor of KEEP")
+	F(S, u32,  slot,       2047, "which descriptor of KEEP")
 
 #define WIRE_FIELDS_K_GO(F, S) \
-	F(S, u32,  generation, 0,   "0 for the first sluiced, counts its successors") \
-	F(S, u8,   held,       1,   "1: packets may be held in the queue of slot 0")
+	F(S, u32,  generation, 0,   "0 for the first sluiced, counts its successors")
+
+#define WIRE_FIELDS_K_ENTERED(F, S) \
+	F(S, u64,  token,      0,   "of the ENTER that this answers") \
+	F(S, u32,  socket,     4,   "which of its five sockets comes along") \
+	F(S, u32,  inode,      0,   "of the namespace") \
+	F(S, u32,  error,      4095, "0, or why it could not be entered: then there is one answer")
 
 #define WIRE_FIELDS_K_CHILD(F, S) \
 	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider, 17 the canary") \
@@ -82,7 +94,11 @@
 	F(S, u8,   unused,     1,   "0")
 
 #define WIRE_FIELDS_K_KEEP(F, S) \
-	F(S, u32,  slot,       15,  "where to keep the descriptor that comes along")
+	F(S, u32,  slot,       2047, "where to keep the descriptor that comes along; none: let it go")
+
+#define WIRE_FIELDS_K_ENTER(F, S) \
+	F(S, u64,  token,      0,   "comes back in the answers") \
+	F(S, u32,  pid,        0,   "of a thread in the namespace; 0: a socket of it comes along")
 
 #define WIRE_FIELDS_K_SPAWN(F, S) \
 	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider, 17 the canary; a descriptor that comes along gets what it prints")
@@ -108,11 +124,13 @@
 	R(K_KILL,     wire_k_kill,     WIRE_FIELDS_K_KILL,     9,  1, 0, "sluiced: kill this child") \
 	R(K_BEAT,     wire_k_beat,     WIRE_FIELDS_K_BEAT,     10, 1, 0, "sluiced: alive") \
 	R(K_END,      wire_k_end,      WIRE_FIELDS_K_END,      11, 1, 0, "a kept instance: put everything away") \
+	R(K_ENTER,    wire_k_enter,    WIRE_FIELDS_K_ENTER,    12, 1, 0, "sluiced: open sockets in a namespace") \
 	R(K_KEPT,     wire_k_kept,     WIRE_FIELDS_K_KEPT,     16, 0, 0, "a kept descriptor comes back") \
 	R(K_GO,       wire_k_go,       WIRE_FIELDS_K_GO,       17, 0, 0, "all is said: begin") \
 	R(K_CHILD,    wire_k_child,    WIRE_FIELDS_K_CHILD,    18, 0, 0, "answer to SPAWN") \
 	R(K_STOP,     wire_k_stop,     WIRE_FIELDS_K_STOP,     20, 0, 0, "put away what is in force, and end") \
-	R(K_EXITED,   wire_k_exited,   WIRE_FIELDS_K_EXITED,   19, 0, 0, "a child ended")
+	R(K_EXITED,   wire_k_exited,   WIRE_FIELDS_K_EXITED,   19, 0, 0, "a child ended") \
+	R(K_ENTERED,  wire_k_entered,  WIRE_FIELDS_K_ENTERED,  21, 0, 0, "answer to ENTER")
 /* clang-format on */
 
 enum wire_keeper_type { WIRE_KEEPER_TABLE(WIRE_ENUM) };

@@ -4,10 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <bpf/bpf.h>
 
+#include "base/macros.h"
 #include "scene.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* linux 5.14 */
+#endif
 
 bool ends_is_v6(const struct lab_ends *ends)
 {
@@ -44,9 +50,22 @@ uint64_t ends_counted(const struct lab_ends *ends)
 	return LAB_PAYLOAD + (ends->proto == IPPROTO_TCP ? 12 : 0);
 }
 
+uint64_t own_netns(void)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t n = sizeof(uint64_t);
+	uint64_t cookie = 0;
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &n) < 0) {
+		printf("Bail out! no cookie of this network namespace\n");
+		exit(EXIT_FAILURE);
+	}
+	return cookie;
+}
+
 struct sl_tuple ends_tuple(const struct lab_ends *ends, enum sl_dir dir)
 {
-	struct sl_tuple tuple = { .proto = ends->proto };
+	struct sl_tuple tuple = { .netns = own_netns(), .proto = ends->proto };
 	bool is_out = dir == SL_DIR_OUT;
 
 	lab_address(is_out ? ends->src : ends->dst, tuple.laddr);
@@ -80,7 +99,7 @@ bool lab_get(struct lab *lab, const char *map, const void *key, void *value)
 
 void set_sock(struct lab *lab, uint64_t cookie, uint32_t flags)
 {
-	struct sl_sock sock = { .flags = flags, .owner.pid = 42 };
+	struct sl_sock sock = { .flags = flags, .owner.pid = 42, .netns = own_netns() };
 
 	lab_set(lab, "sl_socks", &cookie, &sock);
 }
@@ -95,7 +114,7 @@ uint32_t flags_of(struct lab *lab, uint64_t cookie)
 void set_bind(struct lab *lab, const struct lab_ends *ends, const char *addr)
 {
 	struct sl_bind bind = { .cookie = COOKIE, .refs = 1 };
-	struct sl_bind_key key = { .proto = ends->proto };
+	struct sl_bind_key key = { .netns = own_netns(), .proto = ends->proto };
 
 	key.port = ends_tuple(ends, SL_DIR_IN).lport;
 	if (addr)

@@ -12,6 +12,9 @@
 
 #define COOKIE 0x5105UL
 
+/** own_netns() - cookie of the network namespace that packets of a test run are in */
+uint64_t own_netns(void);
+
 bool ends_is_v6(const struct lab_ends *ends);
 bool ends_is_echo(const struct lab_ends *ends);
 const char *ends_text(const struct lab_ends *ends);

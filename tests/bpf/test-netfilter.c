@@ -108,7 +108,8 @@ static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
 		      lab_run(lab, "sl_in_denied", &packet) == 1 &&
 		      lab_run(lab, "sl_in_silent", &packet) == 1,
 	      "silenced %s is dropped", text);
-	check(lab_n_entries(lab, "sl_held") == 1, "refused %s is in the queue in its own name", text);
+	check(lab_n_entries(lab, "sl_held") == 1, "refused %s is in the queue in its own name",
+	      text);
 	check(lab_run(lab, "sl_in_ours", &packet) == 1, "%s for a socket of ours is ours", text);
 	lab_clear(lab);
 	check(lab_run(lab, "sl_in_ours", &packet) == 0, "%s for nobody is not ours", text);
@@ -333,6 +334,30 @@ static void check_size(const char *name, unsigned int n_verified, void *data)
 	      n_verified);
 }
 
+/* the same address and port, of another container */
+static void check_other_netns(struct lab *lab, const struct lab_ends *ends)
+{
+	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
+	struct sl_bind_key key = { .netns = tuple.netns + 1,
+				   .port = tuple.lport,
+				   .proto = ends->proto };
+	struct sl_bind bind = { .cookie = COOKIE, .refs = 1 };
+	struct sl_held held = { .cookie = COOKIE, .dir = SL_DIR_IN };
+	struct lab_packet packet;
+
+	ends_packet(&packet, ends);
+	lab_clear(lab);
+	set_sock(lab, COOKIE, 0);
+	memcpy(key.addr, tuple.laddr, sizeof(key.addr));
+	lab_set(lab, "sl_binds", &key, &bind);
+	check(lab_run(lab, "sl_in_held", &packet) == 0,
+	      "%s to a socket of another network is not ours", ends_text(ends));
+	tuple.netns++;
+	lab_set(lab, "sl_held", &tuple, &held);
+	check(lab_run(lab, "sl_in_ours", &packet) == 0,
+	      "%s held in another network is not ours here", ends_text(ends));
+}
+
 static void check_all(struct lab *lab)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(all_ends); i++) {
@@ -340,6 +365,8 @@ static void check_all(struct lab *lab)
 			check_unasked_echo(lab, all_ends[i]);
 		else
 			check_in_held(lab, all_ends[i]);
+		if (!ends_is_echo(all_ends[i]))
+			check_other_netns(lab, all_ends[i]);
 		check_in_verdict(lab, all_ends[i]);
 		check_out_foreign(lab, all_ends[i]);
 		check_out_verdict(lab, all_ends[i]);

@@ -1,19 +1,25 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""120 — a governed program in another network namespace: what cannot be judged is refused
+"""120 — a network namespace that the plane cannot be brought to: the fail class holds there
 
-   [ client ns: sluice run --fail closed ]        [ server ns: no rules of Sluice here ]
+   [ client ns: sluice run --fail closed ]        [ server ns: no rules of Sluice yet ]
         └ COMMAND ── setns() ───────────────────────▶ ping, raw, UDP, TCP: all refused
+          while sluice-keeper, which has to enter it, is stopped; judged as soon as it goes on
 """
 import json
+import os
+import signal
 import sys
 
 from lib import main
+from lib.wait import wait_for
 
-MOVE_AND_SEND = """import ctypes, errno, json, os, socket, sys
+MOVE_AND_SEND = """import ctypes, errno, json, os, socket, sys, time
 ECHO = b"\\x08\\0\\0\\0\\0\\1\\0\\1governed"
 fd = os.open(sys.argv[1], os.O_RDONLY)
 assert ctypes.CDLL(None).setns(fd, 0x40000000) == 0
+while len(sys.argv) > 2 and not os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
 said = {}
 for name, kind, proto, port in (("ping", socket.SOCK_DGRAM, socket.IPPROTO_ICMP, 0),
                                 ("raw", socket.SOCK_RAW, 253, 0),
@@ -29,9 +35,24 @@ for name, kind, proto, port in (("ping", socket.SOCK_DGRAM, socket.IPPROTO_ICMP,
         said[name] = "sent"
     except OSError as error:
         said[name] = errno.errorcode.get(error.errno, str(error))
-print(json.dumps(said))
+print(json.dumps(said), flush=True)
+while len(sys.argv) > 2:
+    s = socket.socket()
+    try:
+        s.connect(("10.77.0.1", 7))
+    except PermissionError:
+        time.sleep(0.01)
+        continue
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+    break
 """
 ALL = ("ping", "raw", "udp", "tcp")
+
+
+def instance_of(lab, run):
+    """its status"""
+    return lab.plain([lab.path("sluice"), "status", "--json", "--instance", f"r{run.pid}"]).json()
 
 
 def scenario(t):
@@ -40,11 +61,25 @@ def scenario(t):
         # the control: where nothing governs it, it sends; nobody listens for TCP there
         plain = lab.plain(command).json()
         t.equal([plain[name] for name in ALL], ["sent", "sent", "sent", "ECONNREFUSED"], "the control")
-        for filter_text, title in ((lab.test_filter(deny_all=1), "deny-all"),
-                                   (lab.test_filter(), "a filter that allows")):
-            run = lab.run([filter_text], command, fail="closed")
-            t.equal(run.popen.returncode, 0, f"{title}: exit status; {run.stderr}")
-            t.equal(run.json(), dict.fromkeys(ALL, "EPERM"), f"{title}: what the program got")
+        for filter_text, title, verdict in ((lab.test_filter(deny_all=1), "deny-all", "drop"),
+                                            (lab.test_filter(), "a filter that allows", "allow")):
+            go = lab.new_file("go")
+            run = lab.start([filter_text], [*command, go], fail="closed")
+            keeper = run.wait_pid("sluice-keeper")
+            run.wait_pid("test-filter")
+            wait_for(lambda: instance_of(lab, run)["state"] == "enforcing", 10, "the instance")
+            os.kill(keeper, signal.SIGSTOP)
+            open(go, "w").close()
+            wait_for(lambda: run.stdout, 20, "what the program got")
+            t.equal(json.loads(run.stdout), dict.fromkeys(ALL, "EPERM"), f"{title}: what the program got")
+            failed = wait_for(lambda: [one for one in instance_of(lab, run)["namespaces"]
+                                       if one["state"] == "failed"], 10, "status to say so")
+            t.check(failed[0]["message"], f"{title}: and why: {failed}")
+            t.equal(run.flows(netns=lab.server.inode), [], f"{title}: flows there")
+            os.kill(keeper, signal.SIGCONT)
+            t.equal(run.wait(30), 0, f"{title}: exit status; {run.stderr}")
+            record = run.wait_flow(netns=lab.server.inode, proto="tcp", event="new")
+            t.equal(record["verdict"], verdict, f"{title}: judged at last")
 
 
 if __name__ == "__main__":

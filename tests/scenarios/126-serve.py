@@ -13,6 +13,7 @@ import socket
 import subprocess
 
 from lib import machine, main
+from lib.ns import Namespace
 from lib.wait import wait_for
 
 DENIED, ALLOWED = "10.79.26.1", "10.79.26.2"
@@ -30,7 +31,9 @@ class Governed:
 
     def __enter__(self):
         os.mkdir(self.path)
-        self.program = subprocess.Popen(["sleep", "1000"])
+        self.network = Namespace("served")  # the plane comes to wherever a governed program is
+        with self.network:
+            self.program = subprocess.Popen(["sleep", "1000"])
         self.add(self.program.pid)
         return self
 
@@ -41,6 +44,7 @@ class Governed:
     def __exit__(self, *_):
         self.program.kill()
         self.program.wait()
+        self.network.close()
         wait_for(lambda: not self.pids(), 5, "the cgroup to be empty")
         os.rmdir(self.path)
 

@@ -70,12 +70,13 @@ static struct sl_tuple tuple_of(const struct lab_packet *packet)
 	struct packet_view view;
 
 	assert_int_equal(packet_parse(bytes, n, packet->is_inbound, &view), 0);
+	view.tuple.netns = packet->netns;
 	return view.tuple;
 }
 
 unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
 {
-	struct sl_held held = { .cookie = LAB_COOKIE,
+	struct sl_held held = { .cookie = LAB_COOKIE + packet->netns,
 				.dir = packet->is_inbound ? SL_DIR_IN : SL_DIR_OUT };
 	enum sl_mark mark = packet->is_answer ? SL_MARK_NAMES : SL_MARK_HELD;
 	struct sl_tuple tuple = tuple_of(packet);
@@ -88,7 +89,7 @@ unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
 		fake_put(lab->kernel, FAKE_QUERIES, &tuple, &held.cookie);
 	else if (!packet->is_foreign)
 		fake_put(lab->kernel, FAKE_HELD, &tuple, &held);
-	index = fake_put_packet(lab->kernel, bytes, n, packet->is_inbound,
+	index = fake_put_packet(lab->kernel, packet->netns, bytes, n, packet->is_inbound,
 				(uint32_t)mark << SL_MARK_SHIFT | 5);
 	if (lab->daemon)
 		lab_settle(lab);
@@ -99,7 +100,7 @@ struct sl_memory_key lab_memory_key(const struct lab *lab, const struct lab_pack
 {
 	struct sl_flow_key flow = lab_key(packet);
 	const struct sl_sock *sock = fake_get(lab->kernel, FAKE_SOCKS, &flow.cookie);
-	struct sl_memory_key key = { .app = sl_app_of(&sock->user),
+	struct sl_memory_key key = { .app = sl_app_of(&sock->user, sock->netns),
 				     .rport = flow.rport,
 				     .proto = flow.proto };
 
@@ -152,7 +153,7 @@ enum fate lab_fate(const struct lab *lab, unsigned int index)
 struct sl_flow_key lab_key(const struct lab_packet *packet)
 {
 	struct sl_tuple tuple = tuple_of(packet);
-	struct sl_flow_key key = { .cookie = LAB_COOKIE,
+	struct sl_flow_key key = { .cookie = LAB_COOKIE + packet->netns,
 				   .rport = tuple.rport,
 				   .proto = tuple.proto };
 

@@ -77,10 +77,31 @@ static void say_exited(struct lab *lab, uint32_t slot, uint32_t status)
 	keeper_say(lab, WIRE_K_EXITED, &record, -1);
 }
 
+/* a thread's number is the cookie of its namespace here */
+static void on_enter(struct lab *lab, const struct wire_k_enter *enter, int sock)
+{
+	struct wire_k_entered record = { .token = enter->token,
+					 .inode = enter->pid + 1000,
+					 .error = (uint32_t)lab->enter_error };
+
+	lab->n_entered++;
+	if (lab->is_mute)
+		return;
+	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
+		uint64_t cookie = lab->lie ? lab->lie : enter->pid;
+		_cleanup_close_ int fd = sock >= 0 ? dup(sock)
+						   : fake_open_socket(lab->kernel, cookie);
+
+		record.socket = i;
+		keeper_say(lab, WIRE_K_ENTERED, &record, record.error ? -1 : fd);
+	}
+}
+
 static bool keeper_take(struct lab *lab)
 {
 	_cleanup_close_ int fd = -1;
 	struct wire_message message;
+	uint32_t slot;
 
 	if (channel_recv(lab->keeper, &wire_keeper_channel, 1, lab->record, &message, NULL, &fd))
 		return false;
@@ -99,8 +120,12 @@ static bool keeper_take(struct lab *lab)
 		lab->n_beats++;
 		break;
 	case WIRE_K_KEEP:
-		close_fd(lab->kept_queue);
-		lab->kept_queue = TAKE_FD(fd);
+		slot = WIRE_BODY(&message, struct wire_k_keep)->slot;
+		close_fd(lab->kept[slot]);
+		lab->kept[slot] = TAKE_FD(fd);
+		break;
+	case WIRE_K_ENTER:
+		on_enter(lab, WIRE_BODY(&message, struct wire_k_enter), fd);
 		break;
 	case WIRE_K_STATE:
 		lab->is_told = true;
@@ -115,7 +140,6 @@ static void describe_instance(struct lab *lab)
 	struct wire_k_instance instance = { .id = "unit", .cgroup = "/nowhere", .log_level = 1 };
 	struct wire_k_go go = { .generation = lab->generation };
 	struct wire_k_commit commit = { 0 };
-	struct wire_k_kept kept = { 0 };
 
 	snprintf(instance.state, sizeof(instance.state), "%s", lab->folder);
 	keeper_say(lab, WIRE_K_INSTANCE, &instance, -1);
@@ -126,8 +150,12 @@ static void describe_instance(struct lab *lab)
 		keeper_say(lab, WIRE_K_FILTER, &filter, -1);
 	}
 	keeper_say(lab, WIRE_K_COMMIT, &commit, -1);
-	if (lab->kept_queue >= 0)
-		keeper_say(lab, WIRE_K_KEPT, &kept, lab->kept_queue);
+	for (uint32_t i = 0; i < PLANE_KEPT_MAX; i++) {
+		struct wire_k_kept kept = { .slot = i };
+
+		if (lab->kept[i] >= 0)
+			keeper_say(lab, WIRE_K_KEPT, &kept, lab->kept[i]);
+	}
 	keeper_say(lab, WIRE_K_GO, &go, -1);
 }
 
@@ -172,7 +200,9 @@ struct lab *lab_new(const struct lab_config *config)
 	assert_non_null(lab);
 	lab->n_fds = n_open_fds();
 	lab->config = *config;
-	lab->keeper = lab->kept_queue = lab->names.sock = -1;
+	lab->keeper = lab->names.sock = -1;
+	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
+		lab->kept[i] = -1;
 	for (unsigned int i = 0; i < LAB_FILTERS_MAX; i++)
 		lab->filters[i].sock = -1;
 	lab->last_pid = 100;
@@ -196,7 +226,8 @@ struct lab *lab_free(struct lab *lab)
 	lab->daemon = daemon_free(lab->daemon);
 	assert_int_equal(fake_n_planes(lab->kernel), 0);
 	close_fd(lab->keeper);
-	close_fd(lab->kept_queue);
+	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
+		close_fd(lab->kept[i]);
 	lose_children(lab);
 	lab->kernel = fake_free(lab->kernel);
 	assert_int_equal(rmdir(lab->folder), 0);

@@ -43,7 +43,11 @@ struct lab {
 	struct fake *kernel;
 	struct daemon *daemon;
 	int keeper; /* our end of its channel */
-	int kept_queue;
+	int kept[PLANE_KEPT_MAX];
+	uint64_t lie; /* ENTER: into this namespace instead; 0: the right one */
+	int enter_error; /* ENTER fails with it; 0: it does not */
+	bool is_mute;	 /* ENTER is not answered */
+	unsigned int n_entered;
 	struct lab_child names, filters[LAB_FILTERS_MAX];
 	uint32_t last_pid, generation;
 	unsigned int n_spawned, n_killed, n_beats;
@@ -105,6 +109,7 @@ void lab_done(struct lab *lab, uint64_t token);
 struct lab_packet {
 	uint8_t proto;
 	bool is_v6, is_inbound, is_answer, is_foreign; /* foreign: nobody's */
+	uint64_t netns; /* whose socket has the cookie LAB_COOKIE + netns */
 	uint16_t lport, rport;
 	uint8_t last;
 };

@@ -31,6 +31,7 @@ static struct flow_record sample(void)
 		.unit = "app.scope",
 		.container = "c1",
 		.cgroup = "/user.slice",
+		.netns = 4026531840U,
 		.protocol = IPPROTO_TCP,
 		.direction = RECORD_OUTBOUND,
 		.local_address = { [10] = 0xff, [11] = 0xff, 10, 0, 0, 1 },
@@ -61,7 +62,7 @@ static void test_a_record_in_full(void **state)
 		"{\"time\":\"2026-11-20T19:40:01.000042Z\",\"event\":\"closed\",\"id\":48213,"
 		"\"pid\":4711,\"owner_pid\":4710,\"uid\":1000,\"exe\":\"/usr/bin/curl\","
 		"\"command\":\"curl https://telemetry.example\",\"unit\":\"app.scope\","
-		"\"container\":\"c1\",\"cgroup\":\"/user.slice\",\"proto\":\"tcp\","
+		"\"container\":\"c1\",\"cgroup\":\"/user.slice\",\"netns\":4026531840,\"proto\":\"tcp\","
 		"\"direction\":\"outbound\",\"src\":\"10.0.0.1\",\"sport\":40000,"
 		"\"dst\":\"2001:db8::7\",\"dport\":443,\"host\":\"telemetry.example\","
 		"\"host_source\":\"dns\",\"interface\":\"eth0\",\"interface_kind\":\"ethernet\","

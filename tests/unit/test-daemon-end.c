@@ -99,6 +99,7 @@ static void test_a_flow_whose_socket_is_gone_ends_when_it_is_judged(void **state
 		assert_int_equal(lab_fate(lab, packet), FATE_HELD);
 		lab_judge(lab, 0, id, 0);
 		assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+		lab_pass(lab, 0);
 		assert_non_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
 		assert_null(lab_flow(lab, kinds[i]));
 	}

@@ -164,7 +164,7 @@ static void test_an_unreadable_answer_goes_on(void **state)
 	static const uint8_t bytes[] = { 0x45, 0, 0 };
 	uint32_t mark = (uint32_t)SL_MARK_NAMES << SL_MARK_SHIFT | 5;
 	struct lab *lab = *state;
-	unsigned int packet = fake_put_packet(lab->kernel, bytes, sizeof(bytes), true, mark);
+	unsigned int packet = fake_put_packet(lab->kernel, FAKE_HOME, bytes, sizeof(bytes), true, mark);
 
 	lab_settle(lab);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);

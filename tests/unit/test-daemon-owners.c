@@ -41,13 +41,13 @@ static int tear_down(void **state)
 
 static void touch(struct lab *lab)
 {
-	fake_touch(lab->kernel, true);
+	fake_touch(lab->kernel, FAKE_HOME, true);
 	lab_settle(lab);
 }
 
 static uint64_t n_restored(const struct lab *lab)
 {
-	return lab->daemon->owners.n_restored;
+	return lab->daemon->n_restored;
 }
 
 static void comes_back_at_once(void **state)
@@ -56,7 +56,7 @@ static void comes_back_at_once(void **state)
 
 	for (unsigned int i = 1; i <= OWNERS_BURST; i++) {
 		touch(lab);
-		assert_true(fake_has_rules(lab->kernel));
+		assert_true(fake_has_rules(lab->kernel, FAKE_HOME));
 		assert_int_equal(n_restored(lab), i);
 	}
 }
@@ -71,7 +71,7 @@ static void is_looked_at_once_more(void **state)
 	lab_pass(lab, TICK_US);
 	assert_int_equal(fake_n_calls(lab->kernel, FAKE_REPAIR) - n, 2);
 	assert_int_equal(n_restored(lab), 1);
-	assert_int_equal(lab->daemon->owners.n_left, OWNERS_BURST - 1);
+	assert_int_equal(lab->daemon->namespaces.spaces[0]->owners.n_left, OWNERS_BURST - 1);
 }
 
 static void rules_of_others_are_theirs(void **state)
@@ -80,11 +80,11 @@ static void rules_of_others_are_theirs(void **state)
 	unsigned int n = fake_n_calls(lab->kernel, FAKE_REPAIR);
 
 	for (unsigned int i = 0; i < 100; i++) {
-		fake_touch(lab->kernel, false);
+		fake_touch(lab->kernel, FAKE_HOME, false);
 		lab_settle(lab);
 	}
 	assert_int_equal(fake_n_calls(lab->kernel, FAKE_REPAIR), n);
-	assert_int_equal(lab->daemon->owners.n_left, OWNERS_BURST);
+	assert_int_equal(lab->daemon->namespaces.spaces[0]->owners.n_left, OWNERS_BURST);
 }
 
 static void kernel_refuses(void **state)
@@ -94,12 +94,12 @@ static void kernel_refuses(void **state)
 	fake_fail_always(lab->kernel, FAKE_REPAIR, ENOMEM);
 	touch(lab);
 	lab_pass(lab, TICK_US);
-	assert_false(fake_has_rules(lab->kernel));
-	assert_int_equal(lab->daemon->owners.error, -ENOMEM);
+	assert_false(fake_has_rules(lab->kernel, FAKE_HOME));
+	assert_int_equal(lab->daemon->namespaces.spaces[0]->owners.error, -ENOMEM);
 	fake_fail(lab->kernel, FAKE_REPAIR, 0, 0);
 	lab_pass(lab, OWNERS_PAUSE_US + TICK_US);
-	assert_true(fake_has_rules(lab->kernel));
-	assert_int_equal(lab->daemon->owners.error, 0);
+	assert_true(fake_has_rules(lab->kernel, FAKE_HOME));
+	assert_int_equal(lab->daemon->namespaces.spaces[0]->owners.error, 0);
 	assert_int_equal(n_restored(lab), 1);
 }
 
@@ -109,10 +109,10 @@ static void others_are_busy(void **state)
 
 	fake_fail(lab->kernel, FAKE_REPAIR, 1, EAGAIN);
 	touch(lab);
-	assert_false(fake_has_rules(lab->kernel));
-	assert_int_equal(lab->daemon->owners.error, 0);
+	assert_false(fake_has_rules(lab->kernel, FAKE_HOME));
+	assert_int_equal(lab->daemon->namespaces.spaces[0]->owners.error, 0);
 	lab_pass(lab, TICK_US);
-	assert_true(fake_has_rules(lab->kernel));
+	assert_true(fake_has_rules(lab->kernel, FAKE_HOME));
 }
 
 /* ten seconds against one that does nothing else: bounded work, and never long without rules */
@@ -126,22 +126,22 @@ static void a_fight_is_slow(void **state)
 	for (unsigned int i = 0; i < n_ticks; i++) {
 		touch(lab);
 		lab_pass(lab, TICK_US);
-		n_away = fake_has_rules(lab->kernel) ? 0 : n_away + 1;
+		n_away = fake_has_rules(lab->kernel, FAKE_HOME) ? 0 : n_away + 1;
 		assert_true(n_away * TICK_US <= 2 * OWNERS_PAUSE_US);
 	}
 	n = fake_n_calls(lab->kernel, FAKE_REPAIR) - before;
 	assert_true(n_restored(lab) <= most);
 	assert_true(n_restored(lab) > most / 2);
 	assert_true(n <= 2 * most);
-	assert_true(lab->daemon->owners.is_fought);
+	assert_true(lab->daemon->namespaces.spaces[0]->owners.is_fought);
 	/* it gives up: all is as before */
 	lab_pass(lab, OWNERS_PAUSE_US + TICK_US);
 	lab_pass(lab, SECOND_US);
-	assert_true(fake_has_rules(lab->kernel));
-	assert_false(lab->daemon->owners.is_fought);
+	assert_true(fake_has_rules(lab->kernel, FAKE_HOME));
+	assert_false(lab->daemon->namespaces.spaces[0]->owners.is_fought);
 	n = (unsigned int)n_restored(lab);
 	touch(lab);
-	assert_true(fake_has_rules(lab->kernel));
+	assert_true(fake_has_rules(lab->kernel, FAKE_HOME));
 	assert_int_equal(n_restored(lab), n + 1);
 }
 
@@ -149,11 +149,11 @@ static void successor_looks_first(void **state)
 {
 	struct lab *lab = *state;
 
-	fake_touch(lab->kernel, true);
+	fake_touch(lab->kernel, FAKE_HOME, true);
 	lab_crash(lab);
-	assert_false(fake_has_rules(lab->kernel));
+	assert_false(fake_has_rules(lab->kernel, FAKE_HOME));
 	assert_int_equal(lab_start(lab), 0);
-	assert_true(fake_has_rules(lab->kernel));
+	assert_true(fake_has_rules(lab->kernel, FAKE_HOME));
 	assert_int_equal(n_restored(lab), 1);
 }
 

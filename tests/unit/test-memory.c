@@ -138,6 +138,21 @@ static void an_address_and_its_name_with_different_answers_are_asked(void **stat
 	assert_int_equal(memory_find(*state, 0, &question, &answer), MEMORY_E_ASK);
 }
 
+/* a file written anew, or another one on its inode; the same program in another network */
+static void another_application_is_asked(void **state)
+{
+	const struct memory_question question = { .to = to };
+	struct memory_question written = question, elsewhere = question;
+	struct memory_answer answer;
+
+	written.to.app.exe_ctime_ns++;
+	elsewhere.to.app.netns++;
+	memory_learn(*state, 0, &question, "", MEMORY_ADDRESS, SL_ALLOW, "");
+	assert_int_equal(memory_find(*state, 0, &question, &answer), 0);
+	assert_int_equal(memory_find(*state, 0, &written, &answer), MEMORY_E_ASK);
+	assert_int_equal(memory_find(*state, 0, &elsewhere, &answer), MEMORY_E_ASK);
+}
+
 static void every_filter_must_have_answered(void **state)
 {
 	const struct memory_question question = { .to = to };
@@ -206,6 +221,7 @@ int main(void)
 		TEST(a_verdict_for_the_flow_is_not_remembered),
 		TEST(an_address_with_a_listed_and_an_unlisted_name_is_asked),
 		TEST(an_address_and_its_name_with_different_answers_are_asked),
+		TEST(another_application_is_asked),
 		TEST(every_filter_must_have_answered),
 		TEST(a_filter_that_changes_its_mind_is_asked_anew),
 		TEST(another_filters_answers_stay),
