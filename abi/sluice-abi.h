@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 2
+#define SL_ABI 3
 
 #define SL_PATH_BYTES 512  /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256  /* longest single component, NAME_MAX + 1 */
@@ -283,8 +283,10 @@ struct sl_remembered {
 	struct sl_event event;
 	struct sl_tuple tuple;
 	struct sl_held held;
+	__u32 ifindex; /* by which it leaves; 0: unknown */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_remembered) == 264, "sl_remembered");
+_Static_assert(sizeof(struct sl_remembered) == 272, "sl_remembered");
 
 /**
  * enum sl_mark - values of our field of the packet mark (DESIGN §3)

@@ -1,220 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /**
- * DOC: Profiles
+ * DOC: Entering a profile
  *
- * A profile is capabilities, groups of calls allowed without a look at their
- * arguments, and calls allowed for some arguments. Argument checks compare
- * registers only: what a pointer leads to can change after the check, so calls
- * whose flags are in memory (clone3, openat2) are ENOSYS where the flags matter
- * and libraries then use the older call.
- *
- * What nobody but the keeper gets: fork, setns, mount, set*id, kill of another
- * process. What nobody gets: ptrace, process_vm_*, add_key, keyctl, unshare,
- * perf_event_open, io_uring_*, init_module, kexec_*, userfaultfd, open_by_handle_at.
+ * First the capabilities, then the filter, which is made of the profile's row
+ * and then stays for ever.
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <linux/netlink.h>
-#include <sched.h>
 #include <seccomp.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 
 #include "base/confine.h"
 #include "base/macros.h"
+#include "base/sandbox-profiles.h"
 #include "base/sandbox.h"
 
 #ifdef SLUICE_SANITIZED
 #include <sanitizer/common_interface_defs.h>
 #endif
-
-#define LOW32 0xffffffffULL /* int arguments: the kernel ignores the upper half of the register */
-#define CHECKED_ARGS 2
-#define OPEN_WRITES (O_ACCMODE | O_CREAT | O_TRUNC)
-
-/* clang-format off */
-#define CALLS(...) (const int[]){ __VA_ARGS__ }, ARRAY_SIZE(((const int[]){ __VA_ARGS__ }))
-#define S(name) SCMP_SYS(name)
-
-struct call_group {
-	const int *calls;
-	size_t n_calls;
-};
-
-/* answering on an open socket; with names_checked and signals to itself 21: all of sluice-names */
-static const struct call_group group_answer = { CALLS(
-	S(read), S(write), S(recvmsg), S(sendmsg), S(poll), S(ppoll), S(close), S(munmap), S(brk),
-	S(futex), S(exit), S(exit_group), S(clock_gettime), S(rt_sigreturn), S(rt_sigprocmask),
-	S(restart_syscall), S(getpid), S(gettid)) };
-
-/* what the loader, libc and an interpreter do to start and to run: no effect outside */
-static const struct call_group group_run = { CALLS(
-	S(mmap), S(mprotect), S(mremap), S(madvise), S(msync), S(mincore), S(membarrier),
-	S(arch_prctl), S(set_tid_address), S(set_robust_list), S(get_robust_list), S(rseq),
-	S(getrlimit), S(getrandom), S(prctl), S(uname), S(sysinfo), S(getcpu),
-	S(getrusage), S(times), S(sched_yield), S(sched_getaffinity), S(sched_getparam),
-	S(sched_getscheduler), S(getpriority), S(getppid), S(getuid), S(geteuid), S(getgid),
-	S(getegid), S(getresuid), S(getresgid), S(getgroups), S(getpgid), S(getpgrp), S(getsid),
-	S(capget), S(capset), S(seccomp), S(landlock_create_ruleset), S(landlock_add_rule),
-	S(landlock_restrict_self), S(umask), S(rt_sigaction), S(rt_sigsuspend), S(rt_sigpending),
-	S(rt_sigtimedwait), S(sigaltstack), S(pause), S(alarm), S(setitimer), S(getitimer),
-	S(nanosleep), S(clock_nanosleep), S(clock_getres), S(gettimeofday), S(time)) };
-
-/* descriptors that are open already, and looking at the file system */
-static const struct call_group group_look = { CALLS(
-	S(readv), S(writev), S(pread64), S(preadv), S(lseek), S(fstat), S(newfstatat), S(stat),
-	S(lstat), S(statx), S(statfs), S(fstatfs), S(access), S(faccessat), S(faccessat2),
-	S(readlink), S(readlinkat), S(getdents64), S(getcwd), S(chdir), S(fchdir), S(fadvise64),
-	S(dup), S(dup2), S(dup3), S(pipe), S(pipe2), S(close_range), S(select),
-	S(pselect6), S(epoll_create), S(epoll_create1), S(epoll_ctl), S(epoll_wait),
-	S(epoll_pwait), S(epoll_pwait2), S(eventfd2), S(timerfd_create), S(timerfd_settime),
-	S(timerfd_gettime), S(signalfd4), S(inotify_init1), S(inotify_add_watch),
-	S(inotify_rm_watch), S(sendto), S(recvfrom), S(sendmmsg), S(recvmmsg), S(getsockopt),
-	S(setsockopt), S(getsockname), S(getpeername), S(shutdown)) };
-
-/* sending as an application does, on a socket that it may make: canary_checked */
-static const struct call_group group_send = { CALLS(
-	S(bind), S(connect), S(sendto), S(recvfrom), S(getsockname), S(getsockopt)) };
-
-/* files in state folders, sockets, the kernel plane */
-static const struct call_group group_govern = { CALLS(
-	S(fcntl), S(prlimit64),
-	S(open), S(openat), S(openat2), S(creat), S(pwrite64), S(pwritev), S(fsync), S(fdatasync),
-	S(ftruncate), S(fallocate), S(flock), S(unlink), S(unlinkat), S(mkdir), S(mkdirat),
-	S(rmdir), S(rename), S(renameat), S(renameat2), S(symlink), S(symlinkat), S(link),
-	S(linkat), S(chmod), S(fchmod), S(fchmodat), S(utimensat), S(name_to_handle_at),
-	S(memfd_create), S(ioctl), S(socket), S(socketpair), S(bind), S(connect), S(listen),
-	S(accept), S(accept4), S(splice), S(tee), S(bpf)) };
-
-/* other processes, users, namespaces, mounts */
-static const struct call_group group_keep = { CALLS(
-	S(fork), S(vfork), S(clone), S(clone3), S(execve), S(execveat), S(wait4), S(waitid), S(kill),
-	S(tgkill), S(pidfd_open), S(pidfd_getfd), S(pidfd_send_signal), S(setns), S(mount),
-	S(umount2), S(setuid), S(setgid), S(setreuid), S(setregid), S(setresuid), S(setresgid),
-	S(setfsuid), S(setfsgid), S(setgroups), S(chown), S(fchown), S(lchown), S(fchownat),
-	S(setsid), S(setpgid), S(setpriority), S(setrlimit), S(sched_setaffinity),
-	S(sched_setscheduler), S(mknod), S(mknodat)) };
-
-/* struct checked_call - a call that is allowed when all comparisons hold; several entries: any */
-struct checked_call {
-	int call;
-	unsigned int n_args;
-	struct scmp_arg_cmp args[CHECKED_ARGS];
-};
-
-#define IS(arg, mask, value) SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, mask, value)
-
-static const struct checked_call names_checked[] = {
-	/* memory for libc, but no new code; its tgkill(2) is allowed for itself, for abort(3) */
-	{ S(mmap), 1, { IS(2, PROT_EXEC, 0) } },
-};
-
-static const struct checked_call canary_checked[] = {
-	{ S(mmap), 1, { IS(2, PROT_EXEC, 0) } },
-	/* TCP and UDP; netlink tells the addresses of this machine */
-	{ S(socket), 2, { IS(0, LOW32, AF_INET), IS(1, 0xf, SOCK_STREAM) } },
-	{ S(socket), 2, { IS(0, LOW32, AF_INET), IS(1, 0xf, SOCK_DGRAM) } },
-	{ S(socket), 2, { IS(0, LOW32, AF_INET6), IS(1, 0xf, SOCK_STREAM) } },
-	{ S(socket), 2, { IS(0, LOW32, AF_INET6), IS(1, 0xf, SOCK_DGRAM) } },
-	{ S(socket), 2, { IS(0, LOW32, AF_NETLINK), IS(2, LOW32, NETLINK_ROUTE) } },
-};
-
-static const struct checked_call provider_checked[] = {
-	/* files are read, never made or written: what a filter sees stays with it */
-	{ S(open), 1, { IS(1, OPEN_WRITES, O_RDONLY) } },
-	{ S(openat), 1, { IS(2, OPEN_WRITES, O_RDONLY) } },
-	/* no F_SETOWN, which sends signals to others */
-	{ S(fcntl), 1, { IS(1, LOW32 & ~7ULL, F_DUPFD) } }, /* 0 to 7: … F_GETFL, F_SETFL, locks */
-	{ S(fcntl), 1, { IS(1, LOW32, F_DUPFD_CLOEXEC) } },
-	{ S(fcntl), 1, { IS(1, LOW32, F_GETPIPE_SZ) } },
-	{ S(prlimit64), 1, { IS(0, LOW32, 0) } }, /* its own */
-	/* threads, but no processes */
-	{ S(clone), 1, { IS(0, CLONE_THREAD, CLONE_THREAD) } },
-	/* loops wake themselves through a pair; a datagram socket could send to any path */
-	{ S(socketpair), 2, { IS(0, LOW32, AF_UNIX), IS(1, 0xf, SOCK_STREAM) } },
-	{ S(socketpair), 2, { IS(0, LOW32, AF_UNIX), IS(1, 0xf, SOCK_SEQPACKET) } },
-	/* isatty(3) and the like; TIOCSTI would type into the terminal of `sluice run` */
-	{ S(ioctl), 1, { IS(1, LOW32, TCGETS) } },
-	{ S(ioctl), 1, { IS(1, LOW32, TIOCGWINSZ) } },
-	{ S(ioctl), 1, { IS(1, LOW32, FIONREAD) } },
-	{ S(ioctl), 1, { IS(1, LOW32, FIONBIO) } },
-	{ S(ioctl), 1, { IS(1, LOW32, FIOCLEX) } },
-	{ S(ioctl), 1, { IS(1, LOW32, FIONCLEX) } },
-};
-
-/* the flags are behind a pointer: absent, so that libc takes clone and openat */
-static const struct call_group group_absent = { CALLS(S(clone3), S(openat2)) };
-
-static const struct call_group group_execute = { CALLS(S(execve), S(execveat)) };
-
-#ifdef SLUICE_SANITIZED
-/* what the run time of the sanitizers calls on top */
-static const struct call_group group_sanitizer = { CALLS(
-	S(mmap), S(mprotect), S(madvise), S(mremap), S(sched_yield), S(sigaltstack),
-	S(rt_sigaction), S(prlimit64), S(personality), S(sysinfo), S(sched_getaffinity)) };
-#endif
-
-struct profile {
-	const char *name;
-	const cap_value_t *start_caps; /* given to it by sandbox_become(); the first n_caps stay */
-	int n_start_caps, n_caps;
-	const struct call_group *groups[6];
-	const struct call_group *absent;
-	const struct checked_call *checked;
-	size_t n_checked;
-	bool may_signal; /* others than itself */
-};
-
-static const cap_value_t daemon_caps[] = {
-	CAP_NET_ADMIN, CAP_BPF, /* for ever */
-	CAP_PERFMON,		/* until the BPF programs are loaded */
-};
-
-static const cap_value_t keeper_caps[] = {
-	CAP_SYS_ADMIN,		      /* bpffs, namespaces */
-	CAP_SYS_PTRACE,		      /* /proc/PID/ns/net of others; no call that traces is allowed */
-	CAP_SETUID, CAP_SETGID, CAP_SETPCAP, /* sandbox_become() */
-	CAP_KILL,		      /* children of other users, the governed cgroup */
-	CAP_DAC_OVERRIDE, CAP_CHOWN,  /* folders of the children, cgroup files */
-	CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON, /* to hand them on to sluiced; clean-up after it */
-};
-
-static const struct profile profiles[_SANDBOX_N] = {
-	[SANDBOX_DAEMON] = {
-		.name = "sluiced",
-		.start_caps = daemon_caps, .n_start_caps = 3, .n_caps = 2,
-		.groups = { &group_answer, &group_run, &group_look, &group_govern },
-	},
-	[SANDBOX_KEEPER] = {
-		.name = "sluice-keeper",
-		.start_caps = keeper_caps, .n_start_caps = ARRAY_SIZE(keeper_caps),
-		.n_caps = ARRAY_SIZE(keeper_caps),
-		.groups = { &group_answer, &group_run, &group_look, &group_govern, &group_keep },
-		.may_signal = true,
-	},
-	[SANDBOX_NAMES] = {
-		.name = "sluice-names",
-		.groups = { &group_answer },
-		.checked = names_checked, .n_checked = ARRAY_SIZE(names_checked),
-	},
-	[SANDBOX_CANARY] = {
-		.name = "sluice-canary",
-		.groups = { &group_answer, &group_send },
-		.checked = canary_checked, .n_checked = ARRAY_SIZE(canary_checked),
-	},
-	[SANDBOX_PROVIDER] = {
-		.name = "provider",
-		.groups = { &group_answer, &group_run, &group_look, &group_execute },
-		.absent = &group_absent,
-		.checked = provider_checked, .n_checked = ARRAY_SIZE(provider_checked),
-	},
-};
-/* clang-format on */
 
 static bool has_entered;
 
@@ -234,13 +39,13 @@ int __lsan_is_turned_off(void)
 
 const char *sandbox_name(enum sandbox_profile profile)
 {
-	return profile < _SANDBOX_N ? profiles[profile].name : "unknown";
+	return profile < _SANDBOX_N ? sandbox_profiles[profile].name : "unknown";
 }
 
 int sandbox_start_caps(enum sandbox_profile profile, const cap_value_t **ret_caps)
 {
-	*ret_caps = profiles[profile].start_caps;
-	return profiles[profile].n_start_caps;
+	*ret_caps = sandbox_profiles[profile].start_caps;
+	return sandbox_profiles[profile].n_start_caps;
 }
 
 static void cleanup_cap(cap_t *caps)
@@ -296,7 +101,7 @@ static int set_caps(const cap_value_t *set, int n, bool is_inheritable)
 
 int sandbox_keep_caps(enum sandbox_profile profile)
 {
-	const struct profile *p = &profiles[profile];
+	const struct profile *p = &sandbox_profiles[profile];
 	cap_value_t kept[CAP_LAST_CAP + 1];
 	int n = 0, r;
 
@@ -334,10 +139,10 @@ static int add_self_signals(scmp_filter_ctx filter)
 	struct scmp_arg_cmp self = IS(0, LOW32, (scmp_datum_t)getpid());
 	int r;
 
-	r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, S(kill), 1, &self);
+	r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, &self);
 	if (r < 0)
 		return r;
-	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, S(tgkill), 1, &self);
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
 }
 
 static int add_profile(scmp_filter_ctx filter, const struct profile *p)
@@ -355,7 +160,7 @@ static int add_profile(scmp_filter_ctx filter, const struct profile *p)
 		r = add_self_signals(filter);
 #ifdef SLUICE_SANITIZED
 	if (r == 0)
-		r = add_group(filter, SCMP_ACT_ALLOW, &group_sanitizer);
+		r = add_group(filter, SCMP_ACT_ALLOW, &sandbox_sanitizer_calls);
 #endif
 	return r;
 }
@@ -383,7 +188,7 @@ int sandbox_enter(enum sandbox_profile profile)
 	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (r < 0)
 		return r;
-	r = add_profile(filter, &profiles[profile]);
+	r = add_profile(filter, &sandbox_profiles[profile]);
 	if (r < 0)
 		return r;
 #ifdef SLUICE_SANITIZED

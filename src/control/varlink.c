@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: Clients and their calls
+ *
+ * Who has a slot, what is read from it, and which method answers.
+ */
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,34 +13,9 @@
 #include <sys/socket.h>
 
 #include "base/macros.h"
-#include "control/json-message.h"
-#include "control/varlink.h"
+#include "control/varlink-client.h"
 
-struct client {
-	struct varlink_server *server;
-	sd_event_source *source;
-	int fd;
-	struct json_inbox inbox;
-	char *out; /* the bytes [n_sent, n_out) are to be sent */
-	size_t n_out;
-	size_t n_sent;
-	size_t n_allocated;
-	uint64_t called; /* the server's count when it called last, or came */
-	bool is_busy;	/* a call is open */
-	bool is_oneway; /* and wants no reply */
-	bool is_eof;	/* it will send no more calls */
-	bool is_dead;	/* shut down; the loop frees it at its hang-up */
-	bool is_filled; /* was above the low mark since the last `drained` */
-};
-
-struct varlink_server {
-	sd_event *event;
-	struct varlink_config config;
-	uint64_t n_lagging, n_calls;
-	struct client *clients[VARLINK_CLIENTS_MAX];
-};
-
-static unsigned int client_slot(const struct client *client)
+static unsigned int client_slot(const struct varlink_client *client)
 {
 	unsigned int slot = 0;
 
@@ -42,7 +24,7 @@ static unsigned int client_slot(const struct client *client)
 	return slot;
 }
 
-static void client_free(struct client *client)
+static void client_free(struct varlink_client *client)
 {
 	struct varlink_server *server = client->server;
 	unsigned int slot = client_slot(client);
@@ -55,152 +37,6 @@ static void client_free(struct client *client)
 	free(client);
 	if (server->config.closed)
 		server->config.closed(slot, server->config.data);
-}
-
-/* the client must survive until its handler has returned: only the loop frees it */
-static void client_kill(struct client *client)
-{
-	client->is_dead = true;
-	client->n_sent = client->n_out = 0;
-	(void)shutdown(client->fd, SHUT_RDWR);
-}
-
-static size_t client_pending(const struct client *client)
-{
-	return client->n_out - client->n_sent;
-}
-
-static void client_flush(struct client *client)
-{
-	while (!client->is_dead && client_pending(client) > 0) {
-		ssize_t n = send(client->fd, client->out + client->n_sent, client_pending(client),
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n < 0)
-			client_kill(client);
-		else
-			client->n_sent += (size_t)n;
-	}
-	client->n_sent = client->n_out = 0;
-}
-
-static void client_watch(struct client *client)
-{
-	bool is_open = !client->is_eof && !client->is_busy &&
-		       client_pending(client) <= VARLINK_PENDING_LOW;
-	uint32_t events = (is_open ? EPOLLIN : 0) | (client_pending(client) ? EPOLLOUT : 0);
-
-	(void)sd_event_source_set_io_events(client->source, events);
-}
-
-/* room for @n_bytes more; moves what is pending to the front first */
-static int client_reserve(struct client *client, size_t n_bytes)
-{
-	size_t n = client_pending(client) + n_bytes;
-	char *out;
-
-	if (client->n_sent > 0) {
-		memmove(client->out, client->out + client->n_sent, client_pending(client));
-		client->n_out -= client->n_sent;
-		client->n_sent = 0;
-	}
-	if (n <= client->n_allocated)
-		return 0;
-	n = MAX(n, 2 * client->n_allocated);
-	out = realloc(client->out, n);
-	if (!out)
-		return -ENOMEM;
-	client->out = out;
-	client->n_allocated = n;
-	return 0;
-}
-
-static void client_send(struct client *client, const char *text, size_t n_bytes)
-{
-	if (client->is_dead || client->is_oneway)
-		return;
-	if (client_pending(client) + n_bytes + 1 > VARLINK_PENDING_MAX)
-		client_flush(client);
-	if (client_pending(client) + n_bytes + 1 > VARLINK_PENDING_MAX) {
-		client->server->n_lagging++;
-		client_kill(client);
-		return;
-	}
-	if (client_reserve(client, n_bytes + 1) < 0) {
-		client_kill(client);
-		return;
-	}
-	memcpy(client->out + client->n_out, text, n_bytes);
-	client->out[client->n_out + n_bytes] = 0;
-	client->n_out += n_bytes + 1;
-	client->is_filled |= client_pending(client) > VARLINK_PENDING_LOW;
-	client_watch(client);
-}
-
-static void client_send_json(struct client *client, struct json_object *message)
-{
-	size_t n = 0;
-	const char *text = NULL;
-
-	if (message) /* else there was no memory for it: "null" is no reply */
-		text = json_object_to_json_string_length(
-			message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
-
-	if (text)
-		client_send(client, text, n);
-	else
-		client_kill(client);
-}
-
-void varlink_reply(struct varlink_server *server, unsigned int slot, struct json_object *parameters,
-		   bool continues)
-{
-	struct client *client = server->clients[slot];
-	_cleanup_json_ struct json_object *message = json_object_new_object();
-
-	if (!parameters)
-		parameters = json_object_new_object();
-	json_add(message, "parameters", parameters);
-	if (continues)
-		json_add(message, "continues", json_object_new_boolean(true));
-	if (!client)
-		return;
-	client_send_json(client, message);
-	client->is_busy = continues;
-	client_watch(client);
-}
-
-void varlink_error(struct varlink_server *server, unsigned int slot, const char *error,
-		   struct json_object *parameters)
-{
-	struct client *client = server->clients[slot];
-	_cleanup_json_ struct json_object *message = json_object_new_object();
-
-	if (!parameters)
-		parameters = json_object_new_object();
-	json_add(message, "error", json_object_new_string(error));
-	json_add(message, "parameters", parameters);
-	if (!client)
-		return;
-	client_send_json(client, message);
-	client->is_busy = false;
-	client_watch(client);
-}
-
-void varlink_send_text(struct varlink_server *server, unsigned int slot, const char *text,
-		       size_t n_bytes)
-{
-	if (server->clients[slot])
-		client_send(server->clients[slot], text, n_bytes);
-}
-
-size_t varlink_pending(const struct varlink_server *server, unsigned int slot)
-{
-	return server->clients[slot] ? client_pending(server->clients[slot]) : 0;
 }
 
 uint64_t varlink_n_lagging(const struct varlink_server *server)
@@ -231,7 +67,7 @@ static const struct varlink_method *find_method(const struct varlink_server *ser
 }
 
 /* an error of our own interface with up to two strings in it */
-static void send_own_error(struct client *client, const char *name, const char *parameter,
+static void send_own_error(struct varlink_client *client, const char *name, const char *parameter,
 			   const char *reason)
 {
 	struct json_object *parameters = json_object_new_object();
@@ -245,7 +81,7 @@ static void send_own_error(struct client *client, const char *name, const char *
 	varlink_error(client->server, client_slot(client), error, parameters);
 }
 
-static void client_dispatch(struct client *client, const struct json_call *json)
+static void client_dispatch(struct varlink_client *client, const struct json_call *json)
 {
 	struct varlink_server *server = client->server;
 	const struct varlink_method *method = find_method(server, json->method);
@@ -278,12 +114,12 @@ static void client_dispatch(struct client *client, const struct json_call *json)
 }
 
 /* take calls out of the inbox until one stays open. Return: 0 or why the client must go */
-static int client_run(struct client *client)
+static int client_run(struct varlink_client *client)
 {
 	int r = 0;
 
 	while (!client->is_busy && !client->is_dead &&
-	       client_pending(client) <= VARLINK_PENDING_LOW) {
+	       varlink_client_pending(client) <= VARLINK_PENDING_LOW) {
 		_cleanup_json_ struct json_object *message = NULL;
 		struct json_call call;
 
@@ -299,7 +135,7 @@ static int client_run(struct client *client)
 	return 0;
 }
 
-static int client_receive(struct client *client)
+static int client_receive(struct varlink_client *client)
 {
 	size_t n_space;
 	char *space;
@@ -317,12 +153,12 @@ static int client_receive(struct client *client)
 	return client_run(client);
 }
 
-static int client_drain(struct client *client)
+static int client_drain(struct varlink_client *client)
 {
 	struct varlink_server *server = client->server;
 
-	client_flush(client);
-	if (client_pending(client) > VARLINK_PENDING_LOW)
+	varlink_client_flush(client);
+	if (varlink_client_pending(client) > VARLINK_PENDING_LOW)
 		return 0;
 	if (client->is_filled) {
 		client->is_filled = false;
@@ -334,7 +170,7 @@ static int client_drain(struct client *client)
 
 static int on_client(sd_event_source *source, int fd, uint32_t events, void *data)
 {
-	struct client *client = data;
+	struct varlink_client *client = data;
 	int r = 0;
 
 	if (client->is_dead || (events & (EPOLLHUP | EPOLLERR))) {
@@ -346,23 +182,23 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *dat
 	if (r == 0)
 		r = client_drain(client);
 	/* after EOF a call may still be open, and its replies wanted */
-	if (r || (client->is_eof && !client->is_busy && client_pending(client) == 0))
+	if (r || (client->is_eof && !client->is_busy && varlink_client_pending(client) == 0))
 		client_free(client);
 	else
-		client_watch(client);
+		varlink_client_watch(client);
 	return 0;
 }
 
 bool varlink_server_make_place(struct varlink_server *server)
 {
-	struct client *idle = NULL;
+	struct varlink_client *idle = NULL;
 
 	for (unsigned int i = 0; i < VARLINK_CLIENTS_MAX; i++) {
-		struct client *client = server->clients[i];
+		struct varlink_client *client = server->clients[i];
 
 		if (!client)
 			return true;
-		if (!client->is_busy && client_pending(client) == 0 &&
+		if (!client->is_busy && varlink_client_pending(client) == 0 &&
 		    (!idle || client->called < idle->called))
 			idle = client;
 	}
@@ -374,7 +210,7 @@ bool varlink_server_make_place(struct varlink_server *server)
 int varlink_server_adopt(struct varlink_server *server, int fd)
 {
 	_cleanup_close_ int owned = fd;
-	struct client *client;
+	struct varlink_client *client;
 	unsigned int slot = 0;
 	int r;
 

@@ -180,7 +180,7 @@ static void describe(struct daemon *daemon, struct flow *flow)
 
 void remember_event(struct daemon *daemon, const struct sl_remembered *event)
 {
-	struct flow *flow = judge_open(daemon, &event->tuple, &event->held, 0);
+	struct flow *flow = judge_open(daemon, &event->tuple, &event->held, event->ifindex);
 
 	if (!flow)
 		return;

@@ -7,20 +7,11 @@
 
 #include "base/macros.h"
 #include "flow/flow.h"
+#include "flow/users.h"
 
 struct flow_list {
 	struct flow *oldest, *newest;
 	size_t n;
-};
-
-/* a user with flows; as many as there are flows at most */
-struct flow_user {
-	struct flow_user *next; /* in the bucket; or the next free one */
-	uint32_t uid;
-	struct {
-		struct flow *oldest, *newest;
-		size_t n;
-	} lists[FLOW_OPEN + 1];
 };
 
 struct flow_table {
@@ -28,21 +19,12 @@ struct flow_table {
 	struct flow **by_key, **by_id, **by_cookie;
 	size_t n_slots, n_buckets, n_fresh; /* slots from n_fresh on were never used */
 	struct flow *free;
-	struct flow_user *users, **by_uid, *free_user;
-	size_t n_fresh_users;
+	struct flow_users *users;
 	struct flow_list lists[FLOW_OPEN + 1];
 	uint64_t next_id;
 	flow_forget_fn forget_fn;
 	void *data;
 };
-
-static uint64_t mix(uint64_t h)
-{
-	h ^= h >> 32;
-	h *= 0x9e3779b97f4a7c15ULL;
-	h ^= h >> 29;
-	return h;
-}
 
 static uint64_t hash_key(const struct sl_flow_key *key)
 {
@@ -50,7 +32,7 @@ static uint64_t hash_key(const struct sl_flow_key *key)
 
 	memcpy(words, key, sizeof(words));
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		h = mix(h ^ words[i]);
+		h = flow_mix(h ^ words[i]);
 	return h;
 }
 
@@ -61,7 +43,7 @@ static struct flow **key_bucket(struct flow_table *table, const struct sl_flow_k
 
 static struct flow **id_bucket(struct flow_table *table, uint64_t id)
 {
-	return &table->by_id[mix(id) & (table->n_buckets - 1)];
+	return &table->by_id[flow_mix(id) & (table->n_buckets - 1)];
 }
 
 /* a TCP socket has one flow, and those of a busy listener would make one long chain */
@@ -72,7 +54,7 @@ static bool is_in_cookie_index(const struct sl_flow_key *key)
 
 static struct flow **cookie_bucket(struct flow_table *table, uint64_t cookie)
 {
-	return &table->by_cookie[mix(cookie) & (table->n_buckets - 1)];
+	return &table->by_cookie[flow_mix(cookie) & (table->n_buckets - 1)];
 }
 
 static void list_add(struct flow_list *list, struct flow *flow)
@@ -100,103 +82,6 @@ static void list_remove(struct flow_list *list, struct flow *flow)
 	list->n--;
 }
 
-static struct flow_user **uid_bucket(struct flow_table *table, uint32_t uid)
-{
-	return &table->by_uid[mix(uid) & (table->n_buckets - 1)];
-}
-
-static struct flow_user *find_user(struct flow_table *table, uint32_t uid)
-{
-	struct flow_user *user = *uid_bucket(table, uid);
-
-	while (user && user->uid != uid)
-		user = user->next;
-	return user;
-}
-
-static struct flow_user *add_user(struct flow_table *table, uint32_t uid)
-{
-	struct flow_user *user = table->free_user, **bucket = uid_bucket(table, uid);
-
-	if (user)
-		table->free_user = user->next;
-	else
-		user = &table->users[table->n_fresh_users++];
-	*user = (struct flow_user){ .uid = uid, .next = *bucket };
-	*bucket = user;
-	return user;
-}
-
-static void user_add(struct flow *flow)
-{
-	struct flow_user *user = flow->user;
-
-	flow->user_older = user->lists[flow->state].newest;
-	flow->user_newer = NULL;
-	if (flow->user_older)
-		flow->user_older->user_newer = flow;
-	else
-		user->lists[flow->state].oldest = flow;
-	user->lists[flow->state].newest = flow;
-	user->lists[flow->state].n++;
-}
-
-static void user_remove(struct flow *flow)
-{
-	struct flow_user *user = flow->user;
-
-	if (flow->user_older)
-		flow->user_older->user_newer = flow->user_newer;
-	else
-		user->lists[flow->state].oldest = flow->user_newer;
-	if (flow->user_newer)
-		flow->user_newer->user_older = flow->user_older;
-	else
-		user->lists[flow->state].newest = flow->user_older;
-	user->lists[flow->state].n--;
-}
-
-static void disown(struct flow_table *table, struct flow *flow)
-{
-	struct flow_user *user = flow->user, **at;
-
-	if (!user)
-		return;
-	user_remove(flow);
-	flow->user = NULL;
-	if (user->lists[FLOW_HELD].n + user->lists[FLOW_OPEN].n)
-		return;
-	for (at = uid_bucket(table, user->uid); *at != user; at = &(*at)->next)
-		;
-	*at = user->next;
-	user->next = table->free_user;
-	table->free_user = user;
-}
-
-bool flow_table_may_hold(struct flow_table *table, uint32_t uid)
-{
-	const struct flow_user *user = find_user(table, uid);
-
-	return !user || user->lists[FLOW_HELD].n < FLOW_USER_HELD(table->n_slots);
-}
-
-void flow_table_own(struct flow_table *table, struct flow *flow, uint32_t uid)
-{
-	struct flow_user *user = find_user(table, uid);
-
-	flow->user = user ? user : add_user(table, uid);
-	user_add(flow);
-}
-
-struct flow *flow_table_oldest_of(struct flow_table *table, uint32_t uid)
-{
-	struct flow_user *user = find_user(table, uid);
-
-	if (!user || user->lists[FLOW_OPEN].n < FLOW_USER_OPEN(table->n_slots))
-		return NULL;
-	return user->lists[FLOW_OPEN].oldest;
-}
-
 int flow_table_new(size_t n_max, uint64_t first_id, flow_forget_fn forget_fn, void *data,
 		   struct flow_table **ret_table)
 {
@@ -215,10 +100,9 @@ int flow_table_new(size_t n_max, uint64_t first_id, flow_forget_fn forget_fn, vo
 	table->by_key = calloc(table->n_buckets, sizeof(*table->by_key));
 	table->by_id = calloc(table->n_buckets, sizeof(*table->by_id));
 	table->by_cookie = calloc(table->n_buckets, sizeof(*table->by_cookie));
-	table->by_uid = calloc(table->n_buckets, sizeof(*table->by_uid));
-	table->users = calloc(n_max, sizeof(*table->users));
+	table->users = flow_users_new(n_max);
 	if (!table->slots || !table->by_key || !table->by_id || !table->by_cookie ||
-	    !table->by_uid || !table->users) {
+	    !table->users) {
 		flow_table_free(table);
 		return -ENOMEM;
 	}
@@ -237,8 +121,7 @@ struct flow_table *flow_table_free(struct flow_table *table)
 	free(table->by_key);
 	free(table->by_id);
 	free(table->by_cookie);
-	free(table->by_uid);
-	free(table->users);
+	flow_users_free(table->users);
 	free(table);
 	return NULL;
 }
@@ -324,6 +207,24 @@ int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uin
 	return 0;
 }
 
+bool flow_table_may_hold(struct flow_table *table, uint32_t uid)
+{
+	return flow_users_n_held(table->users, uid) < FLOW_USER_HELD(table->n_slots);
+}
+
+void flow_table_own(struct flow_table *table, struct flow *flow, uint32_t uid)
+{
+	flow_users_own(table->users, flow, uid);
+}
+
+struct flow *flow_table_oldest_of(struct flow_table *table, uint32_t uid)
+{
+	size_t n;
+	struct flow *oldest = flow_users_oldest_open(table->users, uid, &n);
+
+	return n < FLOW_USER_OPEN(table->n_slots) ? NULL : oldest;
+}
+
 int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payload)
 {
 	if (flow->n_packets == FLOW_PACKETS_MAX)
@@ -341,11 +242,7 @@ int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdi
 	if (flow->state != FLOW_HELD)
 		return FLOW_E_DONE;
 	list_remove(&table->lists[FLOW_HELD], flow);
-	if (flow->user)
-		user_remove(flow);
-	flow->state = FLOW_OPEN;
-	if (flow->user)
-		user_add(flow);
+	flow_users_change(flow, FLOW_OPEN);
 	flow->verdict = (uint8_t)verdict;
 	flow->decided_us = now_us;
 	list_add(&table->lists[FLOW_OPEN], flow);
@@ -372,7 +269,7 @@ void flow_table_close(struct flow_table *table, struct flow *flow)
 			*cookie_bucket(table, flow->key.cookie) = flow->next_cookie;
 	}
 	list_remove(&table->lists[flow->state], flow);
-	disown(table, flow);
+	flow_users_disown(table->users, flow);
 	table->forget_fn(flow, table->data);
 	flow->state = FLOW_FREE;
 	flow->next_key = table->free;

@@ -54,6 +54,7 @@ static const struct {
 	{ "identity.h:134", "03", "kernels since 6.15" },
 	{ "identity.h:135", "03", "kernels before 6.15" },
 	{ "netfilter.bpf.c:42", "2", "no socket here is gone before its packet: scenario 117" },
+	{ "netfilter.bpf.c:51", "2", "no packet here has a route: scenario 128" },
 	{ "netns.h", "03", "every socket here is where the plane is" },
 };
 

@@ -10,6 +10,7 @@ import subprocess
 
 from lib import main
 from lib.lab import CLIENT4, CLIENT6
+from lib.sockets import family_of
 from lib.wait import wait_for
 
 PORT = 8080
@@ -23,7 +24,7 @@ def start_listener(lab, filter_text):
 
 def ask_datagram(lab, address):
     with lab.server:
-        s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        s = socket.socket(family_of(address), socket.SOCK_DGRAM)
     with s:
         s.settimeout(5)
         s.connect((address, PORT))

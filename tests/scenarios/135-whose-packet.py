@@ -9,18 +9,15 @@
 import os
 import shutil
 import socket
+from functools import partial
 
-from lib import machine, main
+from lib import machine, main, programs
 from lib.lab import CLIENT4, CLIENT6, SERVER4, SERVER6
 from lib.wait import wait_for
 
-ENDS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib", "ends.py")
 UDPLITE = 136
 DENIED = "10.79.35.1"
-
-
-def act(*words, python="/usr/bin/python3"):
-    return [python, ENDS, *map(str, words)]
+act = partial(programs.command, "ends")
 
 
 def check_raw(t, lab, fails):

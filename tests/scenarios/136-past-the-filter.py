@@ -6,13 +6,12 @@
         └ each way has a destination of its own. It arrives without Sluice; nothing of it
           when it is denied, nor when nobody has judged it (and the fail class is closed)
 """
-import os
 import shlex
+from functools import partial
 
-from lib import main
+from lib import main, programs
 from lib.wait import SLOW
 
-SLIPS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib", "slips.py")
 LIMIT_S = int(20 * SLOW)
 ALLOWED4, ALLOWED6 = "10.79.1.1", "fd00:79::1:1"
 BOTH = ["fastopen", "fastopen_connect", "mptcp", "mptcp_fastopen", "repaired", "sendfile", "splice", "zerocopy", "corked", "passed",
@@ -23,10 +22,7 @@ CALLS = ["connect", "send", "sendmsg", "sendzc", "sq-connect", "sq-sendmsg"]
 TO_MANY = [("multicast", "239.36.0.1"), ("multicast", "ff02::36"), ("broadcast", "10.77.0.255"),
            ("broadcast", "255.255.255.255")]
 TWO = ["rebound", "early", "overtaken", "contested", "threads", "again", "rerouted"]
-
-
-def slip(*words):
-    return ["/usr/bin/python3", SLIPS, *words]
+slip = partial(programs.command, "slips")
 
 
 def ways(lab, net):

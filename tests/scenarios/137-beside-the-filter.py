@@ -10,16 +10,13 @@ import os
 import shutil
 import socket
 import threading
+from functools import partial
 
-from lib import machine, main
+from lib import machine, main, programs
 
-SLIPS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib", "slips.py")
 MPTCP, PEER, SECOND = 262, "10.79.1.1", "10.79.37.1"
 PACKETS = ["packet_raw", "packet_dgram", "packet_bypass", "packet_ring"]
-
-
-def slip(*words, python="/usr/bin/python3"):
-    return [python, SLIPS, *map(str, words)]
+slip = partial(programs.command, "slips")
 
 
 def serve_mptcp(lab, port):
@@ -96,7 +93,7 @@ def sends(lab, name, target, **settings):
 
 def check_packets(t, lab):
     """governed where the kernel takes BPF at socket(2); elsewhere that is said, by `sluice doctor` too"""
-    doctor = lab.plain([lab.path("sluice"), "doctor", "--json"], 120).json()
+    doctor = lab.sluice("doctor", "--json", within=120).json()
     probe = next(one for one in doctor["checks"] if one["name"] == "packet sockets")
     t.note(f"packet sockets: {probe['state']}: {probe['detail']}")
     for i, name in enumerate(PACKETS):

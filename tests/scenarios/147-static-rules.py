@@ -137,7 +137,7 @@ def check_replaced(t, lab):
     wait_for(lambda: run.stderr.count("connected") == 2, 15, "both connections")
     os.unlink(ready)
     run.wait(30)
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    lines = run.jsons()
     t.equal([line.get("told") for line in lines if "told" in line], ["ECONNABORTED", "nothing"], "the flow that is denied now, and the one next to it")
     t.equal([line["errors"] for line in lines if "errors" in line], [DENIED, DENIED, ALLOWED, DENIED], "new flows")
     changed = run.flows(event="changed")

@@ -5,16 +5,16 @@
     ends.py ACT [ARGUMENT…]
 """
 
-import ctypes
 import os
 import socket
 import struct
 import sys
 import time
 
+from sockets import checksum, disconnect, shared_port
+
 UDPLITE = 136
 PAUSE_S = 0.02
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def _try(call):
@@ -27,14 +27,7 @@ def _try(call):
 def _syn(source, target, port):
     head = struct.pack("!HHIIBBHHH", 4444, port, 1, 0, 5 << 4, 2, 1000, 0, 0)
     whole = socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!BBH", 0, 6, 20) + head
-    total = sum(struct.unpack(f"!{len(whole) // 2}H", whole))
-    total = (total >> 16) + (total & 0xffff)
-    total += total >> 16
-    return head[:16] + struct.pack("!H", ~total & 0xffff) + head[18:]
-
-
-def _disconnect(s):
-    LIBC.connect(s.fileno(), struct.pack("H14x", socket.AF_UNSPEC), 16)
+    return head[:16] + struct.pack("!H", checksum(whole)) + head[18:]
 
 
 def raw(source, *targets):
@@ -60,9 +53,7 @@ def shared(role, folder, target):
             _try(lambda: s.send(role.encode()))
             time.sleep(PAUSE_S)
 
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("0.0.0.0", 5353))
+    s = shared_port(5353)
     s.connect((target, 5353))
     if role == "1":
         send(5)
@@ -92,7 +83,7 @@ def _receiver(kind):
         s.connect(("10.79.1.1", 7))
         s.send(b"x")
         s.recv(10)
-        _disconnect(s)
+        disconnect(s)
         s.bind(("0.0.0.0", 0))
     else:  # dual: of IPv6, and what it sent was IPv4
         s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

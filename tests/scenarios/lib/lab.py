@@ -15,10 +15,9 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 
-from . import machine, servers
+from . import machine, programs, servers
 from .capture import Capture
 from .dns import Zone
 from .ns import Namespace
@@ -161,6 +160,10 @@ class Lab:
         program.wait(within)
         return program
 
+    def sluice(self, *words, within=60):
+        """the command line program, to its end"""
+        return self.plain([self.path("sluice"), *words], within)
+
     def start(self, filters, command, **settings):
         """`sluice run` with these filters; Return: it, running"""
         self.programs.append(SluiceRun(self, filters, self._in_place(command), **settings))
@@ -178,8 +181,7 @@ class Lab:
 
     def actor(self, *words):
         """the command line of one act of actor.py"""
-        path = os.path.join(os.path.dirname(os.path.realpath(__file__)), "actor.py")
-        return [sys.executable, path, *[str(word) for word in words]]
+        return programs.command("actor", *words)
 
     def test_filter(self, **options):
         """--filter argument for the test filter; deny_port=80 is deny-port=80, lists repeat"""
