@@ -82,9 +82,12 @@ struct option {
 struct ruling {
 	struct rules *in_force;		/* NULL: none */
 	struct rules *next;		/* complete, in force with READY */
-	struct rules *coming;		/* after RULES_BEGIN */
+	struct rules *coming;		/* after RULES_BEGIN; NULL: there was no memory for it */
+	bool is_begun;
+	uint32_t n_said;		/* rules since then, those that were not taken too */
 	struct wire_rules_done outcome; /* of what is coming, so far; or of what was last */
 	bool is_outcome_owed;		/* its channel was full */
+	bool was_ready;			/* its open flows are ours, not only a predecessor's */
 	struct rejudge rejudge;		/* of open flows, by the rules: nobody is asked */
 	uint64_t rejudge_us;		/* as in struct filter */
 	char reason[FLOW_REASON_BYTES]; /* of the last answer */

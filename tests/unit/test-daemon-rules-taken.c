@@ -152,6 +152,18 @@ static void test_its_successor_without_rules_has_none(void **state)
 	assert_int_not_equal(lab_take_flow(lab, 0), 0); /* the open one, again */
 }
 
+static void test_its_successor_with_rules_judges_what_is_open(void **state)
+{
+	struct lab *lab = *state;
+	const struct wire_rule drop = { .action = RULES_DROP };
+
+	assert_int_equal(lab_fate(lab, memory_judged(lab, &memory_tcp, 0, MEMORY_FLOW)),
+			 FATE_ALLOWED);
+	restart(lab, &drop, 1, 0);
+	rules_lab_walk(lab);
+	assert_int_equal(lab_flow(lab, &memory_tcp)->verdict, SL_REJECT);
+}
+
 static void test_a_start_that_fails_changes_no_rules(void **state)
 {
 	struct lab *lab = *state;
@@ -208,6 +220,7 @@ int main(void)
 		TEST(test_rules_hold_when_it_is_given_up, memory_set_up_one),
 		TEST(test_open_flows_are_judged_by_rules_of_a_dead_process, memory_set_up_one),
 		TEST(test_its_successor_without_rules_has_none, memory_set_up_one),
+		TEST(test_its_successor_with_rules_judges_what_is_open, memory_set_up_one),
 		TEST(test_a_start_that_fails_changes_no_rules, memory_set_up_one),
 		TEST(test_a_rule_behind_a_late_filter_drops, set_up_two_open),
 		TEST(test_a_rule_behind_a_late_filter_allows, set_up_two_open),

@@ -64,6 +64,7 @@ static void test_names_that_differ_are_asked_about(void **state)
 
 static void test_what_cannot_vary_is_remembered(void **state)
 {
+	struct sl_flow_key key = lab_key(&memory_again);
 	struct lab *lab = *state;
 
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ALLOW, .rport = 443),
@@ -73,6 +74,7 @@ static void test_what_cannot_vary_is_remembered(void **state)
 	assert_true(memory_is_in_force(lab, &memory_tcp));
 	lab_remember(lab, &memory_again);
 	rules_lab_reason(lab, &memory_again, "rule 1");
+	assert_int_equal(flow_table_find(lab->daemon->flows, &key)->steps[0].how, FLOW_RULED);
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_DROP, .rport = 443));
 	assert_false(memory_is_in_force(lab, &memory_tcp));
 	rules_lab_check(lab, &memory_tcp, FATE_REJECTED);
@@ -194,9 +196,24 @@ static void test_flows_that_wait_meet_the_new_rules(void **state)
 	lab_pass(lab, TICK_US);
 	lab_run_filter(lab, 0);
 	assert_int_not_equal(lab_take_flow(lab, 0), 0);
-	GIVE(lab, 0, RULES_DROP,
-	     rules_lab_drop_a); /* asked already: it is the process's to answer */
+	GIVE(lab, 0, RULES_DROP, rules_lab_drop_a); /* asked already, and not answered */
 	assert_int_equal(lab_fate(lab, held), FATE_HELD);
+	rules_lab_walk(lab);
+	assert_int_equal(lab_fate(lab, held), FATE_REJECTED);
+}
+
+/* what it was asked before its rules changed, and answers after that */
+static void test_a_verdict_of_before_does_not_outlive_new_rules(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int held = memory_connect(lab, &memory_tcp);
+	uint64_t id = lab_take_flow(lab, 0);
+
+	GIVE(lab, 0, RULES_DROP, rules_lab_drop_a);
+	rules_lab_walk(lab);
+	lab_judge(lab, 0, id, 0);
+	assert_int_equal(lab_fate(lab, held), FATE_REJECTED);
+	assert_int_equal(lab->daemon->filters[0].n_late, 1);
 }
 
 #define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, memory_tear_down)
@@ -217,6 +234,7 @@ int main(void)
 		TEST(test_what_no_rule_decides_any_more_is_asked, memory_set_up_one),
 		TEST(test_the_same_rules_change_nothing, memory_set_up_one),
 		TEST(test_flows_that_wait_meet_the_new_rules, memory_set_up_one),
+		TEST(test_a_verdict_of_before_does_not_outlive_new_rules, memory_set_up_one),
 	};
 
 	return cmocka_run_group_tests_name("daemon-rules", tests, NULL, NULL);
