@@ -150,8 +150,8 @@ int queue_read(int fd, uint8_t *buffer, struct queue_packet ret_packets[QUEUE_BA
 	int n;
 
 	for (size_t i = 0; i < QUEUE_BATCH; i++) {
-		parts[i].iov_base = buffer + i * 2 * QUEUE_PACKET_MAX;
-		parts[i].iov_len = 2 * QUEUE_PACKET_MAX;
+		parts[i].iov_base = buffer + i * QUEUE_MESSAGE_BYTES;
+		parts[i].iov_len = QUEUE_MESSAGE_BYTES;
 		messages[i].msg_hdr.msg_iov = &parts[i];
 		messages[i].msg_hdr.msg_iovlen = 1;
 	}

@@ -16,7 +16,8 @@
 #define QUEUE_LENGTH_MAX 16384U /* packets held at once; more fall to the fail class */
 #define QUEUE_PACKET_MAX 65535U
 #define QUEUE_BATCH 8U /* packets read at once */
-#define QUEUE_BUFFER_BYTES ((size_t)QUEUE_BATCH * 2 * QUEUE_PACKET_MAX)
+#define QUEUE_MESSAGE_BYTES ((size_t)2 << 16) /* a packet and what is said of it */
+#define QUEUE_BUFFER_BYTES (QUEUE_BATCH * QUEUE_MESSAGE_BYTES)
 
 enum queue_verdict { QUEUE_ACCEPT, QUEUE_DROP };
 
