@@ -24,6 +24,7 @@ check-vm: all
 bench: all
 	@bench/run $(BUILD)
 	@bench/hostile $(BUILD)
+	@$(BUILD)/bench/rules
 
 fuzz: setup
 	@tests/fuzz/run --seconds 60

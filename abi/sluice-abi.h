@@ -313,8 +313,10 @@ struct sl_remembered {
 	struct sl_event event;
 	struct sl_tuple tuple;
 	struct sl_held held;
+	__u32 ifindex; /* by which it leaves; 0: unknown */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_remembered) == 264, "sl_remembered");
+_Static_assert(sizeof(struct sl_remembered) == 272, "sl_remembered");
 
 /**
  * enum sl_mark - values of our field of the packet mark (DESIGN §3)

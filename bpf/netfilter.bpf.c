@@ -43,6 +43,15 @@ static __always_inline __u64 netns_of_sender(void *skb)
 	return BPF_CORE_READ((struct sk_buff *)skb, sk, __sk_common.skc_net.net, net_cookie);
 }
 
+/* the route is known at this hook, the packet's own device is not yet */
+static __always_inline __u32 ifindex_of_route(void *skb)
+{
+	unsigned long dst =
+		BPF_CORE_READ((struct sk_buff *)skb, _skb_refdst) & ~1UL; /* SKB_DST_NOREF */
+
+	return dst ? BPF_CORE_READ((struct dst_entry *)dst, dev, ifindex) : 0;
+}
+
 static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl_sock *sock,
 				 __u32 dir)
 {
@@ -187,6 +196,8 @@ static __always_inline bool allow_remembered(struct __sk_buff *skb, const struct
 	event->held.dir = SL_DIR_OUT;
 	event->held.is_shared = 0;
 	event->held.sock = *sock;
+	event->ifindex = ifindex_of_route(skb);
+	event->pad = 0;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	note_sender(skb, p, cookie, sock);
 	note_ends(p, cookie);

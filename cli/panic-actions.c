@@ -49,6 +49,19 @@ static pid_t parent_of(pid_t pid)
 	return (pid_t)strtol(end + 4, NULL, 10);
 }
 
+/* it died before its notes were written: the mount is the one thing that they would have told of */
+static void guess(struct panic_notes *notes)
+{
+	char bpffs[sizeof(notes->file.bpffs)];
+
+	snprintf(bpffs, sizeof(bpffs), "%s/bpf", notes->folder);
+	notes->error = 0;
+	if (access(bpffs, F_OK) < 0)
+		return;
+	memcpy(notes->file.bpffs, bpffs, sizeof(bpffs));
+	notes->file.is_bpffs_mounted = true; /* or not yet */
+}
+
 void panic_notes_read(const char *base, const char *instance, struct panic_notes *ret_notes)
 {
 	struct instance_notes *file = &ret_notes->file;
@@ -61,7 +74,7 @@ void panic_notes_read(const char *base, const char *instance, struct panic_notes
 	snprintf(file->bpffs, sizeof(file->bpffs), "/sys/fs/bpf/sluice-%s", instance);
 	ret_notes->error = notes_read(ret_notes->folder, file);
 	if (ret_notes->error == -ENOENT)
-		ret_notes->error = 0;
+		guess(ret_notes);
 	/* before anybody is killed, whose end may be that of what leads to its network */
 	r = networks_open(&ret_notes->networks);
 	if (r < 0)

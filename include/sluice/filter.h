@@ -165,8 +165,8 @@ struct sluice_filter_ops {
 	/* the session ends; no answer is taken any more */
 	void (*stop)(struct sluice_filter *filter, void *data);
 	/* the rules that were committed last are in force: @error is 0. Or they are not, and those of
-	 * before are: -EINVAL when rule @number, counted from 1, is wrong (0: none is), -E2BIG, -EFBIG,
-	 * -ENOMEM. sluice_filter_error() says it in words. */
+	 * before are: -EINVAL when rule @number, counted from 1, is wrong (0: none is), -EOVERFLOW
+	 * when too many are like it, -E2BIG, -EFBIG, -ENOMEM. sluice_filter_error() says it in words. */
 	void (*rules_done)(struct sluice_filter *filter, int error, uint32_t number, void *data);
 };
 

@@ -99,8 +99,8 @@ static int open_tables(struct daemon *daemon)
 	r = names_cache_new(daemon->seed, remember_names_changed, daemon, &daemon->names);
 	if (r < 0)
 		return r;
-	daemon->packet = malloc(2 * QUEUE_PACKET_MAX);
-	return daemon->packet ? 0 : -ENOMEM;
+	daemon->packets = malloc(QUEUE_BUFFER_BYTES);
+	return daemon->packets ? 0 : -ENOMEM;
 }
 
 static int open_plane(struct daemon *daemon, const char **ret_error)
@@ -263,7 +263,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
 		close_fd(daemon->kept[i]);
 	close_fd(daemon->flows_fd);
-	free(daemon->packet);
+	free(daemon->packets);
 	free(daemon->record);
 	close_fd(daemon->keeper_sock); /* last: the keeper takes it for our end */
 	free(daemon);

@@ -67,11 +67,11 @@
 #define RECORDS_A_ROUND 256 /* of one peer; then others get their turn. More answers than
 			     * questions can be asked in one, or answers pile up unread */
 #define LINKS_MAX 64U
-#define NAMES_PENDING_MAX 256U	 /* answers of name servers that are being read */
+#define NAMES_PENDING_MAX 256U	  /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
-#define TICK_US 20000U		 /* ring, deadlines, sessions */
-#define IDLE_UDP_US 120000000U	 /* as nf_conntrack's udp_timeout_stream */
-#define WAKE_LOOK_US 1000000U	 /* slept so long: the rules are compared */
+#define TICK_US 20000U		  /* ring, deadlines, sessions */
+#define IDLE_UDP_US 120000000U	  /* as nf_conntrack's udp_timeout_stream */
+#define WAKE_LOOK_US 1000000U	  /* slept so long: the rules are compared */
 
 struct option {
 	uint32_t filter;
@@ -82,11 +82,14 @@ struct option {
 
 /** struct ruling - static rules of one filter; the lists are owned */
 struct ruling {
-	struct rules *in_force; /* NULL: none */
-	struct rules *next;	/* complete, in force with READY */
-	struct rules *coming;	/* after RULES_BEGIN */
+	struct rules *in_force;		/* NULL: none */
+	struct rules *next;		/* complete, in force with READY */
+	struct rules *coming;		/* after RULES_BEGIN; NULL: there was no memory for it */
+	bool is_begun;
+	uint32_t n_said;		/* rules since then, those that were not taken too */
 	struct wire_rules_done outcome; /* of what is coming, so far; or of what was last */
 	bool is_outcome_owed;		/* its channel was full */
+	bool was_ready;			/* its open flows are ours, not only a predecessor's */
 	struct rejudge rejudge;		/* of open flows, by the rules: nobody is asked */
 	uint64_t rejudge_us;		/* as in struct filter */
 	char reason[FLOW_REASON_BYTES]; /* of the last answer */
@@ -166,8 +169,8 @@ struct daemon {
 	unsigned int n_options;
 	struct filter filters[FILTERS_MAX];
 	unsigned int n_filters;
-	bool is_closed; /* any filter is */
-	bool is_ready;	/* the keeper was told */
+	bool is_closed;		  /* any filter is */
+	bool is_ready;		  /* the keeper was told */
 	int kept[PLANE_KEPT_MAX]; /* a predecessor's sockets, until the plane has them */
 
 	const struct kernel *kernel; /* where the plane is opened */
@@ -180,7 +183,8 @@ struct daemon {
 	struct names_cache *names;
 	struct memory *memory;
 	struct refusal_credit refusals;
-	struct sl_tuple settled[SETTLED_MAX]; /* ends in sl_held, to be forgotten when the queue is empty */
+	struct sl_tuple
+		settled[SETTLED_MAX]; /* ends in sl_held, to be forgotten when the queue is empty */
 	unsigned int n_settled;
 	struct report reports[REPORTS_MAX];
 	unsigned int n_reports;
@@ -207,8 +211,8 @@ struct daemon {
 	uint64_t ticked_us, beat_us, swept_us;
 	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost, n_restored;
 	bool is_line_cut; /* the last flow record was written in part */
-	uint8_t *packet; /* 2 * QUEUE_PACKET_MAX */
-	uint8_t *record; /* WIRE_RECORD_MAX */
+	uint8_t *packets; /* QUEUE_BUFFER_BYTES */
+	uint8_t *record;  /* WIRE_RECORD_MAX */
 };
 
 /* main.c, and in unit tests the test: what the process gives */
@@ -253,8 +257,11 @@ void keeper_beat(struct daemon *daemon);
 /** judge_read_queue() - of the namespace in this place */
 void judge_read_queue(struct daemon *daemon, unsigned int place);
 void judge_read_queues(struct daemon *daemon);
-/** judge_settle() - after verdicts: their packets are gone from the queue, as soon as it is empty */
-void judge_settle(struct daemon *daemon);
+/**
+ * judge_settle() - after verdicts: their packets are gone from the queue, as soon as it is empty
+ * @is_all: also what can wait
+ */
+void judge_settle(struct daemon *daemon, bool is_all);
 void judge_tick(struct daemon *daemon, uint64_t now_us);
 /** judge_flow() - a filter's answer; the next filter is asked, or the flow is decided */
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
@@ -409,7 +416,7 @@ unsigned int fail_late(struct daemon *daemon, const struct flow *flow, unsigned 
 		       enum sl_verdict *ret_verdict, char ret_reason[FLOW_REASON_BYTES]);
 /** fail_say() - the reason of a fail class; @how: FLOW_FAILED or FLOW_LATE */
 void fail_say(const struct filter *filter, enum flow_how how, bool is_closed,
-		      char ret_reason[FLOW_REASON_BYTES]);
+	      char ret_reason[FLOW_REASON_BYTES]);
 
 /* explain.c: control_ops */
 int explain_list_addresses(void *data, struct json_object *program, const char *host,

@@ -16,7 +16,8 @@
 #include "flow/packet.h"
 #include "flow/refusal.h"
 
-#define PACKETS_A_ROUND 64 /* then others get their turn: answers, deadlines */
+#define BATCHES_A_ROUND 8 /* then others get their turn: answers, deadlines */
+#define SETTLED_TCP_MAX 32U
 
 static uint32_t mark_of(uint32_t mark, enum sl_mark value)
 {
@@ -109,7 +110,8 @@ static void tell_judged(struct daemon *daemon, const struct flow *flow)
  * A packet is known by its ends (sl_held), and two sockets may have the same
  * ones: SO_REUSEADDR, raw sockets. So an entry lives only while packets of its
  * socket are in the queue; one that meets a second socket meanwhile is nobody's,
- * and its packets are dropped: the programs send again.
+ * and its packets are dropped: the programs send again. Of TCP only a raw socket
+ * can be the second one, so that those may be forgotten some at a time.
  */
 static void settle(struct daemon *daemon, const struct sl_tuple *tuple)
 {
@@ -119,6 +121,7 @@ static void settle(struct daemon *daemon, const struct sl_tuple *tuple)
 		return; /* it stays until it is the oldest (LRU) */
 	daemon->settled[daemon->n_settled++] = *tuple;
 	space->n_settled++;
+	space->has_settled |= tuple->proto != IPPROTO_TCP || space->n_settled >= SETTLED_TCP_MAX;
 }
 
 /* the queue of that namespace is empty */
@@ -128,8 +131,9 @@ static void forget_settled(struct daemon *daemon, unsigned int place)
 	const struct netns *netns = plane_netns(daemon->plane, place);
 	unsigned int n = 0;
 
-	if (!space || !space->n_settled)
+	if (!space || !space->has_settled)
 		return;
+	space->has_settled = false;
 	space->n_settled = 0;
 	for (unsigned int i = 0; i < daemon->n_settled; i++) {
 		if (daemon->settled[i].netns == netns->cookie)
@@ -398,26 +402,33 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		judge_ask(daemon, flow);
 }
 
+static void take_packet(struct daemon *daemon, const struct queue_packet *packet)
+{
+	if (!packet->bytes)
+		return;
+	if ((packet->mark & SL_MARK_MASK) >> SL_MARK_SHIFT == SL_MARK_NAMES)
+		names_read_answer(daemon, packet);
+	else
+		judge_packet(daemon, packet);
+}
+
 static void read_round(struct daemon *daemon, unsigned int place)
 {
-	struct queue_packet packet;
+	struct queue_packet packets[QUEUE_BATCH];
 
 	(void)ends_drain(daemon); /* what the kernel did alone came before what it asks */
-	for (int i = 0; i < PACKETS_A_ROUND; i++) {
-		int r = plane_read(daemon->plane, place, daemon->packet, &packet);
+	for (int i = 0; i < BATCHES_A_ROUND; i++) {
+		int n = plane_read(daemon->plane, place, daemon->packets, packets);
 
-		if (r == -EBADMSG)
+		for (int j = 0; j < n; j++)
+			take_packet(daemon, &packets[j]);
+		if (n == (int)QUEUE_BATCH)
 			continue;
-		if (r == -EAGAIN) {
+		if (n >= 0 || n == -EAGAIN) {
 			forget_settled(daemon, place);
 			reports_flush(daemon);
 		}
-		if (r < 0)
-			return;
-		if ((packet.mark & SL_MARK_MASK) >> SL_MARK_SHIFT == SL_MARK_NAMES)
-			names_read_answer(daemon, &packet);
-		else
-			judge_packet(daemon, &packet);
+		return;
 	}
 }
 
@@ -434,11 +445,16 @@ void judge_read_queues(struct daemon *daemon)
 		judge_read_queue(daemon, i);
 }
 
-void judge_settle(struct daemon *daemon)
+void judge_settle(struct daemon *daemon, bool is_all)
 {
-	for (unsigned int i = 0; daemon->n_settled && i < plane_n_places(daemon->plane); i++)
-		if (daemon->namespaces.spaces[i] && daemon->namespaces.spaces[i]->n_settled)
+	for (unsigned int i = 0; daemon->n_settled && i < plane_n_places(daemon->plane); i++) {
+		struct space *space = daemon->namespaces.spaces[i];
+
+		if (space && space->n_settled)
+			space->has_settled |= is_all;
+		if (space && space->has_settled)
 			judge_read_queue(daemon, i);
+	}
 }
 
 void judge_tick(struct daemon *daemon, uint64_t now_us)
@@ -457,7 +473,7 @@ void judge_tick(struct daemon *daemon, uint64_t now_us)
 	}
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		judge_ask_waiting(daemon, i, false); /* what could not be sent for want of memory */
-	judge_settle(daemon);
+	judge_settle(daemon, true);
 }
 
 void judge_close_all(struct daemon *daemon)

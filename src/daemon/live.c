@@ -22,6 +22,8 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 
+#define WALK_US 4000U /* of a round: long lists, and addresses with many names */
+
 static void put_denial(struct daemon *daemon, const struct flow *flow, enum sl_verdict verdict)
 {
 	struct sl_flow entry = { .tuple = flow->tuple, .dir = flow->direction };
@@ -151,12 +153,14 @@ static bool ask_again(struct daemon *daemon, unsigned int index, struct flow *fl
 void live_ask_more(struct daemon *daemon, unsigned int index)
 {
 	struct filter *filter = &daemon->filters[index];
+	uint64_t until_us = daemon_now_us() + WALK_US;
 	unsigned int looks = REJUDGE_LOOKS;
 	struct flow *flow;
 
 	if (filter->session.state != SESSION_RUNNING || filter->wants_write)
 		return;
-	while (rejudge_next(&filter->rejudge, daemon->flows, index, &looks, &flow) == 0) {
+	while (daemon_now_us() < until_us &&
+	       rejudge_next(&filter->rejudge, daemon->flows, index, &looks, &flow) == 0) {
 		struct memory_answer ruled;
 
 		if (ruling_find(daemon, flow, index, &ruled))
@@ -169,11 +173,13 @@ void live_ask_more(struct daemon *daemon, unsigned int index)
 static void rule_more(struct daemon *daemon, unsigned int index)
 {
 	struct rejudge *rejudge = &daemon->filters[index].ruling.rejudge;
+	uint64_t until_us = daemon_now_us() + WALK_US;
 	unsigned int looks = REJUDGE_LOOKS;
 	struct memory_answer ruled;
 	struct flow *flow;
 
-	while (rejudge_next(rejudge, daemon->flows, index, &looks, &flow) == 0) {
+	while (daemon_now_us() < until_us &&
+	       rejudge_next(rejudge, daemon->flows, index, &looks, &flow) == 0) {
 		rejudge_passed(rejudge);
 		if (ruling_find(daemon, flow, index, &ruled)) {
 			const struct opinion opinion = { index, FLOW_RULED, ruled.verdict,
@@ -233,6 +239,7 @@ void live_tick(struct daemon *daemon, uint64_t now_us)
 			live_rules_changed(daemon, i);
 		if (ruling->rejudge_us && now_us >= ruling->rejudge_us) {
 			ruling->rejudge_us = 0;
+			ruling->rejudge.is_by_rules = true;
 			rejudge_begin(&ruling->rejudge, daemon->flows);
 		}
 		rule_more(daemon, i);

@@ -39,6 +39,7 @@ struct space {
 	sd_event_source *queue_source;
 	struct owners owners;
 	unsigned int n_settled; /* its ends in daemon->settled */
+	bool has_settled;	/* they are to be forgotten as soon as its queue is empty */
 	bool is_inhabited;	/* a governed process is in it, as of the last census */
 	uint64_t idle_us;	/* since when nobody uses it; 0: it is used */
 };

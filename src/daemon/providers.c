@@ -348,7 +348,7 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 	r = read_provider(daemon, index);
 	if (r != -EAGAIN)
 		break_off(daemon, index, r);
-	judge_settle(daemon);
+	judge_settle(daemon, false);
 	return 0;
 }
 

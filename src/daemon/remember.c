@@ -158,15 +158,21 @@ void remember_decided(struct daemon *daemon, const struct flow *flow)
 	(void)plane_set_memory(daemon->plane, &question.to, &entry); /* else it is asked again */
 }
 
+/* each filter's word is a rule's or remembered; the last one's is shown */
 static void describe(struct daemon *daemon, struct flow *flow)
 {
 	struct memory_answer answer;
+	bool is_ruled = false;
 
 	flow->provider = (int)daemon->n_filters - 1;
 	flow->is_remembered = true;
-	if (flow->provider >= 0 &&
-	    (ruling_find(daemon, flow, (unsigned int)flow->provider, &answer) ||
-	     remember_find(daemon, flow, (unsigned int)flow->provider, &answer)))
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
+		is_ruled = ruling_find(daemon, flow, i, &answer);
+		if (is_ruled)
+			flow->steps[i].how = FLOW_RULED;
+	}
+	if (is_ruled || (flow->provider >= 0 &&
+			 remember_find(daemon, flow, (unsigned int)flow->provider, &answer)))
 		text_copy(flow->reason, sizeof(flow->reason), answer.reason);
 	else
 		snprintf(flow->reason, sizeof(flow->reason), "allowed before");
@@ -174,7 +180,7 @@ static void describe(struct daemon *daemon, struct flow *flow)
 
 void remember_event(struct daemon *daemon, const struct sl_remembered *event)
 {
-	struct flow *flow = judge_open(daemon, &event->tuple, &event->held, 0);
+	struct flow *flow = judge_open(daemon, &event->tuple, &event->held, event->ifindex);
 
 	if (!flow)
 		return;

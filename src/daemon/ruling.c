@@ -21,7 +21,7 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 
-#define SET_COST 256U /* records that a set counts as; its rules then cost nothing */
+#define SET_COST 64U /* records that a set counts as; its rules then cost nothing */
 
 /* ---- asking the rules ---- */
 
@@ -161,7 +161,7 @@ static void note_problem(struct ruling *ruling, int error, const char *problem)
 	struct wire_rules_done *outcome = &ruling->outcome;
 
 	outcome->error = (uint32_t)-error;
-	if (error == -EINVAL || error == -E2BIG)
+	if (error == -EINVAL || error == -E2BIG || error == -EOVERFLOW)
 		outcome->rule = rules_count(ruling->coming) + 1;
 	snprintf(outcome->text, sizeof(outcome->text), "%s", problem);
 }
@@ -178,8 +178,14 @@ int ruling_take_begin(struct daemon *daemon, unsigned int index, const struct wi
 	ruling->outcome =
 		(struct wire_rules_done){ .set = WIRE_BODY(message, struct wire_rules_begin)->set };
 	session_heard(&filter->session, daemon_now_us());
-	filter->session.credit -= MIN(filter->session.credit, SET_COST);
-	return rules_new(daemon->seed, &ruling->coming);
+	if (filter->session.credit < SET_COST)
+		return -ENOBUFS;
+	filter->session.credit -= SET_COST;
+	ruling->is_begun = true;
+	ruling->n_said = 0;
+	if (rules_new(daemon->seed, &ruling->coming) < 0)
+		note_problem(ruling, -ENOMEM, "no memory for it");
+	return 0;
 }
 
 /* a long set is a sign of life: the PONG is behind it */
@@ -190,16 +196,16 @@ int ruling_take_rule(struct daemon *daemon, unsigned int index, const struct wir
 	const char *problem;
 	int r;
 
-	if (!is_alive(filter) || !ruling->coming)
+	if (!is_alive(filter) || !ruling->is_begun)
 		return -EPROTO;
 	session_heard(&filter->session, daemon_now_us());
+	if (ruling->n_said++ < WIRE_RULES_MAX)
+		filter->session.credit++; /* SET_COST is of all */
 	if (ruling->outcome.error)
 		return 0; /* the first thing that is wrong is told */
 	r = rules_add(ruling->coming, WIRE_BODY(message, struct wire_rule), &problem);
 	if (r < 0)
 		note_problem(ruling, r, problem);
-	else
-		filter->session.credit++; /* SET_COST, and a set has a limit of its own */
 	return 0;
 }
 
@@ -239,8 +245,8 @@ static void put_in_force(struct daemon *daemon, unsigned int index, struct rules
 {
 	if (!replace(daemon, index, fresh))
 		return;
-	live_rules_changed(daemon, index);
-	judge_ask_waiting(daemon, index, false);
+	live_rules_changed(daemon, index); /* what waits for an answer is met by the walk */
+	explain_ask_waiting(daemon, index, false);
 }
 
 int ruling_take_commit(struct daemon *daemon, unsigned int index,
@@ -250,8 +256,9 @@ int ruling_take_commit(struct daemon *daemon, unsigned int index,
 	struct ruling *ruling = &filter->ruling;
 	struct rules *fresh;
 
-	if (!is_alive(filter) || !ruling->coming)
+	if (!is_alive(filter) || !ruling->is_begun)
 		return -EPROTO;
+	ruling->is_begun = false;
 	if (ruling->outcome.error) {
 		refuse(filter);
 	} else {
@@ -268,14 +275,15 @@ int ruling_take_commit(struct daemon *daemon, unsigned int index,
 	return 0;
 }
 
-/* The first set of all judges what comes from now on: open flows were judged by a predecessor of
- * ours, which knew their names. */
+/* The first set that we know of judges what comes from now on: open flows were judged by a
+ * predecessor of ours, which knew their names. */
 void ruling_ready(struct daemon *daemon, unsigned int index)
 {
 	struct ruling *ruling = &daemon->filters[index].ruling;
-	bool is_first = !ruling->in_force;
+	bool was_ready = ruling->was_ready;
 
-	if (replace(daemon, index, TAKE_PTR(ruling->next)) && !is_first)
+	ruling->was_ready = true;
+	if (replace(daemon, index, TAKE_PTR(ruling->next)) && was_ready)
 		live_rules_changed(daemon, index);
 }
 
@@ -283,7 +291,7 @@ void ruling_lost(struct filter *filter)
 {
 	filter->ruling.coming = rules_free(filter->ruling.coming);
 	filter->ruling.next = rules_free(filter->ruling.next);
-	filter->ruling.is_outcome_owed = false;
+	filter->ruling.is_begun = filter->ruling.is_outcome_owed = false;
 }
 
 void ruling_close(struct daemon *daemon)

@@ -21,11 +21,12 @@ bool rejudge_stop(struct rejudge *rejudge)
 }
 
 /* one that another filter denies was not allowed by this one's word */
-static bool is_to_be_asked(const struct flow *flow, unsigned int filter)
+static bool is_to_be_asked(const struct rejudge *rejudge, const struct flow *flow,
+			   unsigned int filter)
 {
 	switch (flow->state) {
 	case FLOW_HELD:
-		return flow->asked > filter;
+		return flow->asked > filter || (rejudge->is_by_rules && flow->asked == filter);
 	case FLOW_OPEN:
 		return flow->verdict == SL_ALLOW || !flow->denied_by ||
 		       flow->denied_by & 1U << filter;
@@ -50,7 +51,7 @@ int rejudge_next(struct rejudge *rejudge, struct flow_table *table, unsigned int
 			rejudge->is_walking = false;
 			return REJUDGE_E_DONE;
 		}
-		if (flow->id < rejudge->end_id && is_to_be_asked(flow, filter)) {
+		if (flow->id < rejudge->end_id && is_to_be_asked(rejudge, flow, filter)) {
 			--*looks;
 			*ret_flow = flow;
 			return 0;

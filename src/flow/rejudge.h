@@ -35,6 +35,7 @@ struct rejudge_question {
 /** struct rejudge - of one filter; zero: nothing is to be asked */
 struct rejudge {
 	bool is_walking;
+	bool is_by_rules; /* the filter's own: they also judge what waits for its answer */
 	size_t at;	 /* place in the flow table */
 	uint64_t end_id; /* flows from it on are younger than the rules */
 	unsigned int n_asked;

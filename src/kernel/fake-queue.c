@@ -66,16 +66,12 @@ static struct fake_packet *first_queued(struct fake *fake, uint64_t netns)
 	return first;
 }
 
-int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
-	      struct queue_packet *ret_packet)
+static int read_one(struct fake *fake, struct netns *netns, uint8_t *buffer,
+		    struct queue_packet *ret_packet)
 {
-	struct fake *fake = fake_of(plane);
 	struct fake_packet *packet = first_queued(fake, netns->cookie);
-	int r = fake_enter(fake, FAKE_READ);
 	char one;
 
-	if (r < 0)
-		return r;
 	if (!packet)
 		return -EAGAIN;
 	if (read(netns->sockets[NETNS_QUEUE], &one, 1) != 1)
@@ -89,6 +85,19 @@ int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
 					     .bytes = buffer,
 					     .n_bytes = packet->n_bytes };
 	return 0;
+}
+
+int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
+	      struct queue_packet ret_packets[QUEUE_BATCH])
+{
+	int r = fake_enter(fake_of(plane), FAKE_READ), n = 0;
+
+	while (r == 0 && n < (int)QUEUE_BATCH) {
+		r = read_one(fake_of(plane), netns, buffer, &ret_packets[n]);
+		if (r == 0)
+			buffer += ret_packets[n++].n_bytes;
+	}
+	return n ? n : r;
 }
 
 /* as the real one: that nobody waits for an answer is not told to who gives it */

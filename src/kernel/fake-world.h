@@ -76,7 +76,7 @@ int fake_hold_again(struct plane *plane, uint64_t cookie);
 
 /* fake-queue.c */
 int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
-	      struct queue_packet *ret_packet);
+	      struct queue_packet ret_packets[QUEUE_BATCH]);
 int fake_answer(struct plane *plane, struct netns *netns, uint32_t packet_id,
 		enum queue_verdict verdict, uint32_t mark);
 int fake_replace(struct plane *plane, struct netns *netns, uint32_t packet_id, uint32_t mark,

@@ -51,7 +51,7 @@ static void add_transport(struct nftnl_rule *rule, uint32_t offset, uint32_t n)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
 }
 
-static void add_bitwise(struct nftnl_rule *rule, const void *mask, const void *xor, uint32_t n)
+static void add_bitwise(struct nftnl_rule *rule, const void *mask, const void * xor, uint32_t n)
 {
 	struct nftnl_expr *e = add(rule, "bitwise");
 

@@ -29,6 +29,7 @@ static const struct chain chains[] = {
 	{ "hold_in", -1, 0 },
 	{ "unjudged_out", -1, 0 },
 	{ "unjudged_in", -1, 0 },
+	{ "out_loopback", -1, 0 },
 	{ "out", NF_INET_LOCAL_OUT, PRIORITY_DECIDE },
 	{ "gate_out", NF_INET_LOCAL_OUT, PRIORITY_GATE },
 	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE },
@@ -37,10 +38,11 @@ static const struct chain chains[] = {
 
 /* clang-format off */
 static const struct nft_rule rules[] = {
-	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_UDP), BPF(out_query)),
-	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_TCP), DPORT_IS(PORT_DNS), BPF(out_query)),
-	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), ACCEPT),
+	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), GOTO("out_loopback")),
 	RULE("out", ALWAYS, BPF(out_held), GOTO("hold_out")),
+
+	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_UDP), BPF(out_query)),
+	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_TCP), DPORT_IS(PORT_DNS), BPF(out_query)),
 
 	/* denied before or undecided: sluiced answers both, so that the application
 	 * meets the same error; a drop or a reject right here would be EPERM */
@@ -48,6 +50,7 @@ static const struct nft_rule rules[] = {
 	RULE("hold_out", ALWAYS, SET_MARK(SL_MARK_HELD), QUEUE),
 
 	/* the mark alone proves nothing: the programs look at the socket again */
+	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_NONE), ACCEPT),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(out_ours), GOTO("reject")),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(out_ours), GOTO("unjudged_out")),
 	RULE("unjudged_out", ALWAYS, BPF(out_silent), DROP),
@@ -63,6 +66,7 @@ static const struct nft_rule rules[] = {
 
 	RULE("hold_in", ALWAYS, SET_MARK(SL_MARK_HELD), QUEUE),
 
+	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_NONE), ACCEPT),
 	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(in_ours), GOTO("reject")),
 	RULE("gate_in", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(in_ours), GOTO("unjudged_in")),
 	RULE("unjudged_in", ALWAYS, BPF(in_silent), DROP),

@@ -34,7 +34,7 @@ struct plane_ops {
 	int (*repair)(struct plane *plane, struct netns *netns);
 
 	int (*read)(struct plane *plane, struct netns *netns, uint8_t *buffer,
-		    struct queue_packet *ret_packet);
+		    struct queue_packet ret_packets[QUEUE_BATCH]);
 	int (*answer)(struct plane *plane, struct netns *netns, uint32_t packet_id,
 		      enum queue_verdict verdict, uint32_t mark);
 	int (*replace)(struct plane *plane, struct netns *netns, uint32_t packet_id, uint32_t mark,

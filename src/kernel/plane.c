@@ -172,16 +172,16 @@ int plane_repair(struct plane *plane, unsigned int place)
 /* ---- packets ---- */
 
 int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
-	       struct queue_packet *ret_packet)
+	       struct queue_packet ret_packets[QUEUE_BATCH])
 {
 	struct netns *netns = at(plane, place);
-	int r = netns ? plane->ops->read(plane, netns, buffer, ret_packet) : -EAGAIN;
+	int n = netns ? plane->ops->read(plane, netns, buffer, ret_packets) : -EAGAIN;
 
-	if (r < 0)
-		return r;
-	ret_packet->netns = netns->cookie;
-	ret_packet->id |= (uint64_t)place << 32;
-	return 0;
+	for (int i = 0; i < n; i++) {
+		ret_packets[i].netns = netns->cookie;
+		ret_packets[i].id |= (uint64_t)place << 32;
+	}
+	return n;
 }
 
 static int answer(struct plane *plane, const struct late_answer *answer)

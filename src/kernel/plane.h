@@ -118,9 +118,9 @@ int plane_relax(struct plane *plane);
  */
 int plane_repair(struct plane *plane, unsigned int place);
 
-/** plane_read() - a packet of the queue of a namespace; as queue_read() */
+/** plane_read() - packets of the queue of a namespace; as queue_read() */
 int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
-	       struct queue_packet *ret_packet);
+	       struct queue_packet ret_packets[QUEUE_BATCH]);
 /**
  * plane_answer() - let a packet go on or drop it; its mark becomes @mark
  *

@@ -133,23 +133,36 @@ static int read_attribute(const struct nlattr *attr, void *data)
 	return MNL_CB_OK;
 }
 
-int queue_read(int fd, uint8_t *buffer, struct queue_packet *ret_packet)
+static void read_message(const uint8_t *bytes, size_t n, struct queue_packet *ret_packet)
 {
-	const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)buffer;
-	struct queue_packet packet = { 0 };
-	ssize_t n;
+	const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)bytes;
 
+	*ret_packet = (struct queue_packet){ 0 };
+	if (mnl_nlmsg_ok(header, (int)n) &&
+	    header->nlmsg_type == (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
+		mnl_attr_parse(header, sizeof(struct nfgenmsg), read_attribute, ret_packet);
+}
+
+int queue_read(int fd, uint8_t *buffer, struct queue_packet ret_packets[QUEUE_BATCH])
+{
+	struct mmsghdr messages[QUEUE_BATCH] = { 0 };
+	struct iovec parts[QUEUE_BATCH];
+	int n;
+
+	for (size_t i = 0; i < QUEUE_BATCH; i++) {
+		parts[i].iov_base = buffer + i * QUEUE_MESSAGE_BYTES;
+		parts[i].iov_len = QUEUE_MESSAGE_BYTES;
+		messages[i].msg_hdr.msg_iov = &parts[i];
+		messages[i].msg_hdr.msg_iovlen = 1;
+	}
 	do {
-		n = recv(fd, buffer, 2 * QUEUE_PACKET_MAX, MSG_DONTWAIT);
+		n = recvmmsg(fd, messages, QUEUE_BATCH, MSG_DONTWAIT, NULL);
 	} while (n < 0 && (errno == EINTR || errno == ENOBUFS));
 	if (n < 0)
 		return -errno;
-	if (!mnl_nlmsg_ok(header, (int)n) ||
-	    header->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
-		return -EBADMSG;
-	mnl_attr_parse(header, sizeof(struct nfgenmsg), read_attribute, &packet);
-	*ret_packet = packet;
-	return 0;
+	for (int i = 0; i < n; i++)
+		read_message(parts[i].iov_base, messages[i].msg_len, &ret_packets[i]);
+	return n;
 }
 
 static struct nlmsghdr *begin_answer(char *buffer, uint16_t num, uint32_t id, uint32_t verdict,

@@ -15,6 +15,9 @@
 
 #define QUEUE_LENGTH_MAX 16384U /* packets held at once; more fall to the fail class */
 #define QUEUE_PACKET_MAX 65535U
+#define QUEUE_BATCH 8U /* packets read at once */
+#define QUEUE_MESSAGE_BYTES ((size_t)2 << 16) /* a packet and what is said of it */
+#define QUEUE_BUFFER_BYTES (QUEUE_BATCH * QUEUE_MESSAGE_BYTES)
 
 enum queue_verdict { QUEUE_ACCEPT, QUEUE_DROP };
 
@@ -27,7 +30,7 @@ struct queue_packet {
 	uint32_t ifindex; /* out for outgoing, in for incoming */
 	bool is_inbound;
 	bool is_segmented;    /* GSO: the kernel will cut it into several packets */
-	const uint8_t *bytes; /* from the IP header */
+	const uint8_t *bytes; /* from the IP header; NULL: no packet that could be read */
 	size_t n_bytes;
 };
 
@@ -36,8 +39,14 @@ int queue_prepare(int fd);
 /** queue_bind() - a free queue number of the socket's namespace. Return: 0 or a negative errno. */
 int queue_bind(int fd, uint16_t *ret_num);
 
-/** queue_read() - one packet; -EAGAIN when none is there. @buffer: 2 * QUEUE_PACKET_MAX bytes */
-int queue_read(int fd, uint8_t *buffer, struct queue_packet *ret_packet);
+/**
+ * queue_read() - packets that are there
+ * @buffer: QUEUE_BUFFER_BYTES, which they point into
+ *
+ * Return: how many; fewer than QUEUE_BATCH: behind them the queue was empty. Or
+ *         -EAGAIN: it was empty at once; or another negative errno.
+ */
+int queue_read(int fd, uint8_t *buffer, struct queue_packet ret_packets[QUEUE_BATCH]);
 
 /** queue_answer() - let @id go on or drop it; its mark becomes @mark */
 int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark);

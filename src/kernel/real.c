@@ -156,9 +156,9 @@ static int real_repair(struct plane *plane, struct netns *netns)
 }
 
 static int real_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
-		     struct queue_packet *ret_packet)
+		     struct queue_packet ret_packets[QUEUE_BATCH])
 {
-	return queue_read(netns->sockets[NETNS_QUEUE], buffer, ret_packet);
+	return queue_read(netns->sockets[NETNS_QUEUE], buffer, ret_packets);
 }
 
 static int real_answer(struct plane *plane, struct netns *netns, uint32_t packet_id,

@@ -8,34 +8,53 @@ static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
 
 /* ---- keys ---- */
 
-struct rules_key rules_key_of(const struct rules *rules, const struct rules_rule *rule)
+/* the smallest that holds as many */
+static uint8_t span_of(uint16_t first, uint16_t last)
 {
-	struct rules_key key = { .port = rule->rport == rule->rport_last ? rule->rport : 0 };
-	const char *text = rules->text;
+	uint8_t span = 0;
 
-	if (rule->host_kind) {
-		key.anchor = rule->host_kind == RULES_THIS_HOST ? RULES_BY_HOST : RULES_BY_DOMAIN;
-		key.value = text + rule->host;
-		key.n_value = strlen(text + rule->host);
-	} else if (rule->bits) {
-		key.anchor = RULES_BY_REMOTE;
+	while (last - first >= 1 << span)
+		span++;
+	return span;
+}
+
+struct rules_key rules_key_of(const struct rules *rules, const struct rules_rule *rule,
+			      enum rules_anchor anchor, unsigned int which)
+{
+	struct rules_key key = { .anchor = anchor, .span = RULES_ANY_PORT };
+	const char *text = NULL;
+
+	if (rule->rport)
+		key.span = span_of(rule->rport, rule->rport_last);
+	key.port = rules_port_in(key.span, which ? rule->rport_last : rule->rport);
+	switch (anchor) {
+	case RULES_BY_HOST:
+	case RULES_BY_DOMAIN:
+		text = rules->text + rule->host;
+		break;
+	case RULES_BY_REMOTE:
 		key.bits = rule->bits;
 		key.value = rule->remote;
 		key.n_value = sizeof(rule->remote);
-	} else if (rule->exe) {
-		key.anchor = RULES_BY_EXE;
-		key.value = text + rule->exe;
-		key.n_value = strlen(text + rule->exe);
-	} else if (rule->has_uid) {
-		key.anchor = RULES_BY_UID;
+		break;
+	case RULES_BY_EXE:
+		text = rules->text + rule->exe;
+		break;
+	case RULES_BY_UID:
 		key.value = &rule->uid;
 		key.n_value = sizeof(rule->uid);
-	} else if (rule->lport && rule->lport == rule->lport_last) {
-		key.anchor = RULES_BY_LOCAL_PORT;
+		break;
+	case RULES_BY_LOCAL_PORT:
 		key.value = &rule->lport;
 		key.n_value = sizeof(rule->lport);
-	} else {
-		key.anchor = RULES_BY_NOTHING;
+		break;
+	case RULES_BY_NOTHING:
+	case _RULES_BY_N:
+		break;
+	}
+	if (text) {
+		key.value = text;
+		key.n_value = strlen(text);
 	}
 	return key;
 }
@@ -49,10 +68,10 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return hash ^ hash >> 31;
 }
 
-uint64_t rules_hash(const struct rules *rules, const struct rules_key *key)
+uint32_t rules_hash(const struct rules *rules, const struct rules_key *key)
 {
-	uint64_t hash = mix(rules->seed, (uint64_t)key->port << 16 | (uint64_t)key->bits << 8 |
-						 (uint64_t)key->anchor);
+	uint64_t hash = mix(rules->seed, (uint64_t)key->port << 24 | (uint64_t)key->span << 16 |
+						 (uint64_t)key->bits << 8 | (uint64_t)key->anchor);
 	const uint8_t *at = key->value;
 
 	for (size_t n = key->n_value; n > 0;) {
@@ -64,28 +83,29 @@ uint64_t rules_hash(const struct rules *rules, const struct rules_key *key)
 		at += n_now;
 		n -= n_now;
 	}
-	return mix(hash, key->n_value);
+	return (uint32_t)mix(hash, key->n_value);
 }
 
 static bool is_key(const struct rules_key *a, const struct rules_key *b)
 {
-	return a->anchor == b->anchor && a->bits == b->bits && a->port == b->port &&
-	       a->n_value == b->n_value &&
+	return a->anchor == b->anchor && a->bits == b->bits && a->span == b->span &&
+	       a->port == b->port && a->n_value == b->n_value &&
 	       (!a->n_value || memcmp(a->value, b->value, a->n_value) == 0);
 }
 
 struct rules_slot *rules_slot_of(const struct rules *rules, const struct rules_key *key,
-				 uint64_t hash)
+				 uint32_t hash)
 {
-	uint32_t at = (uint32_t)hash & (rules->n_slots - 1);
+	uint32_t at = hash & (rules->n_slots - 1);
 
 	for (; rules->slots[at].first; at = (at + 1) & (rules->n_slots - 1)) {
 		struct rules_slot *slot = &rules->slots[at];
+		const struct rules_rule *first = &rules->rules[(slot->first - 1) / 2];
 		struct rules_key other;
 
 		if (slot->hash != hash)
 			continue;
-		other = rules_key_of(rules, &rules->rules[slot->first - 1]);
+		other = rules_key_of(rules, first, first->anchor, (slot->first - 1) % 2);
 		if (is_key(&other, key))
 			return slot;
 	}
@@ -139,7 +159,7 @@ static bool matches(const struct rules *rules, const struct rules_rule *rule,
 struct search {
 	const struct rules *rules;
 	const struct rules_question *flow;
-	const char *host; /* NULL: none */
+	const char *host; /* NULL: it is not looked for */
 	uint32_t best;	  /* the first that matches, of those seen; n: none */
 };
 
@@ -147,11 +167,15 @@ static void look(struct search *search, const struct rules_key *key)
 {
 	const struct rules *rules = search->rules;
 	const struct rules_slot *slot = rules_slot_of(rules, key, rules_hash(rules, key));
-	uint32_t next = slot ? slot->first : 0;
+	uint32_t node = slot ? slot->first : 0;
 
-	for (; next && next - 1 < search->best; next = rules->rules[next - 1].next)
-		if (matches(rules, &rules->rules[next - 1], search->flow))
-			search->best = next - 1;
+	while (node && (node - 1) / 2 < search->best) {
+		uint32_t i = (node - 1) / 2;
+
+		if (matches(rules, &rules->rules[i], search->flow))
+			search->best = i;
+		node = rules->rules[i].next[(node - 1) % 2];
+	}
 }
 
 static void look_for(struct search *search, struct rules_key *key, const void *value, size_t n)
@@ -175,7 +199,7 @@ static void look_for_domains(struct search *search, struct rules_key *key)
 {
 	const char *at = search->host;
 
-	while (at && *at) {
+	while (at) {
 		const char *dot = strchr(at, '.');
 
 		look_for(search, key, at, strlen(at));
@@ -188,14 +212,14 @@ static void look_for_shape(struct search *search, const struct rules_shape *shap
 	const struct rules_question *flow = search->flow;
 	struct rules_key key = { .anchor = shape->anchor,
 				 .bits = shape->bits,
-				 .port = shape->has_port ? flow->remote_port : 0 };
+				 .span = shape->span,
+				 .port = rules_port_in(shape->span, flow->remote_port) };
 
-	if (shape->has_port && !flow->remote_port)
+	if (shape->span != RULES_ANY_PORT && !flow->remote_port)
 		return;
 	switch (key.anchor) {
 	case RULES_BY_HOST:
-		if (search->host)
-			look_for(search, &key, search->host, strlen(search->host));
+		look_for(search, &key, search->host, strlen(search->host));
 		break;
 	case RULES_BY_DOMAIN:
 		look_for_domains(search, &key);
@@ -222,14 +246,31 @@ static void look_for_shape(struct search *search, const struct rules_shape *shap
 	}
 }
 
-/* Return: its index, or that of the rest, n */
-static uint32_t find_under(const struct rules *rules, const struct rules_question *flow,
-			   const char *host)
+static bool is_by_host(const struct rules_shape *shape)
 {
-	struct search search = { rules, flow, host, rules->n };
+	return shape->anchor == RULES_BY_HOST || shape->anchor == RULES_BY_DOMAIN;
+}
+
+/* of the rules without a host. Return: its index, or that of the rest, n */
+static uint32_t find_under_any(const struct rules *rules, const struct rules_question *flow)
+{
+	struct search search = { rules, flow, NULL, rules->n };
 
 	for (unsigned int i = 0; i < rules->n_shapes; i++)
-		look_for_shape(&search, &rules->shapes[i]);
+		if (!is_by_host(&rules->shapes[i]))
+			look_for_shape(&search, &rules->shapes[i]);
+	return search.best;
+}
+
+/* @best: of the rules without a host */
+static uint32_t find_under(const struct rules *rules, const struct rules_question *flow,
+			   const char *host, uint32_t best)
+{
+	struct search search = { rules, flow, host, best };
+
+	for (unsigned int i = 0; i < rules->n_shapes; i++)
+		if (is_by_host(&rules->shapes[i]))
+			look_for_shape(&search, &rules->shapes[i]);
 	return search.best;
 }
 
@@ -252,7 +293,8 @@ static uint8_t action_of(const struct rules *rules, uint32_t i)
 int rules_find(const struct rules *rules, const struct rules_question *flow,
 	       struct rules_answer *ret_answer)
 {
-	uint32_t i = find_under(rules, flow, flow->n_hosts ? flow->hosts[0] : NULL);
+	uint32_t any = find_under_any(rules, flow);
+	uint32_t i = flow->n_hosts ? find_under(rules, flow, flow->hosts[0], any) : any;
 	bool is_same = is_certain(rules, flow, i);
 
 	for (size_t k = 1; k < flow->n_hosts && is_same; k++) {
@@ -260,7 +302,7 @@ int rules_find(const struct rules *rules, const struct rules_question *flow,
 
 		if (rules->first[RULES_FIRST_HOST] == RULES_NONE)
 			break; /* no name changes anything */
-		other = find_under(rules, flow, flow->hosts[k]);
+		other = find_under(rules, flow, flow->hosts[k], any);
 		is_same = is_certain(rules, flow, other) &&
 			  action_of(rules, other) == action_of(rules, i);
 	}

@@ -6,12 +6,13 @@
 #include "policy/rules.h"
 
 #define RULES_NONE UINT32_MAX
-#define RULES_SHAPES_MAX (2U * (129U + _RULES_BY_N))
+#define RULES_ANY_PORT 17U /* a span; others are log2 of their ports: 0 … 16 */
+#define RULES_SHAPES_MAX (18U * (129U + _RULES_BY_N))
 
 enum rules_direction { RULES_BOTH, RULES_OUTBOUND, RULES_INBOUND }; /* of the wire */
 enum rules_host_kind { RULES_ANY_HOST, RULES_THIS_HOST, RULES_DOMAIN };
 
-/** enum rules_anchor - the condition under which a rule is found; the first that it has */
+/** enum rules_anchor - the condition under which a rule is found: rules_anchor_of() */
 enum rules_anchor {
 	RULES_BY_HOST,
 	RULES_BY_DOMAIN,
@@ -23,35 +24,41 @@ enum rules_anchor {
 	_RULES_BY_N,
 };
 
-/** struct rules_rule - texts are offsets, 0: none; no holes: lists are compared as bytes */
+/**
+ * struct rules_rule - texts are offsets, 0: none; no holes: lists are compared as bytes
+ *
+ * A range of ports may need two chains: rules_key_of(). A place in one is a node, 2 * rule + which
+ * of its chains, counted from 1.
+ */
 struct rules_rule {
-	uint32_t next; /* of its chain, counted from 1; 0: it is the last */
+	uint32_t next[2]; /* nodes; 0: it is the last */
 	uint32_t host, exe, reason;
 	uint32_t uid;
 	uint16_t rport, rport_last, lport, lport_last;
-	uint8_t action, direction, protocol, family, bits, host_kind, has_uid, pad;
+	uint8_t action, direction, protocol, family, bits, host_kind, has_uid, anchor;
 	uint8_t remote[16];
 };
-_Static_assert(sizeof(struct rules_rule) == 52, "rules_rule");
+_Static_assert(sizeof(struct rules_rule) == 56, "rules_rule");
 
 /** struct rules_key - of a chain; @value: not owned */
 struct rules_key {
 	enum rules_anchor anchor;
 	uint8_t bits;  /* RULES_BY_REMOTE */
-	uint16_t port; /* the one remote port; 0: any, or more than one */
+	uint8_t span;  /* of remote ports */
+	uint16_t port; /* the first of its span */
 	const void *value;
 	size_t n_value;
 };
 
-/** struct rules_slot - a chain; rules counted from 1, 0: the slot is free */
+/** struct rules_slot - a chain of @n; nodes, 0: the slot is free */
 struct rules_slot {
-	uint64_t hash;
-	uint32_t first, last;
+	uint32_t hash, first, last, n;
 };
 
-/** struct rules_shape - a kind of key that is in use */
+/** struct rules_shape - a kind of key that is in use, and the length of its longest chain */
 struct rules_shape {
-	uint8_t anchor, bits, has_port;
+	uint8_t anchor, bits, span;
+	uint32_t longest;
 };
 
 /* the first rules that have a condition: before them nobody needs to know */
@@ -74,12 +81,24 @@ struct rules {
 	uint32_t n_text, n_text_places;
 	char *text;
 	uint32_t first[_RULES_FIRST_N];
+	uint32_t work; /* the sum of all that is longest */
 	unsigned int n_shapes;
 	struct rules_shape shapes[RULES_SHAPES_MAX];
 };
 
-struct rules_key rules_key_of(const struct rules *rules, const struct rules_rule *rule);
-uint64_t rules_hash(const struct rules *rules, const struct rules_key *key);
+/**
+ * rules_key_of() - of the chain in which @rule stands under @anchor
+ * @which: 0 or 1: a range of ports is found by the span, as long as it or up to twice, in which it
+ *         begins, and by that in which it ends: often the same
+ */
+struct rules_key rules_key_of(const struct rules *rules, const struct rules_rule *rule,
+			      enum rules_anchor anchor, unsigned int which);
+static inline uint16_t rules_port_in(unsigned int span, uint16_t port)
+{
+	return span == RULES_ANY_PORT ? 0 : (uint16_t)(port >> span << span);
+}
+
+uint32_t rules_hash(const struct rules *rules, const struct rules_key *key);
 /** rules_slot_of() - NULL: no rule has this key */
 struct rules_slot *rules_slot_of(const struct rules *rules, const struct rules_key *key,
-				 uint64_t hash);
+				 uint32_t hash);

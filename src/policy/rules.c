@@ -70,7 +70,7 @@ static int grow(void **array, uint32_t *n_places, uint32_t n_wanted, size_t item
 
 static void put_slot(struct rules *rules, const struct rules_slot *slot)
 {
-	uint32_t at = (uint32_t)slot->hash & (rules->n_slots - 1);
+	uint32_t at = slot->hash & (rules->n_slots - 1);
 
 	while (rules->slots[at].first)
 		at = (at + 1) & (rules->n_slots - 1);
@@ -83,7 +83,7 @@ static int grow_slots(struct rules *rules)
 	uint32_t n_old = rules->n_slots, n = n_old ? 2 * n_old : SLOTS_FIRST;
 	struct rules_slot *old = rules->slots, *slots;
 
-	if (2 * (rules->n_chains + 1) <= n_old)
+	if (2 * (rules->n_chains + 2) <= n_old) /* a rule joins two at most */
 		return 0;
 	slots = calloc(n, sizeof(*slots));
 	if (!slots)
@@ -176,14 +176,74 @@ static struct rules_rule read_numbers(const struct wire_rule *record)
 	return rule;
 }
 
-static void note_shape(struct rules *rules, const struct rules_key *key)
-{
-	const struct rules_shape shape = { (uint8_t)key->anchor, key->bits, key->port != 0 };
+/* ---- chains ---- */
 
-	for (unsigned int i = 0; i < rules->n_shapes; i++)
-		if (memcmp(&rules->shapes[i], &shape, sizeof(shape)) == 0)
-			return;
-	rules->shapes[rules->n_shapes++] = shape;
+static uint32_t count_in(const struct rules *rules, const struct rules_key *key)
+{
+	const struct rules_slot *slot = rules_slot_of(rules, key, rules_hash(rules, key));
+
+	return slot ? slot->n : 0;
+}
+
+/* A host must be its rule's chain: the other chains are looked at once for all names. Of the rest
+ * that which fewest share: many programs for one network are found by the program. */
+static enum rules_anchor choose_anchor(const struct rules *rules, const struct rules_rule *rule)
+{
+	const bool has[_RULES_BY_N] = {
+		[RULES_BY_REMOTE] = rule->bits,
+		[RULES_BY_EXE] = rule->exe,
+		[RULES_BY_UID] = rule->has_uid,
+		[RULES_BY_LOCAL_PORT] = rule->lport && rule->lport == rule->lport_last,
+	};
+	enum rules_anchor best = RULES_BY_NOTHING;
+	uint32_t fewest = UINT32_MAX;
+
+	if (rule->host_kind)
+		return rule->host_kind == RULES_THIS_HOST ? RULES_BY_HOST : RULES_BY_DOMAIN;
+	for (enum rules_anchor i = RULES_BY_REMOTE; i < RULES_BY_NOTHING; i++) {
+		struct rules_key key = rules_key_of(rules, rule, i, 0);
+		uint32_t n = has[i] ? count_in(rules, &key) : UINT32_MAX;
+
+		if (n < fewest) {
+			fewest = n;
+			best = i;
+		}
+	}
+	return best;
+}
+
+/* Return: the one after the last, if there is none */
+static uint32_t find_shape(const struct rules *rules, const struct rules_key *key)
+{
+	const struct rules_shape *shape = rules->shapes;
+	uint32_t i = 0;
+
+	while (i < rules->n_shapes && (shape[i].anchor != key->anchor ||
+				       shape[i].bits != key->bits || shape[i].span != key->span))
+		i++;
+	return i;
+}
+
+/* the chain that it joins is one longer, and the longest of its shape then? */
+static bool adds_work(const struct rules *rules, const struct rules_key *key)
+{
+	uint32_t i = find_shape(rules, key);
+
+	return i == rules->n_shapes || count_in(rules, key) == rules->shapes[i].longest;
+}
+
+static void note_longest(struct rules *rules, const struct rules_key *key, uint32_t n)
+{
+	struct rules_shape *shape = &rules->shapes[find_shape(rules, key)];
+
+	if (shape == &rules->shapes[rules->n_shapes]) {
+		*shape = (struct rules_shape){ (uint8_t)key->anchor, key->bits, key->span, 0 };
+		rules->n_shapes++;
+	}
+	if (n > shape->longest) {
+		shape->longest = n;
+		rules->work++;
+	}
 }
 
 static void note_first(struct rules *rules, const struct rules_rule *rule, uint32_t i)
@@ -201,21 +261,36 @@ static void note_first(struct rules *rules, const struct rules_rule *rule, uint3
 			rules->first[k] = i;
 }
 
-static void join_chain(struct rules *rules, uint32_t i)
+static void join_chain(struct rules *rules, const struct rules_key *key, uint32_t node)
 {
-	struct rules_key key = rules_key_of(rules, &rules->rules[i]);
-	struct rules_slot fresh = { rules_hash(rules, &key), i + 1, i + 1 };
-	struct rules_slot *slot = rules_slot_of(rules, &key, fresh.hash);
+	struct rules_slot fresh = { rules_hash(rules, key), node, node, 1 };
+	struct rules_slot *slot = rules_slot_of(rules, key, fresh.hash);
 
-	note_shape(rules, &key);
-	note_first(rules, &rules->rules[i], i);
 	if (slot) {
-		rules->rules[slot->last - 1].next = i + 1;
-		slot->last = i + 1;
-		return;
+		rules->rules[(slot->last - 1) / 2].next[(slot->last - 1) % 2] = node;
+		slot->last = node;
+		fresh.n = ++slot->n;
+	} else {
+		put_slot(rules, &fresh);
+		rules->n_chains++;
 	}
-	put_slot(rules, &fresh);
-	rules->n_chains++;
+	note_longest(rules, key, fresh.n);
+}
+
+/* Return: 0, -EOVERFLOW: too many that are alike */
+static int join_chains(struct rules *rules, uint32_t i)
+{
+	const struct rules_rule *rule = &rules->rules[i];
+	struct rules_key begin = rules_key_of(rules, rule, rule->anchor, 0);
+	struct rules_key end = rules_key_of(rules, rule, rule->anchor, 1);
+
+	if (rules->work + adds_work(rules, &begin) + adds_work(rules, &end) > RULES_WORK_MAX)
+		return -EOVERFLOW;
+	note_first(rules, rule, i);
+	join_chain(rules, &begin, 2 * i + 1);
+	if (begin.port != end.port)
+		join_chain(rules, &end, 2 * i + 2);
+	return 0;
 }
 
 static int add(struct rules *rules, const struct wire_rule *record)
@@ -232,14 +307,18 @@ static int add(struct rules *rules, const struct wire_rule *record)
 		r = add_texts(rules, record, &rule);
 	if (r < 0)
 		return r;
+	rule.anchor = (uint8_t)choose_anchor(rules, &rule);
 	rules->rules[rules->n] = rule;
-	join_chain(rules, rules->n++);
-	return 0;
+	r = join_chains(rules, rules->n);
+	rules->n += r == 0;
+	return r;
 }
 
 int rules_add(struct rules *rules, const struct wire_rule *record, const char **ret_problem)
 {
 	static const char *const problems[] = { [E2BIG] = "more than 65536 rules",
+						[EOVERFLOW] = "too many rules like it, which only "
+							      "looking at each tells apart",
 						[EFBIG] = "more than 16 MiB of text in all rules",
 						[ENOMEM] = "no memory for it" };
 	uint32_t n_text = rules->n_text;

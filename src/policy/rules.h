@@ -17,13 +17,15 @@
  * rest of Sluice (flow/memory.h). What is not known of a flow, its program or its
  * local port, may be anything: the list decides only if that changes nothing.
  *
- * Finding does not look at each rule. Every rule stands in one chain, under the
- * most telling of its conditions (a name, a prefix, a program, …) and its remote
- * port, if it has one port. A question looks into the chain of each prefix length
- * that is in use, of each domain above its name, and so on; the lowest rule of
- * them that matches is the first. So the cost follows the kinds of rules and not
- * their number, except for rules that share a key and differ in the rest (ranges
- * of ports above all): those are looked at one after the other.
+ * Finding does not look at each rule. Every rule stands in a chain, under one of its
+ * conditions (a name, or of a prefix, a program, a user, a local port that which is
+ * rarest) and its remote ports: a range is found by the span of 2, 4, 8, … ports in
+ * which it begins or ends. A question looks into the chain of each prefix length that
+ * is in use, of each domain above its name, and so on; the lowest rule of them that
+ * matches is the first. So the cost follows the kinds of rules and not their number,
+ * except for rules that share all that: those are looked at one after the other. A
+ * list for which that may be more than RULES_WORK_MAX is refused, so that no filter
+ * can keep sluiced from the others by what it leaves with it.
  *
  * This module is pure; it takes memory in rules_new() and rules_add() alone.
  */
@@ -35,6 +37,8 @@
 #include "wire/rule.h"
 
 #define RULES_TEXT_MAX (16U << 20) /* names, paths and reasons of one list together */
+
+#define RULES_WORK_MAX 4096U /* rules looked at for one question, at most: some 25 us */
 
 enum rules_action { RULES_ASK, RULES_ALLOW, RULES_DROP, RULES_DROP_SILENT }; /* of the wire */
 
@@ -73,7 +77,7 @@ struct rules *rules_free(struct rules *rules);
  * rules_add() - one more rule, after those that are there
  * @ret_problem: out: on failure: what is wrong, a constant for people
  *
- * Return: 0; -EINVAL: a bad rule; -E2BIG, -EFBIG: a limit; -ENOMEM. After a failure the list is
+ * Return: 0; -EINVAL: a bad rule; -E2BIG, -EFBIG, -EOVERFLOW: a limit; -ENOMEM. After a failure the list is
  * as before it.
  */
 int rules_add(struct rules *rules, const struct wire_rule *rule, const char **ret_problem);

@@ -5,6 +5,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/icmp6.h>
+#include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
 #include <sched.h>
 #include <stdio.h>
@@ -96,7 +97,7 @@ static socklen_t address_of(const char *text, uint16_t port, union address *to)
 }
 
 /* as after a verdict: its end is told then */
-static void be_judged(struct lab *lab, int fd)
+static void be_judged(struct lab *lab, int fd, uint32_t flags)
 {
 	struct sl_sock sock;
 	uint64_t cookie = 0;
@@ -105,7 +106,7 @@ static void be_judged(struct lab *lab, int fd)
 	(void)getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n);
 	if (!lab_get(lab, "sl_socks", &cookie, &sock))
 		return;
-	sock.flags |= SL_SOCK_JUDGED;
+	sock.flags |= SL_SOCK_JUDGED | flags;
 	lab_set(lab, "sl_socks", &cookie, &sock);
 }
 
@@ -141,20 +142,20 @@ static bool talk(struct lab *lab, const char *host, bool is_unknown)
 	if (connect(client, &address.any, n) < 0)
 		return false;
 	accepted = accept4(server, NULL, NULL, SOCK_CLOEXEC);
-	be_judged(lab, client);
-	be_judged(lab, accepted);
+	be_judged(lab, client, 0);
+	be_judged(lab, accepted, 0);
 	/* it listens anew: what it was bound to before is forgotten */
 	if (shutdown(server, SHUT_RDWR) < 0 || listen(server, 4) < 0)
 		return false;
 	return accepted >= 0 && send(client, "x", 1, MSG_NOSIGNAL) == 1;
 }
 
-static bool connect_out(struct lab *lab, const char *host, bool is_unknown)
+static bool connect_out(struct lab *lab, const char *host, int protocol, bool is_unknown)
 {
 	union address address;
 	socklen_t n = address_of(host, PORT, &address);
 	_cleanup_close_ int fd =
-		socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 
 	if (is_unknown)
 		be_unknown(lab, fd);
@@ -164,6 +165,7 @@ static bool connect_out(struct lab *lab, const char *host, bool is_unknown)
 static bool send_out(struct lab *lab, const char *host, bool is_connected, bool is_unknown)
 {
 	static const uint8_t options[8] = { 0, 0, 1, 4 }; /* of the destination: padding */
+	static const uint8_t options4[8] = { IPOPT_RR, 7, 4 };
 	union address address, any;
 	socklen_t n = address_of(host, PORT, &address);
 	_cleanup_close_ int fd = socket(address.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -174,11 +176,15 @@ static bool send_out(struct lab *lab, const char *host, bool is_connected, bool 
 	if (is_unknown)
 		be_unknown(lab, fd);
 	else
-		be_judged(lab, fd);
+		be_judged(lab, fd, 0);
 	if (is_connected && n == sizeof(address.six))
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_DSTOPTS, options, sizeof(options));
+	if (is_connected && n == sizeof(address.four))
+		(void)setsockopt(fd, IPPROTO_IP, IP_OPTIONS, options4, sizeof(options4));
 	if (is_connected && connect(fd, &address.any, n) < 0)
 		return false;
+	if (is_connected) /* its packets with options are looked at all the same */
+		be_judged(lab, fd, SL_SOCK_ALLOWED);
 	return sendto(fd, "x", 1, 0, is_connected ? NULL : &address.any, is_connected ? 0 : n) == 1;
 }
 
@@ -208,8 +214,9 @@ const char *acts_do(struct lab *lab)
 
 	is_well[0] = talk(lab, "127.0.0.1", false) & talk(lab, "::1", false);
 	is_well[1] = talk(lab, "127.0.0.1", true) & talk(lab, "::1", true);
-	is_well[2] = connect_out(lab, OUT4, false) & connect_out(lab, OUT6, false);
-	is_well[3] = connect_out(lab, OUT4, true) & connect_out(lab, OUT6, true);
+	is_well[2] = connect_out(lab, OUT4, 0, false) & connect_out(lab, OUT6, 0, false) &
+		     connect_out(lab, OUT4, IPPROTO_MPTCP, false);
+	is_well[3] = connect_out(lab, OUT4, 0, true) & connect_out(lab, OUT6, 0, true);
 	is_well[4] = send_out(lab, OUT4, false, false) & send_out(lab, OUT6, false, false) &
 		     ping_out(OUT4);
 	is_well[5] = send_out(lab, OUT4, true, false) & send_out(lab, OUT6, true, false);

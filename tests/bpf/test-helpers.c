@@ -54,6 +54,7 @@ static const struct {
 	{ "identity.h:134", "03", "kernels since 6.15" },
 	{ "identity.h:135", "03", "kernels before 6.15" },
 	{ "netfilter.bpf.c:43", "2", "no socket here is gone before its packet: scenario 117" },
+	{ "netfilter.bpf.c:52", "2", "no packet here has a route: scenario 128" },
 	{ "netns.h", "03", "every socket here is where the plane is" },
 };
 
@@ -138,6 +139,7 @@ struct sender {
 	const struct lab_ends *ends;
 	enum sl_verdict verdict;
 	bool is_remembered;
+	uint32_t flags;
 };
 
 static void prepare(struct lab *lab, uint64_t cookie, void *data)
@@ -146,6 +148,7 @@ static void prepare(struct lab *lab, uint64_t cookie, void *data)
 	struct sl_flow_key key = ends_key(sender->ends, SL_DIR_OUT, cookie);
 	struct sl_sock sock = { .owner.pid = 42,
 				.user.start_ns = sender->is_remembered,
+				.flags = sender->flags,
 				.netns = own_netns() };
 	struct sl_memory_key memory_key = { .app = sl_app_of(&sock.user, sock.netns),
 					    .rport = key.rport,
@@ -170,17 +173,20 @@ static int run_out(struct world *world, const char *program, const struct lab_pa
 
 static bool is_out_well(struct world *world, const struct lab_ends *ends)
 {
-	struct sender nobody = { ends, SL_UNDECIDED, false }, denied = { ends, SL_REJECT, false };
-	struct sender allowed = { ends, SL_ALLOW, false }, known = { ends, SL_UNDECIDED, true };
+	struct sender nobody = { .ends = ends }, denied = { ends, SL_REJECT, false, 0 };
+	struct sender allowed = { ends, SL_ALLOW, false, 0 };
+	struct sender known = { .ends = ends, .is_remembered = true };
+	struct sender streaming = { .ends = ends, .flags = SL_SOCK_ALLOWED };
 	struct lab_packet packet;
 
 	if (ends_is_v6(ends))
 		lab_ipv6(&packet, ends, extension, ARRAY_SIZE(extension));
 	else
-		lab_ipv4(&packet, ends, 0);
+		lab_ipv4(&packet, ends, sizeof(uint32_t)); /* it is not plain, so it is looked at */
 	return run_out(world, "sl_out_held", &packet, &nobody) == 1 &&
 	       run_out(world, "sl_out_ours", &packet, &nobody) == 1 &&
 	       run_out(world, "sl_out_held", &packet, &denied) == 1 &&
+	       run_out(world, "sl_out_held", &packet, &streaming) == 1 &&
 	       run_out(world, "sl_out_held", &packet, &allowed) >= 0 &&
 	       run_out(world, "sl_out_held", &packet, &known) >= 0 &&
 	       run_out(world, "sl_out_query", &packet, &nobody) == 0;

@@ -14,6 +14,14 @@
 
 #include "flow/packet.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(int condition)
+{
+	if (!condition)
+		abort();
+}
+
 /* reads no further than packet_parse() did */
 static void require_route(const uint8_t *data, size_t n)
 {
@@ -23,14 +31,6 @@ static void require_route(const uint8_t *data, size_t n)
 	memcpy(exact, data, n);
 	(void)packet_has_route(exact);
 	free(exact);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int condition)
-{
-	if (!condition)
-		abort();
 }
 
 /* on exactly so much memory; a failure may not write the view */

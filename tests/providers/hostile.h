@@ -29,6 +29,8 @@ void hostile_say(const char *what, const char *whom, const char *outcome);
 /* hostile.c: records, written by hand */
 enum { HELLO = 1, WELCOME, OPTION, START, READY, PING, PONG, STOP, STOPPED, LOG };
 enum { FLOW_NEW = 16, FLOW_VERDICT, FLOW_CLOSED, FLOW_FORGET, FLOW_UPDATE };
+enum { RULES_BEGIN = 21, RULE, RULES_COMMIT };
+enum { RULE_BYTES = 931, RULE_LOCAL_PORT = 15, RULE_REMOTE = 19 }; /* of the body */
 enum {
 	VERDICT_BYTES = 138,
 	UPDATE_BYTES = 137,
@@ -37,6 +39,16 @@ enum {
 	READY_BYTES = 260
 };
 enum { ALLOW, DROP };
+
+/* hostile-rules.c: attempts, see the table in hostile-says.c */
+void hostile_rule_of_no_set(uint64_t id);
+void hostile_commit_of_no_set(uint64_t id);
+void hostile_endless_set(uint64_t id);
+void hostile_begin_flood(uint64_t id);
+void hostile_set_flood(uint64_t id);
+void hostile_large_set(uint64_t id);
+void hostile_alike_rules(uint64_t id);
+void hostile_half_a_set(uint64_t id);
 
 bool hostile_send(const void *bytes, size_t n);
 /** hostile_header() - and a body of zeros. Return: bytes of both */

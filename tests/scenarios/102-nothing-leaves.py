@@ -64,7 +64,7 @@ def dropped(t, lab, control, title, option, command, n_wanted):
     with lab.capture() as wire:
         run = lab.run([lab.test_filter(**option)], command, within=100)
     t.equal(run.popen.returncode, 0, f"{title}: exit status")
-    judge(t, title, [json.loads(line) for line in run.stdout.splitlines()], n_wanted)
+    judge(t, title, run.jsons(), n_wanted)
     left = [packet for packet in wire.packets(to_targets) if not is_late(packet, control)]
     t.equal(len(left), 0, f"{title}: packets on the uplink, such as {left[:3]}")
 

@@ -6,7 +6,6 @@
         └ test-filter: mute (lives, never judges), hang (reads nothing), crash (dies each time)
           × open, closed
 """
-import json
 
 from lib import main
 from lib.wait import SLOW
@@ -29,7 +28,7 @@ def scenario(t):
                 udp = " ".join(lab.flowgen("udp", "10.79.9.2", 7, 1, 1, 20000))
                 run = lab.run([lab.test_filter(**options)], ["sh", "-c", f"{tcp} & {udp} & wait"],
                               fail=fail)
-                results = [json.loads(line) for line in run.stdout.splitlines()]
+                results = run.jsons()
                 slowest = max(result["max_us"] for result in results)
                 t.note(f"{title}: {slowest // 1000} ms")
                 for result in results:

@@ -8,6 +8,7 @@
 import json
 import os
 import signal
+import subprocess
 
 from lib import machine, main
 from lib.wait import wait_for
@@ -24,12 +25,8 @@ def start(lab):
     return run, f"r{run.pid}"
 
 
-def sluice(lab, *words):
-    return lab.plain([lab.path("sluice"), *words], 20)
-
-
 def check_status(t, lab, run, instance):
-    answer = sluice(lab, "status", "--instance", instance, "--json")
+    answer = lab.sluice("status", "--instance", instance, "--json")
     t.equal(answer.popen.returncode, 0, f"status: exit status; {answer.stderr}")
     status = answer.json()
     status = status.get("status", status)
@@ -43,16 +40,16 @@ def check_status(t, lab, run, instance):
 
 
 def check_flows(t, lab, instance):
-    answer = sluice(lab, "flows", "--instance", instance, "--json")
+    answer = lab.sluice("flows", "--instance", instance, "--json")
     t.equal(answer.popen.returncode, 0, f"flows: exit status; {answer.stderr}")
-    records = [json.loads(line) for line in answer.stdout.splitlines()]
+    records = answer.jsons()
     t.equal([record["dst"] for record in records], ["10.79.13.3"], "flows: the open one")
-    table = sluice(lab, "flows", "--instance", instance).stdout
+    table = lab.sluice("flows", "--instance", instance).stdout
     t.check("10.79.13.3" in table and "nc" in table, f"flows: the table {table!r}")
 
 
 def check_doctor(t, lab, instance):
-    answer = sluice(lab, "doctor", "--instance", instance, "--json")
+    answer = lab.sluice("doctor", "--instance", instance, "--json")
     t.check(answer.popen.returncode in (0, 1), f"doctor: exit status; {answer.stderr}")
     checks = answer.json()["checks"]
     t.check(len(checks) >= 5, f"doctor: {len(checks)} checks")
@@ -75,10 +72,10 @@ def check_full_file(t, lab):
 
 def check_absent(t, lab):
     for words in (("status", "--instance", "nobody"), ("flows", "--instance", "nobody")):
-        answer = sluice(lab, *words)
+        answer = lab.sluice(*words)
         t.equal(answer.popen.returncode, 5, f"{words}: exit status")
         t.check("nobody" in answer.stderr, f"{words}: {answer.stderr!r}")
-    t.equal(sluice(lab, "no-such-verb").popen.returncode, 2, "an unknown verb: exit status")
+    t.equal(lab.sluice("no-such-verb").popen.returncode, 2, "an unknown verb: exit status")
 
 
 def check_panic(t, lab, run, instance):
@@ -93,7 +90,7 @@ def check_panic(t, lab, run, instance):
     run.wait()
     wait_for(lambda: not machine.is_alive(daemon), 5, "sluiced to end with its keeper")
     t.check(os.path.isdir(governed), "the governed cgroup is still there")
-    answer = sluice(lab, "panic", "--instance", instance)
+    answer = lab.sluice("panic", "--instance", instance)
     t.check("sluice_" + instance in answer.stdout, f"panic says what it removed: {answer.stdout!r}")
     # the program is not ours to kill: it goes on, free, and its cgroup stays with it
     t.check(machine.is_alive(command), "the governed program lives")
@@ -101,10 +98,23 @@ def check_panic(t, lab, run, instance):
     t.check(governed in answer.stdout, f"panic names the cgroup: {answer.stdout!r}")
     os.kill(command, signal.SIGKILL)
     wait_for(lambda: not machine.is_alive(command), 5, "the governed program to end")
-    answer = sluice(lab, "panic", "--instance", instance)
+    answer = lab.sluice("panic", "--instance", instance)
     t.equal(answer.popen.returncode, 0, f"panic again: {answer.stdout} {answer.stderr}")
     t.check(not os.path.isdir(governed), f"panic again removes the empty cgroup {governed}")
     lab.expect_nothing_left()
+
+
+def check_panic_early(t, lab):
+    """an instance that died before it could write down what it has made"""
+    name = f"early{os.getpid()}"
+    folder = f"/run/sluice/{name}"
+    for is_mounted in (True, False):
+        os.makedirs(folder + "/bpf")
+        if is_mounted:
+            subprocess.run(["mount", "-t", "bpf", "bpf", folder + "/bpf"], check=True)
+        answer = lab.sluice("panic", "--instance", name)
+        t.equal(answer.popen.returncode, 0, f"panic without notes: {answer.stdout} {answer.stderr}")
+        t.check(not os.path.exists(folder), f"{folder} is gone")
 
 
 def scenario(t):
@@ -117,6 +127,7 @@ def scenario(t):
         check_doctor(t, lab, instance)
         check_absent(t, lab)
         check_full_file(t, lab)
+        check_panic_early(t, lab)
         governed = machine.cgroup_root() + run.wait_flow(dst="10.79.13.3", event="new")["cgroup"]
         try:
             check_panic(t, lab, run, instance)

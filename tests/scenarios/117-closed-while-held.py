@@ -70,7 +70,7 @@ def check_allowed_late(t, lab):
     run = lab.start([lab.test_filter(delay_ms=400)], [sys.executable, "-c", CONNECT_AND_CLOSE])
     wait_for(lambda: len(run.flows(event="closed")) == 5, 10, "five closed records")
     t.equal(len(run.flows(event="new")), 5, "late: new records")
-    answer = lab.plain([lab.path("sluice"), "status", "--instance", f"r{run.pid}", "--json"], 20)
+    answer = lab.sluice("status", "--instance", f"r{run.pid}", "--json")
     status = json.loads(answer.stdout)
     t.equal(status.get("status", status)["flows_open"], 0, "late: open flows, says sluice status")
     run.kill(signal.SIGTERM)

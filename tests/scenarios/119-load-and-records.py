@@ -121,7 +121,7 @@ def check_flood(t, lab):
     wait_for(lambda: run.stdout, 15, "the flow's end")
     t.equal(run.pids("sluiced"), [first], "flood: the same sluiced")
     t.check('"0"' not in run.stdout, f"flood: a flow without a verdict passed: {run.stdout}")
-    answer = lab.plain([lab.path("sluice"), "status", "--instance", f"r{run.pid}", "--json"], 20)
+    answer = lab.sluice("status", "--instance", f"r{run.pid}", "--json")
     t.equal(answer.popen.returncode, 0, f"flood: status answers; {answer.stderr}")
     t.check(len(run.stderr) < 1 << 20, f"flood: {len(run.stderr)} bytes of messages")
     run.kill(signal.SIGTERM)

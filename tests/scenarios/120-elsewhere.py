@@ -52,7 +52,7 @@ ALL = ("ping", "raw", "udp", "tcp")
 
 def instance_of(lab, run):
     """its status"""
-    return lab.plain([lab.path("sluice"), "status", "--json", "--instance", f"r{run.pid}"]).json()
+    return lab.sluice("status", "--json", "--instance", f"r{run.pid}").json()
 
 
 def scenario(t):

@@ -17,12 +17,8 @@ NOTICED_S = 8  # the interval, a canary that waits for its errors, and a noisy m
 REFUSED = "refused in "
 
 
-def sluice(lab, *words):
-    return lab.plain([lab.path("sluice"), *words], 20)
-
-
 def status_of(lab, instance):
-    return sluice(lab, "status", "--instance", instance, "--json").json()
+    return lab.sluice("status", "--instance", instance, "--json").json()
 
 
 def canary_of(lab, instance):
@@ -36,7 +32,7 @@ def nft(lab, *words):
 
 def doctor(t, lab, instance, title):
     """Return: the checks by name; text and JSON say the same"""
-    answer = sluice(lab, "doctor", "--instance", instance, "--json")
+    answer = lab.sluice("doctor", "--instance", instance, "--json")
     checks = {check["name"]: check for check in answer.json()["checks"]}
     t.check(answer.popen.returncode in (0, 1), f"{title}: exit status; {answer.stderr}")
     return checks, answer.popen.returncode
@@ -49,16 +45,16 @@ def check_well(t, lab, instance, title):
         t.equal(check["state"], "ok", f"{title}: {check}")
         t.equal(check["detail"].count(REFUSED), 2, f"{title}: TCP and UDP: {check['detail']}")
         t.note(f"{title}: {family}: {check['detail']}")
-    text = sluice(lab, "doctor", "--instance", instance).stdout
+    text = lab.sluice("doctor", "--instance", instance).stdout
     t.check("canary IPv4" in text and REFUSED in text, f"{title}: the screen: {text[-400:]}")
     status = status_of(lab, instance)
     t.equal(status["canary"]["state"], "ok", f"{title}: status {status['canary']}")
     t.equal((status["flows_total"], status["flows_dropped"], status["flows_open"],
              status["flows_held"]), (0, 0, 0, 0), f"{title}: it is not counted")
-    t.check("canary" in sluice(lab, "status", "--instance", instance).stdout, f"{title}: status says it")
+    t.check("canary" in lab.sluice("status", "--instance", instance).stdout, f"{title}: status says it")
     for provider in status["providers"]:
         t.equal(provider["flows"], 0, f"{title}: the filter never sees it")
-    t.equal(sluice(lab, "flows", "--instance", instance, "--json").stdout, "", f"{title}: sluice flows")
+    t.equal(lab.sluice("flows", "--instance", instance, "--json").stdout, "", f"{title}: sluice flows")
 
 
 def check_by_itself(t, lab, instance):

@@ -7,7 +7,6 @@
           thousands of sockets at once (the kernel's ICMP limit is 1000 a second)
           datagrams that are empty, large, cut by the kernel (GSO), pings, raw IP
 """
-import json
 import subprocess
 
 from lib import main
@@ -29,7 +28,7 @@ def run_acts(lab, acts):
     script = "; ".join(" ".join(lab.actor(*act)) for act in acts)
     run = lab.run([lab.test_filter(deny_address=DENIED)],
                   ["sh", "-c", f"ulimit -n 8192; sysctl -qw net.ipv4.ping_group_range='0 0'; {script}"])
-    return [json.loads(line) for line in run.stdout.splitlines()]
+    return run.jsons()
 
 
 def check_crowd(t, lab):

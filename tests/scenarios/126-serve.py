@@ -99,7 +99,7 @@ def check_overlap(t, lab, governed, instance):
     try:
         for name in (governed.name, governed.name + "/inner", os.path.dirname(governed.name) or "/"):
             path = lab.new_file("conf", f"[Instance]\nId={instance}o\nCgroup={name}\n")
-            other = lab.plain([lab.path("sluice"), "serve", "--config", path], 20)
+            other = lab.sluice("serve", "--config", path)
             t.equal(other.popen.returncode, 1, f"{name}: refused")
             # above, another scenario's may be met first
             t.check("instances do not nest" in other.stderr, f"told so: {other.stderr}")
@@ -116,7 +116,7 @@ def check_overlap(t, lab, governed, instance):
 def check_ends(t, lab, governed, instance):
     program = serve(lab, config_of(lab, governed, instance))
     check_judged(t, governed, "served")
-    other = lab.plain([lab.path("sluice"), "serve", "--config", config_of(lab, governed, instance)])
+    other = lab.sluice("serve", "--config", config_of(lab, governed, instance))
     t.equal(other.popen.returncode, 1, "a second one of the name is refused")
     t.check("is there already" in other.stderr, f"and told so: {other.stderr}")
     check_judged(t, governed, "after the second one")
@@ -146,7 +146,7 @@ def check_other_cgroup(t, lab, governed, instance):
     os.mkdir(other)
     try:
         path = lab.new_file("conf", f"[Instance]\nId={instance}\nCgroup={governed.name}-other\n")
-        failed = lab.plain([lab.path("sluice"), "serve", "--config", path], 30)
+        failed = lab.sluice("serve", "--config", path)
         t.equal(failed.popen.returncode, 1, "a successor over another cgroup is refused")
         t.check(f"died while it governed {governed.path}:" in failed.stderr, f"and told so: {failed.stderr}")
         t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "refused: the previous state stays in force")
@@ -166,7 +166,7 @@ def check_survives(t, lab, governed, instance):
     check_untouched(t, governed, "kill -9")
     bad = lab.new_file("bad", f"[Instance]\nId={instance}\nCgroup={governed.name}\n"
                               f"[Filter f]\nExec={lab.path('tests/providers/test-filter')}\nno-such-option=1\n")
-    failed = lab.plain([lab.path("sluice"), "serve", "--config", bad], 30)
+    failed = lab.sluice("serve", "--config", bad)
     t.equal(failed.popen.returncode, 1, f"a successor whose filter cannot start: {failed.stderr}")
     t.equal(governed.flow(DENIED), "ECONNREFUSED", "the previous state stays in force")
     check_other_cgroup(t, lab, governed, instance)
@@ -193,7 +193,7 @@ def check_stricter(t, lab, governed, instance):
         t.equal(governed.flow(ALLOWED), "0", "nobody there: open")
         bad = lab.new_file("bad", f"[Instance]\nId={instance}\nCgroup={governed.name}\n"
                                   f"[Filter f]\nExec={lab.path('tests/providers/test-filter')}\nFail=closed\nno-such-option=1\n")
-        failed = lab.plain([lab.path("sluice"), "serve", "--config", bad], 30)
+        failed = lab.sluice("serve", "--config", bad)
         t.equal(failed.popen.returncode, 1, f"a successor whose filter cannot start: {failed.stderr}")
         t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "closed at once")
         program = serve(lab, config_of(lab, governed, instance))
@@ -245,13 +245,13 @@ def check_panic(t, lab, governed, instance):
     program = serve(lab, config_of(lab, governed, instance))
     t.equal(governed.flow(DENIED), "ECONNREFUSED", "before panic")
     killed(lab, program)
-    panic = lab.plain([lab.path("sluice"), "panic", "--instance", instance])
+    panic = lab.sluice("panic", "--instance", instance)
     t.equal(panic.popen.returncode, 0, f"panic: {panic.stderr}")
     check_untouched(t, governed, "panic")
     t.equal(governed.flow(DENIED), "0", "after panic")
     lab.expect_nothing_left()
     program = serve(lab, config_of(lab, governed, instance))
-    panic = lab.plain([lab.path("sluice"), "panic", "--instance", instance])
+    panic = lab.sluice("panic", "--instance", instance)
     t.equal(panic.popen.returncode, 0, f"panic on a living one: {panic.stdout} {panic.stderr}")
     t.equal(program.wait(10), 0, f"no failure, that would be restarted: {program.stderr}")
     t.check("removed by `sluice panic`" in program.stderr, f"and told so: {program.stderr}")
@@ -293,11 +293,11 @@ BAD = (  # text, the line it is about, a word of the reason
 def check_bad(t, lab):
     for text, line, word in BAD:
         path = lab.new_file("bad", text)
-        program = lab.plain([lab.path("sluice"), "serve", "--config", path], 10)
+        program = lab.sluice("serve", "--config", path)
         t.equal(program.popen.returncode, 2, f"{text!r}: exit status")
         t.check(word in program.stderr, f"{text!r}: the reason: {program.stderr}")
         t.check((f"{path}:{line}" if line else path) in program.stderr, f"{text!r}: file and line: {program.stderr}")
-    program = lab.plain([lab.path("sluice"), "serve", "--config", "/no/such/file"], 10)
+    program = lab.sluice("serve", "--config", "/no/such/file")
     t.equal(program.popen.returncode, 2, "no such file: exit status")
 
 

@@ -135,8 +135,7 @@ class Place:
         return done.stdout
 
     def status(self):
-        return self.lab.plain([self.lab.path("sluice"), "status", "--instance", self.instance, "--json"],
-                              20).json()
+        return self.lab.sluice("status", "--instance", self.instance, "--json").json()
 
     def is_whole(self):
         try:

@@ -156,7 +156,7 @@ def end_without_keeper(cells):
     for pid in machine.processes_in(cells.lab.client.inode):
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not machine.processes_in(cells.lab.client.inode), 5, "the governed program to end")
-    answer = cells.lab.plain([cells.lab.path("sluice"), "panic", "--instance", f"r{cells.run.pid}"], 20)
+    answer = cells.lab.sluice("panic", "--instance", f"r{cells.run.pid}")
     cells.t.equal(answer.popen.returncode, 0, f"panic: {answer.stdout} {answer.stderr}")
     cells.lab.expect_nothing_left()
 
@@ -183,7 +183,7 @@ def check_given_up(cells, wire):
         os.kill(pid, signal.SIGKILL)
 
     def status():
-        answer = cells.lab.plain([cells.lab.path("sluice"), "status", "--instance", f"r{cells.run.pid}"], 20).stdout
+        answer = cells.lab.sluice("status", "--instance", f"r{cells.run.pid}").stdout
         return "given up" in answer and answer
     text = wait_for(status, 10, "sluice status to say that it was given up")
     t.check(" failed " in text, f"{title}: its state: {text}")

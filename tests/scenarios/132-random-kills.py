@@ -14,7 +14,7 @@ import signal
 import time
 
 from lib import main
-from lib.orders import Decided, Ordered
+from lib.orders import Decided, Ordered, check_load
 
 VICTIMS = ("sluiced", "test-filter", "sluice-names")
 ALLOWED, DENIED = "10.79.33.1", "10.79.34.1"
@@ -48,14 +48,6 @@ def kill_them(t, run, chance):
     t.note(f"killed: {n}")
 
 
-def check_load(t, load, wire):
-    t.note(f"connects: {load['errors']}, the slowest after {load['slowest_ms']} ms")
-    t.equal(load["left"], 0, "connects without an end")
-    t.equal(set(load["errors"][ALLOWED]), {"0"}, "what allowed connects got")
-    t.equal(set(load["errors"][DENIED]), {"ECONNREFUSED"}, "what denied connects got")
-    t.equal(wire.count(lambda p: p.dst == DENIED), 0, "packets of denied connects")
-
-
 def scenario(t):
     seed = t.seed or random.randrange(1, 1 << 31)
     t.note(f"{t.cycles} kills, seed {seed}")
@@ -79,7 +71,7 @@ def scenario(t):
                 if decided:
                     decided.end()
                 program.end()
-        check_load(t, load, wire)
+        check_load(t, load, wire, ALLOWED, DENIED)
         n = sum(sum(errors.values()) for errors in load["errors"].values())
         t.check(n >= took * PER_S / 2, f"{n} connects in {took:.0f} s are no load")
 

@@ -93,7 +93,7 @@ def sends(lab, name, target, **settings):
 
 def check_packets(t, lab):
     """governed where the kernel takes BPF at socket(2); elsewhere that is said, by `sluice doctor` too"""
-    doctor = lab.plain([lab.path("sluice"), "doctor", "--json"], 120).json()
+    doctor = lab.sluice("doctor", "--json", within=120).json()
     probe = next(one for one in doctor["checks"] if one["name"] == "packet sockets")
     t.note(f"packet sockets: {probe['state']}: {probe['detail']}")
     for i, name in enumerate(PACKETS):

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 
 from lib import machine, main
 from lib.lab import CLIENT4, CLIENT6, MAC, SERVER4, SERVER6, WIDE4, WIDE6
-from lib.orders import NOISE, Ordered
+from lib.orders import NOISE, Ordered, check_load
 from lib.wait import wait_for
 
 ALLOWED, DENIED = "10.79.38.1", "10.79.38.2"
@@ -127,14 +127,6 @@ def say(t, title, took):
     t.note(f"{title}: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in at.items()))
 
 
-def check_load(t, load, wire):
-    t.note(f"connects: {load['errors']}, the slowest after {load['slowest_ms']} ms")
-    t.equal(load["left"], 0, "connects without an end")
-    t.equal(set(load["errors"][ALLOWED]), {"0"}, "what allowed connects got")
-    t.equal(set(load["errors"][DENIED]), {"ECONNREFUSED"}, "what denied connects got")
-    t.equal(wire.count(lambda p: p.dst == DENIED), 0, "packets of denied connects")
-
-
 @contextmanager
 def awake_at_the_end(everything):
     """what is frozen would not even end"""
@@ -181,7 +173,7 @@ def scenario(t):
                 t.equal(alarms, [], "what was taken for a fault")
             finally:
                 program.end()
-        check_load(t, load, wire)
+        check_load(t, load, wire, ALLOWED, DENIED)
 
 
 if __name__ == "__main__":

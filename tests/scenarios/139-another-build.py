@@ -106,7 +106,7 @@ def scenario(t):
                 check_refused(t, program, plane)
             finally:
                 program.end()
-                lab.plain([lab.path("sluice"), "panic", "--instance", f"r{program.run.pid}"])
+                lab.sluice("panic", "--instance", f"r{program.run.pid}")
         t.equal(wire.count(lambda p: p.dst in (DENIED, STEADY)), 0, "packets of what is denied")
 
 

@@ -158,7 +158,7 @@ def check_successor(t, lab, rooms):
 
 
 def status_of(lab, instance):
-    return lab.plain([lab.path("sluice"), "status", "--json", "--instance", instance]).json()
+    return lab.sluice("status", "--json", "--instance", instance).json()
 
 
 def check_panic(t, lab, rooms, is_dead):
@@ -173,7 +173,7 @@ def check_panic(t, lab, rooms, is_dead):
         for name in ("sluice-keeper", "sluiced"):
             for pid in run.pids(name):
                 os.kill(pid, signal.SIGKILL)
-    panic = lab.plain([lab.path("sluice"), "panic", "--instance", instance, "--json"])
+    panic = lab.sluice("panic", "--instance", instance, "--json")
     tables = [thing for thing in panic.json()["removed"] if thing["kind"] == "table"]
     t.equal(len(tables), 3, f"tables that panic removed: {panic.stdout} {panic.stderr}")
     t.equal([room.tables() for room in rooms], [[], []], "tables after panic")
@@ -184,7 +184,7 @@ def check_panic(t, lab, rooms, is_dead):
     for room in rooms:
         for pid in machine.processes_in(room.guest.inode):
             os.kill(pid, signal.SIGKILL)
-    lab.plain([lab.path("sluice"), "panic", "--instance", instance])
+    lab.sluice("panic", "--instance", instance)
     lab.expect_nothing_left()
 
 

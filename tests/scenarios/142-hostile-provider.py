@@ -7,6 +7,7 @@
    breaks: it breaks the protocol, is ended, and said to be
    hangs:  it is silent, is ended
    lies:   about flows of others, twice, too late, further than it was asked
+   rules:  sets without an end, without a beginning, too many, too large, too slow
    takes:  descriptors, memory, threads, the log, the terminal
    escape: calls, sockets, other processes, files; beside a second instance
            whose provider runs under the same user
@@ -31,6 +32,8 @@ LIES = ["sequential-ids", "update-ids", "extreme-ids", "verdict-twice", "update-
         "address-scope", "name-scope", "promise-and-forget", "leak-descriptors"]
 TAKES = ["terminal-text", "prints-a-lot", "print-thread", "slow-reader", "fd-bomb", "memory-bomb",
          "thread-bomb", "spin-and-answer"]
+BREAKS_RULES = ["rule-of-no-set", "commit-of-no-set", "endless-set", "begin-flood", "set-flood"]
+LIES_RULES = ["half-a-set", "alike-rules", "large-set"]
 BOMBS = ("descriptor bomb", "memory bomb", "thread bomb")
 N_ESCAPES = 120  # at least; one for each call, and some for each process that is found
 
@@ -108,6 +111,15 @@ def check_lies(t, lab):
     check_group(t, lab, LIES, n=6)
 
 
+def check_rules(t, lab):
+    """each alone, since it may take most of a flow's time"""
+    for attempt in BREAKS_RULES:
+        run = check_group(t, lab, [attempt])
+        t.equal(run.stderr.count("broke the protocol"), 1, f"{attempt}: notices: {run.stderr}")
+    run = check_group(t, lab, LIES_RULES)
+    t.check("too many rules like it" in run.stderr, f"who gives rules that are slow is told: {run.stderr}")
+
+
 def check_takes(t, lab):
     run = check_group(t, lab, TAKES)
     lines = run.stderr.splitlines()
@@ -151,7 +163,7 @@ def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         lab.udp_echo(7)
-        for check in (check_breaks, check_hangs, check_lies, check_takes, check_escape):
+        for check in (check_breaks, check_hangs, check_lies, check_rules, check_takes, check_escape):
             began = time.monotonic()
             check(t, lab)
             t.note(f"{check.__name__}: {time.monotonic() - began:.1f} s")

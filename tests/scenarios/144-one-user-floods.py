@@ -7,7 +7,6 @@
               answer that is remembered; then again, and 500 connects ──┘
    strangers: 4000 connects to the control socket while `sluice status` asks
 """
-import json
 import os
 import re
 import socket
@@ -50,7 +49,7 @@ def timed(lab):
 
 def status_us(lab, instance):
     began = time.monotonic()
-    answer = lab.plain([lab.path("sluice"), "status", "--instance", instance])
+    answer = lab.sluice("status", "--instance", instance)
     return answer, int((time.monotonic() - began) * 1e6)
 
 
@@ -87,12 +86,11 @@ def scenario(t):
                         ["bash", "-c", command], fail="closed", has_records=False,
                         options=["--instance", "crowd144"])
         wait_for(lambda: os.path.exists(done), t.flows // 1000 + 60, "all flows")
-        status = json.loads(lab.plain([lab.path("sluice"), "status", "--instance", "crowd144",
-                                       "--json"]).stdout)
+        status = lab.sluice("status", "--instance", "crowd144", "--json").json()
         check_strangers(t, lab, "crowd144")
         os.unlink(done)
         t.equal(run.wait(30), 0, "exit status")
-        lines = [json.loads(line) for line in run.stdout.splitlines()]
+        lines = run.jsons()
         said = [line for line in lines if isinstance(line, list)]
         t.equal(said, [["0", "0", "Connection refused"]] * 2,
                 "the other user's stream, conversation and denial, before and after")

@@ -96,7 +96,7 @@ class Telling:
         try:
             self._expect_nothing_left()
         except Timeout as left:
-            self._lab.plain([self._lab.path("sluice"), "panic", "--instance", self.instance], 20)
+            self._lab.sluice("panic", "--instance", self.instance)
             if PANIC not in text:  # it did not say that something may be left, and what to do
                 raise Timeout(f"{left}: {title}") from None
             self._expect_nothing_left()

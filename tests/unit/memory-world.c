@@ -5,25 +5,26 @@
 
 #include "base/macros.h"
 #include "flow/memory.h"
+#include "tests/unit/memory-rules.h"
 #include "tests/unit/memory-world.h"
 
 #define N_APPS 6U
 #define N_USERS 3U
 #define N_ADDRESSES 16U
 #define N_PORTS 3U
-#define N_NAMES 12U
+#define N_PIDS 3U
 #define N_FILTERS 3U
 #define N_ANSWERS 256U /* places: too few, so that they run out all the time */
 #define N_CONCLUSIONS 128U
 #define US_PER_S 1000000ULL
 #define N_KEYS (N_APPS * N_ADDRESSES * N_PORTS)
 
-/* what a filter goes by: the reach of its verdicts follows from it */
-enum rule { BY_NAME, BY_ADDRESS, BY_NOBODY_KNOWS };
+/* what a filter goes by when it is asked: the reach of its verdicts follows from it */
+enum basis { BY_NAME, BY_ADDRESS, BY_NOBODY_KNOWS };
 
-struct rules {
-	uint64_t salt;	 /* other rules, other verdicts */
-	enum rule by[2]; /* with and without a name */
+struct opinions {
+	uint64_t salt;	  /* other opinions, other verdicts */
+	enum basis by[2]; /* with and without a name */
 };
 
 /* the kernel's map, a place for every key there can be */
@@ -37,7 +38,8 @@ struct world {
 	struct memory *memory;
 	struct names_cache *names;
 	uint64_t now_us, n_asks;
-	struct rules rules[N_FILTERS];
+	struct opinions opinions[N_FILTERS];
+	struct ruled ruled[N_FILTERS];
 	struct kernel_entry kernel[N_KEYS];
 	uint32_t generation; /* of the kernel's map */
 	struct world_counts counts;
@@ -79,7 +81,31 @@ static void on_names_changed(const struct sl_app *app, const uint8_t address[16]
 	memory_names_changed(((struct world *)data)->memory, app, address);
 }
 
-static const struct memory_ops ops = { on_withdraw, on_renew };
+/* as sluiced does (daemon/ruling.c) */
+static int on_rule(unsigned int filter, const struct memory_question *question,
+		   struct memory_answer *ret_answer, void *data)
+{
+	const char *hosts[NAMES_PER_ADDRESS_MAX];
+	const struct ruled_flow flow = { .to = &question->to,
+					 .hosts = hosts,
+					 .n_hosts = question->n_names };
+	struct world *world = data;
+	enum rules_action action;
+	int r;
+
+	for (size_t i = 0; i < question->n_names; i++)
+		hosts[i] = question->names[i].name;
+	r = ruled_find(&world->ruled[filter], &flow, false, &action);
+	if (r)
+		return r == RULES_E_ASK ? MEMORY_E_ASK : MEMORY_E_VARIES;
+	world->counts.n_concluded_by_rules++;
+	*ret_answer = (struct memory_answer){ .verdict = ruled_verdict(action),
+					      .filter = filter,
+					      .reason = "a rule" };
+	return 0;
+}
+
+static const struct memory_ops ops = { on_withdraw, on_renew, on_rule };
 
 struct world *world_new(void)
 {
@@ -94,6 +120,8 @@ struct world *world_new(void)
 
 struct world *world_free(struct world *world)
 {
+	for (unsigned int i = 0; world && i < N_FILTERS; i++)
+		ruled_free(&world->ruled[i]);
 	if (world) {
 		memory_free(world->memory);
 		names_cache_free(world->names);
@@ -117,7 +145,7 @@ static uint64_t scramble_text(const char *text)
 {
 	uint64_t x = 1;
 
-	while (*text)
+	while (*text && *text != '.') /* domains are for rules */
 		x = scramble(x + (uint8_t)*text++);
 	return x;
 }
@@ -127,10 +155,10 @@ static enum sl_verdict judge(struct world *world, unsigned int filter,
 			     const struct sl_memory_key *key, const char *host,
 			     enum memory_scope *ret_scope)
 {
-	const struct rules *rules = &world->rules[filter];
-	uint64_t x = scramble(rules->salt + key->app.exe_ino * 31 + key->app.uid);
+	const struct opinions *opinions = &world->opinions[filter];
+	uint64_t x = scramble(opinions->salt + key->app.exe_ino * 31 + key->app.uid);
 	static const enum memory_scope scopes[] = { MEMORY_NAME, MEMORY_ADDRESS, MEMORY_FLOW };
-	enum rule by = rules->by[host[0] == '\0'];
+	enum basis by = opinions->by[host[0] == '\0'];
 
 	switch (by) {
 	case BY_NAME:
@@ -157,14 +185,25 @@ static const char *fail(struct world *world, const char *what, const struct sl_m
 	return world->text;
 }
 
+/* a filter's rules, one by one, and else the filter itself */
+static enum sl_verdict ask(struct world *world, unsigned int filter, const struct ruled_flow *flow,
+			   const char *host, enum memory_scope *ret_scope)
+{
+	enum rules_action action = ruled_agreed(&world->ruled[filter], flow);
+
+	*ret_scope = MEMORY_ADDRESS;
+	return action == RULES_ASK ? judge(world, filter, flow->to, host, ret_scope)
+				   : ruled_verdict(action);
+}
+
 /* what asking every filter now would give; false: that is nobody's to know */
-static bool ask_all(struct world *world, const struct sl_memory_key *key, const char *host,
+static bool ask_all(struct world *world, const struct ruled_flow *flow, const char *host,
 		    enum sl_verdict *ret_verdict)
 {
 	for (unsigned int i = 0; i < N_FILTERS; i++) {
 		enum memory_scope scope;
 
-		*ret_verdict = judge(world, i, key, host, &scope);
+		*ret_verdict = ask(world, i, flow, host, &scope);
 		if (scope == MEMORY_FLOW)
 			return false;
 		if (*ret_verdict != SL_ALLOW)
@@ -174,14 +213,18 @@ static bool ask_all(struct world *world, const struct sl_memory_key *key, const 
 }
 
 /* do the names of this address have different answers from the filter that decides? */
-static bool names_disagree(struct world *world, const struct memory_question *question)
+static bool names_disagree(struct world *world, const struct ruled_flow *flow)
 {
 	for (unsigned int i = 0; i < N_FILTERS; i++) {
 		enum sl_verdict first = SL_UNDECIDED, verdict;
 		enum memory_scope scope;
 
-		for (size_t n = 0; n < question->n_names; n++) {
-			verdict = judge(world, i, &question->to, question->names[n].name, &scope);
+		for (size_t n = 0; n < flow->n_hosts; n++) {
+			struct ruled_flow alone = *flow;
+
+			alone.hosts = &flow->hosts[n];
+			alone.n_hosts = 1;
+			verdict = ask(world, i, &alone, flow->hosts[n], &scope);
 			if (scope == MEMORY_FLOW)
 				return false;
 			if (first != SL_UNDECIDED && verdict != first)
@@ -194,65 +237,78 @@ static bool names_disagree(struct world *world, const struct memory_question *qu
 	return false;
 }
 
-static const char *meet_kernel(struct world *world, const struct memory_question *question,
+static const char *meet_kernel(struct world *world, const struct ruled_flow *flow,
 			       const struct kernel_entry *entry, const char *host)
 {
 	enum sl_verdict wanted;
 
 	world->counts.n_by_kernel++;
-	if (!ask_all(world, &question->to, host, &wanted))
-		return fail(world, "the kernel, about what reaches no further,", &question->to,
+	if (!ask_all(world, flow, host, &wanted))
+		return fail(world, "the kernel, about what reaches no further,", flow->to,
 			    entry->verdict, 0);
 	if (entry->verdict != wanted)
-		return fail(world, "the kernel", &question->to, entry->verdict, wanted);
-	if (names_disagree(world, question))
-		return fail(world, "the kernel, about names that disagree,", &question->to,
+		return fail(world, "the kernel", flow->to, entry->verdict, wanted);
+	if (names_disagree(world, flow))
+		return fail(world, "the kernel, about names that disagree,", flow->to,
 			    entry->verdict, wanted);
 	return NULL;
 }
 
-/* as sluiced does: each filter is asked unless its answer is known */
-static const char *ask_or_remember(struct world *world, const struct memory_question *question,
-				   const char *host)
+static const char *ask_filter(struct world *world, unsigned int i,
+			      const struct memory_question *question, const char *host,
+			      enum sl_verdict verdict, enum memory_scope scope)
 {
-	for (unsigned int i = 0; i < N_FILTERS; i++) {
-		struct memory_answer answer;
-		enum memory_scope scope;
-		enum sl_verdict verdict = judge(world, i, &question->to, host, &scope);
+	struct memory_answer answer;
 
-		if (memory_find(world->memory, i, question, &answer) == 0) {
-			world->counts.n_by_answers++;
-			if (scope == MEMORY_FLOW || answer.verdict != verdict)
-				return fail(world, "an answer", &question->to, answer.verdict,
-					    verdict);
-		} else {
-			world->counts.n_asked++;
-			memory_learn(world->memory, i, question, host, scope, verdict, "because");
-		}
-		if (verdict != SL_ALLOW)
-			break;
+	if (memory_find(world->memory, i, question, &answer)) {
+		world->counts.n_asked++;
+		memory_learn(world->memory, i, question, host, scope, verdict, "because");
+		return NULL;
+	}
+	world->counts.n_by_answers++;
+	if (scope == MEMORY_FLOW || answer.verdict != verdict)
+		return fail(world, "an answer", &question->to, answer.verdict, verdict);
+	return NULL;
+}
+
+/* as sluiced does: the rules, and each filter is asked unless its answer is known */
+static const char *ask_or_remember(struct world *world, const struct memory_question *question,
+				   const struct ruled_flow *flow, const char *host)
+{
+	enum sl_verdict verdict = SL_ALLOW;
+
+	for (unsigned int i = 0; i < N_FILTERS && verdict == SL_ALLOW; i++) {
+		enum rules_action action = RULES_ASK;
+		const char *problem = NULL;
+		enum memory_scope scope;
+		bool is_ruled = ruled_find(&world->ruled[i], flow, true, &action) == 0;
+
+		verdict = ask(world, i, flow, host, &scope);
+		world->counts.n_by_rules += is_ruled;
+		if (action != ruled_agreed(&world->ruled[i], flow))
+			problem = fail(world, "a list", &question->to, action, verdict);
+		else if (!is_ruled)
+			problem = ask_filter(world, i, question, host, verdict, scope);
+		if (problem)
+			return problem;
 	}
 	return NULL;
 }
 
-static const char *meet_flow(struct world *world, const struct sl_memory_key *key, uint32_t pid)
+static const char *judge_flow(struct world *world, const struct memory_question *question,
+			      const struct ruled_flow *flow, const char *host)
 {
-	struct names_name names[NAMES_PER_ADDRESS_MAX];
-	struct memory_question question = { .to = *key, .names = names };
-	struct kernel_entry *entry = entry_of(world, key);
+	struct kernel_entry *entry = entry_of(world, flow->to);
 	struct memory_answer all;
-	const char *host = "", *problem;
+	const char *problem;
 
-	question.n_names = names_all(world->names, &key->app, key->raddr, world->now_us, names,
-				     NAMES_PER_ADDRESS_MAX);
-	(void)names_find(world->names, &key->app, pid, key->raddr, world->now_us, &host);
 	world->counts.n_flows++;
-	world->counts.n_disagreeing += names_disagree(world, &question);
+	world->counts.n_disagreeing += names_disagree(world, flow);
 	if (entry->is_there && entry->generation == world->generation &&
 	    world->now_us < entry->expiry_us)
-		return meet_kernel(world, &question, entry, host);
-	problem = ask_or_remember(world, &question, host);
-	if (problem || memory_conclude(world->memory, N_FILTERS, &question, &all))
+		return meet_kernel(world, flow, entry, host);
+	problem = ask_or_remember(world, question, flow, host);
+	if (problem || memory_conclude(world->memory, N_FILTERS, question, &all))
 		return problem;
 	*entry = (struct kernel_entry){ .is_there = true,
 					.verdict = all.verdict,
@@ -261,39 +317,73 @@ static const char *meet_flow(struct world *world, const struct sl_memory_key *ke
 	return NULL;
 }
 
+static const char *meet_flow(struct world *world, const struct sl_memory_key *key,
+			     const uint8_t event[WORLD_EVENT_BYTES])
+{
+	struct names_name names[NAMES_PER_ADDRESS_MAX];
+	struct memory_question question = { .to = *key, .names = names };
+	const char *host = "", *hosts[NAMES_PER_ADDRESS_MAX];
+	struct ruled_flow flow = { .to = key, .hosts = hosts, .lport = 1 + event[6] % 4 };
+	char exe[16];
+
+	question.n_names = names_all(world->names, &key->app, key->raddr, world->now_us, names,
+				     NAMES_PER_ADDRESS_MAX);
+	(void)names_find(world->names, &key->app, event[4] % N_PIDS, key->raddr, world->now_us,
+			 &host);
+	flow.n_hosts = question.n_names;
+	for (size_t i = 0; i < question.n_names; i++)
+		hosts[i] = names[i].name;
+	ruled_exe(&key->app, event[5] % 2, exe);
+	flow.exe = exe;
+	return judge_flow(world, &question, &flow, host);
+}
+
 static void meet_answer(struct world *world, const struct sl_memory_key *key, uint32_t pid,
 			unsigned int n, uint32_t ttl_s)
 {
 	char name[16];
 
-	snprintf(name, sizeof(name), "n%u", n);
+	ruled_name(n, name);
 	names_add(world->names, &key->app, pid, key->raddr, name, ttl_s, world->now_us);
 }
 
 /* a filter says so, or a new process has taken its place; the reach of its verdicts changes too */
-static void change_rules(struct world *world, unsigned int filter, const uint8_t event[4])
+static void change_opinions(struct world *world, unsigned int filter, const uint8_t event[4])
 {
-	static const enum rule by[8] = { BY_NAME,    BY_NAME,	 BY_NAME,    BY_NAME,
-					 BY_ADDRESS, BY_ADDRESS, BY_ADDRESS, BY_NOBODY_KNOWS };
+	static const enum basis by[8] = { BY_NAME,    BY_NAME,	  BY_NAME,    BY_NAME,
+					  BY_ADDRESS, BY_ADDRESS, BY_ADDRESS, BY_NOBODY_KNOWS };
 
-	world->rules[filter] = (struct rules){ .salt = event[1] | (uint64_t)event[2] << 8,
-					       .by = { by[event[3] % 8], by[event[3] / 8 % 8] } };
+	world->opinions[filter] =
+		(struct opinions){ .salt = event[1] | (uint64_t)event[2] << 8,
+				   .by = { by[event[3] % 8], by[event[3] / 8 % 8] } };
 	memory_forget(world->memory, filter);
+}
+
+static const char *change_rules(struct world *world, unsigned int filter, const uint8_t event[4])
+{
+	const char *problem =
+		ruled_replace(&world->ruled[filter],
+			      event[0] | (uint64_t)event[1] << 8 | (uint64_t)event[2] << 16);
+
+	memory_forget(world->memory, filter);
+	return problem;
 }
 
 const char *world_step(struct world *world, const uint8_t event[WORLD_EVENT_BYTES])
 {
 	struct sl_memory_key key =
 		key_of(event[1] % N_APPS, event[2] % N_ADDRESSES, event[3] % N_PORTS);
-	uint32_t pid = event[4] % 3;
+	uint32_t pid = event[4] % N_PIDS;
 
 	if (event[0] < 1 && event[7] < 32)
-		change_rules(world, event[1] % N_FILTERS, event + 4);
+		change_opinions(world, event[1] % N_FILTERS, event + 4);
+	else if (event[0] < 1 && event[7] < 64)
+		return change_rules(world, event[1] % N_FILTERS, event + 2);
 	else if (event[0] < 24)
-		meet_answer(world, &key, pid, event[5] % N_NAMES, event[6] % 32);
+		meet_answer(world, &key, pid, event[5] % RULED_NAMES, event[6] % 32);
 	else if (event[0] < 40)
 		world->now_us += (uint64_t)(event[1] << 8 | event[2]) * US_PER_S / 32768;
 	else
-		return meet_flow(world, &key, pid);
+		return meet_flow(world, &key, event);
 	return NULL;
 }

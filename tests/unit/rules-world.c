@@ -9,7 +9,6 @@
 #include "tests/unit/rules-world.h"
 
 #define N_RULES 24U
-#define N_PORTS 6U /* 0: none */
 #define N_UIDS 3U
 #define N_HOSTS_MAX 3U
 #define LOOK_AT_EACH 16U
@@ -29,6 +28,8 @@ static const uint8_t bits6[] = { 0, 1, 8, 32, 33, 48, 127, 128 };
 static const char *const hosts[] = { "example",	  "a.example", "b.a.example", "xa.example",
 				     "b.example", "test",      "a.test",      "a" };
 static const char *const exes[] = { "/bin/a", "/bin/b", "/bin/ab" };
+static const uint16_t ports[] = { 0, 1, 2, 3, 4, 66, 4099, 65535 }; /* 0: none */
+#define N_PORTS ARRAY_SIZE(ports)
 static const uint8_t protocols[] = { 0, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP };
 
 struct rules_world {
@@ -178,7 +179,7 @@ static bool is_true_of_all(const struct rules_world *world, const struct flow *f
 		if (!(known & 1))
 			other.uid = i % (N_UIDS + 1);
 		if (!(known & 2))
-			other.lport = (uint16_t)(i / (N_UIDS + 1) % N_PORTS);
+			other.lport = ports[i / (N_UIDS + 1) % N_PORTS];
 		if (!(known & 4))
 			other.exe = i / (N_UIDS + 1) / N_PORTS < 3
 					    ? exes[i / (N_UIDS + 1) / N_PORTS]
@@ -232,10 +233,12 @@ static void add_remote(struct wire_rule *rule, const uint8_t *event)
 
 static void add_ports(uint16_t *first, uint16_t *last, const uint8_t *event)
 {
+	static const unsigned int lengths[8] = { 0, 1, 2, 3, 63, 4096, 40000, UINT16_MAX };
+
 	if (event[0] % 3)
 		return;
-	*first = event[1] % N_PORTS;
-	*last = event[2] % 2 ? 0 : (uint16_t)(*first + event[2] % 3);
+	*first = ports[event[1] % N_PORTS];
+	*last = event[2] % 2 ? 0 : (uint16_t)MIN(*first + lengths[event[2] / 2 % 8], UINT16_MAX);
 	if (event[2] == 255) /* sometimes a range that cannot be */
 		*last = 1;
 }
@@ -288,8 +291,8 @@ static const char *ask_about(struct rules_world *world, const uint8_t *event)
 			     .n_hosts = event[8] % (N_HOSTS_MAX + 1) };
 
 	if (flow.protocol != IPPROTO_ICMP) {
-		flow.rport = event[4] % N_PORTS;
-		flow.lport = event[5] % N_PORTS;
+		flow.rport = ports[event[4] % N_PORTS];
+		flow.lport = ports[event[5] % N_PORTS];
 	}
 	for (size_t i = 0; i < flow.n_hosts; i++)
 		flow.hosts[i] = hosts[event[9 + i] % 8];

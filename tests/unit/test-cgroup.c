@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/** DOC: Which unit and which container the path of a cgroup names. */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -16,31 +16,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "daemon-lab.h"
-
-static const struct lab_packet tcp = {
-	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
-};
-static const struct lab_packet udp = {
-	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 9
-};
-
-static int set_up(void **state)
-{
-	struct lab_config config = { .n_filters = 1, .is_closed = { true } };
-	struct lab *lab = lab_new(&config);
-
-	assert_int_equal(lab_start(lab), 0);
-	lab_run_all(lab);
-	*state = lab;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	*state = lab_free(*state);
-	return 0;
-}
+#include "running-lab.h"
 
 static uint64_t judged(struct lab *lab, const struct lab_packet *packet, uint8_t verdict)
 {
@@ -99,6 +75,7 @@ static void test_a_flow_whose_socket_is_gone_ends_when_it_is_judged(void **state
 		assert_int_equal(lab_fate(lab, packet), FATE_HELD);
 		lab_judge(lab, 0, id, 0);
 		assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+		lab_pass(lab, 0);
 		assert_non_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
 		assert_null(lab_flow(lab, kinds[i]));
 	}
@@ -258,7 +235,7 @@ static void test_a_child_that_cannot_be_started(void **state)
 	assert_int_equal(lab_fate(lab, packet), FATE_REJECTED);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, running_one, running_tear_down)
 
 int main(void)
 {

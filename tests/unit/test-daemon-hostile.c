@@ -15,28 +15,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "daemon-lab.h"
-
-static const struct lab_packet tcp = {
-	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
-};
-
-static int set_up(void **state)
-{
-	struct lab_config config = { .n_filters = 1, .is_closed = { true } };
-	struct lab *lab = lab_new(&config);
-
-	assert_int_equal(lab_start(lab), 0);
-	lab_run_all(lab);
-	*state = lab;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	*state = lab_free(*state);
-	return 0;
-}
+#include "running-lab.h"
 
 /* it does not read: who knows no token has not heard the question */
 static void test_a_pong_for_no_ping_is_no_sign_of_life(void **state)
@@ -75,7 +54,7 @@ static void test_what_a_filter_says_is_shown_as_one_line(void **state)
 	assert_string_equal(lab->daemon->filters[0].message, "a?[2J?sluiced: b?\xc2?");
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, running_one, running_tear_down)
 
 int main(void)
 {

@@ -17,47 +17,9 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "daemon-lab.h"
+#include "running-lab.h"
 
 enum { ALLOW, DROP, SILENT };
-
-static const struct lab_packet tcp = {
-	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
-};
-static const struct lab_packet tcp_in = {
-	.proto = IPPROTO_TCP, .is_inbound = true, .lport = 22, .rport = 50000, .last = 9
-};
-static const struct lab_packet udp = {
-	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 9
-};
-
-static struct lab *running(unsigned int n_filters)
-{
-	struct lab_config config = { .n_filters = n_filters, .is_closed = { true, true, true } };
-	struct lab *lab = lab_new(&config);
-
-	assert_int_equal(lab_start(lab), 0);
-	lab_run_all(lab);
-	return lab;
-}
-
-static int set_up_one(void **state)
-{
-	*state = running(1);
-	return 0;
-}
-
-static int set_up_two(void **state)
-{
-	*state = running(2);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	*state = lab_free(*state);
-	return 0;
-}
 
 static void update(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict)
 {
@@ -366,34 +328,35 @@ static void test_a_contradicted_promise_is_taken_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_an_allowed_flow_is_cut, set_up_one, tear_down),
+		cmocka_unit_test_setup_teardown(test_an_allowed_flow_is_cut, running_one,
+						running_tear_down),
 		cmocka_unit_test_setup_teardown(test_the_end_of_a_flow_that_was_cut_is_told,
-						set_up_one, tear_down),
+						running_one, running_tear_down),
 		cmocka_unit_test_setup_teardown(test_what_cannot_be_destroyed_is_held_again,
-						set_up_one, tear_down),
+						running_one, running_tear_down),
 		cmocka_unit_test_setup_teardown(
-			test_a_denial_the_kernel_does_not_take_is_asked_anew, set_up_one,
-			tear_down),
-		cmocka_unit_test_setup_teardown(test_a_denied_flow_is_released, set_up_one,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_no_filter_overrides_another, set_up_two,
-						tear_down),
+			test_a_denial_the_kernel_does_not_take_is_asked_anew, running_one,
+			running_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_denied_flow_is_released, running_one,
+						running_tear_down),
+		cmocka_unit_test_setup_teardown(test_no_filter_overrides_another, running_two,
+						running_tear_down),
 		cmocka_unit_test_setup_teardown(test_an_update_of_nobodys_flow_is_ignored,
-						set_up_two, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_held_flow_may_be_updated, set_up_two,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_only_what_changed_is_touched, set_up_one,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_a_remembered_flow_is_asked_about, set_up_one,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_it_begins_when_promises_are_void, set_up_one,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_many_are_asked_about_at_a_pace, set_up_one,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_a_filter_that_dies_is_asked_anew, set_up_one,
-						tear_down),
+						running_two, running_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_held_flow_may_be_updated, running_two,
+						running_tear_down),
+		cmocka_unit_test_setup_teardown(test_only_what_changed_is_touched, running_one,
+						running_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_remembered_flow_is_asked_about, running_one,
+						running_tear_down),
+		cmocka_unit_test_setup_teardown(test_it_begins_when_promises_are_void, running_one,
+						running_tear_down),
+		cmocka_unit_test_setup_teardown(test_many_are_asked_about_at_a_pace, running_one,
+						running_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_filter_that_dies_is_asked_anew, running_one,
+						running_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_contradicted_promise_is_taken_back,
-						set_up_one, tear_down),
+						running_one, running_tear_down),
 	};
 
 	return cmocka_run_group_tests_name("daemon-live", tests, NULL, NULL);

@@ -13,7 +13,6 @@
  * A daemon that does not start, or whose loop ends, has a successor, as the keeper sees to.
  */
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,11 +46,9 @@ static const struct lab_packet dns = { .proto = IPPROTO_UDP,
 static const struct lab_packet allowed = {
 	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
 };
-static const struct lab_packet again = { /* where the one before goes: remembered */
-					 .proto = IPPROTO_TCP,
-					 .lport = 40010,
-					 .rport = 443,
-					 .last = 9
+/* where the one before goes: remembered */
+static const struct lab_packet again = {
+	.proto = IPPROTO_TCP, .lport = 40010, .rport = 443, .last = 9
 };
 static const struct lab_packet denied = {
 	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 10
@@ -69,55 +66,6 @@ struct story {
 	bool is_denied;			/* a filter that runs denies what it is asked */
 	int client;
 };
-
-/* ---- what is tested begins and ends here: -Wl,--wrap ---- */
-
-#define WRAP(type, name, parameters, ...)                                                          \
-	type __real_##name parameters;                                                             \
-	type __wrap_##name parameters;                                                             \
-	type __wrap_##name parameters                                                              \
-	{                                                                                          \
-		type r;                                                                            \
-                                                                                                   \
-		alloc_enter();                                                                     \
-		r = __real_##name(__VA_ARGS__);                                                    \
-		alloc_leave();                                                                     \
-		return r;                                                                          \
-	}
-
-WRAP(struct daemon *, daemon_new, (const struct kernel *kernel, int sock), kernel, sock)
-WRAP(int, daemon_start, (struct daemon * daemon, const char **error), daemon, error)
-WRAP(int, daemon_run, (struct daemon * daemon), daemon)
-WRAP(bool, daemon_tick, (struct daemon * daemon), daemon)
-WRAP(int, sd_event_run, (sd_event * event, uint64_t us), event, us)
-
-void __real_daemon_stop(struct daemon *daemon);
-void __wrap_daemon_stop(struct daemon *daemon);
-void __wrap_daemon_stop(struct daemon *daemon)
-{
-	alloc_enter();
-	__real_daemon_stop(daemon);
-	alloc_leave();
-}
-
-/*
- * json-c (0.16) takes the copy of a member's name for granted. sluiced dies of it, which is a
- * fault like any other (docs/fault-matrix.md): not to be told here.
- */
-struct json_object *__real_json_tokener_parse_ex(struct json_tokener *tokener, const char *text,
-						 int n);
-struct json_object *__wrap_json_tokener_parse_ex(struct json_tokener *tokener, const char *text,
-						 int n);
-struct json_object *__wrap_json_tokener_parse_ex(struct json_tokener *tokener, const char *text,
-						 int n)
-{
-	struct json_object *object;
-
-	alloc_spare_names(true);
-	object = __real_json_tokener_parse_ex(tokener, text, n);
-	alloc_spare_names(false);
-	return object;
-}
 
 /* ---- the filters and sluice-names ---- */
 
@@ -431,13 +379,6 @@ static void test_stop(void **state)
 {
 	tell_each(tell_stop, true, false, 1);
 	tell_each(tell_stop, true, true, 1);
-}
-
-/* json-c does not free the copy of a name when its table cannot grow */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:json_object_object_add_ex\n";
 }
 
 int main(int argc, char **argv)

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "daemon-lab.h"
+#include "running-lab.h"
 
 static const struct lab_packet answer = { .proto = IPPROTO_UDP,
 					  .is_inbound = true,
@@ -24,26 +24,6 @@ static const struct lab_packet answer = { .proto = IPPROTO_UDP,
 					  .lport = 40002,
 					  .rport = 53,
 					  .last = 53 };
-static const struct lab_packet tcp = {
-	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
-};
-
-static int set_up(void **state)
-{
-	struct lab_config config = { .n_filters = 1, .is_closed = { true } };
-	struct lab *lab = lab_new(&config);
-
-	assert_int_equal(lab_start(lab), 0);
-	lab_run_all(lab);
-	*state = lab;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	*state = lab_free(*state);
-	return 0;
-}
 
 static void test_an_answer_is_read_before_it_goes_on(void **state)
 {
@@ -171,7 +151,7 @@ static void test_an_unreadable_answer_goes_on(void **state)
 	assert_null(lab_take_look(lab));
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, running_one, running_tear_down)
 
 int main(void)
 {

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "daemon-lab.h"
+#include "running-lab.h"
 
 #define NIGHT_US (8 * 3600 * 1000000ULL)
 
@@ -26,35 +26,12 @@ static const struct lab_packet answer = { .proto = IPPROTO_UDP,
 					  .lport = 40002,
 					  .rport = 53,
 					  .last = 53 };
-static const struct lab_packet tcp = {
-	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
-};
 static const struct lab_packet other = {
 	.proto = IPPROTO_TCP, .lport = 40003, .rport = 444, .last = 9
 };
 static const struct lab_packet third = {
 	.proto = IPPROTO_TCP, .lport = 40004, .rport = 445, .last = 9
 };
-static const struct lab_packet udp = {
-	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 9
-};
-
-static int set_up(void **state)
-{
-	struct lab_config config = { .n_filters = 1, .is_closed = { true } };
-	struct lab *lab = lab_new(&config);
-
-	assert_int_equal(lab_start(lab), 0);
-	lab_run_all(lab);
-	*state = lab;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	*state = lab_free(*state);
-	return 0;
-}
 
 static void test_a_held_flow_keeps_its_time(void **state)
 {
@@ -207,7 +184,7 @@ static void test_a_ping_that_meets_a_full_channel_is_sent_later(void **state)
 	assert_non_null(lab_take(lab, 0, WIRE_PING));
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, running_one, running_tear_down)
 
 int main(void)
 {

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: What is read from a DNS answer
+ *
+ * The addresses that the question's name leads to, and what is no answer or broken.
+ */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,102 +17,10 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "names/dns.h"
-
-enum { A = 1, CNAME = 5, AAAA = 28, DNAME = 39, HTTPS = 65, ANY = 255 };
-
-#define HEADER 12
-#define QUESTION HEADER /* where put_question() puts the name: a target for pointers */
-
-/* a message under construction */
-struct packet {
-	uint8_t bytes[DNS_MESSAGE_MAX];
-	size_t n;
-};
-
-static void put(struct packet *packet, const void *bytes, size_t n)
-{
-	assert_true(packet->n + n <= sizeof(packet->bytes));
-	memcpy(packet->bytes + packet->n, bytes, n);
-	packet->n += n;
-}
-
-static void put_u16(struct packet *packet, unsigned int value)
-{
-	uint8_t bytes[] = { (uint8_t)(value >> 8), (uint8_t)value };
-
-	put(packet, bytes, sizeof(bytes));
-}
-
-static void put_u32(struct packet *packet, uint32_t value)
-{
-	put_u16(packet, value >> 16);
-	put_u16(packet, value & 0xffff);
-}
-
-/* dotted text; "" is the root; a number in @ is a pointer: "www@12" */
-static void put_name(struct packet *packet, const char *text)
-{
-	while (*text && *text != '@') {
-		uint8_t n = (uint8_t)strcspn(text, ".@");
-
-		put(packet, &n, 1);
-		put(packet, text, n);
-		text += n;
-		text += *text == '.';
-	}
-	if (*text == '@')
-		put_u16(packet, 0xc000U | (unsigned int)strtoul(text + 1, NULL, 10));
-	else
-		put(packet, "", 1);
-}
-
-static struct packet *begin(unsigned int n_answers, const char *name, unsigned int type)
-{
-	struct packet *packet = calloc(1, sizeof(*packet));
-
-	assert_non_null(packet);
-	put_u16(packet, 0x1234);
-	put_u16(packet, 0x8180);
-	put_u16(packet, 1);
-	put_u16(packet, n_answers);
-	put_u32(packet, 0);
-	put_name(packet, name);
-	put_u16(packet, type);
-	put_u16(packet, 1);
-	return packet;
-}
-
-static void put_record(struct packet *packet, const char *owner, unsigned int type, uint32_t ttl_s,
-		       const void *data, size_t n)
-{
-	put_name(packet, owner);
-	put_u16(packet, type);
-	put_u16(packet, 1);
-	put_u32(packet, ttl_s);
-	put_u16(packet, (unsigned int)n);
-	put(packet, data, n);
-}
-
-static void put_cname(struct packet *packet, const char *owner, uint32_t ttl_s, const char *target)
-{
-	size_t at;
-
-	put_record(packet, owner, CNAME, ttl_s, "", 0);
-	at = packet->n;
-	put_name(packet, target);
-	packet->bytes[at - 1] = (uint8_t)(packet->n - at);
-}
-
-static void put_a(struct packet *packet, const char *owner, uint32_t ttl_s, uint8_t last)
-{
-	uint8_t address[] = { 192, 0, 2, last };
-
-	put_record(packet, owner, A, ttl_s, address, sizeof(address));
-}
+#include "dns-packet.h"
 
 /* consumes the packet; the copy has no byte to spare, so that a sanitizer sees the end */
-static int read_packet(struct packet *packet, struct dns_answer *answer)
+static int read_packet(struct dns_packet *packet, struct dns_answer *answer)
 {
 	uint8_t *bytes = malloc(packet->n ? packet->n : 1);
 	int r;
@@ -129,11 +44,11 @@ static void assert_address(const struct dns_answer *answer, size_t i, uint8_t la
 
 static void test_addresses(void **state)
 {
-	struct packet *packet = begin(2, "WWW.Example.org", A);
+	struct dns_packet *packet = dns_begin(2, "WWW.Example.org", A);
 	struct dns_answer answer;
 
-	put_a(packet, "@12", 300, 1);
-	put_a(packet, "www.example.ORG", 60, 2);
+	dns_put_a(packet, "@12", 300, 1);
+	dns_put_a(packet, "www.example.ORG", 60, 2);
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_string_equal(answer.name, "www.example.org");
 	assert_int_equal(answer.n_addresses, 2);
@@ -145,11 +60,11 @@ static void test_addresses(void **state)
 static void test_ipv6(void **state)
 {
 	static const uint8_t address[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 7 };
-	struct packet *packet = begin(2, "example.org", AAAA);
+	struct dns_packet *packet = dns_begin(2, "example.org", AAAA);
 	struct dns_answer answer;
 
-	put_record(packet, "@12", AAAA, 5, address, sizeof(address));
-	put_a(packet, "@12", 300, 1); /* not asked for */
+	dns_put_record(packet, "@12", AAAA, 5, address, sizeof(address));
+	dns_put_a(packet, "@12", 300, 1); /* not asked for */
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_int_equal(answer.n_addresses, 1);
 	assert_memory_equal(answer.addresses[0].address, address, sizeof(address));
@@ -158,11 +73,11 @@ static void test_ipv6(void **state)
 
 static void test_any(void **state)
 {
-	struct packet *packet = begin(2, "example.org", ANY);
+	struct dns_packet *packet = dns_begin(2, "example.org", ANY);
 	struct dns_answer answer;
 
-	put_a(packet, "@12", 300, 1);
-	put_record(packet, "@12", AAAA, 1, "0123456789abcdef", 16);
+	dns_put_a(packet, "@12", 300, 1);
+	dns_put_record(packet, "@12", AAAA, 1, "0123456789abcdef", 16);
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_int_equal(answer.n_addresses, 2);
 }
@@ -170,14 +85,14 @@ static void test_any(void **state)
 /* the chain leads from the question, in whatever order; its smallest TTL counts */
 static void test_chain(void **state)
 {
-	struct packet *packet = begin(5, "www.example.org", A);
+	struct dns_packet *packet = dns_begin(5, "www.example.org", A);
 	struct dns_answer answer;
 
-	put_a(packet, "cdn.example.net", 300, 1);
-	put_cname(packet, "a.example.com", 20, "cdn.example.net");
-	put_a(packet, "other.example.com", 300, 9); /* nobody leads there */
-	put_cname(packet, "@12", 100, "a.example.com");
-	put_cname(packet, "stray.example.com", 1, "cdn.example.net");
+	dns_put_a(packet, "cdn.example.net", 300, 1);
+	dns_put_cname(packet, "a.example.com", 20, "cdn.example.net");
+	dns_put_a(packet, "other.example.com", 300, 9); /* nobody leads there */
+	dns_put_cname(packet, "@12", 100, "a.example.com");
+	dns_put_cname(packet, "stray.example.com", 1, "cdn.example.net");
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_string_equal(answer.name, "www.example.org");
 	assert_int_equal(answer.n_addresses, 1);
@@ -186,12 +101,12 @@ static void test_chain(void **state)
 
 static void test_dname(void **state)
 {
-	struct packet *packet = begin(3, "www.old.example", A);
+	struct dns_packet *packet = dns_begin(3, "www.old.example", A);
 	struct dns_answer answer;
 
-	put_record(packet, "old.example", DNAME, 300, "\3new\7example", 13);
-	put_cname(packet, "@12", 0, "www.new.example");
-	put_a(packet, "www.new.example", 300, 1);
+	dns_put_record(packet, "old.example", DNAME, 300, "\3new\7example", 13);
+	dns_put_cname(packet, "@12", 0, "www.new.example");
+	dns_put_a(packet, "www.new.example", 300, 1);
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_int_equal(answer.n_addresses, 1);
 	assert_address(&answer, 0, 1, 0);
@@ -199,33 +114,33 @@ static void test_dname(void **state)
 
 static void test_cname_loop(void **state)
 {
-	struct packet *packet = begin(4, "a.example", A);
+	struct dns_packet *packet = dns_begin(4, "a.example", A);
 	struct dns_answer answer;
 
-	put_cname(packet, "a.example", 9, "b.example");
-	put_cname(packet, "b.example", 9, "c.example");
-	put_cname(packet, "c.example", 9, "A.EXAMPLE");
-	put_a(packet, "c.example", 9, 1);
+	dns_put_cname(packet, "a.example", 9, "b.example");
+	dns_put_cname(packet, "b.example", 9, "c.example");
+	dns_put_cname(packet, "c.example", 9, "A.EXAMPLE");
+	dns_put_a(packet, "c.example", 9, 1);
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_int_equal(answer.n_addresses, 1);
-	packet = begin(1, "a.example", A);
-	put_cname(packet, "@12", 9, "@12");
+	packet = dns_begin(1, "a.example", A);
+	dns_put_cname(packet, "@12", 9, "@12");
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_int_equal(answer.n_addresses, 0);
 }
 
 static void chain_of(unsigned int n, struct dns_answer *answer)
 {
-	struct packet *packet = begin(n + 1, "n0.example", A);
+	struct dns_packet *packet = dns_begin(n + 1, "n0.example", A);
 	char owner[32], target[32];
 
 	for (unsigned int i = 0; i < n; i++) {
 		snprintf(owner, sizeof(owner), "n%u.example", i);
 		snprintf(target, sizeof(target), "n%u.example", i + 1);
-		put_cname(packet, owner, 60, target);
+		dns_put_cname(packet, owner, 60, target);
 	}
 	snprintf(owner, sizeof(owner), "n%u.example", n);
-	put_a(packet, owner, 60, 1);
+	dns_put_a(packet, owner, 60, 1);
 	assert_int_equal(read_packet(packet, answer), 0);
 }
 
@@ -241,11 +156,11 @@ static void test_chain_limit(void **state)
 
 static void test_address_limit(void **state)
 {
-	struct packet *packet = begin(DNS_ADDRESSES_MAX + 1, "example.org", A);
+	struct dns_packet *packet = dns_begin(DNS_ADDRESSES_MAX + 1, "example.org", A);
 	struct dns_answer answer;
 
 	for (size_t i = 0; i <= DNS_ADDRESSES_MAX; i++)
-		put_a(packet, "@12", 60, (uint8_t)i);
+		dns_put_a(packet, "@12", 60, (uint8_t)i);
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_int_equal(answer.n_addresses, DNS_ADDRESSES_MAX);
 	assert_true(answer.is_cut);
@@ -257,26 +172,26 @@ static void test_hints(void **state)
 	static const uint8_t data[] = { 0,   1,	   0, 0, 1,   0, 3, 2, 'h', '2', 0, 4,	0,    8,
 					192, 0,	   2, 1, 192, 0, 2, 2, 0,   6,	 0, 16, 0x20, 1,
 					0xd, 0xb8, 0, 0, 0,   0, 0, 0, 0,   0,	 0, 0,	0,    1 };
-	struct packet *packet = begin(1, "example.org", HTTPS);
+	struct dns_packet *packet = dns_begin(1, "example.org", HTTPS);
 	struct dns_answer answer;
 
-	put_record(packet, "@12", HTTPS, 33, data, sizeof(data));
+	dns_put_record(packet, "@12", HTTPS, 33, data, sizeof(data));
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_int_equal(answer.n_addresses, 3);
 	assert_address(&answer, 0, 1, 33);
 	assert_address(&answer, 1, 2, 33);
 	assert_int_equal(answer.addresses[2].address[15], 1);
-	packet = begin(1, "example.org", HTTPS);
-	put_record(packet, "@12", HTTPS, 33, data, sizeof(data) - 1);
+	packet = dns_begin(1, "example.org", HTTPS);
+	dns_put_record(packet, "@12", HTTPS, 33, data, sizeof(data) - 1);
 	assert_int_equal(read_packet(packet, &answer), DNS_E_MALFORMED);
 }
 
 static void test_ttl(void **state)
 {
-	struct packet *packet = begin(1, "example.org", A);
+	struct dns_packet *packet = dns_begin(1, "example.org", A);
 	struct dns_answer answer;
 
-	put_a(packet, "@12", 0x80000001, 1);
+	dns_put_a(packet, "@12", 0x80000001, 1);
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_address(&answer, 0, 1, 0);
 }
@@ -285,7 +200,7 @@ static void test_no_data(void **state)
 {
 	struct dns_answer answer;
 
-	assert_int_equal(read_packet(begin(0, "example.org", A), &answer), 0);
+	assert_int_equal(read_packet(dns_begin(0, "example.org", A), &answer), 0);
 	assert_int_equal(answer.n_addresses, 0);
 }
 
@@ -305,14 +220,14 @@ static void test_not_answer(void **state)
 	struct dns_answer answer = { .n_addresses = 77 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
-		struct packet *packet = begin(1, "example.org", A);
+		struct dns_packet *packet = dns_begin(1, "example.org", A);
 
-		put_a(packet, "@12", 1, 1);
+		dns_put_a(packet, "@12", 1, 1);
 		packet->bytes[changes[i].at] = changes[i].value;
 		assert_int_equal(read_packet(packet, &answer), DNS_E_NOT_ANSWER);
 	}
 	assert_int_equal(answer.n_addresses, 77);
-	assert_int_equal(read_packet(begin(0, "", A), &answer), DNS_E_NOT_ANSWER);
+	assert_int_equal(read_packet(dns_begin(0, "", A), &answer), DNS_E_NOT_ANSWER);
 }
 
 /* whatever is cut off at the end, the rest is malformed and nothing is read behind it */
@@ -322,10 +237,10 @@ static void test_short(void **state)
 	size_t whole;
 
 	for (size_t n = 0, is_done = 0; !is_done; n++) {
-		struct packet *packet = begin(2, "www.example.org", A);
+		struct dns_packet *packet = dns_begin(2, "www.example.org", A);
 
-		put_cname(packet, "@12", 60, "example@24");
-		put_a(packet, "example@24", 60, 1);
+		dns_put_cname(packet, "@12", 60, "example@24");
+		dns_put_a(packet, "example@24", 60, 1);
 		whole = packet->n;
 		packet->n = n;
 		is_done = n == whole;
@@ -335,11 +250,11 @@ static void test_short(void **state)
 
 static void test_truncated(void **state)
 {
-	struct packet *packet = begin(2, "example.org", A);
+	struct dns_packet *packet = dns_begin(2, "example.org", A);
 	struct dns_answer answer;
 
-	put_a(packet, "@12", 60, 1);
-	put_a(packet, "@12", 60, 2);
+	dns_put_a(packet, "@12", 60, 1);
+	dns_put_a(packet, "@12", 60, 2);
 	packet->bytes[2] |= 0x02;
 	packet->n -= 2;
 	assert_int_equal(read_packet(packet, &answer), 0);
@@ -348,11 +263,11 @@ static void test_truncated(void **state)
 
 static void assert_bad_owner(const void *owner, size_t n)
 {
-	struct packet *packet = begin(1, "example.org", A);
+	struct dns_packet *packet = dns_begin(1, "example.org", A);
 	struct dns_answer answer;
 
-	put(packet, owner, n);
-	put(packet, "\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1", 14);
+	dns_put(packet, owner, n);
+	dns_put(packet, "\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1", 14);
 	assert_int_equal(read_packet(packet, &answer), DNS_E_MALFORMED);
 }
 
@@ -374,27 +289,27 @@ static void test_bad_names(void **state)
 
 static void test_bad_data(void **state)
 {
-	struct packet *packet = begin(1, "example.org", A);
+	struct dns_packet *packet = dns_begin(1, "example.org", A);
 	struct dns_answer answer;
 
-	put_record(packet, "@12", A, 60, "12345", 5);
+	dns_put_record(packet, "@12", A, 60, "12345", 5);
 	assert_int_equal(read_packet(packet, &answer), DNS_E_MALFORMED);
-	packet = begin(1, "example.org", AAAA);
-	put_record(packet, "@12", AAAA, 60, "1234", 4);
+	packet = dns_begin(1, "example.org", AAAA);
+	dns_put_record(packet, "@12", AAAA, 60, "1234", 4);
 	assert_int_equal(read_packet(packet, &answer), DNS_E_MALFORMED);
-	packet = begin(1, "example.org", A);
-	put_record(packet, "@12", CNAME, 60, "\1a\0x", 4);
+	packet = dns_begin(1, "example.org", A);
+	dns_put_record(packet, "@12", CNAME, 60, "\1a\0x", 4);
 	assert_int_equal(read_packet(packet, &answer), DNS_E_MALFORMED);
 }
 
 static void test_escapes(void **state)
 {
 	/* a dot inside a label, a line end, a quote: none may look like something else */
-	struct packet *packet = begin(0, "a", A);
+	struct dns_packet *packet = dns_begin(0, "a", A);
 	struct dns_answer answer;
 
 	packet->n = HEADER;
-	put(packet, "\7a.b\n\"\\\xc3\3_X-\0\0\1\0\1", 17);
+	dns_put(packet, "\7a.b\n\"\\\xc3\3_X-\0\0\1\0\1", 17);
 	assert_int_equal(read_packet(packet, &answer), 0);
 	assert_string_equal(answer.name, "a\\046b\\010\\034\\092\\195._x-");
 }
@@ -402,16 +317,16 @@ static void test_escapes(void **state)
 /* three labels of 63 and one of @last; 61 gives the longest name there is */
 static int read_long_name(size_t last, char filler, struct dns_answer *answer)
 {
-	struct packet *packet = begin(0, "a", A);
+	struct dns_packet *packet = dns_begin(0, "a", A);
 	uint8_t label[64];
 
 	packet->n = HEADER;
 	for (size_t i = 0; i < 4; i++) {
 		label[0] = (uint8_t)(i < 3 ? 63 : last);
 		memset(label + 1, filler, 63);
-		put(packet, label, 1U + label[0]);
+		dns_put(packet, label, 1U + label[0]);
 	}
-	put(packet, "\0\0\1\0\1", 5);
+	dns_put(packet, "\0\0\1\0\1", 5);
 	return read_packet(packet, answer);
 }
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/** DOC: Flows that are over: found again, until their places are taken. */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/** DOC: Which name an address has to whom, how long, and how much one user may fill. */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

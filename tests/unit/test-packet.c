@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/** DOC: The headers of IPv4 and IPv6 packets, whole, cut short and strange. */
+
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>

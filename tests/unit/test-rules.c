@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/** DOC: Static rules against their oracle (rules-world.h), and lists at and beyond their limits. */
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/** DOC: The life of a provider: when it is started, asked for a sign of life, and given up. */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

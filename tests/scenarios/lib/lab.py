@@ -160,6 +160,10 @@ class Lab:
         program.wait(within)
         return program
 
+    def sluice(self, *words, within=60):
+        """the command line program, to its end"""
+        return self.plain([self.path("sluice"), *words], within)
+
     def start(self, filters, command, **settings):
         """`sluice run` with these filters; Return: it, running"""
         self.programs.append(SluiceRun(self, filters, self._in_place(command), **settings))

@@ -79,3 +79,12 @@ class Decided:
 
     def end(self):
         self._control.end()
+
+
+def check_load(t, load, wire, allowed, denied):
+    """what `unload` said of the connects, and that nothing of the denied ones left"""
+    t.note(f"connects: {load['errors']}, the slowest after {load['slowest_ms']} ms")
+    t.equal(load["left"], 0, "connects without an end")
+    t.equal(set(load["errors"][allowed]), {"0"}, "what allowed connects got")
+    t.equal(set(load["errors"][denied]), {"ECONNREFUSED"}, "what denied connects got")
+    t.equal(wire.count(lambda p: p.dst == denied), 0, "packets of denied connects")

@@ -39,6 +39,10 @@ class Program:
     def json(self):
         return json.loads(self.stdout)
 
+    def jsons(self):
+        """an object a line"""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
     def wait(self, within=60):
         """its exit status; negative: killed by that signal"""
         return self.popen.wait(within * SLOW)

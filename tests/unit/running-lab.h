@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: A daemon whose filters all run
+ *
+ * Where most stories of sluiced begin: see daemon-lab.h.
+ */
+
+#include "daemon-lab.h"
+
+/* from one program to one place, but for the port */
+extern const struct lab_packet tcp, tcp6, tcp_in, udp;
+
+struct lab *running_lab(unsigned int n_filters, bool is_closed);
+
+/* the same for cmocka; closed, if nothing else is said */
+int running_one(void **state);
+int running_one_open(void **state);
+int running_two(void **state);
+int running_none(void **state);
+int running_tear_down(void **state);
