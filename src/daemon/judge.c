@@ -435,7 +435,8 @@ static void read_round(struct daemon *daemon, unsigned int place)
 /* packets become questions: the answers to those of before are taken first, or they pile up */
 void judge_read_queue(struct daemon *daemon, unsigned int place)
 {
-	providers_read(daemon);
+	if (flow_table_n_held(daemon->flows) > 0)
+		providers_read(daemon);
 	read_round(daemon, place);
 }
 
