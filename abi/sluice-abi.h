@@ -222,7 +222,7 @@ struct sl_config {
 	__u32 is_closed;    /* fail class: 1 refuses what nobody can judge */
 	__u32 n_elsewhere;  /* connects in namespaces without a plane, judged by the fail class */
 	__u32 generation;   /* entries of sl_memory with another one are out of date */
-	__u32 pad;
+	__u32 canary_uid;   /* no user among others, for sl_out_crowd */
 };
 
 #define SL_CROWDS 1024	      /* entries of sl_crowds, a power of two */

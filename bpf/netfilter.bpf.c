@@ -266,6 +266,13 @@ static __always_inline bool is_alone(__u32 crowd, __u64 now)
 	return now - senders->other_ns > SL_CROWD_NS;
 }
 
+static __always_inline bool is_canary(const struct sl_sock *sock)
+{
+	struct sl_config *conf = get_config();
+
+	return conf && conf->canary_uid && sock->user.uid == conf->canary_uid;
+}
+
 /* what a successor queues again has been counted in vain: it is not lost for that */
 static __always_inline bool is_again(const struct __sk_buff *skb)
 {
@@ -280,10 +287,11 @@ int sl_out_crowd(struct __sk_buff *skb)
 	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	__u32 index = sock ? sl_crowd_of(sock->user.uid) : 0;
 	struct sl_crowd *crowd = bpf_map_lookup_elem(&sl_crowds, &index);
-	bool is_only = is_alone(index, now);
+	bool is_only;
 
-	if (!sock || !crowd)
+	if (!sock || !crowd || is_canary(sock))
 		return 0;
+	is_only = is_alone(index, now);
 	if (now - crowd->since_ns > SL_CROWD_NS) {
 		crowd->since_ns = now;
 		crowd->n = 0;

@@ -108,6 +108,7 @@ static int open_plane(struct daemon *daemon, const char **ret_error)
 	struct plane_config config = { .instance = daemon->instance.id,
 				       .cgroup = daemon->instance.cgroup,
 				       .bpffs = daemon->instance.bpffs,
+				       .canary_uid = daemon->instance.canary_uid,
 				       .is_closed = daemon->is_closed };
 	int r = plane_open(daemon->kernel, &config, daemon->kept, &daemon->plane, ret_error);
 

@@ -188,6 +188,7 @@ static int write_config(struct real *real)
 		return -errno;
 	config.cgroup_id = st.st_ino;
 	config.is_closed = real->nft.is_closed;
+	config.canary_uid = real->canary_uid;
 	return bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0 ? -errno
 											: 0;
 }

@@ -36,6 +36,7 @@ struct plane_config {
 	const char *instance;
 	const char *cgroup; /* directory of the governed cgroup */
 	const char *bpffs;  /* folder for our pins */
+	uint32_t canary_uid;
 	bool is_closed;
 };
 

@@ -43,6 +43,7 @@ struct real {
 	struct nft_plan nft; /* but for the queue's number, which each namespace has of its own */
 	bool is_stricter;    /* closed only because a predecessor was, who is replaced */
 	bool is_renewed;     /* its programs were another build's */
+	uint32_t canary_uid;
 	struct sl_crowd *crowds; /* MAP_CROWDS, mapped; NULL: it cannot be, and counts end by time */
 	struct ring_buffer *ring;
 	plane_event_fn event_fn;

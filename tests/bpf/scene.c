@@ -99,7 +99,10 @@ bool lab_get(struct lab *lab, const char *map, const void *key, void *value)
 
 void set_sock(struct lab *lab, uint64_t cookie, uint32_t flags)
 {
-	struct sl_sock sock = { .flags = flags, .owner.pid = 42, .netns = own_netns() };
+	struct sl_sock sock = { .flags = flags,
+				.owner.pid = 42,
+				.user.uid = SENDER_UID,
+				.netns = own_netns() };
 
 	lab_set(lab, "sl_socks", &cookie, &sock);
 }

@@ -11,6 +11,7 @@
 #include "lab.h"
 
 #define COOKIE 0x5105UL
+#define SENDER_UID 1000 /* of every socket of set_sock() */
 
 /** own_netns() - cookie of the network namespace that packets of a test run are in */
 uint64_t own_netns(void);

@@ -264,6 +264,20 @@ static void set_crowds(struct lab *lab, __u32 n, __u64 ago_ns)
 		bpf_map_update_elem(lab_map(lab, "sl_crowds"), &i, &crowd, BPF_ANY);
 }
 
+/* with as many unread: it is no user among others */
+static void check_canary(struct lab *lab, const struct lab_ends *ends)
+{
+	struct sl_config config = { .canary_uid = SENDER_UID };
+	uint64_t cookie;
+	uint32_t zero = 0;
+
+	lab_set(lab, "sl_config", &zero, &config);
+	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 0,
+	      "%s of the canary is queued", ends_text(ends));
+	config.canary_uid = SENDER_UID + 1;
+	lab_set(lab, "sl_config", &zero, &config);
+}
+
 static void check_crowd(struct lab *lab, const struct lab_ends *ends)
 {
 	uint64_t cookie;
@@ -274,6 +288,7 @@ static void check_crowd(struct lab *lab, const struct lab_ends *ends)
 	set_crowds(lab, SL_CROWD_MAX, 0);
 	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 1,
 	      "%s of a user with very many unread is not queued", ends_text(ends));
+	check_canary(lab, ends);
 	set_crowds(lab, SL_CROWD_MAX, 2 * SL_CROWD_NS);
 	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 0,
 	      "%s of a user who is alone is queued", ends_text(ends));
