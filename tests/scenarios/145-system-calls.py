@@ -128,7 +128,7 @@ def scenario(t):
             plain.check()
             t.equal(plain.status, 0, f"without a fault: {plain.program.stderr}")
             t.check(plain.counts["sluice"] < CALM, f"sluice run waits without end: {plain.counts}")
-            seed = t.seed or int(time.time()) % 100000
+            seed = t.seed
             places = choose(plain.counts, seed)[t.part::t.parts]
             t.note(f"seed {seed}; {len(places)} calls: " + ", ".join(f"{v} {plain.counts.get(v, 0)}" for v in VICTIMS))
             ends = time.monotonic() + WITHIN_S * SLOW
@@ -149,4 +149,4 @@ def scenario(t):
 
 
 if __name__ == "__main__":
-    main(scenario, all=0, seed=0, part=0, parts=1)
+    main(scenario, all=0, seed=55817, part=0, parts=1)
