@@ -11,7 +11,9 @@
  *	main.c       the process: clock, rights
  *	daemon.c     start, loop, end
  *	keeper.c     the channel to sluice-keeper: configuration, children
- *	judge.c      queue → flow → provider → verdict; deadlines
+ *	judge.c      queue → flow
+ *	asking.c     flow → provider; deadlines
+ *	verdict.c    verdict → kernel, packets
  *	ends.c       what the kernel tells of flows that it decides; the end of flows
  *	identity.c   who: paths and names for a struct sl_who
  *	live.c       flows that go on: another verdict, a filter that judges all of them again
@@ -253,7 +255,7 @@ void keeper_kill(struct daemon *daemon, uint32_t slot);
 void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock);
 void keeper_beat(struct daemon *daemon);
 
-/* judge.c */
+/* judge.c, asking.c, verdict.c; among themselves: judge.h */
 /** judge_read_queue() - of the namespace in this place */
 void judge_read_queue(struct daemon *daemon, unsigned int place);
 void judge_read_queues(struct daemon *daemon);

@@ -56,7 +56,7 @@ static unsigned int be_late(struct daemon *daemon, struct explanation *explanati
 	return by;
 }
 
-/* as judge.c would: in their order, each must allow, all within one deadline */
+/* as asking.c would: in their order, each must allow, all within one deadline */
 static void conclude(struct daemon *daemon, struct explanation *explanation)
 {
 	struct flow *flow = &explanation->flow;

@@ -2,7 +2,7 @@
 /**
  * DOC: Fail classes
  *
- * What becomes of a flow that a filter does not judge. Real flows (judge.c) and
+ * What becomes of a flow that a filter does not judge. Real flows (asking.c) and
  * hypothetical ones (explain.c) fail alike.
  */
 #include <stdio.h>

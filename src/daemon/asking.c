@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Asking
+ *
+ * A new flow is asked of one filter after the other, and every one must allow.
+ * What a filter has said in advance, by rules or by a promise, is not asked; who
+ * does not answer in time is not waited for.
+ */
+#include <string.h>
+
+#include "base/text.h"
+#include "daemon/judge.h"
+
+void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
+		const char *reason)
+{
+	flow->provider = provider;
+	text_copy(flow->reason, sizeof(flow->reason), reason);
+	if (verdict == SL_ALLOW && provider >= 0 &&
+	    (unsigned int)provider + 1 < daemon->n_filters) {
+		flow_table_pass(daemon->flows, flow, (unsigned int)provider + 1);
+		judge_ask(daemon, flow);
+		return;
+	}
+	verdict_decide(daemon, flow, verdict);
+}
+
+static void fail(struct daemon *daemon, struct flow *flow)
+{
+	const struct filter *filter = &daemon->filters[flow->asked];
+	char reason[FLOW_REASON_BYTES];
+
+	flow->steps[flow->asked].how = FLOW_FAILED;
+	fail_say(filter, FLOW_FAILED, filter->is_closed, reason);
+	judge_flow(daemon, flow, filter->is_closed ? SL_REJECT : SL_ALLOW, flow->asked, reason);
+}
+
+static bool can_take(const struct filter *filter)
+{
+	return filter->session.state == SESSION_RUNNING && !filter->wants_write;
+}
+
+void judge_ask(struct daemon *daemon, struct flow *flow)
+{
+	struct filter *filter = &daemon->filters[flow->asked];
+	struct memory_answer known;
+
+	if (daemon->n_filters == 0) {
+		judge_flow(daemon, flow, SL_ALLOW, -1, "no filter");
+		return;
+	}
+	if (ruling_find(daemon, flow, flow->asked, &known)) {
+		filter->n_dropped += known.verdict != SL_ALLOW;
+		flow->steps[flow->asked].how = FLOW_RULED;
+		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
+		return;
+	}
+	if (filter->session.state == SESSION_FAILED) {
+		fail(daemon, flow);
+		return;
+	}
+	if (remember_find(daemon, flow, flow->asked, &known)) {
+		flow->steps[flow->asked].how = FLOW_REMEMBERED;
+		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
+		return;
+	}
+	/* held; asked when the filter can take it, or its deadline passes */
+	if (!can_take(filter) || providers_send_flow(daemon, flow->asked, flow, false) < 0) {
+		flow_table_wait(daemon->flows, flow);
+		return;
+	}
+	flow_table_ask(daemon->flows, flow);
+	flow->steps[flow->asked].how = FLOW_ASKED;
+	flow->told |= (uint16_t)(1U << flow->asked);
+}
+
+/* what waits is asked about, or fails, until the filter can take no more */
+void judge_ask_waiting(struct daemon *daemon, unsigned int index, bool anew)
+{
+	const struct filter *filter = &daemon->filters[index];
+	struct flow *flow;
+
+	if (anew)
+		flow_table_ask_anew(daemon->flows, index);
+	while ((can_take(filter) || filter->session.state == SESSION_FAILED) &&
+	       (flow = flow_table_next_waiting(daemon->flows, index))) {
+		judge_ask(daemon, flow);
+		if (flow_table_next_waiting(daemon->flows, index) == flow)
+			break; /* it could not be sent: no memory, or nobody is there */
+	}
+	explain_ask_waiting(daemon, index, anew);
+}
+
+void judge_tick(struct daemon *daemon, uint64_t now_us)
+{
+	struct flow *flow;
+
+	while ((flow = flow_table_oldest_held(daemon->flows)) && now_us >= flow->deadline_us) {
+		enum sl_verdict verdict;
+
+		daemon->n_deadlines++;
+		daemon->filters[flow->asked].n_late++;
+		flow->provider = (int)fail_late(daemon, flow, flow->asked, &verdict, flow->reason);
+		flow->steps[flow->provider].how = FLOW_RULED;
+		flow->steps[flow->asked].how = FLOW_LATE;
+		verdict_decide(daemon, flow, verdict);
+	}
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		judge_ask_waiting(daemon, i, false); /* what could not be sent for want of memory */
+	judge_settle(daemon, true);
+}

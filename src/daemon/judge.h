@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Between the parts of judging
+ *
+ *	judge.c    whose packet is it, and what is known of its flow
+ *	asking.c   the filters, one after the other; deadlines
+ *	verdict.c  into the kernel, then to the packets
+ */
+
+#include "daemon/daemon.h"
+
+static inline uint32_t verdict_mark(uint32_t mark, enum sl_mark value)
+{
+	return (mark & ~SL_MARK_MASK) | (uint32_t)value << SL_MARK_SHIFT;
+}
+
+/** verdict_reject() - the program of a held packet gets an error: docs/errno.md */
+void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
+		    const struct flow_packet *packet);
+/** verdict_let_go() - one held packet of a flow, whose verdict the kernel knows */
+void verdict_let_go(struct daemon *daemon, const struct flow *flow,
+		    const struct flow_packet *packet, enum sl_verdict verdict);
+/** verdict_decide() - of a held flow: into the kernel, to its packets, to whom it concerns */
+void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
+/** judge_settled() - a packet with these ends was let go: see "Whose packet?" */
+void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple);

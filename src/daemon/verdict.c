@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Carrying out
+ *
+ * A verdict is written to sl_flows first and the packets are let go afterwards,
+ * so that whatever follows them meets the verdict in the kernel.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/judge.h"
+#include "flow/refusal.h"
+
+/* of a raw packet it may not know what is wrong, and then says nothing */
+static bool may_ask_kernel(struct daemon *daemon, const struct sl_tuple *tuple)
+{
+	return tuple->proto == IPPROTO_UDP && refusal_spend(&daemon->refusals, daemon_now_us());
+}
+
+/* the gate chain rejects what cannot be refused here, and asks the program again */
+void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
+		    const struct flow_packet *packet)
+{
+	uint8_t error[REFUSAL_BYTES];
+
+	if (packet->has_refusal && !may_ask_kernel(daemon, tuple)) {
+		refusal_write(tuple, packet->head, error);
+		if (plane_replace(daemon->plane, packet->id,
+				  verdict_mark(packet->mark, SL_MARK_NONE), error,
+				  sizeof(error)) == 0)
+			return;
+	}
+	(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
+			   verdict_mark(packet->mark, SL_MARK_REJECT));
+}
+
+void verdict_let_go(struct daemon *daemon, const struct flow *flow,
+		    const struct flow_packet *packet, enum sl_verdict verdict)
+{
+	switch (verdict) {
+	case SL_ALLOW:
+		(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
+				   verdict_mark(packet->mark, SL_MARK_NONE));
+		break;
+	case SL_REJECT:
+		verdict_reject(daemon, &flow->tuple, packet);
+		break;
+	case SL_SILENT:
+	case SL_UNDECIDED:
+		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
+		break;
+	}
+}
+
+static int put_in_force(struct daemon *daemon, const struct flow *flow, enum sl_verdict verdict)
+{
+	struct sl_flow entry = { .id = flow->id,
+				 .last_ns = daemon_now_us() * 1000,
+				 .tuple = flow->tuple,
+				 .verdict = verdict,
+				 .dir = flow->direction };
+	int r;
+
+	if (flow->direction == SL_DIR_OUT)
+		entry.bytes_out = flow->n_held_bytes;
+	else
+		entry.bytes_in = flow->n_held_bytes;
+	r = plane_set_flow(daemon->plane, &flow->key, &entry);
+	if (r < 0)
+		log_error("cannot write a verdict to the kernel: %s", strerror(-r));
+	return r;
+}
+
+static void tell_judged(struct daemon *daemon, const struct flow *flow)
+{
+	daemon->n_total++;
+	if (flow->verdict != SL_ALLOW)
+		daemon->n_dropped++;
+	records_judged(daemon, flow);
+}
+
+/* the kernel knows the verdict: now its packets */
+static void carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
+{
+	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
+		return;
+	for (unsigned int i = 0; i < flow->n_packets; i++)
+		verdict_let_go(daemon, flow, &flow->packets[i], verdict);
+	flow->n_packets = 0;
+	judge_settled(daemon, &flow->tuple);
+	if (verdict != SL_ALLOW && flow->provider >= 0)
+		flow->denied_by = (uint16_t)(1U << flow->provider);
+	if (!flow->is_remembered)
+		remember_decided(daemon, flow);
+	tell_judged(daemon, flow);
+	if (flow->is_gone)
+		ends_close(daemon, flow);
+}
+
+void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
+{
+	/* what the kernel does not know it would hold, and ask, packet by packet; a denial is
+	 * given to each packet all the same */
+	if (put_in_force(daemon, flow, verdict) < 0 && verdict == SL_ALLOW && daemon->is_closed) {
+		verdict = SL_REJECT;
+		flow->provider = -1;
+		snprintf(flow->reason, sizeof(flow->reason),
+			 "the kernel did not take the verdict: fails closed");
+	}
+	flow->n_held_bytes = 0; /* they are in the kernel's entry now */
+	carry_out(daemon, flow, verdict);
+}
+
+void judge_take_over(struct daemon *daemon, struct flow *flow)
+{
+	carry_out(daemon, flow, SL_ALLOW);
+}
+
+void judge_close_all(struct daemon *daemon)
+{
+	struct flow *flow;
+
+	while ((flow = flow_table_oldest_held(daemon->flows)))
+		verdict_decide(daemon, flow, daemon->is_closed ? SL_REJECT : SL_ALLOW);
+	ends_close_all(daemon);
+}
