@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "flow/peek.h"
+
+bool peek_stream_is_full(const struct peek_stream *stream)
+{
+	return stream->n == PEEK_PACKETS_MAX || stream->n_bytes >= PEEK_HELD_MAX;
+}
+
+/* is every byte from @at to @to held? What is before @at was passed */
+static bool is_covered(const struct peek_stream *stream, uint64_t at, uint64_t to)
+{
+	for (unsigned int i = 0; i < stream->n && at < to; i++) {
+		const struct peek_packet *held = stream->packets[i];
+
+		if (held->from <= at && held->to > at)
+			at = held->to;
+	}
+	return at >= to;
+}
+
+static bool contradicts(const struct peek_packet *held, const struct peek_segment *segment,
+			uint64_t from)
+{
+	uint64_t begin = MAX(held->from, from), end = MIN(held->to, from + segment->n);
+
+	return begin < end && memcmp(held->bytes + (begin - held->from),
+				     segment->bytes + (begin - from), end - begin) != 0;
+}
+
+static bool is_repeated(const struct peek_stream *stream, const struct peek_segment *segment,
+			uint64_t from, uint64_t passed)
+{
+	bool has_news = (segment->is_fin || segment->is_reset) && !stream->has_end;
+
+	if (!has_news && is_covered(stream, MAX(from, passed), from + segment->n))
+		return true;
+	for (unsigned int i = 0; i < stream->n; i++)
+		if (contradicts(stream->packets[i], segment, from))
+			return true;
+	return false;
+}
+
+/* what fills a gap is let in, or the gap would stay */
+static bool is_too_much(const struct peek_stream *stream, const struct peek_segment *segment,
+			uint64_t from)
+{
+	size_t limit = from <= stream->known ? 2 * PEEK_HELD_MAX : PEEK_HELD_MAX;
+
+	return stream->n_bytes + segment->n > limit;
+}
+
+/* and needed more than the last one behind the gap */
+static bool make_room(struct peek_stream *stream, uint64_t from, struct flow_packet *ret_other)
+{
+	const struct peek_packet *last = stream->packets[stream->n - 1];
+
+	if (from > stream->known || last->from <= stream->known)
+		return false;
+	if (last->is_end)
+		stream->has_end = false;
+	peek_stream_out(stream, stream->n - 1, ret_other);
+	return true;
+}
+
+static struct peek_packet *copy_of(const struct peek_segment *segment, uint64_t from)
+{
+	struct peek_packet *packet = malloc(sizeof(*packet) + segment->n);
+
+	if (!packet)
+		return NULL;
+	*packet = (struct peek_packet){ .packet = segment->packet,
+					.from = from,
+					.to = from + segment->n,
+					.is_end = segment->is_fin || segment->is_reset };
+	if (segment->n)
+		memcpy(packet->bytes, segment->bytes, segment->n);
+	return packet;
+}
+
+/* an end says where the stream ends: one that is elsewhere than another is none */
+static bool is_end_elsewhere(const struct peek_stream *stream, const struct peek_segment *segment,
+			     uint64_t from)
+{
+	uint64_t to = from + segment->n;
+
+	return stream->has_end && (segment->is_fin ? to != stream->end : to > stream->end);
+}
+
+static void insert(struct peek_stream *stream, struct peek_packet *packet)
+{
+	unsigned int i = stream->n++;
+
+	for (; i > 0 && stream->packets[i - 1]->from > packet->from; i--)
+		stream->packets[i] = stream->packets[i - 1];
+	stream->packets[i] = packet;
+	stream->n_bytes += packet->to - packet->from;
+	if (packet->is_end && !stream->has_end) {
+		stream->has_end = true;
+		stream->end = packet->to;
+	}
+}
+
+enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_segment *segment,
+			       uint64_t from, uint64_t passed, struct flow_packet *ret_other)
+{
+	struct peek_packet *packet;
+	bool is_full = stream->n == PEEK_PACKETS_MAX;
+
+	if (is_end_elsewhere(stream, segment, from) || is_repeated(stream, segment, from, passed) ||
+	    is_too_much(stream, segment, from))
+		return PEEK_DROP;
+	packet = copy_of(segment, from);
+	if (!packet)
+		return PEEK_DROP;
+	if (is_full && !make_room(stream, from, ret_other)) {
+		free(packet);
+		return PEEK_DROP;
+	}
+	insert(stream, packet);
+	return is_full ? PEEK_HOLD_INSTEAD : PEEK_HOLD;
+}
+
+void peek_stream_out(struct peek_stream *stream, unsigned int i, struct flow_packet *ret_packet)
+{
+	struct peek_packet *packet = stream->packets[i];
+
+	*ret_packet = packet->packet;
+	stream->n_bytes -= packet->to - packet->from;
+	stream->n--;
+	memmove(&stream->packets[i], &stream->packets[i + 1],
+		(stream->n - i) * sizeof(stream->packets[0]));
+	free(packet);
+}
+
+bool peek_stream_grow(struct peek_stream *stream, uint64_t passed)
+{
+	uint64_t before = stream->known;
+
+	for (unsigned int i = 0; i < stream->n; i++) {
+		const struct peek_packet *held = stream->packets[i];
+
+		if (held->from <= MAX(stream->known, passed) && held->to > stream->known)
+			stream->known = held->to;
+	}
+	return stream->known > before;
+}
+
+void peek_stream_copy(const struct peek_stream *stream, uint64_t from, size_t n, uint8_t *to)
+{
+	uint64_t end = from + n, at = from;
+
+	for (unsigned int i = 0; i < stream->n && at < end; i++) {
+		const struct peek_packet *held = stream->packets[i];
+		size_t some;
+
+		if (held->from > at || held->to <= at)
+			continue;
+		some = (size_t)(MIN(held->to, end) - at);
+		memcpy(to + (at - from), held->bytes + (at - held->from), some);
+		at += some;
+	}
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "flow/peek.h"
+
+#define PLAUSIBLE (1LL << 30) /* a sequence number further ahead is nobody's */
+
+struct peek *peek_new(bool is_stream)
+{
+	struct peek *peek = calloc(1, sizeof(*peek));
+
+	if (peek)
+		peek->is_stream = is_stream;
+	return peek;
+}
+
+struct peek *peek_free(struct peek *peek)
+{
+	struct flow_packet packet;
+
+	for (int dir = 0; peek && dir < PEEK_DIRS; dir++)
+		while (peek_drop(peek, (enum sl_dir)dir, &packet) == 0)
+			;
+	free(peek);
+	return NULL;
+}
+
+static uint64_t add(uint64_t a, uint64_t b)
+{
+	return a > PEEK_ALL - b ? PEEK_ALL : a + b;
+}
+
+static void want(struct peek_view *view, uint64_t wanted)
+{
+	view->wanted = add(view->passed, wanted);
+	view->is_clamped = wanted > PEEK_BYTES_MAX;
+}
+
+void peek_look(struct peek *peek, unsigned int filter, enum sl_dir dir, uint64_t wanted)
+{
+	struct peek_view *view = &peek->streams[dir].views[filter];
+
+	*view = (struct peek_view){ .is_looking = true,
+				    .passed = peek->streams[dir].gone,
+				    .seen = peek->streams[dir].gone };
+	want(view, wanted);
+}
+
+void peek_grow(struct peek *peek, enum sl_dir dir, uint64_t now_us)
+{
+	if (peek_stream_grow(&peek->streams[dir], peek_passed(peek, dir)))
+		peek->streams[dir].news_us = now_us;
+}
+
+void peek_leave(struct peek *peek, unsigned int filter, uint64_t now_us)
+{
+	for (int dir = 0; dir < PEEK_DIRS; dir++)
+		peek->streams[dir].views[filter].is_looking = false;
+	peek->paused &= (uint16_t) ~(1U << filter);
+	for (int dir = 0; dir < PEEK_DIRS; dir++)
+		peek_grow(peek, (enum sl_dir)dir, now_us);
+}
+
+bool peek_looks(const struct peek *peek, unsigned int filter)
+{
+	return peek->streams[SL_DIR_OUT].views[filter].is_looking ||
+	       peek->streams[SL_DIR_IN].views[filter].is_looking;
+}
+
+bool peek_is_shown(const struct peek *peek, enum sl_dir dir)
+{
+	for (unsigned int i = 0; i < FLOW_FILTERS_MAX; i++)
+		if (peek->streams[dir].views[i].is_looking)
+			return true;
+	return false;
+}
+
+void peek_begin_at(struct peek *peek, enum sl_dir dir, uint32_t seq, uint64_t passed)
+{
+	struct peek_stream *stream = &peek->streams[dir];
+
+	stream->has_base = true;
+	stream->base = seq;
+	stream->known = stream->gone = passed;
+	for (unsigned int i = 0; i < FLOW_FILTERS_MAX; i++) {
+		struct peek_view *view = &stream->views[i];
+
+		view->wanted = add(view->wanted - view->passed, passed);
+		view->passed = view->seen = passed;
+	}
+}
+
+uint64_t peek_passed(const struct peek *peek, enum sl_dir dir)
+{
+	const struct peek_stream *stream = &peek->streams[dir];
+	uint64_t passed = PEEK_ALL;
+
+	if (peek->paused && peek_is_shown(peek, dir))
+		return stream->gone;
+	for (unsigned int i = 0; i < FLOW_FILTERS_MAX; i++)
+		if (stream->views[i].is_looking)
+			passed = MIN(passed, stream->views[i].passed);
+	return passed;
+}
+
+/* ---- packets ---- */
+
+/* sequence numbers count on from the last byte that is known, forwards and backwards */
+static int64_t offset_of(struct peek_stream *stream, const struct peek_segment *segment)
+{
+	if (!stream->has_base) {
+		stream->has_base = true;
+		stream->base = segment->seq;
+	}
+	return (int64_t)stream->known +
+	       (int32_t)(segment->seq - (stream->base + (uint32_t)stream->known));
+}
+
+static bool may_end_go(const struct peek *peek, enum sl_dir dir)
+{
+	const struct peek_stream *stream = &peek->streams[dir];
+
+	if (!peek_is_shown(peek, dir))
+		return true;
+	for (unsigned int i = 0; i < FLOW_FILTERS_MAX; i++)
+		if (stream->views[i].is_looking && !stream->views[i].has_ended)
+			return false;
+	return !peek->paused;
+}
+
+static enum peek_fate let_go(struct peek *peek, enum sl_dir dir, uint64_t to, uint64_t now_us)
+{
+	struct peek_stream *stream = &peek->streams[dir];
+
+	stream->gone = MAX(stream->gone, to);
+	stream->known = MAX(stream->known, to);
+	peek_grow(peek, dir, now_us); /* it may have filled a gap */
+	return PEEK_GO;
+}
+
+static enum peek_fate hold(struct peek *peek, enum sl_dir dir, const struct peek_segment *segment,
+			   uint64_t from, uint64_t now_us, struct flow_packet *ret_other)
+{
+	struct peek_stream *stream = &peek->streams[dir];
+	enum peek_fate fate =
+		peek_stream_put(stream, segment, from, peek_passed(peek, dir), ret_other);
+
+	if (fate != PEEK_DROP)
+		peek_grow(peek, dir, now_us);
+	return fate;
+}
+
+static enum peek_fate take_datagram(struct peek *peek, enum sl_dir dir,
+				    const struct peek_segment *segment, uint64_t now_us,
+				    struct flow_packet *ret_other)
+{
+	struct peek_stream *stream = &peek->streams[dir];
+	uint64_t to = stream->known + segment->n;
+
+	if (stream->n == 0 && to <= peek_passed(peek, dir) && !peek->paused)
+		return let_go(peek, dir, to, now_us);
+	if (segment->n == 0) /* nothing to show; not before what was sent before it */
+		return PEEK_GO;
+	return hold(peek, dir, segment, stream->known, now_us, ret_other);
+}
+
+static enum peek_fate take_segment(struct peek *peek, enum sl_dir dir,
+				   const struct peek_segment *segment, uint64_t now_us,
+				   struct flow_packet *ret_other)
+{
+	struct peek_stream *stream = &peek->streams[dir];
+	int64_t from = offset_of(stream, segment), to = from + (int64_t)segment->n;
+
+	/* a reset that is not the next thing is for TCP to judge, and carries nothing */
+	if (segment->is_reset && (from != (int64_t)stream->known || stream->has_end))
+		return segment->n ? PEEK_DROP : PEEK_GO;
+	if (to - (int64_t)stream->known > PLAUSIBLE)
+		return PEEK_DROP;
+	if (to <= 0 && !segment->is_fin) /* a keep-alive */
+		return PEEK_GO;
+	if (from < 0)
+		return PEEK_DROP;
+	if ((uint64_t)to <= peek_passed(peek, dir) &&
+	    (!(segment->is_fin || segment->is_reset) || may_end_go(peek, dir)))
+		return let_go(peek, dir, (uint64_t)to, now_us);
+	return hold(peek, dir, segment, (uint64_t)from, now_us, ret_other);
+}
+
+enum peek_fate peek_take(struct peek *peek, enum sl_dir dir, const struct peek_segment *segment,
+			 uint64_t now_us, struct flow_packet *ret_other)
+{
+	if (!peek_is_shown(peek, dir))
+		return PEEK_GO;
+	if (!peek->is_stream)
+		return take_datagram(peek, dir, segment, now_us, ret_other);
+	if (segment->n == 0 && !segment->is_fin && !segment->is_reset)
+		return PEEK_GO;
+	return take_segment(peek, dir, segment, now_us, ret_other);
+}
+
+int peek_release(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet)
+{
+	struct peek_stream *stream = &peek->streams[dir];
+	uint64_t passed = peek_passed(peek, dir);
+	const struct peek_packet *first = stream->n ? stream->packets[0] : NULL;
+
+	if (!first || first->to > passed || (first->is_end && !may_end_go(peek, dir)))
+		return PEEK_E_NOTHING;
+	stream->gone = MAX(stream->gone, first->to);
+	peek_stream_out(stream, 0, ret_packet);
+	return 0;
+}
+
+int peek_drop(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet)
+{
+	struct peek_stream *stream = &peek->streams[dir];
+
+	if (stream->n == 0)
+		return PEEK_E_NOTHING;
+	peek_stream_out(stream, stream->n - 1, ret_packet);
+	return 0;
+}
+
+void peek_copy(const struct peek *peek, enum sl_dir dir, const struct peek_question *question,
+	       uint8_t *to)
+{
+	peek_stream_copy(&peek->streams[dir], question->offset, question->n, to);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Looking at the first bytes of a flow
+ *
+ * Filters may want to see what a flow carries before it goes on. Each of them
+ * has, for each direction, an offset up to which it lets bytes go (`passed`) and
+ * one up to which it wants to see them before it is asked again (`wanted`). Both
+ * only grow. A packet goes when every filter that looks has passed its last
+ * byte; packets go whole.
+ *
+ *	packet ─▶ peek_take() ─▶ go on, drop, or hold
+ *	held   ─▶ peek_next() ─▶ a question to a filter ─▶ peek_asked()
+ *	answer ─▶ peek_pass() ─▶ peek_release() ─▶ packets that go on
+ *
+ * TCP: bytes are shown in their order whatever that of the packets. Of two
+ * copies of a byte the first one is shown and sent: a packet that repeats what is
+ * held is dropped, and so is one that contradicts it. What was passed before may
+ * be repeated. UDP: a question is about one datagram, or about more when the
+ * answer to that was to see more.
+ *
+ * Nobody waits for bytes that do not come: what is there is shown when it is as
+ * much as was wanted, when nothing was added for PEEK_IDLE_US, when no more can be
+ * held, and at the end. A filter wants PEEK_BYTES_MAX at most: that is what a
+ * sender has in flight before its first acknowledgement (10 segments, RFC 6928).
+ *
+ * Pure: no descriptor, no clock. Memory is what is held, and bounded:
+ * PEEK_PACKETS_MAX packets and PEEK_HELD_MAX bytes of each direction, twice as much
+ * for the packet that fills a gap.
+ */
+
+#include "flow/flow.h"
+
+#define PEEK_BYTES_MAX 14000U
+#define PEEK_SHOWN_MAX 32768U /* in one question */
+#define PEEK_PACKETS_MAX 64U
+#define PEEK_HELD_MAX (PEEK_BYTES_MAX + 65536U)
+#define PEEK_IDLE_US 50000U
+#define PEEK_PAUSE_US 10000000U /* UDP is not paused for longer */
+#define PEEK_ALL UINT64_MAX	/* pass, wanted: whatever comes */
+#define PEEK_DIRS 2
+
+struct peek_packet {
+	struct flow_packet packet;
+	uint64_t from, to; /* offsets of its payload in the stream */
+	bool is_end;	   /* nothing follows it */
+	uint8_t bytes[];
+};
+
+/** struct peek_view - one filter and one direction */
+struct peek_view {
+	bool is_looking;
+	bool is_asked;
+	bool is_clamped; /* it wanted more than PEEK_BYTES_MAX */
+	bool shows_end;	 /* the question that is open, or was last, told of the end */
+	bool has_ended;	 /* it has let the end go */
+	uint64_t passed, wanted;
+	uint64_t seen;	   /* it has been shown everything before this offset */
+	uint64_t since_us; /* of the open question; or that it wants more, and nothing came; or 0 */
+};
+
+struct peek_stream {
+	struct peek_packet *packets[PEEK_PACKETS_MAX]; /* by `from` */
+	unsigned int n;
+	size_t n_bytes;
+	bool has_base, has_end;
+	uint32_t base;	  /* TCP: sequence number of offset 0 */
+	uint64_t known;	  /* every byte before it has been here */
+	uint64_t gone;	  /* no packet beyond it was let go */
+	uint64_t end;	  /* offset at which the end is */
+	uint64_t news_us; /* when `known` grew last */
+	struct peek_view views[FLOW_FILTERS_MAX];
+};
+
+struct peek {
+	bool is_stream;	 /* TCP; else datagrams */
+	uint16_t paused; /* filters, a bit each */
+	uint64_t paused_us[FLOW_FILTERS_MAX];
+	struct peek_stream streams[PEEK_DIRS]; /* enum sl_dir */
+};
+
+/** struct peek_segment - a packet of the flow; IP and the rest of its header are read elsewhere */
+struct peek_segment {
+	struct flow_packet packet;
+	uint32_t seq; /* TCP: of the first byte of payload */
+	bool is_fin, is_reset;
+	const uint8_t *bytes;
+	size_t n;
+};
+
+enum peek_fate {
+	PEEK_GO,
+	PEEK_DROP,
+	PEEK_HOLD,
+	PEEK_HOLD_INSTEAD, /* and another one, which was held, is to be dropped */
+};
+
+enum peek_error {
+	_PEEK_E_SUCCESS,
+	PEEK_E_NOTHING, /* to be done */
+	PEEK_E_WAIT,	/* not before a certain time */
+	PEEK_E_LATE,	/* the filter has not answered in time, or asks for more and none comes */
+	PEEK_E_EXPIRED, /* UDP was paused for too long */
+	PEEK_E_INVALID, /* an answer to no question; paused twice; more asked for at the end */
+};
+
+/** struct peek_question - what a filter is to be shown */
+struct peek_question {
+	uint64_t offset;
+	size_t n;
+	bool is_end; /* nothing follows */
+	bool is_clamped;
+	uint64_t due_us; /* of PEEK_E_WAIT */
+};
+
+/** peek_new() - nobody looks yet. Return: NULL without memory */
+struct peek *peek_new(bool is_stream);
+/** peek_free() - what is held must have been taken out: peek_drop(). NULL is fine. Return: NULL */
+struct peek *peek_free(struct peek *peek);
+
+/** peek_look() - @filter sees this direction: it is asked when there are @wanted bytes; 0: any */
+void peek_look(struct peek *peek, unsigned int filter, enum sl_dir dir, uint64_t wanted);
+/** peek_leave() - @filter is out: it lets everything go */
+void peek_leave(struct peek *peek, unsigned int filter, uint64_t now_us);
+/** peek_looks() - does this filter look at anything? */
+bool peek_looks(const struct peek *peek, unsigned int filter);
+/** peek_is_shown() - does any filter look at this direction? */
+bool peek_is_shown(const struct peek *peek, enum sl_dir dir);
+
+/** peek_begin_at() - TCP: sequence number of the first byte; else it is the first that comes.
+ *  @passed: so many bytes had gone before a predecessor's end */
+void peek_begin_at(struct peek *peek, enum sl_dir dir, uint32_t seq, uint64_t passed);
+
+/**
+ * peek_take() - a packet of the flow has come
+ * @ret_other: out: PEEK_HOLD_INSTEAD: the packet that is to be dropped
+ *
+ * Return: what becomes of it; the bytes of one that is held are copied.
+ */
+enum peek_fate peek_take(struct peek *peek, enum sl_dir dir, const struct peek_segment *segment,
+			 uint64_t now_us, struct flow_packet *ret_other);
+
+/** peek_release() - a held packet that may go on now; until PEEK_E_NOTHING */
+int peek_release(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet);
+/** peek_drop() - a held packet, whatever it is; until PEEK_E_NOTHING */
+int peek_drop(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet);
+
+/**
+ * peek_next() - what is next for this filter and direction?
+ *
+ * Return: 0: this question is to be put; or one of enum peek_error, PEEK_E_INVALID excepted.
+ */
+int peek_next(const struct peek *peek, unsigned int filter, enum sl_dir dir, uint64_t now_us,
+	      struct peek_question *ret_question);
+/** peek_copy() - the bytes of a question */
+void peek_copy(const struct peek *peek, enum sl_dir dir, const struct peek_question *question,
+	       uint8_t *to);
+/** peek_asked() - the question was put */
+void peek_asked(struct peek *peek, unsigned int filter, enum sl_dir dir,
+		const struct peek_question *question, uint64_t now_us);
+
+/**
+ * peek_pass() - the answer: @pass bytes go, counted from the offset of the question, and the next
+ *               question is due when @wanted more are there
+ *
+ * Return: 0 or PEEK_E_INVALID.
+ */
+int peek_pass(struct peek *peek, unsigned int filter, enum sl_dir dir, uint64_t pass,
+	      uint64_t wanted, uint64_t now_us);
+/** peek_has_question() - is one open, in any direction? */
+bool peek_has_question(const struct peek *peek, unsigned int filter);
+/** peek_ask_anew() - the filter's process is another one: what it was asked is asked again */
+void peek_ask_anew(struct peek *peek, unsigned int filter);
+
+/** peek_pause() - the open question waits, and nothing goes. Return: 0 or PEEK_E_INVALID. */
+int peek_pause(struct peek *peek, unsigned int filter, uint64_t now_us);
+/** peek_resume() - it is to be answered now. Return: 0 or PEEK_E_INVALID. */
+int peek_resume(struct peek *peek, unsigned int filter, uint64_t now_us);
+
+/** peek_passed() - every byte before it may go; PEEK_ALL: nobody looks at this direction */
+uint64_t peek_passed(const struct peek *peek, enum sl_dir dir);
+/** peek_postpone() - as flow_table_postpone() */
+void peek_postpone(struct peek *peek, uint64_t before_us, uint64_t us);
+
+/* among themselves */
+
+/** peek_grow() - more of it is known in order, or less is needed: look what is held behind it */
+void peek_grow(struct peek *peek, enum sl_dir dir, uint64_t now_us);
+
+/* peek-stream.c: packets in their order, of which the above alone knows */
+
+/** peek_stream_put() - hold a packet; @passed: peek_passed(). Return: as peek_take(), never PEEK_GO */
+enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_segment *segment,
+			       uint64_t from, uint64_t passed, struct flow_packet *ret_other);
+/** peek_stream_out() - the packet at @i is not held any more */
+void peek_stream_out(struct peek_stream *stream, unsigned int i, struct flow_packet *ret_packet);
+/** peek_stream_grow() - `known` again. Return: has it grown? */
+bool peek_stream_grow(struct peek_stream *stream, uint64_t passed);
+/** peek_stream_copy() - @n bytes from @from on, all of which are held */
+void peek_stream_copy(const struct peek_stream *stream, uint64_t from, size_t n, uint8_t *to);
+/** peek_stream_is_full() - can nothing more be held? */
+bool peek_stream_is_full(const struct peek_stream *stream);

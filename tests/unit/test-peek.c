@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What filters are shown, and what goes: at random against a plain reference, and in single rules */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/macros.h"
+#include "flow/peek.h"
+#include "tests/unit/peek-world.h"
+
+#define LIVES 5000U
+#define OUT SL_DIR_OUT
+
+static uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state * 0x2545f4914f6cdd1dULL;
+}
+
+static void any_life_ends_well(void **state)
+{
+	struct peek_outcome sum = { 0 };
+	uint64_t seed = 0x51011ce;
+	uint8_t bytes[1024];
+
+	for (unsigned int i = 0; i < LIVES; i++) {
+		struct peek_outcome outcome;
+		size_t n = next_random(&seed) % sizeof(bytes);
+
+		for (size_t j = 0; j < n; j++)
+			bytes[j] = (uint8_t)(next_random(&seed) >> 32);
+		outcome = peek_world_run(bytes, n);
+		sum.n_packets += outcome.n_packets;
+		sum.n_questions += outcome.n_questions;
+		sum.n_ends += outcome.n_ends;
+		sum.n_delivered += outcome.n_delivered;
+	}
+	print_message("%u packets, %u questions, %u ends, %zu bytes\n", sum.n_packets,
+		      sum.n_questions, sum.n_ends, sum.n_delivered);
+	assert_true(sum.n_questions > LIVES); /* the test is about something */
+	assert_true(sum.n_ends > LIVES / 4);
+}
+
+/* ---- single rules, in words ---- */
+
+static enum peek_fate put(struct peek *peek, uint32_t seq, const char *text, bool is_fin)
+{
+	struct peek_segment segment = { .seq = seq,
+					.is_fin = is_fin,
+					.bytes = (const uint8_t *)text,
+					.n = strlen(text),
+					.packet.id = seq };
+	struct flow_packet other;
+
+	return peek_take(peek, OUT, &segment, 1000, &other);
+}
+
+static struct peek *looking(bool is_stream, uint64_t wanted)
+{
+	struct peek *peek = peek_new(is_stream);
+
+	assert_non_null(peek);
+	peek_look(peek, 0, OUT, wanted);
+	if (is_stream)
+		peek_begin_at(peek, OUT, 100, 0);
+	return peek;
+}
+
+static struct peek_question expect(struct peek *peek, unsigned int filter, uint64_t now_us,
+				   uint64_t offset, const char *text)
+{
+	struct peek_question question;
+	uint8_t shown[64];
+
+	assert_int_equal(peek_next(peek, filter, OUT, now_us, &question), 0);
+	assert_int_equal(question.offset, offset);
+	assert_int_equal(question.n, strlen(text));
+	peek_copy(peek, OUT, &question, shown);
+	assert_memory_equal(shown, text, strlen(text));
+	peek_asked(peek, filter, OUT, &question, now_us);
+	return question;
+}
+
+static int wait_for(struct peek *peek, uint64_t now_us)
+{
+	struct peek_question question;
+
+	return peek_next(peek, 0, OUT, now_us, &question);
+}
+
+static unsigned int n_released(struct peek *peek)
+{
+	struct flow_packet packet;
+	unsigned int n = 0;
+
+	while (peek_release(peek, OUT, &packet) == 0)
+		n++;
+	return n;
+}
+
+static void shown_when_there_is_enough(void **state)
+{
+	struct peek *peek = looking(true, 6);
+
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_HOLD);
+	assert_int_equal(wait_for(peek, 1000), PEEK_E_WAIT);
+	assert_int_equal(put(peek, 103, "defgh", false), PEEK_HOLD);
+	expect(peek, 0, 1000, 0, "abcdef");
+	assert_int_equal(n_released(peek), 0);
+	assert_int_equal(peek_pass(peek, 0, OUT, 6, 1, 1000), 0);
+	assert_int_equal(n_released(peek), 1); /* of "defgh" only a part: it goes whole */
+	expect(peek, 0, 1000, 6, "g");
+	peek_free(peek);
+}
+
+static void what_is_less_is_shown_after_a_while(void **state)
+{
+	struct peek *peek = looking(true, 1000);
+
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_HOLD);
+	assert_int_equal(wait_for(peek, 1000 + PEEK_IDLE_US - 1), PEEK_E_WAIT);
+	expect(peek, 0, 1000 + PEEK_IDLE_US, 0, "abc");
+	assert_int_equal(peek_pass(peek, 0, OUT, 0, 1000, 2000), 0); /* more */
+	assert_int_equal(wait_for(peek, 2000 + FLOW_DEADLINE_US - 1), PEEK_E_WAIT);
+	assert_int_equal(wait_for(peek, 2000 + FLOW_DEADLINE_US), PEEK_E_LATE);
+	assert_int_equal(put(peek, 103, "d", true), PEEK_HOLD);
+	assert_true(expect(peek, 0, 2000, 0, "abcd").is_end);
+	assert_int_equal(peek_pass(peek, 0, OUT, 0, 9, 2000), PEEK_E_INVALID); /* of what? */
+	assert_int_equal(peek_pass(peek, 0, OUT, 4, 0, 2000), 0);
+	assert_int_equal(n_released(peek), 2);
+	peek_free(peek);
+}
+
+static void two_copies_of_a_byte(void **state)
+{
+	struct peek *peek = looking(true, 3);
+
+	assert_int_equal(put(peek, 101, "bc", false), PEEK_HOLD);
+	assert_int_equal(put(peek, 101, "bc", false), PEEK_DROP);
+	assert_int_equal(put(peek, 101, "xc", false), PEEK_DROP);
+	assert_int_equal(put(peek, 100, "axcd", false), PEEK_DROP); /* contradicts what is held */
+	assert_int_equal(put(peek, 100, "abcd", false), PEEK_HOLD);
+	expect(peek, 0, 1000, 0, "abc");
+	assert_int_equal(peek_pass(peek, 0, OUT, 4, 3, 1000), 0);
+	assert_int_equal(n_released(peek), 2);
+	assert_int_equal(put(peek, 100, "abcd", false), PEEK_GO); /* it was lost on its way */
+	peek_free(peek);
+}
+
+static void everybody_has_to_pass_it(void **state)
+{
+	struct peek *peek = looking(true, 1);
+
+	peek_look(peek, 1, OUT, 2);
+	assert_int_equal(put(peek, 100, "ab", false), PEEK_HOLD);
+	expect(peek, 0, 1000, 0, "a");
+	expect(peek, 1, 1000, 0, "ab");
+	assert_int_equal(peek_pass(peek, 0, OUT, PEEK_ALL, 0, 1000), 0);
+	assert_false(peek_looks(peek, 0));
+	assert_int_equal(n_released(peek), 0);
+	assert_int_equal(peek_pass(peek, 1, OUT, 100, 1, 1000), 0); /* 98 of them in advance */
+	assert_int_equal(n_released(peek), 1);
+	assert_int_equal(put(peek, 150, "in advance, in any order", false), PEEK_GO);
+	assert_int_equal(put(peek, 199, "behind it", false), PEEK_HOLD);
+	expect(peek, 1, 1000, 100, "e");
+	peek_free(peek);
+}
+
+static void a_datagram_is_shown_at_once(void **state)
+{
+	struct peek *peek = looking(false, PEEK_ALL);
+	struct peek_question question;
+
+	assert_int_equal(put(peek, 1, "one", false), PEEK_HOLD);
+	assert_int_equal(put(peek, 2, "two", false), PEEK_HOLD);
+	assert_int_equal(put(peek, 3, "", false), PEEK_GO);
+	question = expect(peek, 0, 1000, 0, "one");
+	assert_true(question.is_clamped);
+	assert_int_equal(peek_pass(peek, 0, OUT, 0, 100, 1000), 0); /* more */
+	expect(peek, 0, 1000, 0, "onetwo");
+	assert_int_equal(peek_pass(peek, 0, OUT, 3, 100, 1000), 0);
+	assert_int_equal(n_released(peek), 1);
+	expect(peek, 0, 1000, 3, "two");
+	peek_free(peek);
+}
+
+static void paused(void **state)
+{
+	struct peek *stream = looking(true, 1), *datagrams = looking(false, 1);
+
+	assert_int_equal(peek_pause(stream, 0, 1000), PEEK_E_INVALID); /* nothing was asked */
+	assert_int_equal(put(stream, 100, "a", false), PEEK_HOLD);
+	expect(stream, 0, 1000, 0, "a");
+	assert_int_equal(peek_resume(stream, 0, 1000), PEEK_E_INVALID);
+	assert_int_equal(peek_pause(stream, 0, 1000), 0);
+	assert_int_equal(peek_pause(stream, 0, 1000), PEEK_E_INVALID);
+	assert_int_equal(peek_pass(stream, 0, OUT, 1, 0, 1000), PEEK_E_INVALID);
+	assert_int_equal(wait_for(stream, UINT64_MAX), PEEK_E_NOTHING); /* for ever */
+	assert_int_equal(peek_resume(stream, 0, 9000000), 0);
+	assert_int_equal(wait_for(stream, 9000000), PEEK_E_WAIT);
+	assert_int_equal(peek_pass(stream, 0, OUT, 1, 0, 9000000), 0);
+	assert_int_equal(n_released(stream), 1);
+
+	assert_int_equal(put(datagrams, 1, "a", false), PEEK_HOLD);
+	expect(datagrams, 0, 1000, 0, "a");
+	assert_int_equal(peek_pause(datagrams, 0, 1000), 0);
+	assert_int_equal(wait_for(datagrams, 1000 + PEEK_PAUSE_US - 1), PEEK_E_WAIT);
+	assert_int_equal(wait_for(datagrams, 1000 + PEEK_PAUSE_US), PEEK_E_EXPIRED);
+	peek_free(stream);
+	peek_free(datagrams);
+}
+
+static void resets(void **state)
+{
+	struct peek *peek = looking(true, 100);
+	struct peek_segment reset = { .seq = 150, .is_reset = true };
+	struct flow_packet other;
+
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_HOLD);
+	assert_int_equal(peek_take(peek, OUT, &reset, 1000, &other), PEEK_GO); /* TCP judges it */
+	reset.seq = 103;
+	assert_int_equal(peek_take(peek, OUT, &reset, 1000, &other), PEEK_HOLD);
+	assert_true(expect(peek, 0, 1000, 0, "abc").is_end);
+	assert_int_equal(peek_pass(peek, 0, OUT, 3, 1, 1000), 0);
+	assert_int_equal(n_released(peek), 2);
+	peek_free(peek);
+}
+
+static void bounded(void **state)
+{
+	struct peek *peek = looking(true, PEEK_ALL);
+	struct peek_segment segment = { .seq = 0, .bytes = (const uint8_t *)"x", .n = 1 };
+	struct peek_question question;
+	struct flow_packet other;
+
+	for (unsigned int i = 0; i < PEEK_PACKETS_MAX; i++) { /* each second byte, not the first */
+		segment.seq = 100 + 1 + 2 * i;
+		segment.packet.id = i;
+		assert_int_equal(peek_take(peek, OUT, &segment, 1000, &other), PEEK_HOLD);
+	}
+	segment.seq = 100 + 1000;
+	assert_int_equal(peek_take(peek, OUT, &segment, 1000, &other), PEEK_DROP);
+	segment.seq = 100; /* fills the gap */
+	assert_int_equal(peek_take(peek, OUT, &segment, 1000, &other), PEEK_HOLD_INSTEAD);
+	assert_int_equal(other.id, PEEK_PACKETS_MAX - 1);
+	assert_int_equal(peek_next(peek, 0, OUT, 1000, &question), 0); /* no more can be held */
+	assert_int_equal(question.n, 2);
+	peek_free(peek);
+}
+
+static void a_successor_goes_on(void **state)
+{
+	struct peek *peek = looking(true, 4);
+
+	peek_begin_at(peek, OUT, 0xfffffff0U, 0x100000010ULL);
+	assert_int_equal(put(peek, 0xfffffff8U, "old", false), PEEK_GO);
+	assert_int_equal(put(peek, 0, "news", false), PEEK_HOLD);
+	expect(peek, 0, 1000, 0x100000010ULL, "news");
+	peek_free(peek);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(any_life_ends_well),
+		cmocka_unit_test(shown_when_there_is_enough),
+		cmocka_unit_test(what_is_less_is_shown_after_a_while),
+		cmocka_unit_test(two_copies_of_a_byte),
+		cmocka_unit_test(everybody_has_to_pass_it),
+		cmocka_unit_test(a_datagram_is_shown_at_once),
+		cmocka_unit_test(paused),
+		cmocka_unit_test(resets),
+		cmocka_unit_test(bounded),
+		cmocka_unit_test(a_successor_goes_on),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
