@@ -54,6 +54,9 @@ struct outbox_entry {
 		struct wire_flow_verdict verdict;
 		struct wire_flow_forget forget;
 		struct wire_flow_update update;
+		struct wire_flow_peek peek;
+		struct wire_flow_pass pass;
+		struct wire_flow_pause pause;
 	} body;
 };
 
@@ -123,6 +126,15 @@ void filter_drop_rules(struct sluice_filter *filter);
 
 /** filter_take_record() - act on one record. Return: 0, or the negative errno that ended the session */
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd);
+
+/** filter_send_started() - a record of a filter that has started. Return: as sluice_filter_answer() */
+int filter_send_started(struct sluice_filter *filter, uint16_t type, const void *body);
+
+/** filter_copy_reason() - @to is zeroed, and of @n bytes; NULL is fine */
+void filter_copy_reason(char *to, size_t n, const char *reason);
+
+/** filter_is_alive() - neither broken nor stopped */
+bool filter_is_alive(const struct sluice_filter *filter);
 
 /** filter_set_error() - the words of sluice_filter_error() */
 void filter_set_error(struct sluice_filter *filter, const char *fmt, ...) _printf_(2, 3);

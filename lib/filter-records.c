@@ -63,7 +63,7 @@ static int take_option(struct sluice_filter *filter, const struct wire_message *
 
 static int take_start(struct sluice_filter *filter, const struct wire_message *message, int fd)
 {
-	struct wire_ready ready = { 0 };
+	struct wire_ready ready = { .data = FILTER_OPS_SET(filter->ops, flow_data) };
 	int r = 0;
 
 	if (!filter->refused && FILTER_OPS_SET(filter->ops, start)) {
@@ -155,6 +155,25 @@ static int take_flow_closed(struct sluice_filter *filter, const struct wire_mess
 	return 0;
 }
 
+static int take_flow_data(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	const struct wire_flow_data *record = WIRE_BODY(message, struct wire_flow_data);
+	struct sluice_data data = { .size = sizeof(data),
+				    .flow_id = record->id,
+				    .direction =
+					    record->direction ? SLUICE_INBOUND : SLUICE_OUTBOUND,
+				    .offset = record->offset,
+				    .bytes = message->tail,
+				    .n = message->n_tail,
+				    .is_end = record->end,
+				    .most = record->most };
+
+	if (!FILTER_OPS_SET(filter->ops, flow_data))
+		return filter_break_protocol(filter, "FLOW_DATA", "nobody has asked for it");
+	filter->ops->flow_data(filter, &data, filter->data);
+	return 0;
+}
+
 static int take_rules_done(struct sluice_filter *filter, const struct wire_message *message, int fd)
 {
 	const struct wire_rules_done *done = WIRE_BODY(message, struct wire_rules_done);
@@ -186,6 +205,7 @@ static const struct {
 	{ WIRE_FLOW_NEW, IN(STARTED), take_flow_new },
 	{ WIRE_FLOW_CLOSED, IN(STARTED), take_flow_closed },
 	{ WIRE_RULES_DONE, IN(STARTED), take_rules_done },
+	{ WIRE_FLOW_DATA, IN(STARTED), take_flow_data },
 };
 
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd)

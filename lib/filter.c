@@ -183,7 +183,7 @@ short sluice_filter_get_events(const struct sluice_filter *filter)
 	return (short)((may_read(filter) ? POLLIN : 0) | (has_more ? POLLOUT : 0));
 }
 
-static int send_started(struct sluice_filter *filter, uint16_t type, const void *body)
+int filter_send_started(struct sluice_filter *filter, uint16_t type, const void *body)
 {
 	int r;
 
@@ -200,12 +200,12 @@ static int send_started(struct sluice_filter *filter, uint16_t type, const void 
 	return r;
 }
 
-static bool is_alive(const struct sluice_filter *filter)
+bool filter_is_alive(const struct sluice_filter *filter)
 {
 	return !filter->broken && filter->state < FILTER_STOPPING;
 }
 
-static void copy_reason(char *to, size_t n, const char *reason)
+void filter_copy_reason(char *to, size_t n, const char *reason)
 {
 	if (reason)
 		memcpy(to, reason, strnlen(reason, n - 1));
@@ -219,11 +219,11 @@ int sluice_filter_answer_for(struct sluice_filter *filter, uint64_t flow_id,
 					  .verdict = (uint8_t)verdict,
 					  .scope = (uint8_t)scope };
 
-	if (is_alive(filter) && ((unsigned int)verdict > SLUICE_DROP_SILENT ||
-				 (unsigned int)scope > SLUICE_THIS_NAME))
+	if (filter_is_alive(filter) &&
+	    ((unsigned int)verdict > SLUICE_DROP_SILENT || (unsigned int)scope > SLUICE_THIS_NAME))
 		return -EINVAL;
-	copy_reason(body.reason, sizeof(body.reason), reason);
-	return send_started(filter, WIRE_FLOW_VERDICT, &body);
+	filter_copy_reason(body.reason, sizeof(body.reason), reason);
+	return filter_send_started(filter, WIRE_FLOW_VERDICT, &body);
 }
 
 int sluice_filter_answer(struct sluice_filter *filter, uint64_t flow_id,
@@ -236,14 +236,14 @@ int sluice_filter_forget(struct sluice_filter *filter)
 {
 	struct wire_flow_forget body = { 0 };
 
-	return send_started(filter, WIRE_FLOW_FORGET, &body);
+	return filter_send_started(filter, WIRE_FLOW_FORGET, &body);
 }
 
 int sluice_filter_rejudge(struct sluice_filter *filter)
 {
 	struct wire_flow_forget body = { .again = 1 };
 
-	return send_started(filter, WIRE_FLOW_FORGET, &body);
+	return filter_send_started(filter, WIRE_FLOW_FORGET, &body);
 }
 
 int sluice_filter_update(struct sluice_filter *filter, uint64_t flow_id,
@@ -251,10 +251,10 @@ int sluice_filter_update(struct sluice_filter *filter, uint64_t flow_id,
 {
 	struct wire_flow_update body = { .id = flow_id, .verdict = (uint8_t)verdict };
 
-	if (is_alive(filter) && (unsigned int)verdict > SLUICE_DROP_SILENT)
+	if (filter_is_alive(filter) && (unsigned int)verdict > SLUICE_DROP_SILENT)
 		return -EINVAL;
-	copy_reason(body.reason, sizeof(body.reason), reason);
-	return send_started(filter, WIRE_FLOW_UPDATE, &body);
+	filter_copy_reason(body.reason, sizeof(body.reason), reason);
+	return filter_send_started(filter, WIRE_FLOW_UPDATE, &body);
 }
 
 int sluice_filter_fail(struct sluice_filter *filter, int error, const char *fmt, ...)

@@ -18,7 +18,8 @@ static int send_now(int fd, uint16_t type, const void *body)
 /* what a filter may queue without end; the rest is bounded by what the daemon sends */
 static bool is_answer(uint16_t type)
 {
-	return type == WIRE_FLOW_VERDICT || type == WIRE_FLOW_FORGET || type == WIRE_FLOW_UPDATE;
+	return type == WIRE_FLOW_VERDICT || type == WIRE_FLOW_FORGET || type == WIRE_FLOW_UPDATE ||
+	       type == WIRE_FLOW_PEEK || type == WIRE_FLOW_PASS || type == WIRE_FLOW_PAUSE;
 }
 
 static int keep(struct outbox *outbox, uint16_t type, const void *body)

@@ -100,6 +100,43 @@ struct sluice_flow {
 	bool is_again;		    /* it is open: see sluice_filter_rejudge() */
 };
 
+/* the largest peek: what a sender has in flight before its first acknowledgement */
+#define SLUICE_PEEK_MAX 14000
+#define SLUICE_BYTES_MAX                                                                           \
+	UINT64_MAX /* of a pass: all that ever comes; of a peek: as much as can be */
+
+/**
+ * struct sluice_peek - what a filter wants to see of a flow before it goes on
+ * @size: sizeof(struct sluice_peek)
+ *
+ * Outbound is what leaves this machine, whoever has opened the flow. A direction
+ * that is not filtered passes freely. @bytes: to be shown at once, if there are so
+ * many; 0: as they come. What is larger than SLUICE_PEEK_MAX is taken as that.
+ */
+struct sluice_peek {
+	size_t size;
+	struct sluice_peek_direction {
+		bool is_filtered;
+		uint64_t bytes;
+	} outbound, inbound;
+};
+
+/**
+ * struct sluice_data - bytes of a flow, which are held; valid only inside the callback
+ * @size: bytes of this struct in the library in use; newer fields are appended
+ */
+struct sluice_data {
+	size_t size;
+	uint64_t flow_id;
+	enum sluice_direction direction; /* of the bytes, not of the flow */
+	uint64_t offset; /* of the first one, from the beginning of that direction */
+	const uint8_t *bytes;
+	size_t n;
+	bool is_end; /* nothing follows them in this direction; n may be 0 */
+	uint32_t
+		most; /* 0; or the peek was larger than SLUICE_PEEK_MAX, and this is what it became */
+};
+
 /** enum sluice_rule_direction - which flows a rule is about */
 enum sluice_rule_direction { SLUICE_RULE_BOTH, SLUICE_RULE_OUTBOUND, SLUICE_RULE_INBOUND };
 
@@ -168,6 +205,10 @@ struct sluice_filter_ops {
 	 * before are: -EINVAL when rule @number, counted from 1, is wrong (0: none is), -EOVERFLOW
 	 * when too many are like it, -E2BIG, -EFBIG, -ENOMEM. sluice_filter_error() says it in words. */
 	void (*rules_done)(struct sluice_filter *filter, int error, uint32_t number, void *data);
+	/* bytes of a flow for which sluice_filter_answer_peek() was called: call
+	 * sluice_filter_pass() or sluice_filter_answer() now or later, once */
+	void (*flow_data)(struct sluice_filter *filter, const struct sluice_data *bytes,
+			  void *data);
 };
 
 /**
@@ -223,6 +264,64 @@ SLUICE_API int sluice_filter_answer(struct sluice_filter *filter, uint64_t flow_
 SLUICE_API int sluice_filter_answer_for(struct sluice_filter *filter, uint64_t flow_id,
 					enum sluice_verdict verdict, enum sluice_scope scope,
 					const char *reason);
+
+/**
+ * sluice_filter_answer_peek() - not before seeing what the flow carries
+ * @peek:   which directions, and how much at once
+ * @reason: as for sluice_filter_answer()
+ *
+ * In the place of sluice_filter_answer() inside or after new_flow. The flow begins: a
+ * TCP connection is made; what it carries is held, and shown to ops->flow_data in
+ * order, as soon as there is as much as was asked for, or when nothing more came
+ * for 50 ms, or at the end of the direction. Each such call wants one answer:
+ * sluice_filter_pass(), or sluice_filter_answer(), which is final for the whole flow.
+ * A drop cuts it as sluice_filter_update() does. Without an answer within 5 seconds the
+ * filter's fail class decides.
+ *
+ * Since 0.1. Return: as sluice_filter_answer(); -EINVAL also when no direction is
+ *         filtered, or without ops->flow_data.
+ */
+SLUICE_API int sluice_filter_answer_peek(struct sluice_filter *filter, uint64_t flow_id,
+					 const struct sluice_peek *peek, const char *reason);
+
+/**
+ * sluice_filter_pass() - these bytes go
+ * @direction: as in struct sluice_data
+ * @pass:      how many, counted from the first one that was shown; more than were
+ *             shown: in advance; SLUICE_BYTES_MAX: all that ever come in this direction,
+ *             which is shown no more
+ * @peek:      how many behind them to show next; 0: as they come
+ *
+ * With @pass 0 and a larger @peek than what was shown everything stays held and is shown
+ * again with more: within 5 seconds, or the fail class decides, because no more may ever
+ * come. Packets go whole: one goes with its last byte.
+ *
+ * Since 0.1. Return: as sluice_filter_answer().
+ */
+SLUICE_API int sluice_filter_pass(struct sluice_filter *filter, uint64_t flow_id,
+				  enum sluice_direction direction, uint64_t pass, uint64_t peek);
+
+/**
+ * sluice_filter_pause() - the answer takes longer
+ *
+ * For a flow about which new_flow or flow_data has asked and was not answered. It has no
+ * deadline from now on, nothing more of it is shown, and what is filtered does not move,
+ * until sluice_filter_resume(). TCP waits as long as its two ends do (minutes); UDP is
+ * dropped after 10 seconds. To pause what is paused, or what nobody has asked about, is
+ * an error that the daemon ignores and counts against the provider.
+ *
+ * Since 0.1. Return: as sluice_filter_answer().
+ */
+SLUICE_API int sluice_filter_pause(struct sluice_filter *filter, uint64_t flow_id);
+
+/**
+ * sluice_filter_resume() - the answer comes now: call what answers the open question next
+ *
+ * Of what is not paused: an error as for sluice_filter_pause().
+ *
+ * Since 0.1. Return: as sluice_filter_answer().
+ */
+SLUICE_API int sluice_filter_resume(struct sluice_filter *filter, uint64_t flow_id);
 
 /**
  * sluice_filter_forget() - the rules have changed: no promise of this filter holds any more

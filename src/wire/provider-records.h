@@ -9,7 +9,11 @@
  *	   ◀─ WELCOME, OPTION…, START ──────
  *	   ── READY ───────────────────────▶    (or READY with an errno: not started)
  *	   ◀─ FLOW_NEW ─────────────────────
- *	   ── FLOW_VERDICT ────────────────▶    exactly one for each FLOW_NEW
+ *	   ── FLOW_VERDICT ────────────────▶    exactly one for each FLOW_NEW; or
+ *	   ── FLOW_PEEK ───────────────────▶    in its place
+ *	   ◀─ FLOW_DATA ────────────────────    then, again and again, what the flow carries
+ *	   ── FLOW_PASS or FLOW_VERDICT ───▶    exactly one for each FLOW_DATA
+ *	   ── FLOW_PAUSE ──────────────────▶    before an answer that takes long
  *	   ◀─ FLOW_CLOSED ──────────────────    only for flows it allowed
  *	   ── FLOW_UPDATE ─────────────────▶    the filter has changed its mind about a flow
  *	   ── FLOW_FORGET ─────────────────▶    at any time after READY
@@ -32,6 +36,12 @@
  * flow keeps its verdict. FLOW_UPDATE and these answers are for flows that go on:
  * one that is allowed no more is cut, one that is denied no more is forgotten, so
  * that its next packet is a new flow.
+ *
+ * FLOW_PEEK lets the flow begin and holds what it carries (flow/peek.h): a filter that
+ * looks at a direction gets its bytes in order, FLOW_DATA by FLOW_DATA, one open at a
+ * time in each direction; nothing of them goes before it, and every other filter that
+ * looks, has said so. FLOW_VERDICT is final for the flow, in both directions. FLOW_PAUSE
+ * takes the deadline from what is open. Only a provider that said so in READY may use it.
  *
  * RULES_BEGIN … RULES_COMMIT is a set of rules by which sluiced answers in the
  * filter's place (policy/rules.h). A set is in force as a whole or not at all: one
@@ -65,6 +75,7 @@
 
 #define WIRE_FIELDS_READY(F, S) \
 	F(S, u32,  error,      4095, "0, or the errno that kept it from starting") \
+	F(S, u8,   data,       1,   "1: it may answer FLOW_PEEK") \
 	F(S, str,  text,       256, "what it says about its start, for people")
 
 #define WIRE_FIELDS_FLOW_NEW(F, S) \
@@ -114,6 +125,31 @@
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
 	F(S, u8,   verdict,    2,   "0 allow, 1 drop with an error, 2 drop silently") \
 	F(S, str,  reason,     128, "why, for people")
+
+#define WIRE_FIELDS_FLOW_PEEK(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
+	F(S, u8,   outbound,   1,   "1: show what leaves this machine, and hold it") \
+	F(S, u8,   inbound,    1,   "1: the same for what comes in") \
+	F(S, u64,  peek_out,   0,   "bytes to show at once; all ones: as many as can be") \
+	F(S, u64,  peek_in,    0,   "the same for what comes in") \
+	F(S, str,  reason,     128, "why, for people")
+
+#define WIRE_FIELDS_FLOW_DATA(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
+	F(S, u8,   direction,  1,   "0 outbound, 1 inbound") \
+	F(S, u8,   end,        1,   "1: nothing follows these bytes in this direction") \
+	F(S, u32,  most,       0,   "0; or more was to be shown at once than this, which is the most") \
+	F(S, u64,  offset,     0,   "of the first byte, from the beginning of the direction")
+
+#define WIRE_FIELDS_FLOW_PASS(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_DATA") \
+	F(S, u8,   direction,  1,   "of FLOW_DATA") \
+	F(S, u64,  pass,       0,   "bytes from its offset on that go; all ones: all that ever come") \
+	F(S, u64,  peek,       0,   "bytes behind these to show next; all ones: as many as can be")
+
+#define WIRE_FIELDS_FLOW_PAUSE(F, S) \
+	F(S, u64,  id,         0,   "the flow that the provider is asked about") \
+	F(S, u8,   pause,      1,   "1: the answer comes later; 0: it comes now")
 
 #define WIRE_FIELDS_RULES_BEGIN(F, S) \
 	F(S, u64,  set,        0,   "number of the set, for RULES_DONE")
@@ -180,7 +216,11 @@
 	R(RULES_BEGIN,  wire_rules_begin,  WIRE_FIELDS_RULES_BEGIN,  21, 1, 0, "a set of static rules follows") \
 	R(RULE,         wire_rule,         WIRE_FIELDS_RULE,         22, 1, 0, "one rule; the first that matches a flow decides") \
 	R(RULES_COMMIT, wire_rules_commit, WIRE_FIELDS_RULES_COMMIT, 23, 1, 0, "the set is complete: put it in force") \
-	R(RULES_DONE,   wire_rules_done,   WIRE_FIELDS_RULES_DONE,   24, 0, 0, "the set is in force, or why not")
+	R(RULES_DONE,   wire_rules_done,   WIRE_FIELDS_RULES_DONE,   24, 0, 0, "the set is in force, or why not") \
+	R(FLOW_PEEK,    wire_flow_peek,    WIRE_FIELDS_FLOW_PEEK,    25, 1, 0, "the judgement: not before seeing what the flow carries") \
+	R(FLOW_DATA,    wire_flow_data,    WIRE_FIELDS_FLOW_DATA,    26, 0, 1, "judge these bytes") \
+	R(FLOW_PASS,    wire_flow_pass,    WIRE_FIELDS_FLOW_PASS,    27, 1, 0, "the judgement on them") \
+	R(FLOW_PAUSE,   wire_flow_pause,   WIRE_FIELDS_FLOW_PAUSE,   28, 1, 0, "the judgement takes longer; or not any more")
 /* clang-format on */
 
 enum wire_provider_type { WIRE_PROVIDER_TABLE(WIRE_ENUM) };
