@@ -56,10 +56,10 @@
 #define FLOWS_MAX 65536U
 #define SETTLED_MAX 1024U
 #define IDENTITIES_IDLE_MAX 256U
-#define RECORDS_A_ROUND                                                                            \
-	256 /* of one peer; then others get their turn. More answers than
-			     * questions can be asked in one, or answers pile up unread */
 #define LINKS_MAX 64U
+/* of one peer; then others get their turn. More answers than questions can be asked in one, or
+ * answers pile up unread */
+#define RECORDS_A_ROUND 256
 #define NAMES_PENDING_MAX 256U	  /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
 #define TICK_US 20000U		  /* ring, deadlines, sessions */
@@ -122,8 +122,7 @@ struct daemon {
 	struct names_cache *names;
 	struct memory *memory;
 	struct refusal_credit refusals;
-	struct sl_tuple
-		settled[SETTLED_MAX]; /* ends in sl_held, to be forgotten when the queue is empty */
+	struct sl_tuple settled[SETTLED_MAX]; /* in sl_held until the queue is empty */
 	unsigned int n_settled;
 	struct report reports[REPORTS_MAX];
 	unsigned int n_reports;

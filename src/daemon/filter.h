@@ -99,6 +99,8 @@ void providers_stop(struct daemon *daemon);
 void providers_tell_when_ready(struct daemon *daemon, const struct filter *filter);
 
 /* providers-talk.c */
+/** providers_verdict() - of a record's field, which the wire has checked */
+enum sl_verdict providers_verdict(uint8_t verdict);
 /** providers_say() - @body of a record. Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
 int providers_say(struct filter *filter, uint16_t type, const void *body, int fd);
 /** providers_set_events() - @wants_write: wake us when its channel has a place again */

@@ -179,7 +179,12 @@ static int take_log(struct daemon *daemon, unsigned int index, const struct wire
 	return 0;
 }
 
-static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT }; /* of the wire */
+enum sl_verdict providers_verdict(uint8_t verdict)
+{
+	static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT };
+
+	return verdicts[verdict];
+}
 
 static int take_verdict(struct daemon *daemon, unsigned int index,
 			const struct wire_message *message)
@@ -188,7 +193,7 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 	struct filter *filter = &daemon->filters[index];
 	struct flow *flow = flow_table_find_id(daemon->flows, answer->id);
 
-	if (live_answer(daemon, index, answer->id, verdicts[answer->verdict],
+	if (live_answer(daemon, index, answer->id, providers_verdict(answer->verdict),
 			(enum memory_scope)answer->scope, answer->reason))
 		return 0;
 	if (!flow && explain_take(daemon, index, answer))
@@ -201,8 +206,8 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 		filter->n_dropped++;
 	flow->steps[index] = (struct flow_step){ FLOW_ANSWERED, answer->scope };
 	remember_answer(daemon, flow, index, (enum memory_scope)answer->scope,
-			verdicts[answer->verdict], answer->reason);
-	judge_flow(daemon, flow, verdicts[answer->verdict], (int)index, answer->reason);
+			providers_verdict(answer->verdict), answer->reason);
+	judge_flow(daemon, flow, providers_verdict(answer->verdict), (int)index, answer->reason);
 	return 0;
 }
 
@@ -220,7 +225,8 @@ static int take_update(struct daemon *daemon, unsigned int index,
 {
 	const struct wire_flow_update *update = WIRE_BODY(message, struct wire_flow_update);
 
-	if (!live_update(daemon, index, update->id, verdicts[update->verdict], update->reason))
+	if (!live_update(daemon, index, update->id, providers_verdict(update->verdict),
+			 update->reason))
 		daemon->filters[index].n_late++;
 	return 0;
 }
