@@ -231,8 +231,10 @@ static bool are_packets_well(struct world *world)
 
 	ends_packet(&packet, &outbound[0]);
 	is_well = lab_run_as(world->lab, "sl_out_held", &packet, rebind, NULL, &cookie) == 1;
-	for (size_t i = 0; i < ARRAY_SIZE(outbound); i++)
-		is_well &= is_out_well(world, &outbound[i]) & is_in_well(world, &outbound[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(outbound); i++) {
+		is_well &= is_out_well(world, &outbound[i]);
+		is_well &= is_in_well(world, &outbound[i]);
+	}
 	return is_well;
 }
 

@@ -13,8 +13,11 @@ import sys
 from acts import early, many, obey, talk, whose
 
 
+PARTS = (early, many, obey, talk, whose)
+
+
 def find(name):
-    return next(vars(part)["act_" + name] for part in (early, many, obey, talk, whose) if "act_" + name in vars(part))
+    return next(vars(part)["act_" + name] for part in PARTS if "act_" + name in vars(part))
 
 
 if __name__ == "__main__":
