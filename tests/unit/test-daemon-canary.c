@@ -26,14 +26,19 @@ static void canary_say(struct lab *lab, uint16_t type, const void *body)
 	lab_settle(lab);
 }
 
+static void await_canary(struct lab *lab)
+{
+	for (int i = 0; lab->canary.sock < 0 && i < 100; i++)
+		lab_pass(lab, TICK_US);
+	assert_true(lab->canary.sock >= 0);
+}
+
 /* the next canary, from its start to its end */
 static void play(struct lab *lab, bool is_disturbed)
 {
 	struct wire_probed probed = { .error = ETIMEDOUT, .is_disturbed = is_disturbed };
 
-	for (int i = 0; lab->canary.sock < 0 && i < 100; i++)
-		lab_pass(lab, TICK_US);
-	assert_true(lab->canary.sock >= 0);
+	await_canary(lab);
 	for (uint8_t i = 0; i < _CANARY_PROBE_N; i++) {
 		struct wire_probe probe = { .probe = i, .is_tried = i == 0, .cookie = 1000 };
 
@@ -80,6 +85,20 @@ static void test_links_that_never_rest_are_no_excuse(void **state)
 	assert_int_equal(lab->daemon->canary.state, CANARY_FAILED);
 }
 
+/* it begins between two ticks, and then the machine sleeps: it has not been silent */
+static void test_one_of_the_last_moment_is_not_late(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_oversleep(TICK_US / 2);
+	canary_check(lab->daemon);
+	lab_settle(lab);
+	assert_true(lab->canary.sock >= 0);
+	lab_sleep(lab, 8 * CANARY_DEADLINE_US);
+	assert_string_equal(lab->daemon->canary.why, "");
+	assert_int_equal(lab->daemon->canary.state, CANARY_NEVER);
+}
+
 static int running_canary(void **state)
 {
 	struct lab *lab;
@@ -98,6 +117,7 @@ int main(void)
 		WITH_CANARY(test_one_failure_is_confirmed_by_another),
 		WITH_CANARY(test_a_failure_while_links_change_proves_nothing),
 		WITH_CANARY(test_links_that_never_rest_are_no_excuse),
+		WITH_CANARY(test_one_of_the_last_moment_is_not_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
