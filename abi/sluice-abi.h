@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 4
+#define SL_ABI 5
 
 #define SL_PATH_BYTES 512  /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256  /* longest single component, NAME_MAX + 1 */
@@ -156,6 +156,19 @@ enum sl_verdict {
 	SL_ALLOW,
 	SL_REJECT,    /* the application gets an error, see docs/errno.md */
 	SL_SILENT,    /* dropped like a black hole */
+	SL_PEEK,      /* it goes on, and what carries bytes is held: see struct sl_flow */
+};
+
+static inline int sl_is_denial(__u32 verdict)
+{
+	return verdict == SL_REJECT || verdict == SL_SILENT;
+}
+
+enum sl_peek_flags {
+	SL_PEEK_OUT = 1 << SL_DIR_OUT, /* what leaves is held */
+	SL_PEEK_IN = 1 << SL_DIR_IN,   /* what comes in is */
+	SL_PEEK_BASE_OUT = 1 << 2,     /* base[] is known */
+	SL_PEEK_BASE_IN = 1 << 3,
 };
 
 /** struct sl_flow - map sl_flows: the verdict and what it carried (UDP, ICMP) */
@@ -167,8 +180,14 @@ struct sl_flow {
 	struct sl_tuple tuple;
 	__u32 verdict; /* enum sl_verdict */
 	__u32 dir;
+	/* of SL_PEEK; the daemon writes what it is going to let go, and then lets it go */
+	__u64 passed[2]; /* enum sl_dir: so many bytes; not TCP: SL_DIR_OUT only */
+	__u64 left;	 /* not TCP: bytes that have left, counted behind netfilter */
+	__u32 base[2];	 /* TCP: sequence number of the first byte */
+	__u32 peek;	 /* enum sl_peek_flags */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_flow) == 88, "sl_flow");
+_Static_assert(sizeof(struct sl_flow) == 128, "sl_flow");
 
 /** struct sl_memory_key - map sl_memory: one application to one address, port and protocol */
 struct sl_memory_key {
@@ -223,6 +242,8 @@ struct sl_config {
 	__u32 n_elsewhere;  /* connects in namespaces without a plane, judged by the fail class */
 	__u32 generation;   /* entries of sl_memory with another one are out of date */
 	__u32 canary_uid;   /* no user among others, for sl_out_crowd */
+	__u32 is_peeking;   /* sl_in_peeked is in the rules */
+	__u32 pad;
 };
 
 #define SL_CROWDS 1024	      /* entries of sl_crowds, a power of two */

@@ -71,6 +71,33 @@ static __always_inline int of_nobody(struct __sk_buff *skb)
 	return p.tuple.proto == IPPROTO_SCTP || p.tuple.proto == IPPROTO_DCCP ? REFUSE : GO_ON;
 }
 
+/* of a flow that filters look at, what sluiced has let go, and what carries nothing */
+static __always_inline int may_leave(struct __sk_buff *skb, const struct packet *p,
+				     struct sl_flow *flow)
+{
+	struct segment segment;
+	__u32 limit;
+
+	if (flow->verdict != SL_PEEK)
+		return flow->verdict == SL_ALLOW ? GO_ON : REFUSE;
+	if (!(flow->peek & SL_PEEK_OUT))
+		return GO_ON;
+	if (p->tuple.proto != IPPROTO_TCP) {
+		if (flow->left + p->n_payload > flow->passed[SL_DIR_OUT])
+			return REFUSE;
+		__sync_fetch_and_add(&flow->left, p->n_payload);
+		return GO_ON;
+	}
+	if (read_segment(skb, p, &segment))
+		return REFUSE;
+	if (!segment.n)
+		return GO_ON;
+	limit = flow->base[SL_DIR_OUT] + (__u32)flow->passed[SL_DIR_OUT];
+	return flow->peek & SL_PEEK_BASE_OUT && (__s32)(segment.seq + segment.n - limit) <= 0
+		       ? GO_ON
+		       : REFUSE;
+}
+
 SEC("cgroup_skb/egress")
 int sl_egress(struct __sk_buff *skb)
 {
@@ -89,9 +116,9 @@ int sl_egress(struct __sk_buff *skb)
 		return GO_ON;
 	if (read_packet(skb, &p, true))
 		return REFUSE;
-	flow = find_flow(&p, cookie);
+	flow = find_flow(&p, sock->listener ? sock->listener : cookie);
 	if (flow)
-		return flow->verdict == SL_ALLOW ? GO_ON : REFUSE;
+		return may_leave(skb, &p, flow);
 	if (sock->flags & SL_SOCK_UNSEEN || !sk)
 		return REFUSE;
 	sk = bpf_sk_fullsock(sk);
@@ -100,5 +127,5 @@ int sl_egress(struct __sk_buff *skb)
 	if ((p.tuple.proto == IPPROTO_UDP || p.tuple.proto == IPPROTO_UDPLITE) && !is_connected(sk))
 		return GO_ON;
 	flow = sk->state == BPF_TCP_LISTEN ? find_inbound(&p, sock) : find_peer(&p, cookie, sk);
-	return flow && flow->verdict == SL_ALLOW ? GO_ON : REFUSE;
+	return flow ? may_leave(skb, &p, flow) : REFUSE;
 }

@@ -10,6 +10,7 @@
  *	sl_out_held	no verdict, or a denial: to the queue, sluiced answers both
  *	sl_out_crowd	of these, one too many of a user: not to the queue, where others wait
  *	sl_in_held	the same as sl_out_held for packets that come in
+ *	sl_in_peeked	of TCP: a filter looks at what comes in, and this is to be shown
  *	sl_out_ours, sl_in_ours
  *			belongs to a governed socket, also one that is closed by now
  *	sl_out_denied, sl_in_denied, sl_out_silent, sl_in_silent
@@ -141,7 +142,7 @@ static __always_inline bool was_held(struct __sk_buff *skb, struct packet *p, __
 
 	p->tuple.netns = netns_of_sender(skb);
 	held = bpf_map_lookup_elem(&sl_held, &p->tuple);
-	return held && held->cookie == cookie;
+	return held && (held->cookie == cookie || held->sock.listener);
 }
 
 /* its socket was closed while it was held, and it is seen again: a successor queues it anew */
@@ -219,6 +220,7 @@ int sl_out_held(struct __sk_buff *skb)
 	struct sl_sock *sock;
 	struct sl_flow *flow;
 	struct packet p;
+	__u64 owner;
 
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	if (!sock)
@@ -231,8 +233,10 @@ int sl_out_held(struct __sk_buff *skb)
 		return 1; /* unreadable and ours: nobody can allow it */
 	p.tuple.netns = sock->netns;
 	note_query(skb, &p, cookie);
-	/* an accepted socket's flow is its listener's; only one with options comes here */
-	flow = find_flow(&p, sock->listener ? sock->listener : cookie);
+	/* an accepted socket's flow is its listener's; only one with options comes here, or one
+	 * that filters look at */
+	owner = sock->listener ? sock->listener : cookie;
+	flow = find_flow(&p, owner);
 	if (flow && flow->verdict == SL_ALLOW) {
 		if (is_stream(&p, sock)) {
 			sock->flags |= SL_SOCK_ALLOWED;
@@ -242,10 +246,15 @@ int sl_out_held(struct __sk_buff *skb)
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
 	}
+	if (flow && flow->verdict == SL_PEEK && !is_looked_at(skb, &p, flow, SL_DIR_OUT)) {
+		__sync_fetch_and_add(&flow->bytes_out, p.n_payload);
+		flow->last_ns = bpf_ktime_get_boot_ns();
+		return 0;
+	}
 	if (!flow && is_remembered(&p, sock) && allow_remembered(skb, &p, cookie, sock))
 		return 0;
 	note_sender(skb, &p, cookie, sock);
-	hold(&p, cookie, sock, SL_DIR_OUT);
+	hold(&p, owner, sock, SL_DIR_OUT);
 	return 1;
 }
 
@@ -327,7 +336,7 @@ static __always_inline __u32 out_verdict(struct __sk_buff *skb)
 SEC("socket")
 int sl_out_denied(struct __sk_buff *skb)
 {
-	return out_verdict(skb) >= SL_REJECT;
+	return sl_is_denial(out_verdict(skb));
 }
 
 SEC("socket")
@@ -390,7 +399,7 @@ int sl_in_held(struct __sk_buff *skb)
 	struct sl_sock *sock;
 	struct sl_flow *flow, *other;
 	struct packet p;
-	__u64 cookie;
+	__u64 cookie, peer;
 	int r;
 
 	r = read_inbound(skb, &p);
@@ -402,10 +411,17 @@ int sl_in_held(struct __sk_buff *skb)
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	flow = find_flow(&p, cookie);
 	if ((!flow || flow->verdict != SL_ALLOW) && p.tuple.proto != IPPROTO_TCP) {
-		other = find_by_ends(&p);
+		other = find_by_ends(&p, &peer);
 		flow = other ?: flow;
+		if (other && other->verdict == SL_PEEK)
+			cookie = peer;
 	}
 	if (flow && flow->verdict == SL_ALLOW) {
+		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
+		flow->last_ns = bpf_ktime_get_boot_ns();
+		return 0;
+	}
+	if (flow && flow->verdict == SL_PEEK && !is_looked_at(skb, &p, flow, SL_DIR_IN)) {
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
@@ -414,6 +430,29 @@ int sl_in_held(struct __sk_buff *skb)
 		return 0; /* an answer nobody of ours asked for: the kernel drops it */
 	/* SO_REUSEPORT: the newest of several closed; another of ours is left */
 	hold(&p, cookie, sock ? sock : &nobody, SL_DIR_IN);
+	return 1;
+}
+
+/* an answer to our SYN says where the other side begins to count: sluiced wants to know it */
+SEC("socket")
+int sl_in_peeked(struct __sk_buff *skb)
+{
+	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
+	struct segment segment;
+	struct sl_sock *sock;
+	struct packet p;
+	__u64 *cookie;
+
+	if (read_inbound(skb, &p) || p.tuple.proto != IPPROTO_TCP)
+		return 0;
+	cookie = bpf_map_lookup_elem(&sl_peeks, &p.tuple);
+	if (!cookie)
+		return 0;
+	if (!read_segment(skb, &p, &segment) && !segment.n &&
+	    !(segment.flags & (TCP_SYN | TCP_FIN | TCP_RST)))
+		return 0;
+	sock = bpf_map_lookup_elem(&sl_socks, cookie);
+	hold(&p, *cookie, sock ? sock : &nobody, SL_DIR_IN);
 	return 1;
 }
 
@@ -443,7 +482,7 @@ static __always_inline __u32 in_verdict(struct __sk_buff *skb)
 SEC("socket")
 int sl_in_denied(struct __sk_buff *skb)
 {
-	return in_verdict(skb) >= SL_REJECT;
+	return sl_is_denial(in_verdict(skb));
 }
 
 SEC("socket")
@@ -465,7 +504,8 @@ int sl_in_answer(struct __sk_buff *skb)
 	if (!query || !is_asked(skb, &p, query))
 		return 0;
 	flow = find_flow(&p, query->cookie); /* sl_in_held does not see this packet */
-	if (flow && flow->verdict != SL_ALLOW)
+	if (flow && flow->verdict != SL_ALLOW &&
+	    (flow->verdict != SL_PEEK || flow->peek & SL_PEEK_IN))
 		return 0;
 	if (flow)
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);

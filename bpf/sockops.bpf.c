@@ -73,7 +73,9 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct bpf_sock *sk = ctx->sk;
+	struct sl_flow_key key = { .proto = IPPROTO_TCP };
 	struct sl_sock *listener, child;
+	struct sl_flow *flow;
 	__u64 *parent;
 
 	if (!sk)
@@ -87,8 +89,14 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	child = *listener;
 	child.listener = *parent;
 	child.bound_port = 0; /* the entry in sl_binds stays the listener's */
+	key.cookie = *parent;
+	key.rport = bpf_ntohl(ctx->remote_port);
+	remote_address(ctx, key.raddr);
+	flow = bpf_map_lookup_elem(&sl_flows, &key);
 	/* its SYN was let in, or it would not be here */
-	child.flags |= SL_SOCK_PASSIVE | SL_SOCK_ALLOWED;
+	child.flags |= SL_SOCK_PASSIVE;
+	if (!flow || flow->verdict != SL_PEEK)
+		child.flags |= SL_SOCK_ALLOWED;
 	bpf_map_update_elem(&sl_socks, &cookie, &child, BPF_ANY);
 	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
 }

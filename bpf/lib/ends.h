@@ -20,13 +20,16 @@ static __always_inline void note_ends(const struct packet *p, __u64 cookie)
 		return;
 	other = bpf_map_lookup_elem(&sl_ends, &p->tuple);
 	flow = other && *other != cookie ? find_flow(p, *other) : NULL;
-	if (!flow || flow->verdict != SL_ALLOW)
+	if (!flow || (flow->verdict != SL_ALLOW && flow->verdict != SL_PEEK))
 		bpf_map_update_elem(&sl_ends, &p->tuple, &cookie, BPF_ANY);
 }
 
-static __always_inline struct sl_flow *find_by_ends(const struct packet *p)
+static __always_inline struct sl_flow *find_by_ends(const struct packet *p, __u64 *ret_cookie)
 {
 	__u64 *cookie = bpf_map_lookup_elem(&sl_ends, &p->tuple);
+	struct sl_flow *flow = cookie ? find_flow(p, *cookie) : NULL;
 
-	return cookie ? find_flow(p, *cookie) : NULL;
+	if (flow)
+		*ret_cookie = *cookie;
+	return flow;
 }

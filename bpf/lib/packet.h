@@ -162,6 +162,47 @@ static __always_inline int read_packet(struct __sk_buff *skb, struct packet *p, 
 	return first >> 4 == 6 ? read_packet6(skb, p, out) : read_packet4(skb, p, out);
 }
 
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+
+/** struct segment - what TCP says of a packet */
+struct segment {
+	__u32 seq, n; /* of the first byte of payload; bytes of it */
+	__u8 flags;
+};
+
+static __always_inline int read_segment(struct __sk_buff *skb, const struct packet *p,
+					struct segment *segment)
+{
+	__u32 header;
+	__u8 head[14];
+
+	if (bpf_skb_load_bytes(skb, p->transport, head, sizeof(head)))
+		return -1;
+	header = p->transport + (head[12] >> 4) * 4;
+	if (header > skb->len)
+		return -1;
+	segment->n = skb->len - header;
+	segment->flags = head[13];
+	segment->seq = (__u32)head[4] << 24 | (__u32)head[5] << 16 | (__u32)head[6] << 8 | head[7];
+	segment->seq += !!(segment->flags & TCP_SYN);
+	return 0;
+}
+
+/* does it carry, or end, what filters look at? Acknowledgements do not */
+static __always_inline bool is_looked_at(struct __sk_buff *skb, const struct packet *p,
+					 const struct sl_flow *flow, __u32 dir)
+{
+	struct segment segment;
+
+	if (!(flow->peek & 1U << dir))
+		return false;
+	if (p->tuple.proto != IPPROTO_TCP || read_segment(skb, p, &segment))
+		return true;
+	return segment.n || segment.flags & (TCP_FIN | TCP_RST);
+}
+
 static __always_inline struct sl_flow *find_flow(const struct packet *p, __u64 cookie)
 {
 	struct sl_flow_key key = {};

@@ -11,11 +11,13 @@
 
 static const char *const event_names[] = { "new", "closed", "changed" };
 static const char *const verdict_names[] = { "allow", "drop" };
+static const char *const state_names[] = { "judged", "peeking" };
 static const char *const direction_names[] = { "outbound", "inbound" };
 static const char *const host_source_names[] = { "none", "dns" };
 
 _Static_assert(ARRAY_SIZE(event_names) == _RECORD_EVENT_N, "event_names");
 _Static_assert(ARRAY_SIZE(verdict_names) == _RECORD_VERDICT_N, "verdict_names");
+_Static_assert(ARRAY_SIZE(state_names) == _RECORD_STATE_N, "state_names");
 _Static_assert(ARRAY_SIZE(direction_names) == _RECORD_DIRECTION_N, "direction_names");
 _Static_assert(ARRAY_SIZE(host_source_names) == _RECORD_HOST_SOURCE_N, "host_source_names");
 
@@ -53,6 +55,8 @@ const struct flow_field flow_fields[] = {
 	{ "provider", "who judged; null: nobody was asked", FLOW_KIND_STRING, AT(provider), NULLABLE },
 	{ "verdict", "allow or drop", FLOW_KIND_ENUM, AT(verdict), NAMES(verdict_names),
 	  COLUMN(2, 7, "VERDICT") },
+	{ "state", "judged; peeking: it goes on while filters look at what it carries", FLOW_KIND_ENUM, AT(state),
+	  NAMES(state_names) },
 	{ "reason", "why, in the provider's words", FLOW_KIND_STRING, AT(reason), NULLABLE,
 	  COLUMN(7, 0, "REASON") },
 	{ "bytes_in", "payload received, once closed", FLOW_KIND_COUNT, AT(bytes_in), NULLABLE },

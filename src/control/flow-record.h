@@ -17,6 +17,7 @@
 
 enum record_event { RECORD_NEW, RECORD_CLOSED, RECORD_CHANGED, _RECORD_EVENT_N };
 enum record_verdict { RECORD_ALLOW, RECORD_DROP, _RECORD_VERDICT_N };
+enum record_state { RECORD_JUDGED, RECORD_PEEKING, _RECORD_STATE_N };
 enum record_direction { RECORD_OUTBOUND, RECORD_INBOUND, _RECORD_DIRECTION_N };
 enum record_host_source { RECORD_HOST_NONE, RECORD_HOST_DNS, _RECORD_HOST_SOURCE_N };
 
@@ -45,6 +46,7 @@ struct flow_record {
 	const char *interface_kind;
 	const char *provider;
 	uint32_t verdict; /* enum record_verdict */
+	uint32_t state;	  /* enum record_state */
 	const char *reason;
 	uint64_t bytes_in; /* RECORD_UNKNOWN until it is closed */
 	uint64_t bytes_out;

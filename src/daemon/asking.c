@@ -14,6 +14,7 @@
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
 		const char *reason)
 {
+	flow->is_paused = false;
 	flow->provider = provider;
 	text_copy(flow->reason, sizeof(flow->reason), reason);
 	if (verdict == SL_ALLOW && provider >= 0 &&
@@ -25,7 +26,7 @@ void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdic
 	verdict_decide(daemon, flow, verdict);
 }
 
-static void fail(struct daemon *daemon, struct flow *flow)
+void judge_fail(struct daemon *daemon, struct flow *flow)
 {
 	const struct filter *filter = &daemon->filters[flow->asked];
 	char reason[FLOW_REASON_BYTES];
@@ -56,7 +57,7 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		return;
 	}
 	if (filter->session.state == SESSION_FAILED) {
-		fail(daemon, flow);
+		judge_fail(daemon, flow);
 		return;
 	}
 	if (remember_find(daemon, flow, flow->asked, &known)) {
@@ -65,10 +66,12 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		return;
 	}
 	/* held; asked when the filter can take it, or its deadline passes */
-	if (!can_take(filter) || providers_send_flow(daemon, flow->asked, flow, false) < 0) {
+	if (!can_take(filter) ||
+	    providers_send_flow(daemon, flow->asked, flow, flow->is_restored) < 0) {
 		flow_table_wait(daemon->flows, flow);
 		return;
 	}
+	flow->is_paused = false;
 	flow_table_ask(daemon->flows, flow);
 	flow->steps[flow->asked].how = FLOW_ASKED;
 	flow->told |= (uint16_t)(1U << flow->asked);
@@ -91,6 +94,19 @@ void judge_ask_waiting(struct daemon *daemon, unsigned int index, bool anew)
 	explain_ask_waiting(daemon, index, anew);
 }
 
+/* Return: true: it waits on, because its filter has said that it answers later */
+static bool is_paused(struct daemon *daemon, struct flow *flow, uint64_t now_us)
+{
+	if (!flow->is_paused)
+		return false;
+	if (flow->key.proto == IPPROTO_TCP || now_us < flow->paused_us + PEEK_PAUSE_US) {
+		flow_table_renew(daemon->flows, flow, now_us);
+		return true;
+	}
+	judge_flow(daemon, flow, SL_SILENT, flow->asked, "paused for longer than UDP waits");
+	return true;
+}
+
 void judge_tick(struct daemon *daemon, uint64_t now_us)
 {
 	struct flow *flow;
@@ -98,6 +114,8 @@ void judge_tick(struct daemon *daemon, uint64_t now_us)
 	while ((flow = flow_table_oldest_held(daemon->flows)) && now_us >= flow->deadline_us) {
 		enum sl_verdict verdict;
 
+		if (is_paused(daemon, flow, now_us))
+			continue;
 		daemon->n_deadlines++;
 		daemon->filters[flow->asked].n_late++;
 		flow->provider = (int)fail_late(daemon, flow, flow->asked, &verdict, flow->reason);

@@ -57,6 +57,7 @@ bool daemon_tick(struct daemon *daemon)
 	try_again(daemon);
 	has_more = ends_drain(daemon);
 	judge_tick(daemon, now);
+	peeking_tick(daemon, now);
 	explain_tick(daemon, now);
 	ends_tick(daemon, now);
 	remember_tick(daemon);
@@ -249,6 +250,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	canary_close(daemon);
 	daemon->control = control_free(daemon->control);
 	explain_close(daemon);
+	peeking_close(daemon);
 	daemon->flows = flow_table_free(daemon->flows);
 	daemon->history = history_free(daemon->history);
 	identity_forget_all(daemon);

@@ -14,6 +14,7 @@
  *	judge.c      queue → flow
  *	asking.c     flow → provider; deadlines
  *	verdict.c    verdict → kernel, packets
+ *	peeking.c    what flows carry, shown to filters; peeking-talk.c
  *	ends.c       what the kernel tells of flows that it decides; the end of flows
  *	identity.c   who: paths and names for a struct sl_who
  *	live.c       flows that go on: another verdict, a filter that judges all of them again
@@ -41,6 +42,7 @@
 #include "daemon/canary.h"
 #include "daemon/filter.h"
 #include "daemon/netns.h"
+#include "daemon/peeking.h"
 #include "flow/flow.h"
 #include "flow/history.h"
 #include "flow/memory.h"
@@ -144,6 +146,7 @@ struct daemon {
 	unsigned int n_answers;
 
 	struct canary canary;
+	struct peekings peekings;
 	struct namespaces namespaces;
 
 	uint64_t seed;	     /* of the hashes */
@@ -252,6 +255,10 @@ void remember_forget(struct daemon *daemon, unsigned int filter);
 /** live_update() - a filter changes its mind. Return: false: not about that flow */
 bool live_update(struct daemon *daemon, unsigned int filter, uint64_t id, enum sl_verdict verdict,
 		 const char *reason);
+/** live_deny() - an open flow: into the kernel, and told */
+void live_deny(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
+/** live_end_socket() - a denied flow's */
+void live_end_socket(struct daemon *daemon, const struct flow *flow);
 /** live_rejudge() - a filter is to be asked again about every flow that it allowed or denied */
 void live_rejudge(struct daemon *daemon, unsigned int index);
 /** live_answer() - Return: true if this flow was asked about again: the answer is taken */

@@ -19,7 +19,7 @@ static void close_flow(struct daemon *daemon, struct flow *flow, uint64_t bytes_
 	flow->is_counted = true;
 	flow->bytes_in = bytes_in;
 	flow->bytes_out = bytes_out;
-	if (flow->verdict == SL_ALLOW || flow->was_allowed) {
+	if (!sl_is_denial(flow->verdict) || flow->was_allowed) {
 		reports_add(daemon, flow, bytes_in, bytes_out);
 		records_closed(daemon, flow, bytes_in, bytes_out);
 	}
@@ -32,6 +32,7 @@ void ends_close(struct daemon *daemon, struct flow *flow)
 	struct sl_flow entry = { 0 };
 
 	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
+	peeking_count(flow, &entry);
 	(void)plane_forget_flow(daemon->plane, &flow->key);
 	if (flow->direction == SL_DIR_OUT)
 		entry.bytes_out += flow->n_held_bytes;
@@ -110,7 +111,7 @@ void ends_tick(struct daemon *daemon, uint64_t now_us)
 		next = flow_next(flow);
 		if (n_closed == CLOSES_A_ROUND)
 			return; /* the rest at the next tick: others get their turn */
-		if (flow->key.proto == IPPROTO_TCP && flow->verdict == SL_ALLOW)
+		if (flow->key.proto == IPPROTO_TCP && !sl_is_denial(flow->verdict))
 			continue;
 		if (plane_get_flow(daemon->plane, &flow->key, &entry) < 0 ||
 		    now_us - entry.last_ns / 1000 > IDLE_UDP_US) {

@@ -26,6 +26,7 @@ void judge_forget(struct flow *flow, void *data)
 {
 	struct daemon *daemon = data;
 
+	peeking_end(daemon, flow);
 	history_add(daemon->history, flow); /* which puts the identity in the end */
 }
 
@@ -98,7 +99,7 @@ static void keep_share(struct daemon *daemon, uint32_t uid)
 {
 	struct flow *flow = flow_table_oldest_of(daemon->flows, uid);
 
-	if (flow && flow->key.proto == IPPROTO_TCP && flow->verdict == SL_ALLOW)
+	if (flow && flow->key.proto == IPPROTO_TCP && !sl_is_denial(flow->verdict))
 		flow_table_close(daemon->flows, flow); /* it goes on, its end is not reported */
 	else if (flow)
 		ends_close(daemon, flow);
@@ -138,7 +139,7 @@ static bool is_in_force(struct daemon *daemon, const struct flow *flow)
 	if (entry.id && entry.id != flow->id) /* 0: the kernel's own, remembered */
 		return false;
 	/* the kernel keeps an allowed one's entry */
-	if (flow->verdict == SL_ALLOW)
+	if (!sl_is_denial(flow->verdict))
 		return true;
 	entry.last_ns = daemon_now_us() * 1000; /* it is busy: not to be forgotten as idle */
 	(void)plane_set_flow(daemon->plane, &flow->key, &entry);
@@ -149,12 +150,30 @@ static bool is_in_force(struct daemon *daemon, const struct flow *flow)
 static struct flow_packet describe_packet(const struct queue_packet *packet,
 					  const struct packet_view *view)
 {
-	struct flow_packet kept = { .id = packet->id, .mark = packet->mark };
+	struct flow_packet kept = { .id = packet->id,
+				    .mark = packet->mark,
+				    .n_payload = (uint32_t)view->n_payload };
+
+	kept.is_empty = view->tuple.proto == IPPROTO_TCP && view->n_payload == 0 &&
+			!view->is_tcp_fin && !view->is_tcp_reset;
 
 	kept.has_refusal = view->is_ipv4 && !packet->is_inbound && !packet->is_segmented &&
 			   view->tuple.proto != IPPROTO_TCP;
 	memcpy(kept.head, view->transport, MIN(view->n_transport, sizeof(kept.head)));
 	return kept;
+}
+
+/* what comes in for a connection that was looked at and is over: there is no socket for it */
+static bool is_late(const struct flow *flow, const struct packet_view *view, bool is_inbound)
+{
+	return is_inbound && view->tuple.proto == IPPROTO_TCP && !view->is_tcp_start &&
+	       (!flow || flow->state == FLOW_OPEN);
+}
+
+static void note_first(struct flow *flow, const struct packet_view *view)
+{
+	flow->first_seq = view->tcp_seq;
+	flow->has_first_seq = true;
 }
 
 static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
@@ -190,9 +209,19 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	}
 	key = key_of(&view.tuple, held.cookie);
 	flow = flow_table_find(daemon->flows, &key);
+	if (flow && flow->state == FLOW_OPEN && !view.is_tcp_start && flow->peeking) {
+		peeking_packet(daemon, flow, &view, &kept, packet->is_inbound);
+		return;
+	}
 	if (flow && flow->state == FLOW_OPEN && is_in_force(daemon, flow)) {
 		flow->n_held_bytes += view.n_payload;
 		verdict_let_go(daemon, flow, &kept, flow->verdict);
+		judge_settled(daemon, &view.tuple);
+		return;
+	}
+	if (is_late(flow, &view, packet->is_inbound)) {
+		verdict_let_go(daemon, flow, &kept, SL_ALLOW);
+		(void)plane_forget_peek(daemon->plane, &view.tuple);
 		judge_settled(daemon, &view.tuple);
 		return;
 	}
@@ -204,6 +233,8 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		to_fail_class(daemon, packet);
 		return;
 	}
+	if (view.is_tcp_start)
+		note_first(flow, &view);
 	if (flow_hold(flow, &kept, view.n_payload))
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 	if (is_new)
@@ -268,6 +299,18 @@ void judge_settle(struct daemon *daemon, bool is_all)
 
 /* ---- after a predecessor ---- */
 
+/* it is held as when it was new, and every filter is asked again */
+static void look_again(struct daemon *daemon, struct flow *flow, const struct sl_flow *entry)
+{
+	if (!flow->user || peeking_restore(daemon, flow, entry) < 0) {
+		(void)plane_forget_peek(daemon->plane, &flow->tuple); /* nobody has its socket */
+		(void)plane_forget_flow(daemon->plane, &flow->key);
+		flow_table_close(daemon->flows, flow);
+		return;
+	}
+	judge_ask(daemon, flow);
+}
+
 static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 			 const struct sl_flow *entry)
 {
@@ -285,6 +328,10 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 		flow->owner_uid = sock.owner.uid;
 		flow->identity = identity_get(daemon, &sock.user);
 		flow_table_own(daemon->flows, flow, sock.user.uid);
+	}
+	if (entry->verdict == SL_PEEK) {
+		look_again(daemon, flow, entry);
+		return;
 	}
 	snprintf(flow->reason, sizeof(flow->reason), "decided before sluiced was replaced");
 	(void)flow_table_decide(daemon->flows, flow, entry->verdict, daemon_now_us());

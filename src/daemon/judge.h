@@ -7,6 +7,7 @@
  *	judge.c    whose packet is it, and what is known of its flow
  *	asking.c   the filters, one after the other; deadlines
  *	verdict.c  into the kernel, then to the packets
+ *	peeking.c  what it carries, when filters look
  */
 
 #include "daemon/daemon.h"
@@ -24,5 +25,9 @@ void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 		    const struct flow_packet *packet, enum sl_verdict verdict);
 /** verdict_decide() - of a held flow: into the kernel, to its packets, to whom it concerns */
 void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
+/** verdict_carry_out() - of a held flow, whose verdict the kernel knows: its packets, and the rest */
+void verdict_carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
+/** judge_fail() - the filter whose turn it is cannot judge: its fail class */
+void judge_fail(struct daemon *daemon, struct flow *flow);
 /** judge_settled() - a packet with these ends was let go: see "Whose packet?" */
 void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple);

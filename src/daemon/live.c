@@ -40,7 +40,7 @@ static void put_denial(struct daemon *daemon, const struct flow *flow, enum sl_v
 	(void)plane_forget_flow(daemon->plane, &flow->key); /* held and asked at its next packet */
 }
 
-static void end_socket(struct daemon *daemon, const struct flow *flow)
+void live_end_socket(struct daemon *daemon, const struct flow *flow)
 {
 	const struct plane_end end = { .cookie = flow->key.cookie,
 				       .tuple = flow->tuple,
@@ -59,14 +59,19 @@ static void end_socket(struct daemon *daemon, const struct flow *flow)
 	(void)plane_hold_again(daemon->plane, flow->key.cookie);
 }
 
-static void cut(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
+void live_deny(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
 	put_denial(daemon, flow, verdict);
 	flow->verdict = (uint8_t)verdict;
-	flow->was_allowed = true;
 	daemon->n_dropped++;
 	records_changed(daemon, flow);
-	end_socket(daemon, flow);
+}
+
+static void cut(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
+{
+	flow->was_allowed = true;
+	live_deny(daemon, flow, verdict);
+	live_end_socket(daemon, flow);
 }
 
 /** struct opinion - what a filter says of a flow now, and how that came */
@@ -113,7 +118,12 @@ static void judge_open_flow(struct daemon *daemon, struct flow *flow, const stru
 
 static void change(struct daemon *daemon, struct flow *flow, const struct opinion *opinion)
 {
-	if (flow->state == FLOW_OPEN) {
+	const struct peeking_verdict looked = { opinion->filter, opinion->how, opinion->verdict,
+						opinion->reason };
+
+	if (flow->state == FLOW_OPEN && flow->peeking) {
+		peeking_judge(daemon, flow, &looked);
+	} else if (flow->state == FLOW_OPEN) {
 		judge_open_flow(daemon, flow, opinion);
 	} else if (flow->asked == opinion->filter || opinion->verdict != SL_ALLOW) {
 		/* held, and behind its turn: it has allowed it before */

@@ -153,9 +153,11 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 		/* its options had to fit; whoever asks next has what is unread before it */
 		channel_limit(filter->sock, QUESTIONS_BYTES);
 		ruling_ready(daemon, index);
+		filter->looks = ready->data && peeking_prepare(daemon) != -ENOMEM;
 	}
 	providers_tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
+	peeking_ask_waiting(daemon, index);
 	return 0;
 }
 
@@ -198,7 +200,10 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 		return 0;
 	if (!flow && explain_take(daemon, index, answer))
 		return 0;
-	if (!flow || flow->state != FLOW_HELD || flow->asked != index || !flow->is_sent) {
+	if (peeking_take_verdict(daemon, index, answer))
+		return 0;
+	if (!flow || flow->state != FLOW_HELD || flow->asked != index || !flow->is_sent ||
+	    flow->is_paused) {
 		filter->n_late++;
 		return 0;
 	}
@@ -245,6 +250,9 @@ static const struct {
 	{ WIRE_FLOW_VERDICT, true, take_verdict },
 	{ WIRE_FLOW_FORGET, true, take_forget },
 	{ WIRE_FLOW_UPDATE, true, take_update },
+	{ WIRE_FLOW_PEEK, true, peeking_take_peek },
+	{ WIRE_FLOW_PASS, true, peeking_take_pass },
+	{ WIRE_FLOW_PAUSE, true, peeking_take_pause },
 	{ WIRE_HELLO, false, take_hello },
 	{ WIRE_READY, false, take_ready },
 	{ WIRE_PONG, false, take_pong },

@@ -96,6 +96,7 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 		live_ask_more(daemon,
 			      index); /* a flood of new flows would leave no place for them */
 		judge_ask_waiting(daemon, index, false);
+		peeking_ask_waiting(daemon, index);
 	}
 	r = read_provider(daemon, index);
 	if (r != -EAGAIN)
@@ -161,6 +162,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	output_close(filter);
 	remember_forget(daemon, index);
 	live_lost(daemon, index);
+	peeking_lost(daemon, index);
 	ruling_lost(filter);
 	filter->pid = 0;
 	if (filter->session.state == SESSION_FAILED) /* it said why: READY with an errno */
@@ -176,6 +178,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 		  filter->session.state == SESSION_FAILED ? "" : ": restarting it");
 	providers_tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
+	peeking_ask_waiting(daemon, index);
 	providers_tick(daemon, daemon_now_us()); /* it may be started again at once */
 }
 

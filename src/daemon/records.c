@@ -33,6 +33,12 @@ static void fill_identity(struct flow_record *record, const struct identity *ide
 	record->cgroup = identity->cgroup;
 }
 
+/* one that is held has no verdict yet */
+static bool is_going_on(const struct flow *flow)
+{
+	return flow->verdict == SL_ALLOW || flow->verdict == SL_PEEK;
+}
+
 static void fill_record(struct daemon *daemon, const struct flow *flow, struct flow_record *record)
 {
 	const struct link *link = identity_link(daemon, flow->tuple.netns, flow->ifindex);
@@ -50,8 +56,9 @@ static void fill_record(struct daemon *daemon, const struct flow *flow, struct f
 					.host_source = flow->host_source,
 					.interface = link->name,
 					.interface_kind = link_kind_name(link->kind),
-					.verdict = flow->verdict == SL_ALLOW ? RECORD_ALLOW
-									     : RECORD_DROP,
+					.verdict = is_going_on(flow) ? RECORD_ALLOW : RECORD_DROP,
+					.state = flow->verdict == SL_PEEK ? RECORD_PEEKING
+									  : RECORD_JUDGED,
 					.reason = flow->reason,
 					.bytes_in = RECORD_UNKNOWN,
 					.bytes_out = RECORD_UNKNOWN,
@@ -227,7 +234,7 @@ static size_t count_open(struct daemon *daemon)
 	size_t n = 0;
 
 	for (; flow; flow = flow_next(flow))
-		n += flow->verdict == SL_ALLOW;
+		n += is_going_on(flow);
 	return n;
 }
 
@@ -263,6 +270,7 @@ static int get_status(void *data, struct json_object **ret_status)
 	json_add(json, "fail", json_object_new_string(daemon->is_closed ? "closed" : "open"));
 	add_count(json, "flows_open", count_open(daemon));
 	add_count(json, "flows_held", flow_table_n_held(daemon->flows));
+	add_count(json, "flows_peeking", daemon->peekings.n);
 	add_count(json, "flows_total", daemon->n_total);
 	add_count(json, "flows_dropped", daemon->n_dropped);
 	add_count(json, "deadlines_missed", daemon->n_deadlines);
@@ -352,7 +360,7 @@ static struct flow **sorted_flows(struct daemon *daemon, size_t *ret_n)
 	if (!flows)
 		return NULL;
 	for (; flow; flow = flow_next(flow))
-		if (flow->verdict == SL_ALLOW) /* a denied one is only remembered */
+		if (is_going_on(flow)) /* a denied one is only remembered */
 			flows[i++] = flow;
 	qsort(flows, i, sizeof(*flows), by_id);
 	*ret_n = i;

@@ -46,6 +46,11 @@ void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 	case SL_REJECT:
 		verdict_reject(daemon, &flow->tuple, packet);
 		break;
+	case SL_PEEK: /* with its bytes, which nobody has kept: it is held once more */
+		(void)plane_answer(daemon->plane, packet->id,
+				   packet->is_empty ? QUEUE_ACCEPT : QUEUE_AGAIN,
+				   verdict_mark(packet->mark, SL_MARK_NONE));
+		break;
 	case SL_SILENT:
 	case SL_UNDECIDED:
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
@@ -75,21 +80,23 @@ static int put_in_force(struct daemon *daemon, const struct flow *flow, enum sl_
 static void tell_judged(struct daemon *daemon, const struct flow *flow)
 {
 	daemon->n_total++;
-	if (flow->verdict != SL_ALLOW)
+	if (sl_is_denial(flow->verdict))
 		daemon->n_dropped++;
 	records_judged(daemon, flow);
 }
 
 /* the kernel knows the verdict: now its packets */
-static void carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
+void verdict_carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
 	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
 		return;
 	for (unsigned int i = 0; i < flow->n_packets; i++)
 		verdict_let_go(daemon, flow, &flow->packets[i], verdict);
 	flow->n_packets = 0;
+	if (verdict == SL_PEEK)
+		flow->n_held_bytes = 0; /* they are counted when they go */
 	judge_settled(daemon, &flow->tuple);
-	if (verdict != SL_ALLOW && flow->provider >= 0)
+	if (sl_is_denial(verdict) && flow->provider >= 0)
 		flow->denied_by = (uint16_t)(1U << flow->provider);
 	if (!flow->is_remembered)
 		remember_decided(daemon, flow);
@@ -98,23 +105,38 @@ static void carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict 
 		ends_close(daemon, flow);
 }
 
+/* Return: 0: it goes on, and is looked at; -ENOENT: nobody wants to; a negative errno */
+static int begin_to_look(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
+{
+	return verdict == SL_ALLOW && !daemon->is_ending ? peeking_begin(daemon, flow) : -ENOENT;
+}
+
 void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
+	bool has_socket = flow->is_restored && !flow->is_gone;
+	int r = begin_to_look(daemon, flow, verdict);
+
+	if (r == 0)
+		return;
+	peeking_end(daemon, flow);
 	/* what the kernel does not know it would hold, and ask, packet by packet; a denial is
 	 * given to each packet all the same */
-	if (put_in_force(daemon, flow, verdict) < 0 && verdict == SL_ALLOW && daemon->is_closed) {
+	if ((put_in_force(daemon, flow, verdict) < 0 || r != -ENOENT) && verdict == SL_ALLOW &&
+	    daemon->is_closed) {
 		verdict = SL_REJECT;
 		flow->provider = -1;
 		snprintf(flow->reason, sizeof(flow->reason),
 			 "the kernel did not take the verdict: fails closed");
 	}
 	flow->n_held_bytes = 0; /* they are in the kernel's entry now */
-	carry_out(daemon, flow, verdict);
+	verdict_carry_out(daemon, flow, verdict);
+	if (has_socket && sl_is_denial(verdict))
+		live_end_socket(daemon, flow); /* its connection was made long ago */
 }
 
 void judge_take_over(struct daemon *daemon, struct flow *flow)
 {
-	carry_out(daemon, flow, SL_ALLOW);
+	verdict_carry_out(daemon, flow, SL_ALLOW);
 }
 
 void judge_close_all(struct daemon *daemon)

@@ -36,6 +36,7 @@ void wake_tick(struct daemon *daemon, uint64_t now_us)
 	flow_table_postpone(daemon->flows, before_us, us);
 	postpone_answers(daemon, before_us, us);
 	explain_postpone(daemon, before_us, us);
+	peeking_postpone(daemon, before_us, us);
 	session_postpone(&daemon->names_session, before_us, us);
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		session_postpone(&daemon->filters[i].session, before_us, us);

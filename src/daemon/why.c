@@ -21,7 +21,7 @@ static void add_text(struct json_object *object, const char *key, const char *te
 
 static const char *verdict_name(enum sl_verdict verdict)
 {
-	static const char *const names[] = { NULL, "allow", "drop", "drop" };
+	static const char *const names[] = { NULL, "allow", "drop", "drop", "peek" };
 
 	return names[verdict];
 }
@@ -39,8 +39,8 @@ static const char *scope_name(const struct why_answer *answer)
 
 static struct json_object *answer_json(struct daemon *daemon, const struct why *why, unsigned int i)
 {
-	static const char *const hows[] = { "not-asked",  "waiting",	  "answered",
-					    "remembered", "does-not-run", "late", "ruled" };
+	static const char *const hows[] = { "not-asked",    "waiting", "answered", "remembered",
+					    "does-not-run", "late",    "ruled" };
 	const struct why_answer *answer = &why->answers[i];
 	const struct filter *filter = &daemon->filters[i];
 	struct json_object *json = json_object_new_object();
@@ -144,7 +144,7 @@ static const char *by_name(const struct why *why)
 
 static void step_for_filter(const struct why *why, const char *filter, char *text, size_t n)
 {
-	bool is_allowed = why->flow->verdict == SL_ALLOW;
+	bool is_allowed = !sl_is_denial(why->flow->verdict);
 
 	switch ((enum flow_how)why->answers[why->flow->provider].how) {
 	case FLOW_FAILED:
@@ -181,7 +181,10 @@ static void next_step(struct daemon *daemon, const struct why *why, char *text, 
 	};
 	const struct flow *flow = why->flow;
 
-	if (flow->state == FLOW_HELD)
+	if (flow->state == FLOW_OPEN && flow->verdict == SL_PEEK)
+		text_copy(text, n,
+			  "filters look at what it carries and may still refuse it: ask again");
+	else if (flow->state == FLOW_HELD)
 		snprintf(text, n, "%s has until its deadline to answer: ask again",
 			 daemon->filters[flow->asked].name);
 	else if (why->by != WHY_FILTER)
@@ -199,7 +202,10 @@ struct json_object *why_json(struct daemon *daemon, const struct why *why)
 
 	next_step(daemon, why, step, sizeof(step));
 	add_text(json, "instance", daemon->instance.id);
-	add_text(json, "verdict", is_held ? "held" : verdict_name(flow->verdict));
+	add_text(json, "verdict",
+		 is_held		    ? "held"
+		 : flow->verdict == SL_PEEK ? "allow" /* so far */
+					    : verdict_name(flow->verdict));
 	json_add(json, "silent", json_object_new_boolean(flow->verdict == SL_SILENT));
 	json_add(json, "cut", json_object_new_boolean(flow->was_allowed));
 	add_text(json, "by", by_name(why));
@@ -230,7 +236,7 @@ static const struct flow *newest(struct daemon *daemon, bool is_denied)
 	const struct flow *flow = flow_table_oldest_open(daemon->flows);
 
 	for (; flow; flow = flow_next(flow))
-		if ((!is_denied || flow->verdict != SL_ALLOW) &&
+		if ((!is_denied || sl_is_denial(flow->verdict)) &&
 		    (!best || flow->decided_us >= best->decided_us))
 			best = flow;
 	return best;

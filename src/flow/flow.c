@@ -282,6 +282,13 @@ int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdi
 	return 0;
 }
 
+void flow_table_renew(struct flow_table *table, struct flow *flow, uint64_t now_us)
+{
+	list_remove(&table->lists[FLOW_HELD], flow);
+	flow->deadline_us = now_us + FLOW_DEADLINE_US;
+	list_add(&table->lists[FLOW_HELD], flow);
+}
+
 void flow_table_close(struct flow_table *table, struct flow *flow)
 {
 	struct flow **at = key_bucket(table, &flow->key);

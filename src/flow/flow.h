@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "abi/sluice-abi.h"
 
@@ -65,11 +66,14 @@ struct flow_step {
 };
 
 struct identity;
+struct peeking;
 
 /** struct flow_packet - what is known here of a packet that the kernel holds */
 struct flow_packet {
 	uint64_t id;
 	uint32_t mark;
+	bool is_empty;	  /* TCP that carries no bytes and ends nothing */
+	uint32_t n_payload;
 	bool has_refusal; /* it can be replaced by its own ICMP error: see flow/refusal.h */
 	uint8_t head[FLOW_HEAD_BYTES];
 };
@@ -98,6 +102,12 @@ struct flow {
 	bool is_hypothetical; /* of daemon/explain.c, in no table: no packet waits for it */
 	bool is_counted;      /* it has ended; bytes_in and bytes_out are final */
 	uint16_t told;	    /* filters that know of it, a bit each */
+	bool has_first_seq;
+	bool is_restored; /* of a predecessor, and asked about again */
+	bool is_paused;	  /* while it is held: its filter answers later */
+	uint64_t paused_us;
+	uint32_t first_seq;	 /* TCP: of the first byte in its own direction */
+	struct peeking *peeking; /* filters look at what it carries; the caller's */
 	uint32_t owner_pid, owner_uid;
 	uint32_t ifindex;
 	uint32_t netns; /* inode number of tuple.netns, for people; 0: unknown */
@@ -167,6 +177,12 @@ void flow_table_ask(struct flow_table *table, struct flow *flow);
 void flow_table_ask_anew(struct flow_table *table, unsigned int filter);
 /** flow_table_pass() - it is the turn of @filter with this held flow: nobody has told it */
 void flow_table_pass(struct flow_table *table, struct flow *flow, unsigned int filter);
+/** flow_table_renew() - a held flow has a whole deadline again */
+void flow_table_renew(struct flow_table *table, struct flow *flow, uint64_t now_us);
+/** flow_charge() - its user is charged with so many bytes more, or fewer */
+void flow_charge(struct flow *flow, ssize_t n_bytes);
+/** flow_charged() - what its user is charged with, for all flows; 0 of a flow that is nobody's */
+size_t flow_charged(const struct flow *flow);
 /** flow_table_next_waiting() - the flow to tell this filter of next: turns.h; NULL: none waits */
 struct flow *flow_table_next_waiting(const struct flow_table *table, unsigned int filter);
 

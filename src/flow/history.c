@@ -67,7 +67,7 @@ struct history *history_free(struct history *history)
 
 void history_add(struct history *history, const struct flow *flow)
 {
-	struct ring *ring = &history->rings[flow->verdict == SL_ALLOW ? ALLOWED : DENIED];
+	struct ring *ring = &history->rings[sl_is_denial(flow->verdict) ? DENIED : ALLOWED];
 
 	if (ring->n == history->n_max)
 		forget_oldest(history, ring);

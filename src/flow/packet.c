@@ -14,7 +14,11 @@
 #define IPOPT_SSRR 137
 #define TCP_HEADER 20U
 #define UDP_HEADER 8U
+#define TCP_FIN 0x01
 #define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define IPV4_MORE 0x2000
+#define IPV6_MORE 1
 #define TCP_ACK 0x10
 
 static uint16_t get16(const uint8_t *p)
@@ -44,6 +48,9 @@ static int parse_tcp(const uint8_t *p, size_t n, struct packet_view *view)
 	if (header < TCP_HEADER || header > n)
 		return PACKET_E_SHAPE;
 	view->is_tcp_start = (p[13] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	view->is_tcp_syn = p[13] & TCP_SYN;
+	view->is_tcp_fin = p[13] & TCP_FIN;
+	view->is_tcp_reset = p[13] & TCP_RST;
 	view->tcp_seq = get32(p + 4) + (p[13] & TCP_SYN ? 1 : 0);
 	view->payload = p + header;
 	view->n_payload = n - header;
@@ -102,6 +109,7 @@ static int parse_ipv4(const uint8_t *p, size_t n, bool is_inbound, struct packet
 	if (header < IPV4_HEADER || header > total || get16(p + 6) & 0x1fff)
 		return PACKET_E_SHAPE;
 	view->is_ipv4 = true;
+	view->is_fragment = get16(p + 6) & IPV4_MORE;
 	set_mapped(view->tuple.laddr, is_inbound ? p + 16 : p + 12);
 	set_mapped(view->tuple.raddr, is_inbound ? p + 12 : p + 16);
 	view->tuple.proto = p[9];
@@ -138,6 +146,7 @@ static int parse_ipv6(const uint8_t *p, size_t n, bool is_inbound, struct packet
 			return PACKET_E_SHORT;
 		if (next == IPPROTO_FRAGMENT && get16(p + at + 2) & 0xfff8)
 			return PACKET_E_SHAPE;
+		view->is_fragment |= next == IPPROTO_FRAGMENT && p[at + 3] & IPV6_MORE;
 		at += extension_bytes(next, &p[at], &next);
 	}
 	if (i == (int)EXTENSIONS_MAX)

@@ -26,6 +26,8 @@ struct packet_view {
 	bool is_ipv4;
 	uint32_t tcp_seq;	  /* of the first payload byte */
 	bool is_tcp_start;	  /* SYN without ACK */
+	bool is_tcp_syn, is_tcp_fin, is_tcp_reset;
+	bool is_fragment; /* the first one of several */
 	const uint8_t *transport; /* the header behind IP's, up to the end of the packet */
 	size_t n_transport;
 	const uint8_t *payload;

@@ -105,8 +105,8 @@ enum flow_change flow_judge_again(struct flow *flow, unsigned int filter, enum s
 
 	if (verdict != SL_ALLOW) {
 		flow->denied_by |= bit;
-		return flow->verdict == SL_ALLOW ? FLOW_CUT : FLOW_KEEPS;
+		return sl_is_denial(flow->verdict) ? FLOW_KEEPS : FLOW_CUT;
 	}
 	flow->denied_by &= (uint16_t)~bit;
-	return flow->verdict == SL_ALLOW || flow->denied_by ? FLOW_KEEPS : FLOW_RELEASED;
+	return !sl_is_denial(flow->verdict) || flow->denied_by ? FLOW_KEEPS : FLOW_RELEASED;
 }

@@ -14,6 +14,7 @@ struct flow_user {
 		size_t n;
 	} lists[FLOW_OPEN + 1];
 	struct flow_turn turns[FLOW_FILTERS_MAX];
+	size_t n_charged;
 };
 
 struct flow_users {
@@ -157,6 +158,17 @@ size_t flow_users_n_held(struct flow_users *users, uint32_t uid)
 	const struct flow_user *user = find_user(users, uid);
 
 	return user ? user->lists[FLOW_HELD].n : 0;
+}
+
+void flow_charge(struct flow *flow, ssize_t n_bytes)
+{
+	if (flow->user)
+		flow->user->n_charged += (size_t)n_bytes;
+}
+
+size_t flow_charged(const struct flow *flow)
+{
+	return flow->user ? flow->user->n_charged : 0;
 }
 
 struct flow *flow_users_oldest_open(struct flow_users *users, uint32_t uid, size_t *ret_n)

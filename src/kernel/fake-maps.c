@@ -163,6 +163,24 @@ int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow 
 	return 0;
 }
 
+int fake_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie)
+{
+	int r = fake_enter(fake_of(plane), FAKE_SET_PEEK);
+
+	if (r == 0)
+		fake_put(fake_of(plane), FAKE_PEEKS, tuple, &cookie);
+	return r;
+}
+
+int fake_forget_peek(struct plane *plane, const struct sl_tuple *tuple)
+{
+	int r = fake_enter(fake_of(plane), FAKE_FORGET_PEEK);
+
+	if (r == 0)
+		fake_delete(fake_of(plane), FAKE_PEEKS, tuple);
+	return r;
+}
+
 int fake_set_memory(struct plane *plane, const struct sl_memory_key *key,
 		    const struct sl_memory *memory)
 {
@@ -221,6 +239,7 @@ static const struct store kinds[] = {
 	[FAKE_QUERIES] = { sizeof(struct sl_tuple), sizeof(uint64_t) },
 	[FAKE_SOCKS] = { sizeof(uint64_t), sizeof(struct sl_sock) },
 	[FAKE_FLOWS] = { sizeof(struct sl_flow_key), sizeof(struct sl_flow) },
+	[FAKE_PEEKS] = { sizeof(struct sl_tuple), sizeof(uint64_t) },
 	[FAKE_MEMORY] = { sizeof(struct sl_memory_key), sizeof(struct sl_memory) },
 	[FAKE_LINKS] = { sizeof(uint32_t), sizeof(struct link) },
 	[FAKE_ENDED] = { sizeof(struct sl_tuple), sizeof(struct plane_end) },

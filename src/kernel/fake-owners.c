@@ -36,6 +36,19 @@ int fake_relax(struct plane *plane)
 	return fake_enter(fake_of(plane), FAKE_RELAX);
 }
 
+int fake_peek(struct plane *plane)
+{
+	int r = fake_enter(fake_of(plane), FAKE_PEEK);
+
+	fake_of(plane)->is_peeking |= r == 0;
+	return r;
+}
+
+bool fake_is_peeking(const struct fake *fake)
+{
+	return fake->is_peeking;
+}
+
 int fake_repair(struct plane *plane, struct netns *place)
 {
 	struct fake_netns *netns = fake_netns_of(fake_of(plane), place->cookie);

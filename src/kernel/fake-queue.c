@@ -101,30 +101,42 @@ int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
 }
 
 /* as the real one: that nobody waits for an answer is not told to who gives it */
-static void settle(struct fake *fake, uint64_t netns, uint32_t packet_id, enum fake_state state,
-		   uint32_t mark)
+static struct fake_packet *waiting(struct fake *fake, uint64_t netns, uint32_t packet_id)
 {
 	for (unsigned int i = 0; i < fake->n_packets; i++) {
 		struct fake_packet *packet = &fake->packets[i];
 
-		if (packet->id != packet_id || packet->netns != netns ||
-		    packet->state != FAKE_DELIVERED)
-			continue;
-		packet->state = state;
-		packet->mark = mark;
-		return;
+		if (packet->id == packet_id && packet->netns == netns &&
+		    packet->state == FAKE_DELIVERED)
+			return packet;
 	}
 	fake->n_stale++;
+	return NULL;
+}
+
+static void settle(struct fake *fake, uint64_t netns, uint32_t packet_id, enum fake_state state,
+		   uint32_t mark)
+{
+	struct fake_packet *packet = waiting(fake, netns, packet_id);
+
+	if (!packet)
+		return;
+	packet->state = state;
+	packet->mark = mark;
+	if (state == FAKE_QUEUED) /* whether the rules hold it is the test's to know: they do */
+		enqueue(fake, packet);
 }
 
 int fake_answer(struct plane *plane, struct netns *netns, uint32_t packet_id,
 		enum queue_verdict verdict, uint32_t mark)
 {
+	static const enum fake_state states[] = { [QUEUE_ACCEPT] = FAKE_ACCEPTED,
+						  [QUEUE_DROP] = FAKE_DROPPED,
+						  [QUEUE_AGAIN] = FAKE_QUEUED };
 	int r = fake_enter(fake_of(plane), FAKE_ANSWER);
 
 	if (r == 0)
-		settle(fake_of(plane), netns->cookie, packet_id,
-		       verdict == QUEUE_ACCEPT ? FAKE_ACCEPTED : FAKE_DROPPED, mark);
+		settle(fake_of(plane), netns->cookie, packet_id, states[verdict], mark);
 	return r;
 }
 

@@ -54,7 +54,7 @@ struct fake {
 	} events[FAKE_EVENTS_MAX];
 	uint32_t generation;
 	unsigned int n_events;
-	bool is_installed;
+	bool is_installed, is_peeking;
 };
 
 struct fake_plane {
@@ -85,6 +85,8 @@ int fake_read_link(struct plane *plane, struct netns *netns, uint32_t ifindex,
 int fake_set_flow(struct plane *plane, const struct sl_flow_key *key, const struct sl_flow *flow);
 int fake_forget_flow(struct plane *plane, const struct sl_flow_key *key);
 int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
+int fake_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+int fake_forget_peek(struct plane *plane, const struct sl_tuple *tuple);
 int fake_set_memory(struct plane *plane, const struct sl_memory_key *key,
 		    const struct sl_memory *memory);
 int fake_get_memory(struct plane *plane, const struct sl_memory_key *key,
@@ -109,6 +111,7 @@ int fake_requeue(struct plane *plane, struct netns *netns);
 /* fake-owners.c */
 bool fake_was_touched(struct plane *plane, struct netns *netns);
 int fake_relax(struct plane *plane);
+int fake_peek(struct plane *plane);
 int fake_repair(struct plane *plane, struct netns *netns);
 
 /* fake-netns.c */

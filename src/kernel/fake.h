@@ -18,6 +18,7 @@ enum fake_op {
 	FAKE_OPEN,
 	FAKE_WAS_TOUCHED,
 	FAKE_RELAX,
+	FAKE_PEEK,
 	FAKE_REPAIR,
 	FAKE_JOIN,
 	FAKE_LEAVE,
@@ -38,6 +39,8 @@ enum fake_op {
 	FAKE_GET_FLOW,
 	FAKE_FORGET_FLOW,
 	FAKE_NEXT_FLOW,
+	FAKE_SET_PEEK,
+	FAKE_FORGET_PEEK,
 	FAKE_DESTROY,
 	FAKE_HOLD_AGAIN,
 	FAKE_SET_MEMORY,
@@ -58,6 +61,7 @@ enum fake_map {
 	FAKE_QUERIES, /* struct sl_tuple → uint64_t, the cookie */
 	FAKE_SOCKS,   /* uint64_t, the cookie → struct sl_sock */
 	FAKE_FLOWS,   /* struct sl_flow_key → struct sl_flow */
+	FAKE_PEEKS,   /* struct sl_tuple → uint64_t, the cookie */
 	FAKE_MEMORY,  /* struct sl_memory_key → struct sl_memory */
 	FAKE_LINKS,   /* uint32_t, the index → struct link */
 	FAKE_ENDED,   /* struct sl_tuple → struct plane_end, of sockets that were destroyed */
@@ -130,6 +134,8 @@ bool fake_is_refused(struct fake *fake, uint64_t cookie);
 /** fake_set_inhabited() - a governed process is in it, or none */
 void fake_set_inhabited(struct fake *fake, uint64_t cookie, bool is_inhabited);
 
+/** fake_is_peeking() - can bytes that come in be held? */
+bool fake_is_peeking(const struct fake *fake);
 /** fake_is_installed() - a plane was opened and not removed */
 bool fake_is_installed(const struct fake *fake);
 /** fake_n_planes() - planes that are open now */

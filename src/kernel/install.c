@@ -20,13 +20,13 @@
 #include "sluice.skel.h"
 
 static const char *const map_names[] = {
-	[MAP_SOCKS] = "sl_socks",	[MAP_PROCS] = "sl_procs",
-	[MAP_CGROUPS] = "sl_cgroups",	[MAP_HELD] = "sl_held",
-	[MAP_FLOWS] = "sl_flows",	[MAP_RESOLVING] = "sl_resolving",
-	[MAP_MEMORY] = "sl_memory",	[MAP_CONFIG] = "sl_config",
-	[MAP_NETNS] = "sl_netns",	[MAP_CROWDS] = "sl_crowds",
-	[MAP_EVENTS] = "sl_events",	[MAP_BINDS] = "sl_binds",
-	[MAP_LISTENER] = "sl_listener",
+	[MAP_SOCKS] = "sl_socks",     [MAP_PROCS] = "sl_procs",
+	[MAP_CGROUPS] = "sl_cgroups", [MAP_HELD] = "sl_held",
+	[MAP_FLOWS] = "sl_flows",     [MAP_RESOLVING] = "sl_resolving",
+	[MAP_MEMORY] = "sl_memory",   [MAP_CONFIG] = "sl_config",
+	[MAP_NETNS] = "sl_netns",     [MAP_CROWDS] = "sl_crowds",
+	[MAP_PEEKS] = "sl_peeks",     [MAP_EVENTS] = "sl_events",
+	[MAP_BINDS] = "sl_binds",     [MAP_LISTENER] = "sl_listener",
 };
 _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 
@@ -47,6 +47,7 @@ static const struct {
 	{ "sl_out_silent", offsetof(struct nft_programs, out_silent) },
 	{ "sl_out_query", offsetof(struct nft_programs, out_query) },
 	{ "sl_in_held", offsetof(struct nft_programs, in_held) },
+	{ "sl_in_peeked", offsetof(struct nft_programs, in_peeked) },
 	{ "sl_in_ours", offsetof(struct nft_programs, in_ours) },
 	{ "sl_in_denied", offsetof(struct nft_programs, in_denied) },
 	{ "sl_in_silent", offsetof(struct nft_programs, in_silent) },
@@ -144,6 +145,7 @@ static int write_config(struct real *real)
 	config.cgroup_id = st.st_ino;
 	config.is_closed = real->nft.is_closed;
 	config.canary_uid = real->canary_uid;
+	config.is_peeking = real->nft.has_peeks;
 	return bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0 ? -errno
 											: 0;
 }
@@ -238,6 +240,7 @@ static int take_fail_class(struct real *real)
 		return fd < 0 ? fd : -errno;
 	real->is_stricter = config.is_closed && !real->nft.is_closed;
 	real->nft.is_closed |= config.is_closed;
+	real->nft.has_peeks = config.is_peeking;
 	return 0;
 }
 
@@ -253,6 +256,20 @@ int install_relax(struct real *real)
 			pins_remove(real, "link", attached[i]); /* which detaches it */
 	r = write_config(real);
 	return r < 0 ? r : join_put_tables(real);
+}
+
+int install_peek(struct real *real)
+{
+	int r;
+
+	if (real->nft.has_peeks)
+		return 0;
+	real->nft.has_peeks = true;
+	r = write_config(real);
+	for (unsigned int i = 0; i < real->plane.n_places && r >= 0; i++)
+		if (real->plane.places[i].is_used && netns_is_whole(&real->plane.places[i]))
+			r = repair_renew(real, &real->plane.places[i]);
+	return r < 0 ? r : 0;
 }
 
 static int adopt(struct real *real)

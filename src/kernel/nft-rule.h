@@ -58,7 +58,7 @@ struct step {
 #define GOTO(c) { .kind = STEP_GOTO, .chain = (c) }
 
 #define STEPS_MAX 6
-enum rule_when { ALWAYS, WHEN_CLOSED };
+enum rule_when { ALWAYS, WHEN_CLOSED, WHEN_PEEKING };
 
 struct nft_rule {
 	const char *chain;

@@ -61,6 +61,7 @@ static const struct nft_rule rules[] = {
 	RULE("in", ALWAYS, SPORT_IS(PORT_DNS), BPF(in_answer), SET_MARK(SL_MARK_NAMES), QUEUE),
 	RULE("in", ALWAYS, IIF_IS(LOOPBACK_IFINDEX), ACCEPT),
 	RULE("in", ALWAYS, PROTO_IS(IPPROTO_TCP), IS_SYN, BPF(in_held), GOTO("hold_in")),
+	RULE("in", WHEN_PEEKING, PROTO_IS(IPPROTO_TCP), BPF(in_peeked), GOTO("hold_in")),
 	RULE("in", ALWAYS, PROTO_IS(IPPROTO_TCP), ACCEPT),
 	RULE("in", ALWAYS, BPF(in_held), GOTO("hold_in")),
 
@@ -103,6 +104,19 @@ static int put_rule(struct nft_batch *batch, const char *table, const struct nft
 	return r;
 }
 
+static bool is_used(const struct nft_rule *rule, const struct nft_plan *plan)
+{
+	switch (rule->when) {
+	case WHEN_CLOSED:
+		return plan->is_closed;
+	case WHEN_PEEKING:
+		return plan->has_peeks;
+	case ALWAYS:
+		break;
+	}
+	return true;
+}
+
 /* @mends: with the chains that are there, so that their hooks stay and what they queued with them */
 static int put_table(const struct nft_plan *plan, bool mends, int sock)
 {
@@ -124,7 +138,7 @@ static int put_table(const struct nft_plan *plan, bool mends, int sock)
 	for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
 		put_chain(&batch, table, &chains[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(rules) && !r; i++)
-		if (rules[i].when == ALWAYS || plan->is_closed)
+		if (is_used(&rules[i], plan))
 			r = put_rule(&batch, table, &rules[i], plan);
 	return r < 0 ? r : nft_batch_commit(&batch, sock);
 }
@@ -144,7 +158,7 @@ bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state)
 	unsigned int n_rules = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
-		n_rules += rules[i].when == ALWAYS || plan->is_closed;
+		n_rules += is_used(&rules[i], plan);
 	return state->n_chains == ARRAY_SIZE(chains) && state->n_rules == n_rules;
 }
 

@@ -16,13 +16,14 @@
 /** struct nft_programs - descriptors of the loaded matches; borrowed */
 struct nft_programs {
 	int out_held, out_crowd, out_ours, out_denied, out_silent, out_query;
-	int in_held, in_ours, in_denied, in_silent, in_answer;
+	int in_held, in_peeked, in_ours, in_denied, in_silent, in_answer;
 };
 
 struct nft_plan {
 	const char *instance;
 	uint16_t queue_num;
 	bool is_closed;	 /* fail class: reject what nobody judged */
+	bool has_peeks;	 /* incoming bytes of some flows are held */
 	bool has_native; /* `queue` of nft_queue; else the xt target */
 	struct nft_programs programs;
 };

@@ -23,6 +23,7 @@ struct plane_ops {
 	void (*close)(struct plane *plane);
 	void (*remove)(struct plane *plane);
 	int (*relax)(struct plane *plane);
+	int (*peek)(struct plane *plane);
 
 	/* @netns: a free place, or one of a predecessor; it is filled in on success */
 	int (*join)(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);
@@ -56,6 +57,9 @@ struct plane_ops {
 			struct sl_flow *ret_flow);
 	int (*forget_flow)(struct plane *plane, const struct sl_flow_key *key);
 	int (*next_flow)(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
+
+	int (*set_peek)(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+	int (*forget_peek)(struct plane *plane, const struct sl_tuple *tuple);
 
 	int (*destroy)(struct plane *plane, struct netns *netns, const struct plane_end *end);
 	int (*hold_again)(struct plane *plane, uint64_t cookie);

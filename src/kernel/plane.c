@@ -49,6 +49,11 @@ int plane_relax(struct plane *plane)
 	return plane->ops->relax(plane);
 }
 
+int plane_peek(struct plane *plane)
+{
+	return plane->ops->peek(plane);
+}
+
 /* ---- places ---- */
 
 unsigned int plane_n_places(const struct plane *plane)
@@ -296,6 +301,16 @@ int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key)
 int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow)
 {
 	return plane->ops->next_flow(plane, key, ret_flow);
+}
+
+int plane_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie)
+{
+	return plane->ops->set_peek(plane, tuple, cookie);
+}
+
+int plane_forget_peek(struct plane *plane, const struct sl_tuple *tuple)
+{
+	return plane->ops->forget_peek(plane, tuple);
 }
 
 int plane_destroy(struct plane *plane, const struct plane_end *end)

@@ -110,6 +110,14 @@ bool plane_was_touched(struct plane *plane, unsigned int place);
 int plane_relax(struct plane *plane);
 
 /**
+ * plane_peek() - from now on bytes that come in can be held: plane_set_peek()
+ *
+ * Until then no packet pays for it. A successor finds it as it was left. Return: 0 or a
+ * negative errno: not everywhere.
+ */
+int plane_peek(struct plane *plane);
+
+/**
  * plane_repair() - look at the nft table and put back what others took away or changed
  *
  * Nothing of theirs is touched. What the queue holds stays if our hooks do.
@@ -162,6 +170,10 @@ int plane_get_flow(struct plane *plane, const struct sl_flow_key *key, struct sl
 int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key);
 /** plane_next_flow() - iterate; @key is in/out, zero it to begin. Return: 0, -ENOENT at the end. */
 int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
+
+/** plane_set_peek() - TCP: what comes in with these ends is held; its entry has this @cookie */
+int plane_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+int plane_forget_peek(struct plane *plane, const struct sl_tuple *tuple);
 
 /** struct plane_end - one conversation, and the socket that holds our end of it */
 struct plane_end {

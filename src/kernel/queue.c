@@ -178,9 +178,11 @@ static struct nlmsghdr *begin_answer(char *buffer, uint16_t num, uint32_t id, ui
 
 int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark)
 {
+	static const uint32_t verdicts[] = {
+		[QUEUE_ACCEPT] = NF_ACCEPT, [QUEUE_DROP] = NF_DROP, [QUEUE_AGAIN] = NF_REPEAT
+	};
 	char buffer[VERDICT_BYTES];
-	struct nlmsghdr *header =
-		begin_answer(buffer, num, id, verdict == QUEUE_ACCEPT ? NF_ACCEPT : NF_DROP, mark);
+	struct nlmsghdr *header = begin_answer(buffer, num, id, verdicts[verdict], mark);
 
 	return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
 }

@@ -19,7 +19,11 @@
 #define QUEUE_MESSAGE_BYTES ((size_t)2 << 16) /* a packet and what is said of it */
 #define QUEUE_BUFFER_BYTES (QUEUE_BATCH * QUEUE_MESSAGE_BYTES)
 
-enum queue_verdict { QUEUE_ACCEPT, QUEUE_DROP };
+enum queue_verdict {
+	QUEUE_ACCEPT,
+	QUEUE_DROP,
+	QUEUE_AGAIN, /* it meets the rules of its hook once more */
+};
 
 /** struct queue_packet - valid until the next queue_read() */
 struct queue_packet {

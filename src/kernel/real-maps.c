@@ -131,6 +131,18 @@ int real_forget_memory(struct plane *plane, const struct sl_memory_key *key)
 	return bpf_map_delete_elem(real_of(plane)->maps[MAP_MEMORY], key) < 0 ? -errno : 0;
 }
 
+int real_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie)
+{
+	int fd = real_of(plane)->maps[MAP_PEEKS];
+
+	return bpf_map_update_elem(fd, tuple, &cookie, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int real_forget_peek(struct plane *plane, const struct sl_tuple *tuple)
+{
+	return bpf_map_delete_elem(real_of(plane)->maps[MAP_PEEKS], tuple) < 0 ? -errno : 0;
+}
+
 int real_generation(struct plane *plane, uint32_t *ret_generation)
 {
 	struct sl_config config;

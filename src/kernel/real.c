@@ -99,6 +99,11 @@ static int real_relax(struct plane *plane)
 	return install_relax(real_of(plane));
 }
 
+static int real_peek(struct plane *plane)
+{
+	return install_peek(real_of(plane));
+}
+
 static int real_join(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N])
 {
 	return join(real_of(plane), netns, sockets);
@@ -212,6 +217,7 @@ static const struct plane_ops real_ops = {
 	.close = real_close,
 	.remove = real_remove,
 	.relax = real_relax,
+	.peek = real_peek,
 	.join = real_join,
 	.leave = real_leave,
 	.refuse = real_refuse,
@@ -233,6 +239,8 @@ static const struct plane_ops real_ops = {
 	.get_flow = real_get_flow,
 	.forget_flow = real_forget_flow,
 	.next_flow = real_next_flow,
+	.set_peek = real_set_peek,
+	.forget_peek = real_forget_peek,
 	.destroy = real_destroy,
 	.hold_again = real_hold_again,
 	.set_memory = real_set_memory,

@@ -28,6 +28,7 @@ enum plane_map {
 	MAP_CONFIG,
 	MAP_NETNS,
 	MAP_CROWDS,
+	MAP_PEEKS,
 	MAP_EVENTS,
 	MAP_BINDS, /* this one and the next: the programs' alone, pinned for those of another build */
 	MAP_LISTENER,
@@ -80,6 +81,8 @@ int real_set_memory(struct plane *plane, const struct sl_memory_key *key,
 int real_get_memory(struct plane *plane, const struct sl_memory_key *key,
 		    struct sl_memory *ret_memory);
 int real_forget_memory(struct plane *plane, const struct sl_memory_key *key);
+int real_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+int real_forget_peek(struct plane *plane, const struct sl_tuple *tuple);
 int real_generation(struct plane *plane, uint32_t *ret_generation);
 int real_renew(struct plane *plane, uint32_t generation);
 
@@ -92,6 +95,8 @@ int install_or_adopt(struct real *real, int *kept, const char **ret_error);
 void install_remove(struct real *real);
 /** install_relax() - as plane_relax() */
 int install_relax(struct real *real);
+/** install_peek() - as plane_peek() */
+int install_peek(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
 
@@ -136,5 +141,7 @@ int join_note(struct real *real, const struct netns *netns);
 int repair_table(struct real *real, struct netns *netns);
 /** repair_was_touched() - as plane_was_touched() */
 bool repair_was_touched(struct real *real, struct netns *netns);
+/** repair_renew() - the plan is another one; what is held stays. Return: as repair() */
+int repair_renew(struct real *real, struct netns *netns);
 /** repair() - as plane_repair() */
 int repair(struct real *real, struct netns *netns);

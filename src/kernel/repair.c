@@ -44,20 +44,26 @@ int repair_table(struct real *real, struct netns *netns)
 	return r < 0 ? r : note_table(real, netns);
 }
 
-int repair(struct real *real, struct netns *netns)
+int repair_renew(struct real *real, struct netns *netns)
 {
 	struct nft_plan plan = plan_of(real, netns);
-	int sock = netns->sockets[NETNS_RULES], r;
-	struct nft_state state;
+	int r = nft_mend(&plan, netns->sockets[NETNS_RULES]);
 
-	(void)repair_was_touched(real, netns); /* what it tells is looked at now */
-	r = nft_read_state(real->instance, sock, &state);
-	if (r == -EAGAIN || (r == 0 && netns->digest && state.digest == netns->digest))
-		return r;
-	r = nft_mend(&plan, sock);
 	if (r == 0)
 		r = note_table(real, netns);
 	if (r < 0) /* there is more in it than that can mend */
 		r = repair_table(real, netns);
 	return r < 0 ? r : 1;
+}
+
+int repair(struct real *real, struct netns *netns)
+{
+	struct nft_state state;
+	int r;
+
+	(void)repair_was_touched(real, netns); /* what it tells is looked at now */
+	r = nft_read_state(real->instance, netns->sockets[NETNS_RULES], &state);
+	if (r == -EAGAIN || (r == 0 && netns->digest && state.digest == netns->digest))
+		return r;
+	return repair_renew(real, netns);
 }
