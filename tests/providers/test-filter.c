@@ -32,7 +32,7 @@
  *	                             about, and after it says the opposite
  *	probe=1                      tries what a provider must not be able to do;
  *	                             the outcome is the reason of each verdict
- * and those of rule-options.h, for static rules.
+ * and those of rule-options.h, for static rules, and of peek-options.h, for what flows carry.
  */
 
 #include <arpa/inet.h>
@@ -51,6 +51,7 @@
 
 #include <sluice/filter.h>
 
+#include "peek-options.h"
 #include "rule-options.h"
 
 #define N_RULES 64
@@ -83,11 +84,13 @@ struct state {
 	size_t n_rules;
 	bool is_silent, is_mute, is_probing, is_counting, is_lying;
 	enum sluice_scope scope;
-	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, rejudge_port, n_flows;
+	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, rejudge_port,
+		n_flows;
 	unsigned long update_ms, allow_ms;
 	char probe[128];
 	struct ring answers, updates;
 	struct rule_options static_rules;
+	struct peek_options peeks;
 };
 
 static uint64_t now_ms(void)
@@ -160,7 +163,7 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		if (!strcmp(key, rule_keys[i].key))
 			return add_rule(state, rule_keys[i].field, value);
 	}
-	if (rule_option(&state->static_rules, key, value))
+	if (rule_option(&state->static_rules, key, value) || peek_option(&state->peeks, key, value))
 		return 0;
 	if (!strcmp(key, "silent"))
 		state->is_silent = strcmp(value, "0");
@@ -319,9 +322,25 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 	}
 	rule_options_replace(filter, &state->static_rules, flow);
 	verdict = verdict_of(state, flow);
+	if (verdict == SLUICE_ALLOW && peek_options_begin(filter, &state->peeks, flow, now_ms()))
+		return;
 	if (!state->delay_ms || state->n_flows < state->delay_from ||
 	    !put(&state->answers, flow->id, state->delay_ms, verdict))
 		give_answer(filter, state, flow->id, verdict);
+}
+
+static void on_data(struct sluice_filter *filter, const struct sluice_data *bytes, void *data)
+{
+	struct state *state = data;
+
+	peek_options_data(filter, &state->peeks, bytes, now_ms());
+}
+
+static int sooner(int a_ms, int b_ms)
+{
+	if (a_ms < 0 || b_ms < 0)
+		return a_ms < 0 ? b_ms : a_ms;
+	return a_ms < b_ms ? a_ms : b_ms;
 }
 
 static void give_update(struct sluice_filter *filter, struct state *state, uint64_t id,
@@ -355,9 +374,7 @@ static int work(struct sluice_filter *filter, struct state *state)
 	int answers = give_due(filter, state, &state->answers, give_answer);
 	int updates = give_due(filter, state, &state->updates, give_update);
 
-	if (answers < 0 || updates < 0)
-		return answers < 0 ? updates : answers;
-	return answers < updates ? answers : updates;
+	return sooner(sooner(answers, updates), peek_options_work(filter, &state->peeks, now_ms()));
 }
 
 static const struct sluice_filter_ops ops = {
@@ -366,6 +383,7 @@ static const struct sluice_filter_ops ops = {
 	.option = on_option,
 	.start = on_start,
 	.new_flow = on_new_flow,
+	.flow_data = on_data,
 };
 
 int main(void)

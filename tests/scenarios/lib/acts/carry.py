@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Conversations of which a filter is shown what they carry."""
+
+import random
+import socket
+import time
+import zlib
+
+from sockets import family_of
+
+from .calls import errno_of
+
+FIRST = 100  # bytes, after which a client waits for an answer
+
+
+def _read(s, n):
+    got = b""
+    while len(got) < n and (some := s.recv(n - len(got))):
+        got += some
+    return got
+
+
+def _read_all(s):
+    got = b""
+    while some := s.recv(65536):
+        got += some
+    return got
+
+
+def act_exchange(address, port, size, seed="1", piece="0"):
+    """100 bytes, and their echo; then `size` bytes in pieces, and theirs; then the end"""
+    sent = random.Random(int(seed)).randbytes(FIRST + int(size))
+    begun = time.monotonic()
+    with socket.create_connection((address, int(port)), 20) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        s.sendall(sent[:FIRST])
+        got = _read(s, FIRST)
+        first_s = time.monotonic() - begun
+        step = int(piece) or max(1, int(size))
+        s.settimeout(20)
+        for at in range(FIRST, len(sent), step):
+            s.sendall(sent[at:at + step])
+            if not int(piece):
+                break
+        s.shutdown(socket.SHUT_WR)
+        got += _read_all(s)
+    return {"is_equal": got == sent, "n": len(got), "crc": f"{zlib.crc32(sent):08x}",
+            "first_ms": round(first_s * 1000), "total_ms": round((time.monotonic() - begun) * 1000)}
+
+
+def act_say(address, port, text, times="1"):
+    """says it, and what its calls were told"""
+    with socket.socket(family_of(address)) as s:
+        s.settimeout(15)
+        told = [errno_of(lambda: s.connect((address, int(port))))]
+        told.append(errno_of(lambda: s.sendall(text.encode() * int(times))))
+        told.append(errno_of(lambda: s.recv(100) or (_ for _ in ()).throw(OSError(0, "end"))))
+    return {"told": told}
+
+
+def act_datagrams(address, port, n, size, seed="1"):
+    """datagrams to an echo server, one after the other; Return: which came back as they were"""
+    source = random.Random(int(seed))
+    n_equal, slowest = 0, 0
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.connect((address, int(port)))
+        for _ in range(int(n)):
+            sent = source.randbytes(int(size))
+            begun = time.monotonic()
+            told = errno_of(lambda data=sent: s.send(data))
+            try:
+                n_equal += s.recv(65536) == sent
+            except OSError as error:
+                return {"n_equal": n_equal, "told": [told, str(error)]}
+            slowest = max(slowest, time.monotonic() - begun)
+    return {"n_equal": n_equal, "slowest_ms": round(slowest * 1000), "told": []}
