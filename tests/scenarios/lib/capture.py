@@ -22,7 +22,7 @@ DISCOVERY = {130, 131, 132, 133, 134, 135, 136, 137, 143}  # ICMPv6 types
 SYN, ACK = 0x02, 0x10
 LAST_S = 2  # of a stop() while packets still come
 
-Packet = namedtuple("Packet", "proto src sport dst dport flags size")
+Packet = namedtuple("Packet", "proto src sport dst dport flags size payload", defaults=(b"",))
 
 
 def _parse_transport(proto, src, dst, rest, size):
@@ -32,7 +32,8 @@ def _parse_transport(proto, src, dst, rest, size):
     if name in ("tcp", "udp") and len(rest) >= 8:
         sport, dport = struct.unpack_from("!HH", rest)
         flags = rest[13] if name == "tcp" and len(rest) > 13 else 0
-        return Packet(name, src, sport, dst, dport, flags, size)
+        begin = (rest[12] >> 4) * 4 if name == "tcp" and len(rest) > 13 else 8
+        return Packet(name, src, sport, dst, dport, flags, size, rest[begin:])
     return Packet(name, src, 0, dst, 0, rest[0] if rest else 0, size)
 
 
@@ -70,7 +71,7 @@ class Capture:
     def _collect(self):
         while time.monotonic() < self._last:
             try:
-                data, where = self._socket.recvfrom(256)
+                data, where = self._socket.recvfrom(65536)
             except TimeoutError:
                 if self._is_ending:
                     return

@@ -3,6 +3,7 @@
 
 import random
 import socket
+import sys
 import time
 import zlib
 
@@ -75,3 +76,26 @@ def act_datagrams(address, port, n, size, seed="1"):
                 return {"n_equal": n_equal, "told": [told, str(error)]}
             slowest = max(slowest, time.monotonic() - begun)
     return {"n_equal": n_equal, "slowest_ms": round(slowest * 1000), "told": []}
+
+
+def act_say_datagram(address, port, text, within="5"):
+    """one datagram, and what its calls were told"""
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(float(within))
+        s.connect((address, int(port)))
+        told = [errno_of(lambda: s.send(text.encode()))]
+        told.append(errno_of(lambda: s.recv(100)))
+    return {"told": told}
+
+
+def act_serve_echo(port):
+    """one TCP connection, whose bytes go back"""
+    with socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        print("listening", file=sys.stderr, flush=True)
+        s, _ = listener.accept()
+    n = 0
+    with s:
+        while some := s.recv(65536):
+            s.sendall(some)
+            n += len(some)
+    return {"n": n}

@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""148 — a filter looks at what flows carry, and nobody waits for bytes that do not come
+
+   [ client ns: 100 bytes, and waits ]──uplink──│count│──[ server ns: echo :7, tcp udp ]
+        └ test-filter looks at both directions, 0 to 2^31 - 1 bytes at once
+          what it was shown = what was sent, in order; what is denied never leaves
+"""
+import random
+import zlib
+
+from lib import main
+from lib.wait import wait_for
+
+TO4, TO6 = "10.79.48.1", "fd00:79::48:1"
+PEEKS = [0, 1, 64, 512, 4096, 64 << 10, 1 << 20, 16 << 20, (1 << 31) - 1]
+MOST = 14000
+SIZE = 60_000
+DENY_TEXT = "forbidden"
+
+
+def seen(run):
+    """direction → (bytes, crc, most), of the one flow; and what went wrong"""
+    words = [line.split("seen ", 1)[1].split() for line in run.stderr.splitlines() if ": seen " in line]
+    sides = {word[1]: (int(word[2]), word[3], int(word[5])) for word in words if word[1] in ("out", "in")}
+    return sides, [line for line in run.stderr.splitlines() if "seen: offset" in line]
+
+
+def check_exchange(t, lab, act, title, n, **options):
+    run = lab.run([lab.test_filter(**options)], lab.actor(*act), fail="closed")
+    result = run.json()
+    sides, wrong = seen(run)
+    most = MOST if int(options["peek_out"]) > MOST else 0
+    t.check(result["is_equal"] and result["n"] == n, f"{title}: the exchange completes: {result}")
+    t.equal(wrong, [], f"{title}: offsets")
+    for side in ("out", "in"):
+        t.equal(sides.get(side), (n, result["crc"], most), f"{title}: what was shown, {side}")
+    return result
+
+
+def check_sizes(t, lab):
+    for peek in PEEKS:
+        for address, size in ((TO4, SIZE), (TO6, 0)):
+            result = check_exchange(t, lab, ("exchange", address, 7, size, peek), f"{peek} at once, to {address}",
+                                    100 + size, peek_out=peek, peek_in=peek)
+        t.note(f"peek {peek}: the first answer after {result['first_ms']} ms")
+
+
+def check_pieces(t, lab):
+    for peek in (1, 64, 4096):
+        check_exchange(t, lab, ("exchange", TO4, 7, 700, 3, 1), f"segments of one byte, {peek} at once", 800,
+                       peek_out=peek, peek_in=peek)
+    check_exchange(t, lab, ("exchange", TO4, 7, SIZE), "more is wanted than the client says at first",
+                   100 + SIZE, peek_out=10, peek_in=10, peek_more=50)
+    for how in ("peek_allow", "peek_all"):
+        run = lab.run([lab.test_filter(peek_out=4096, peek_in=4096, **{how: 1})],
+                      lab.actor("exchange", TO4, 7, SIZE))
+        t.check(run.json()["is_equal"], f"{how}: the rest goes on")
+
+
+def check_denied(t, lab):
+    for fail in ("open", "closed"):
+        text = "hello, this is " + DENY_TEXT
+        with lab.capture() as capture:
+            run = lab.run([lab.test_filter(peek_out=4096, deny_when_seen=DENY_TEXT)],
+                          lab.actor("say", TO4, 7, text), fail=fail)
+            capture.stop()
+        packets = capture.packets(lambda packet: packet.dst == TO4)
+        t.equal(run.json()["told"], ["0", "0", "ECONNABORTED"], f"denied, fails {fail}: what the program is told")
+        t.check(packets, "denied: there is a handshake")
+        t.equal(sum(len(packet.payload) for packet in packets), 0, f"denied, fails {fail}: bytes on the wire")
+    with lab.capture() as capture:
+        run = lab.run([lab.test_filter(peek_out=64, deny_when_seen=DENY_TEXT)],
+                      lab.actor("say", TO4, 7, "x" * 60 + DENY_TEXT, 2))
+        capture.stop()
+        packets = capture.packets(lambda packet: packet.dst == TO4)
+    t.check(all(DENY_TEXT.encode() not in packet.payload for packet in packets), "the text never leaves")
+
+
+def check_datagrams(t, lab):
+    for peek in (0, 64, 4096, 1 << 20):
+        for address in (TO4, TO6):
+            run = lab.run([lab.test_filter(peek_out=peek, peek_in=peek)],
+                          lab.actor("datagrams", address, 7, 20, 700), fail="closed")
+            t.equal(run.json()["n_equal"], 20, f"datagrams to {address}, {peek} at once: {run.stdout}")
+    with lab.capture() as capture:
+        run = lab.run([lab.test_filter(peek_out=4096, deny_when_seen=DENY_TEXT)],
+                      lab.actor("say_datagram", TO4, 7, DENY_TEXT))
+        capture.stop()
+        packets = capture.packets(lambda packet: packet.dst == TO4)
+    t.equal(run.json()["told"], ["0", "ECONNREFUSED"], "a denied datagram: what the program is told")
+    t.equal(len(packets), 0, "a denied datagram: packets on the wire")
+
+
+def check_silent_filters(t, lab):
+    for fail, told in (("closed", "ECONNABORTED"), ("open", "0")):
+        run = lab.run([lab.test_filter(peek_out=4096, never_answer=1)], lab.actor("say", TO4, 7, "hello"), fail=fail)
+        t.equal(run.json()["told"], ["0", "0", told], f"no answer, fails {fail}")
+    run = lab.run([lab.test_filter(peek_out=4096, peek_more=1000)], lab.actor("say", TO4, 7, "hello"), fail="open")
+    t.equal(run.json()["told"], ["0", "0", "0"], "more is wanted and never comes, fails open")
+
+
+def check_pauses(t, lab):
+    for option in ({"pause_ms": 6000}, {"pause_new_ms": 6000}):
+        run = lab.run([lab.test_filter(peek_out=4096, **option)], lab.actor("say", TO4, 7, "hello"), fail="closed")
+        t.equal(run.json()["told"], ["0", "0", "0"], f"{option}: TCP waits for longer than a deadline")
+    run = lab.run([lab.test_filter(peek_out=4096, pause_ms=500, pause_twice=1)],
+                  lab.actor("say", TO4, 7, "hello"), fail="closed")
+    t.equal(run.json()["told"], ["0", "0", "0"], "paused twice: the second one is ignored")
+    t.check("pauses a flow" in run.stderr, "paused twice: and told")
+    with lab.capture() as capture:
+        run = lab.run([lab.test_filter(peek_out=4096, pause_ms=60000)],
+                      lab.actor("say_datagram", TO4, 7, "hello", "12"))
+        capture.stop()
+        packets = capture.packets(lambda packet: packet.dst == TO4)
+    t.equal(len(packets), 0, "UDP that stays paused: packets on the wire")
+    t.check("longer than UDP waits" in run.flows(event="changed")[-1]["reason"], "and the record says why")
+
+
+def check_several(t, lab):
+    filters = [lab.test_filter(peek_out=64, peek_in=64), lab.test_filter(peek_out=4096), lab.test_filter(deny_port=9)]
+    run = lab.run(filters, lab.actor("exchange", TO4, 7, SIZE), fail="closed")
+    t.check(run.json()["is_equal"], "three filters, of which two look")
+    with lab.capture() as capture:
+        run = lab.run([lab.test_filter(peek_out=4, peek_all=1), lab.test_filter(peek_out=64, deny_when_seen=DENY_TEXT)],
+                      lab.actor("say", TO4, 7, DENY_TEXT))
+        capture.stop()
+        packets = capture.packets(lambda packet: packet.dst == TO4)
+    t.equal(run.json()["told"], ["0", "0", "ECONNABORTED"], "one passes, one denies")
+    t.equal(sum(len(packet.payload) for packet in packets), 0, "one passes, one denies: bytes on the wire")
+
+
+def check_inbound(t, lab):
+    """a connection that comes in: what it brings, and what is answered"""
+    run = lab.start([lab.test_filter(peek_out=512, peek_in=512)], lab.actor("serve_echo", 4848), fail="closed")
+    wait_for(lambda: "listening" in run.stderr, 10, "the program to listen")
+    sent = random.Random(5).randbytes(SIZE)
+    with lab.connect_in(4848, within=20) as s:
+        s.settimeout(20)
+        s.sendall(sent[:100])
+        got = s.recv(100)
+        s.sendall(sent[100:])
+        s.shutdown(1)
+        while some := s.recv(65536):
+            got += some
+    run.wait()
+    sides, wrong = seen(run)
+    t.check(got == sent, "an inbound connection: what comes back")
+    t.equal(wrong, [], "an inbound connection: offsets")
+    for side in ("in", "out"):
+        t.equal(sides.get(side, (0, 0))[:2], (SIZE, f"{zlib.crc32(sent):08x}"), f"an inbound connection, {side}")
+
+
+def scenario(t):
+    with t.lab() as lab:
+        lab.tcp_echo(7)
+        lab.udp_echo(7)
+        for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_silent_filters, check_pauses,
+                      check_several, check_inbound):
+            check(t, lab)
+
+
+if __name__ == "__main__":
+    main(scenario)
