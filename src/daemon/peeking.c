@@ -187,8 +187,6 @@ static void take_out(struct daemon *daemon, struct peeking *peeking)
 	else
 		daemon->peekings.first = peeking->next;
 	daemon->peekings.n--;
-	if (is_tcp(peeking->flow))
-		(void)plane_forget_peek(daemon->plane, &peeking->flow->tuple);
 }
 
 void peeking_end(struct daemon *daemon, struct flow *flow)
@@ -202,6 +200,8 @@ void peeking_end(struct daemon *daemon, struct flow *flow)
 		while (peek_drop(peeking->core, (enum sl_dir)dir, &packet) == 0)
 			drop_packet(daemon, &packet);
 	charge(peeking);
+	if (is_tcp(flow) && (peeking->is_begun || flow->is_restored))
+		(void)plane_forget_peek(daemon->plane, &flow->tuple);
 	take_out(daemon, peeking);
 	peek_free(peeking->core);
 	free(peeking);

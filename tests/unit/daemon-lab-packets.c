@@ -10,6 +10,8 @@
 #include "daemon-lab.h"
 #include "flow/packet.h"
 
+#define LAB_PACKET_BYTES 512
+
 static void put16(uint8_t *at, uint16_t value)
 {
 	at[0] = (uint8_t)(value >> 8);
@@ -18,17 +20,23 @@ static void put16(uint8_t *at, uint16_t value)
 
 static size_t put_transport(const struct lab_packet *packet, uint8_t *at)
 {
+	const char *text = packet->text ? packet->text : "data";
 	bool is_in = packet->is_inbound;
 
 	put16(at, is_in ? packet->rport : packet->lport);
 	put16(at + 2, is_in ? packet->lport : packet->rport);
 	if (packet->proto == IPPROTO_TCP) {
+		put16(at + 4, (uint16_t)(packet->seq >> 16));
+		put16(at + 6, (uint16_t)packet->seq);
 		at[12] = 5 << 4;
-		at[13] = 2; /* SYN */
-		return 20;
+		at[13] = packet->flags ? packet->flags : 2; /* SYN */
+		if (!packet->text)
+			return 20;
+		memcpy(at + 20, text, strlen(text));
+		return 20 + strlen(text);
 	}
-	memcpy(at + 8, "data", 4);
-	return 12;
+	memcpy(at + 8, text, strlen(text));
+	return 8 + strlen(text);
 }
 
 static size_t put_ipv4(const struct lab_packet *packet, uint8_t *at)
@@ -65,7 +73,7 @@ static size_t put_bytes(const struct lab_packet *packet, uint8_t *bytes)
 
 static struct sl_tuple tuple_of(const struct lab_packet *packet)
 {
-	uint8_t bytes[128] = { 0 };
+	uint8_t bytes[LAB_PACKET_BYTES] = { 0 };
 	size_t n = put_bytes(packet, bytes);
 	struct packet_view view;
 
@@ -90,7 +98,7 @@ unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
 				.dir = packet->is_inbound ? SL_DIR_IN : SL_DIR_OUT };
 	enum sl_mark mark = packet->is_answer ? SL_MARK_NAMES : SL_MARK_HELD;
 	struct sl_tuple tuple = tuple_of(packet);
-	uint8_t bytes[128] = { 0 };
+	uint8_t bytes[LAB_PACKET_BYTES] = { 0 };
 	size_t n = put_bytes(packet, bytes);
 	unsigned int index;
 

@@ -31,6 +31,7 @@ enum fate {
 struct lab_config {
 	unsigned int n_filters;
 	bool is_closed[LAB_FILTERS_MAX];
+	bool looks[LAB_FILTERS_MAX]; /* at what flows carry */
 };
 
 struct lab_child {
@@ -116,6 +117,9 @@ struct lab_packet {
 	uint32_t uid;	/* of another user's socket, LAB_COOKIE + netns + uid; 0: of the lab's */
 	uint16_t lport, rport;
 	uint8_t last;
+	uint8_t flags;	  /* TCP; 0: SYN */
+	uint32_t seq;	  /* TCP */
+	const char *text; /* payload; NULL: none in TCP, "data" elsewhere */
 };
 
 /** lab_put() - the packet meets the queue; whose it is stands in sl_held. Return: its index */
