@@ -134,7 +134,9 @@ static void answer(struct sluice_filter *filter, const struct peek_options *opti
 	const struct sluice_data *data = &side->last;
 
 	side->is_open = false;
-	if (options->is_allowing)
+	if (side->is_denied)
+		sluice_filter_answer(filter, flow->id, SLUICE_DROP, "seen the text");
+	else if (options->is_allowing)
 		sluice_filter_answer(filter, flow->id, SLUICE_ALLOW, "seen");
 	else if (options->is_passing_all)
 		sluice_filter_pass(filter, flow->id, direction, SLUICE_BYTES_MAX, 0);
@@ -169,11 +171,10 @@ void peek_options_data(struct sluice_filter *filter, struct peek_options *option
 		sluice_filter_pass(filter, data->flow_id, data->direction, 0, options->more);
 		return;
 	}
-	if (has_text(&flow->sides[data->direction], options->text, data->bytes, data->n)) {
-		sluice_filter_answer(filter, data->flow_id, SLUICE_DROP, "seen the text");
-		return;
-	}
-	add(filter, flow, data);
+	if (has_text(&flow->sides[data->direction], options->text, data->bytes, data->n))
+		flow->sides[data->direction].is_denied = true;
+	else
+		add(filter, flow, data);
 	flow->sides[data->direction].last = *data;
 	flow->sides[data->direction].is_open = true;
 	if (options->pause_ms && !flow->was_paused)

@@ -10,7 +10,7 @@
  *	peek-allow=1		allow the flow at the first bytes
  *	peek-all=1		pass all of a direction at its first bytes
  *	peek-more=N		pass nothing before N bytes are there
- *	deny-when-seen=TEXT	deny when it has gone by
+ *	deny-when-seen=TEXT	deny when it is there, after a pause if there is one
  *	never-answer=1		to bytes; flows are
  *	pause-ms=N		pause at the first bytes, and answer that much later
  *	pause-new-ms=N		the same for the flow itself
@@ -40,6 +40,7 @@ struct peek_flow {
 		unsigned int n_tail;
 		struct sluice_data last;
 		bool is_open; /* a question */
+		bool is_denied;
 	} sides[2];
 };
 

@@ -306,13 +306,13 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 	enum sluice_verdict verdict;
 
 	state->n_flows += !flow->is_again;
-	if (state->n_flows == state->crash_after)
+	if (state->crash_after && state->n_flows == state->crash_after)
 		abort();
 	while (state->hang_after && state->n_flows >= state->hang_after)
 		pause();
 	if (state->is_mute)
 		return;
-	if (state->n_flows == state->forget_at) {
+	if (state->forget_at && state->n_flows == state->forget_at) {
 		state->n_rules = 0;
 		sluice_filter_forget(filter);
 	}

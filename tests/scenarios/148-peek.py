@@ -6,14 +6,19 @@
         └ test-filter looks at both directions, 0 to 2^31 - 1 bytes at once
           what it was shown = what was sent, in order; what is denied never leaves
 """
+import os
 import random
+import signal
 import zlib
 
 from lib import main
+from lib.lab import CLIENT4, MAC, SERVER4
+from lib.rawpeer import FIN, RST, RawPeer
 from lib.wait import wait_for
 
 TO4, TO6 = "10.79.48.1", "fd00:79::48:1"
 PEEKS = [0, 1, 64, 512, 4096, 64 << 10, 1 << 20, 16 << 20, (1 << 31) - 1]
+RAW = "10.80.48.1"  # nobody's
 MOST = 14000
 SIZE = 60_000
 DENY_TEXT = "forbidden"
@@ -151,12 +156,96 @@ def check_inbound(t, lab):
         t.equal(sides.get(side, (0, 0))[:2], (SIZE, f"{zlib.crc32(sent):08x}"), f"an inbound connection, {side}")
 
 
+def cut(data, size):
+    return [(at, data[at:at + size], 0) for at in range(0, len(data), size)]
+
+
+def shapes():
+    """title, the bytes, the segments in the order of their sending, how the client ends"""
+    source = random.Random(48)
+    data = source.randbytes(2500)
+    end = [(len(data), b"", FIN)]
+    shuffled = cut(data, 100) + end
+    source.shuffle(shuffled)
+    forged = [(at, bytes(len(part)), 0) for at, part, _ in cut(data[:1000], 300)]
+    yield "in order", data, cut(data, 500) + end, "0"
+    yield "reordered, the end not last", data, shuffled, "0"
+    yield "each twice", data, cut(data, 300) + cut(data, 300) + end + end, "0"
+    yield "cut anew when sent again", data, cut(data, 300) + cut(data, 700) + end, "0"
+    yield "one byte each", data[:150], cut(data[:150], 1) + [(150, b"", FIN)], "0"
+    yield "with another copy of what is held", data, cut(data[:1000], 250) + forged + cut(data, 250) + end, "0"
+    yield "data and end in one", data, cut(data[:2000], 500) + [(2000, data[2000:], FIN)], "0"
+    yield "only an end", b"", [(0, b"", FIN)], "0"
+    yield "a reset behind it", data[:500], cut(data[:500], 250) + [(500, b"", RST)], "ECONNRESET"
+
+
+def check_segments(t, lab):
+    """what comes in as no kernel of ours would send it"""
+    lab.client.ip(f"route add {RAW}/32 via {SERVER4} dev uplink")
+    for number, (title, data, segments, told) in enumerate(shapes()):
+        for peek in (1, 64, 4096):
+            peer = RawPeer(lab.server, "wire", MAC[CLIENT4], RAW, 4000 + number, segments)
+            run = lab.run([lab.test_filter(peek_out=peek, peek_in=peek)], lab.actor("collect", RAW, 4000 + number),
+                          fail="closed")
+            peer.close()
+            result = run.json()
+            sides, wrong = seen(run)
+            crc = f"{zlib.crc32(data):08x}"
+            t.equal(result["told"], told, f"{title}, {peek}: how it ends")
+            if told == "0":
+                t.equal((result["n"], result["crc"]), (len(data), crc), f"{title}, {peek}: what arrives")
+            t.equal(wrong, [], f"{title}, {peek}: offsets")
+            t.equal(sides.get("in", (0, 0))[:2], (len(data), crc), f"{title}, {peek}: what was shown")
+
+
+def check_retransmission(t, lab):
+    """the other side does not hear our first bytes for a while"""
+    peer = RawPeer(lab.server, "wire", MAC[CLIENT4], RAW, 5000, [(0, b"here", 0), (4, b"", FIN)], ignores_s=0.7)
+    run = lab.run([lab.test_filter(peek_out=64, peek_in=64)], lab.actor("collect", RAW, 5000), fail="closed")
+    peer.close()
+    sides, wrong = seen(run)
+    t.check(peer.n_again > 1, "the client sends its bytes again")
+    t.equal(sides.get("out", (0, 0))[:2], (2, f"{zlib.crc32(b'go'):08x}"), "sent again, shown once")
+    t.equal((run.json()["n"], wrong), (4, []), "sent again: the rest arrives")
+
+
+FAULTS = [("test-filter", signal.SIGKILL), ("test-filter", signal.SIGSTOP), ("sluiced", signal.SIGKILL),
+          ("sluiced", signal.SIGSTOP), ("sluice-names", signal.SIGKILL)]
+
+
+def check_fault(t, lab, fail, name, number):
+    """it happens while the filter has paused four flows: two that it allows, two that it denies"""
+    title = f"{name} {signal.Signals(number).name} while it looks, fails {fail}"
+    acts = [(act, TO4, 7, text) for act in ("say", "say_datagram") for text in ("hello", DENY_TEXT)]
+    script = "& ".join(" ".join(lab.actor(*act, *(["15"] if act[0] == "say_datagram" else []))) for act in acts)
+    with lab.capture() as capture:
+        run = lab.start([lab.test_filter(peek_out=64, peek_in=64, deny_when_seen=DENY_TEXT, pause_ms=1000)],
+                        ["sh", "-c", script + "& wait"], fail=fail)
+        wait_for(lambda: lab.n_held() >= 4, 10, "every flow to be looked at")
+        os.kill(run.wait_pid(name), number)
+        run.wait()
+        capture.stop()
+        packets = capture.packets(lambda packet: packet.dst == TO4)
+    told = {(result["text"], len(result["told"])): result["told"] for result in run.jsons()}
+    t.equal(told.get(("hello", 3)), ["0", "0", "0"], f"{title}: TCP that is allowed")
+    t.equal(told.get(("hello", 2)), ["0", "0"], f"{title}: UDP that is allowed")
+    t.check(told.get((DENY_TEXT, 3), ["0"])[-1] in ("ECONNABORTED", "ECONNRESET"), f"{title}: TCP that is denied: {told}")
+    t.equal(told.get((DENY_TEXT, 2)), ["0", "ECONNREFUSED"], f"{title}: UDP that is denied")
+    t.equal([packet for packet in packets if DENY_TEXT.encode() in packet.payload], [], f"{title}: what leaves")
+
+
+def check_faults(t, lab):
+    for fail in ("closed", "open"):
+        for name, number in FAULTS:
+            check_fault(t, lab, fail, name, number)
+
+
 def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         lab.udp_echo(7)
         for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_silent_filters, check_pauses,
-                      check_several, check_inbound):
+                      check_several, check_inbound, check_segments, check_retransmission, check_faults):
             check(t, lab)
 
 

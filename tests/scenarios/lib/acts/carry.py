@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Conversations of which a filter is shown what they carry."""
 
+import errno
 import random
 import socket
 import sys
@@ -56,7 +57,7 @@ def act_say(address, port, text, times="1"):
         told = [errno_of(lambda: s.connect((address, int(port))))]
         told.append(errno_of(lambda: s.sendall(text.encode() * int(times))))
         told.append(errno_of(lambda: s.recv(100) or (_ for _ in ()).throw(OSError(0, "end"))))
-    return {"told": told}
+    return {"text": text, "told": told}
 
 
 def act_datagrams(address, port, n, size, seed="1"):
@@ -85,7 +86,7 @@ def act_say_datagram(address, port, text, within="5"):
         s.connect((address, int(port)))
         told = [errno_of(lambda: s.send(text.encode()))]
         told.append(errno_of(lambda: s.recv(100)))
-    return {"told": told}
+    return {"text": text, "told": told}
 
 
 def act_serve_echo(port):
@@ -99,3 +100,16 @@ def act_serve_echo(port):
             s.sendall(some)
             n += len(some)
     return {"n": n}
+
+
+def act_collect(address, port):
+    """says one word and reads to the end, or whatever else ends it"""
+    got, told = b"", "0"
+    with socket.create_connection((address, int(port)), 20) as s:
+        s.sendall(b"go")
+        try:
+            while some := s.recv(65536):
+                got += some
+        except OSError as error:
+            told = errno.errorcode[error.errno]
+    return {"n": len(got), "crc": f"{zlib.crc32(got):08x}", "told": told}

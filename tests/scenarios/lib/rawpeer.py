@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The other end of one TCP connection, made by hand: it sends its segments as a test wants.
+
+Its address is nobody's, so that no kernel answers in its place.
+"""
+
+import socket
+import struct
+import threading
+import time
+
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+ETH_P_IP = 0x0800
+FIRST = 0xfffffe00  # its sequence numbers go around soon
+AGAIN_S = 0.2       # what is not acknowledged is sent again
+
+
+def checksum(data):
+    words = struct.unpack(f"!{len(data) // 2}H", data[:len(data) & ~1])
+    total = sum(words) + (data[-1] << 8 if len(data) & 1 else 0)
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+class RawPeer:
+    """`segments`: (offset, bytes, flags), sent once the client has said something"""
+
+    def __init__(self, namespace, interface, mac, address, port, segments, ignores_s=0):
+        with namespace:
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
+        self._socket.bind((interface, ETH_P_IP))
+        self._socket.settimeout(AGAIN_S)
+        self._to = (interface, ETH_P_IP, 0, 0, bytes.fromhex(mac.replace(":", "")))
+        self._address, self._port, self._segments = socket.inet_aton(address), port, segments
+        self._client = None
+        self._got, self._their_first, self._acked = b"", 0, 0
+        self._ignores_until, self._ignores_s, self._is_ending = None, ignores_s, False
+        self._has_begun = False
+        self.n_again = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _send(self, offset, data, flags):
+        source, port = self._client
+        fin = getattr(self, "_has_their_fin", False)
+        acked = (self._their_first + len(self._got) + fin) & 0xffffffff
+        head = struct.pack("!HHIIBBHHH", self._port, port, (FIRST + offset) & 0xffffffff, acked,
+                           5 << 4, flags | ACK, 60000, 0, 0)
+        pseudo = self._address + source + struct.pack("!BBH", 0, 6, len(head) + len(data))
+        head = head[:16] + struct.pack("!H", checksum(pseudo + head + data)) + head[18:]
+        ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(head) + len(data), 0, 0x4000, 64, 6, 0,
+                         self._address, source)
+        ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+        self._socket.sendto(ip + head + data, self._to)
+
+    def _take(self, data):
+        if len(data) < 40 or data[9] != 6 or data[16:20] != self._address:
+            return
+        at = (data[0] & 15) * 4
+        sport, dport, seq, ack, offset, flags = struct.unpack_from("!HHIIBB", data, at)
+        if dport != self._port:
+            return
+        self._client = (data[12:16], sport)
+        payload = data[at + (offset >> 4) * 4:struct.unpack_from("!H", data, 2)[0]]
+        if flags & SYN:
+            self._their_first = (seq + 1) & 0xffffffff
+            self._send(-1, b"", SYN)
+            return
+        self._acked = max(self._acked, (ack - FIRST + (1 << 31)) % (1 << 32) - (1 << 31))
+        self._take_payload(seq, payload, flags)
+
+    def _take_payload(self, seq, payload, flags):
+        if payload and self._ignores_until is None:
+            self._ignores_until = time.monotonic() + self._ignores_s
+        if self._ignores_until and time.monotonic() < self._ignores_until:
+            self.n_again += bool(payload)
+            return
+        place = (seq - self._their_first) & 0xffffffff
+        if place == len(self._got):
+            self._got += payload
+            self._has_their_fin = bool(flags & FIN)
+        if payload or flags & FIN:
+            self._send(max(self._acked, 0), b"", 0)
+        if self._got and not self._has_begun:
+            self._has_begun = True
+            for segment in self._segments:
+                self._send(*segment)
+
+    def _serve(self):
+        while not self._is_ending:
+            try:
+                self._take(self._socket.recv(65536))
+            except TimeoutError:
+                self._send_again()
+            except OSError:
+                return
+
+    def _send_again(self):
+        if not self._has_begun:
+            return
+        for offset, data, flags in sorted(self._segments, key=lambda segment: segment[0]):
+            if offset + len(data) + bool(flags & FIN) > self._acked:
+                self._send(offset, data, flags)
+
+    def close(self):
+        self._is_ending = True
+        self._socket.close()
