@@ -22,6 +22,7 @@
 
 #include "base/macros.h"
 #include "lab.h"
+#include "peek.h"
 #include "scene.h"
 
 #define SKIPPED 77
@@ -418,6 +419,7 @@ static void check_all(struct lab *lab)
 		if (!ends_is_echo(all_ends[i]))
 			check_other_netns(lab, all_ends[i]);
 		check_in_verdict(lab, all_ends[i]);
+		peek_check(lab, all_ends[i], check);
 		check_out_foreign(lab, all_ends[i]);
 		check_crowd(lab, all_ends[i]);
 		check_out_verdict(lab, all_ends[i]);

@@ -84,6 +84,21 @@ def _undecided(one, fails, proto):
     return f"{one.how}: {passes} at once; {HELD_THEN[proto]}"
 
 
+LOOKED_AT = "148"
+CUT = {"tcp": "0 bytes of it, ECONNABORTED, its peer gets a reset", "udp": "0 packets, ECONNREFUSED"}
+QUEUE_GONE = {"tcp": {"open": "TCP sends again what was held, and it passes",
+                      "closed": "TCP sends again what was held, and gets a reset"},
+              "udp": {"open": "a datagram that was held is lost", "closed": "a datagram that was held is lost"}}
+
+
+def _peeking(one, fails, proto):
+    if one.outcome == JUDGED:
+        return f"{one.how}; nothing goes meanwhile, then as the filter says"
+    if one.outcome == CLASS:
+        return f"{one.how}: {'passes' if fails == 'open' else CUT[proto]} at the deadline ({one.limit_ms} ms)"
+    return f"{one.how}: {QUEUE_GONE[proto][fails]}"
+
+
 def rows():
     """(part, kind, fails, state, proto, what happens, proof), one a cell"""
     for one in FAULTS:
@@ -93,6 +108,8 @@ def rows():
             for proto in ("tcp", "udp"):
                 yield (one.part, one.kind, fails, "decided", proto,
                        "goes on: its verdict is in the kernel", LIVE)
+            for proto in ("tcp", "udp"):
+                yield (one.part, one.kind, fails, "peeking", proto, _peeking(one, fails, proto), LOOKED_AT)
 
 
 def table():
