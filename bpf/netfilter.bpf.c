@@ -504,9 +504,10 @@ int sl_in_answer(struct __sk_buff *skb)
 	if (!query || !is_asked(skb, &p, query))
 		return 0;
 	flow = find_flow(&p, query->cookie); /* sl_in_held does not see this packet */
-	if (flow && flow->verdict != SL_ALLOW &&
-	    (flow->verdict != SL_PEEK || flow->peek & SL_PEEK_IN))
+	if (flow && sl_is_denial(flow->verdict))
 		return 0;
+	if (flow && flow->verdict == SL_PEEK && flow->peek & SL_PEEK_IN) /* read first, then shown */
+		return (skb->mark & SL_MARK_MASK) != SL_MARK_NAMES << SL_MARK_SHIFT;
 	if (flow)
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
 	return 1;

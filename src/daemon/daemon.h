@@ -95,6 +95,7 @@ struct pending_answer {
 	uint64_t packet_id;
 	uint32_t mark;
 	uint32_t n_looks; /* DONEs to come */
+	bool is_shown;	  /* filters look at it as well */
 	uint32_t pid;
 	struct sl_app app;
 	uint64_t deadline_us;

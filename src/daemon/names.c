@@ -24,8 +24,12 @@ static void let_answer_go(struct daemon *daemon, struct pending_answer *answer)
 {
 	bool is_safe = !daemon->wants_renew || !daemon->is_closed;
 
-	(void)plane_answer(daemon->plane, answer->packet_id, is_safe ? QUEUE_ACCEPT : QUEUE_DROP,
-			   answer->mark & ~SL_MARK_MASK);
+	if (is_safe && answer->is_shown) /* its mark says that it was read */
+		(void)plane_answer(daemon->plane, answer->packet_id, QUEUE_AGAIN, answer->mark);
+	else
+		(void)plane_answer(daemon->plane, answer->packet_id,
+				   is_safe ? QUEUE_ACCEPT : QUEUE_DROP,
+				   answer->mark & ~SL_MARK_MASK);
 	answer->token = 0;
 	daemon->n_answers--;
 }
@@ -62,6 +66,16 @@ static int look(struct daemon *daemon, struct pending_answer *answer,
 	return 0;
 }
 
+static bool is_shown(struct daemon *daemon, const struct sl_tuple *tuple, uint64_t cookie)
+{
+	struct sl_flow_key key = { .cookie = cookie, .rport = tuple->rport, .proto = tuple->proto };
+	const struct flow *flow;
+
+	memcpy(key.raddr, tuple->raddr, sizeof(key.raddr));
+	flow = flow_table_find(daemon->flows, &key);
+	return flow && flow->peeking && peek_is_shown(flow->peeking->core, SL_DIR_IN);
+}
+
 static int begin_answer(struct daemon *daemon, const struct queue_packet *packet,
 			struct pending_answer **ret_answer, struct packet_view *view,
 			uint64_t *ret_cookie)
@@ -84,10 +98,29 @@ static int begin_answer(struct daemon *daemon, const struct queue_packet *packet
 					   .mark = packet->mark,
 					   .pid = sock.user.pid,
 					   .app = sl_app_of(&sock.user, sock.netns),
+					   .is_shown = is_shown(daemon, &view->tuple, *ret_cookie),
 					   .deadline_us = daemon_now_us() + NAMES_DEADLINE_US };
 	daemon->n_answers++;
 	*ret_answer = answer;
 	return 0;
+}
+
+/* it goes on, or to the filters that look at it */
+static void go_unread(struct daemon *daemon, const struct queue_packet *packet)
+{
+	struct packet_view view;
+	uint64_t cookie;
+	bool is_looked_at = false;
+
+	if (packet_parse(packet->bytes, packet->n_bytes, true, &view) == 0) {
+		view.tuple.netns = packet->netns;
+		is_looked_at = (view.n_payload || view.is_tcp_syn || view.is_tcp_fin ||
+				view.is_tcp_reset) &&
+			       plane_find_query(daemon->plane, &view.tuple, &cookie) == 0 &&
+			       is_shown(daemon, &view.tuple, cookie);
+	}
+	(void)plane_answer(daemon->plane, packet->id, is_looked_at ? QUEUE_AGAIN : QUEUE_ACCEPT,
+			   is_looked_at ? packet->mark : packet->mark & ~SL_MARK_MASK);
 }
 
 void names_read_answer(struct daemon *daemon, const struct queue_packet *packet)
@@ -97,8 +130,7 @@ void names_read_answer(struct daemon *daemon, const struct queue_packet *packet)
 	uint64_t cookie;
 
 	if (begin_answer(daemon, packet, &answer, &view, &cookie) < 0) {
-		(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
-				   packet->mark & ~SL_MARK_MASK);
+		go_unread(daemon, packet);
 		return;
 	}
 	if (look(daemon, answer, &view, cookie) < 0)

@@ -156,6 +156,17 @@ def check_inbound(t, lab):
         t.equal(sides.get(side, (0, 0))[:2], (SIZE, f"{zlib.crc32(sent):08x}"), f"an inbound connection, {side}")
 
 
+def check_names(t, lab):
+    """answers of name servers are read, and shown as everything else"""
+    lab.dns().add("shown.example", "A", TO4, ttl=60)
+    act = lab.actor("talk_to", "shown.example", 7)
+    run = lab.run([lab.test_filter(peek_out=4096, peek_in=4096)], act, fail="closed")
+    t.equal(run.json()["told"], "0", f"a name is resolved and used: {run.stdout}")
+    t.equal([record["host"] for record in run.flows(dport=7, event="new")], ["shown.example"], "the flow's name")
+    run = lab.run([lab.test_filter(peek_in=4096, deny_when_seen="shown", peek_port=53)], act, fail="closed")
+    t.check(run.json()["told"] != "0", f"an answer is denied by what it carries: {run.stdout}")
+
+
 def cut(data, size):
     return [(at, data[at:at + size], 0) for at in range(0, len(data), size)]
 
@@ -289,7 +300,8 @@ def scenario(t):
         lab.tcp_echo(7)
         lab.udp_echo(7)
         for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_silent_filters, check_pauses,
-                      check_several, check_inbound, check_segments, check_retransmission, check_faults):
+                      check_several, check_inbound, check_segments, check_retransmission, check_faults,
+                      check_names):
             check(t, lab)
 
 

@@ -113,3 +113,13 @@ def act_collect(address, port):
         except OSError as error:
             told = errno.errorcode[error.errno]
     return {"n": len(got), "crc": f"{zlib.crc32(got):08x}", "told": told}
+
+
+def act_talk_to(name, port):
+    """asks for the name, connects, says a word and hears it"""
+    try:
+        with socket.create_connection((name, int(port)), 10) as s:
+            s.sendall(b"hello")
+            return {"told": "0" if s.recv(100) == b"hello" else "end"}
+    except OSError as error:
+        return {"told": str(error)}
