@@ -13,7 +13,8 @@
  *	                                  every filter lets the rest go: SL_ALLOW
  *	                                  one denies: the flow is cut (live.c)
  *
- *	peeking.c	flows, packets, the kernel
+ *	peeking.c	packets, and what filters have decided
+ *	peeking-life.c	beginning and end, and what the kernel is told
  *	peeking-talk.c	what is said to filters, and what they say
  *
  * sl_flows says how many bytes were let go before they are: behind netfilter nothing else
@@ -103,3 +104,16 @@ int peeking_take_pass(struct daemon *daemon, unsigned int index,
 		      const struct wire_message *message);
 int peeking_take_pause(struct daemon *daemon, unsigned int index,
 		       const struct wire_message *message);
+
+/* among themselves */
+
+/** peeking_is_looked_at() - does any filter look at it? */
+bool peeking_is_looked_at(const struct peeking *peeking);
+/** peeking_put() - its entry in the kernel. Return: 0 or a negative errno */
+int peeking_put(struct daemon *daemon, struct peeking *peeking, enum sl_verdict verdict);
+/** peeking_tell_kernel() - before packets are let go: what may go. Return: 0, -EAGAIN: not now */
+int peeking_tell_kernel(struct daemon *daemon, struct peeking *peeking);
+/** peeking_charge() - its user, with what is held */
+void peeking_charge(struct peeking *peeking);
+void peeking_accept(struct daemon *daemon, const struct flow_packet *packet);
+void peeking_drop(struct daemon *daemon, const struct flow_packet *packet);

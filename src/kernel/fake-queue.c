@@ -123,8 +123,11 @@ static void settle(struct fake *fake, uint64_t netns, uint32_t packet_id, enum f
 		return;
 	packet->state = state;
 	packet->mark = mark;
-	if (state == FAKE_QUEUED) /* whether the rules hold it is the test's to know: they do */
-		enqueue(fake, packet);
+	if (state != FAKE_QUEUED)
+		return;
+	/* whether the rules hold it is the test's to know: they do */
+	packet->mark = (mark & ~SL_MARK_MASK) | (uint32_t)SL_MARK_HELD << SL_MARK_SHIFT;
+	enqueue(fake, packet);
 }
 
 int fake_answer(struct plane *plane, struct netns *netns, uint32_t packet_id,

@@ -268,11 +268,11 @@ def check_fault(t, lab, fails, one):
     is_slow = (one.part, one.kind) == ("provider", "slow")
     script = "& ".join(" ".join(lab.actor(act, TO4, 7, text, *(["8"] if act == "say_datagram" else [])))
                        for act, text in TALKS)
-    how = {"never_answer": 1} if is_slow else {"pause_ms": 1000}
+    how = {"never_answer": 1} if is_slow else {"pause_ms": 2000}
     with lab.capture() as capture:
         run = lab.start([lab.test_filter(peek_out=64, peek_in=64, deny_when_seen=DENY_TEXT, **how)],
                         ["sh", "-c", script + "& wait"], fail=fails)
-        wait_for(lambda: lab.n_held() >= len(TALKS), 10, "every flow to be looked at")
+        wait_for(lambda: len(run.flows(event="new", state="peeking")) == len(TALKS), 30, "every flow to be looked at")
         ends = (lambda: None) if is_slow else bring_about(run, one)
         wait_for(lambda: run.stdout.count("\n") >= len(TALKS), 40, f"{title}: what became of all")
         ends()
