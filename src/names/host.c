@@ -37,18 +37,18 @@ static bool is_number(const uint8_t *label, size_t n)
 	return true;
 }
 
-/* a zone may follow: fe80::1%eth0 */
+/* two colons at least, which a port has not; a zone may follow: fe80::1%eth0 */
 static bool looks_like_ipv6(const uint8_t *text, size_t n)
 {
 	const uint8_t *zone = memchr(text, '%', n);
-	size_t n_address = zone ? (size_t)(zone - text) : n;
+	size_t n_address = zone ? (size_t)(zone - text) : n, n_colons = 0;
 
-	if (!memchr(text, ':', n_address))
-		return false;
-	for (size_t i = 0; i < n_address; i++)
+	for (size_t i = 0; i < n_address; i++) {
+		n_colons += text[i] == ':';
 		if (!is_hex(text[i]) && text[i] != ':' && text[i] != '.')
 			return false;
-	return true;
+	}
+	return n_colons >= 2;
 }
 
 static int check_labels(const uint8_t *text, size_t n)

@@ -130,7 +130,7 @@ static int add_fragment(struct message *message, const uint8_t *bytes, size_t n)
 	return 0;
 }
 
-/* @at: a record begins there. Return: 0 with @ret_end behind it, whether it is all there or not */
+/* @at: a record begins there. Return: 0 with @ret_end behind it, as far as that is known */
 static int read_record(const uint8_t *bytes, size_t n_bytes, size_t at, struct message *message,
 		       size_t *ret_end)
 {
@@ -138,13 +138,13 @@ static int read_record(const uint8_t *bytes, size_t n_bytes, size_t at, struct m
 
 	if (bytes[at] != CONTENT_HANDSHAKE || (n_bytes - at > 1 && bytes[at + 1] != MAJOR_VERSION))
 		return SNIFF_E_FRAMING;
-	*ret_end = at + RECORD_HEADER;
+	*ret_end = n_bytes;
 	if (n_bytes - at < RECORD_HEADER)
 		return 0;
 	n_record = (size_t)bytes[at + 3] << 8 | bytes[at + 4];
 	if (n_record == 0 || n_record > RECORD_MAX)
 		return SNIFF_E_FRAMING;
-	*ret_end += n_record;
+	*ret_end = at + RECORD_HEADER + n_record;
 	return add_fragment(message, bytes + at + RECORD_HEADER,
 			    MIN(n_record, n_bytes - at - RECORD_HEADER));
 }
@@ -167,6 +167,9 @@ int tls_read(const uint8_t *bytes, size_t n_bytes, struct sniff *sniff)
 	if (message.n == message.n_wanted)
 		return client_hello_read(message.bytes + MESSAGE_HEADER, message.n - MESSAGE_HEADER,
 					 sniff);
-	sniff->needs = (uint32_t)n_bytes + message.n_wanted - message.n;
+	/* each byte of a header may be a wrong one; those of the message are not judged one by one */
+	if (at > n_bytes && message.n_wanted > MESSAGE_HEADER)
+		sniff->needs =
+			(uint32_t)(n_bytes + MIN(at - n_bytes, message.n_wanted - message.n));
 	return SNIFF_E_MORE;
 }
