@@ -19,6 +19,14 @@ static const struct quic_version versions[] = {
 	  .label_key = "tls13 quic key",
 	  .label_iv = "tls13 quic iv",
 	  .label_hp = "tls13 quic hp" },
+	/* what version 2 was while a draft (draft-ietf-quic-v2-04), and is in ngtcp2 up to 0.12 */
+	{ .number = 0x709a50c4,
+	  .type_initial = 1,
+	  .salt = { 0xa7, 0x07, 0xc2, 0x03, 0xa5, 0x9b, 0x47, 0x18, 0x4a, 0x1d,
+		    0x62, 0xca, 0x57, 0x04, 0x06, 0xea, 0x7a, 0xe3, 0xe5, 0xd3 },
+	  .label_key = "tls13 quicv2 key",
+	  .label_iv = "tls13 quicv2 iv",
+	  .label_hp = "tls13 quicv2 hp" },
 	/* RFC 9369 3.2, 3.3 */
 	{ .number = 0x6b3343cf,
 	  .type_initial = 1,
