@@ -55,22 +55,23 @@ enum sniff_protocol {
 	SNIFF_QUIC,
 };
 
-/* clang-format off: reason, its number for ever, what it means for the answer, its word */
-#define SNIFF_REASONS(R)                                                                           \
-	R(SNIFF_NAMED, 0, SNIFF_NAME, "named")                                                     \
-	R(SNIFF_E_MORE, 1, SNIFF_MORE, "more")		    /* needs more bytes */                 \
-	R(SNIFF_E_UNKNOWN, 2, SNIFF_NONE, "unknown")	    /* no protocol that is read */         \
-	R(SNIFF_E_NO_NAME, 3, SNIFF_NONE, "no-name")	    /* complete, without a name */         \
-	R(SNIFF_E_ADDRESS, 4, SNIFF_NONE, "address")	    /* an address in the name's place */   \
-	R(SNIFF_E_VERSION, 5, SNIFF_NONE, "version")	    /* a version of QUIC not read */       \
-	R(SNIFF_E_FRAMING, 6, SNIFF_BROKEN, "framing")	    /* record, frame, packet */            \
-	R(SNIFF_E_MESSAGE, 7, SNIFF_BROKEN, "message")	    /* ClientHello, request */             \
-	R(SNIFF_E_BAD_NAME, 8, SNIFF_BROKEN, "bad-name")    /* cannot be a host name */            \
-	R(SNIFF_E_TWO_NAMES, 9, SNIFF_BROKEN, "two-names")  /* readers may take either */          \
-	R(SNIFF_E_TOO_LARGE, 10, SNIFF_BROKEN, "too-large") /* beyond what is read */              \
-	R(SNIFF_E_COMPRESSED, 11, SNIFF_BROKEN, "compression") /* HPACK */                         \
-	R(SNIFF_E_UNREADABLE, 12, SNIFF_BROKEN, "unreadable")  /* first QUIC packet: wrong key */  \
-	R(SNIFF_E_CONFLICT, 13, SNIFF_BROKEN, "conflict")      /* a repeated byte is another one */
+/* reason, its number for ever, the answer it makes, its word */
+/* clang-format off */
+#define SNIFF_REASONS(R) \
+	R(SNIFF_NAMED,        0,  SNIFF_NAME,   "named") \
+	R(SNIFF_E_MORE,       1,  SNIFF_MORE,   "more")        /* a beginning */ \
+	R(SNIFF_E_UNKNOWN,    2,  SNIFF_NONE,   "unknown")     /* no protocol that is read */ \
+	R(SNIFF_E_NO_NAME,    3,  SNIFF_NONE,   "no-name")     /* all is there but a name */ \
+	R(SNIFF_E_ADDRESS,    4,  SNIFF_NONE,   "address")     /* an address in the name's place */ \
+	R(SNIFF_E_VERSION,    5,  SNIFF_NONE,   "version")     /* a version of QUIC not read */ \
+	R(SNIFF_E_FRAMING,    6,  SNIFF_BROKEN, "framing")     /* record, frame or packet */ \
+	R(SNIFF_E_MESSAGE,    7,  SNIFF_BROKEN, "message")     /* ClientHello or request */ \
+	R(SNIFF_E_BAD_NAME,   8,  SNIFF_BROKEN, "bad-name")    /* cannot be a host name */ \
+	R(SNIFF_E_TWO_NAMES,  9,  SNIFF_BROKEN, "two-names")   /* a reader may take either */ \
+	R(SNIFF_E_TOO_LARGE,  10, SNIFF_BROKEN, "too-large")   /* beyond what is read */ \
+	R(SNIFF_E_COMPRESSED, 11, SNIFF_BROKEN, "compression") /* HPACK */ \
+	R(SNIFF_E_UNREADABLE, 12, SNIFF_BROKEN, "unreadable")  /* QUIC, and its key does not fit */ \
+	R(SNIFF_E_CONFLICT,   13, SNIFF_BROKEN, "conflict")    /* QUIC: a byte came again as another */
 /* clang-format on */
 
 #define SNIFF_REASON_ENUM(name, number, answer, text) name = number,
@@ -83,7 +84,7 @@ enum sniff_reason { SNIFF_REASONS(SNIFF_REASON_ENUM) };
  * @is_outer: the hello has an encrypted inner one, or pretends to: the host
  *            that is really meant may be another one than @name
  * @needs:    MORE of TCP: with fewer bytes than this the answer stays MORE
- * @limit:    MORE of TCP: with this many bytes it is no longer MORE;
+ * @limit:    MORE of TCP: with this many bytes it is not MORE any longer;
  *            of QUIC: after this many datagrams
  * @name:     NAME: lower case, no final dot, of a-z 0-9 - _ and dots
  */

@@ -20,7 +20,8 @@ struct stream {
 
 static void put(struct stream *stream, const void *bytes, size_t n)
 {
-	memcpy(stream->bytes + stream->n, bytes, n);
+	if (n)
+		memcpy(stream->bytes + stream->n, bytes, n);
 	stream->n += n;
 }
 

@@ -67,7 +67,7 @@ def tls_curl():
         yield name, ["curl", "-sk", *option, f"https://{name}:{{port}}/"]
     yield LONG, ["curl", "-sk", f"https://{LONG}:{{port}}/"]
     yield W, ["curl", "-sk", "https://WWW.Example.ORG:{port}/"]
-    yield W, ["curl", "-sk", f"https://{W}.:{{port}}/"]
+    yield W, ["curl", "-sk", "--connect-to", "::127.0.0.1:{port}", f"https://{W}./"]
     yield C, ["curl", "-sk", "-H", f"Host: {W}", f"https://{C}:{{port}}/"]
     yield None, ["curl", "-sk", "https://127.0.0.1:{port}/"], NO_NAME
 
@@ -87,7 +87,7 @@ def tls_openssl():
                ["-tls1", "-cipher", "ALL:@SECLEVEL=0"], ["-alpn", "h2,http/1.1"],
                ["-alpn", alpn], ["-alpn", alpn, "-max_send_frag", "512"], ["-status"],
                ["-groups", "P-256"], ["-groups", "X448:ffdhe2048", "-tls1_3"],
-               ["-maxfraglen", "1024"], ["-no_ticket"], ["-ct"], ["-bugs"],
+               ["-maxfraglen", "1024"], ["-no_ticket"], ["-bugs"],
                ["-use_srtp", "SRTP_AES128_CM_SHA1_80"], ["-nextprotoneg", "x", "-tls1_2"],
                ["-psk", "00112233445566778899", "-psk_identity", "somebody"],
                ["-sigalgs", "RSA+SHA256:ECDSA+SHA256"], ["-serverinfo", "1,2,65000"],
@@ -125,7 +125,7 @@ def tls_nss():
                ["-J", "ecdsa_secp256r1_sha256,rsa_pss_rsae_sha256"]]
     for option, name in zip(options, itertools.cycle(NAMES)):
         yield name, base + ["-a", name] + option
-    for size in ["0", "100", "255"]:
+    for size in ["1", "100", "255"]:
         yield W, base + ["-a", W, "-V", "tls1.3:tls1.3", "-i", size], OUTER
     for name, public in [(W, "public.example"), (LONG, "front.example.net")]:
         yield public, base + ["-a", name, "-V", "tls1.3:tls1.3", "-N", ech_config(public)], OUTER
