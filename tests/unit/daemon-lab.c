@@ -43,11 +43,13 @@ static void keeper_say(struct lab *lab, uint16_t type, const void *body, int fd)
 
 static struct lab_child *child_of(struct lab *lab, uint32_t slot)
 {
+	if (slot == KEEPER_CANARY_SLOT)
+		return &lab->canary;
 	assert_true(slot <= lab->config.n_filters);
 	return slot ? &lab->filters[slot - 1] : &lab->names;
 }
 
-/* there is no network here to prove anything about */
+/* most stories have no network to prove anything about */
 static void refuse_canary(struct lab *lab)
 {
 	struct wire_k_child record = { .slot = KEEPER_CANARY_SLOT, .error = EAGAIN };
@@ -89,8 +91,8 @@ static void on_enter(struct lab *lab, const struct wire_k_enter *enter, int sock
 		return;
 	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
 		uint64_t cookie = lab->lie ? lab->lie : enter->pid;
-		_cleanup_close_ int fd = sock >= 0 ? dup(sock)
-						   : fake_open_socket(lab->kernel, cookie);
+		_cleanup_close_ int fd =
+			sock >= 0 ? dup(sock) : fake_open_socket(lab->kernel, cookie);
 
 		record.socket = i;
 		keeper_say(lab, WIRE_K_ENTERED, &record, record.error ? -1 : fd);
@@ -107,10 +109,11 @@ static bool keeper_take(struct lab *lab)
 		return false;
 	switch (message.record->type) {
 	case WIRE_K_SPAWN:
-		if (WIRE_BODY(&message, struct wire_k_spawn)->slot == KEEPER_CANARY_SLOT)
+		slot = WIRE_BODY(&message, struct wire_k_spawn)->slot;
+		if (slot == KEEPER_CANARY_SLOT && !lab->has_canary)
 			refuse_canary(lab);
 		else
-			on_spawn(lab, WIRE_BODY(&message, struct wire_k_spawn)->slot);
+			on_spawn(lab, slot);
 		break;
 	case WIRE_K_KILL:
 		lab->n_killed++;
@@ -200,7 +203,7 @@ struct lab *lab_new(const struct lab_config *config)
 	assert_non_null(lab);
 	lab->n_fds = n_open_fds();
 	lab->config = *config;
-	lab->keeper = lab->names.sock = -1;
+	lab->keeper = lab->names.sock = lab->canary.sock = -1;
 	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
 		lab->kept[i] = -1;
 	for (unsigned int i = 0; i < LAB_FILTERS_MAX; i++)
@@ -217,6 +220,7 @@ struct lab *lab_new(const struct lab_config *config)
 static void lose_children(struct lab *lab)
 {
 	lab->names.sock = close_fd(lab->names.sock);
+	lab->canary.sock = close_fd(lab->canary.sock);
 	for (unsigned int i = 0; i < LAB_FILTERS_MAX; i++)
 		lab->filters[i].sock = close_fd(lab->filters[i].sock);
 }
@@ -313,117 +317,10 @@ void lab_sleep(struct lab *lab, uint64_t us)
 	lab_settle(lab);
 }
 
-/* ---- filters ---- */
-
-void lab_say(struct lab *lab, unsigned int filter, uint16_t type, const void *body)
-{
-	assert_int_equal(channel_send(lab->filters[filter].sock, &wire_provider_channel, type, body,
-				      NULL, 0, -1),
-			 0);
-	lab_settle(lab);
-}
-
-const void *lab_take(struct lab *lab, unsigned int filter, uint16_t type)
-{
-	_cleanup_close_ int fd = -1;
-
-	while (lab->filters[filter].sock >= 0 &&
-	       channel_recv(lab->filters[filter].sock, &wire_provider_channel, 0, lab->record,
-			    &lab->message, NULL, &fd) == 0) {
-		fd = close_fd(fd);
-		if (lab->message.record->type == type)
-			return lab->message.body.bytes;
-	}
-	return NULL;
-}
-
-void lab_run_filter(struct lab *lab, unsigned int index)
-{
-	struct wire_hello hello = { .version = WIRE_PROVIDER_VERSION, .kind = 1 };
-	struct wire_ready ready = { 0 };
-
-	assert_true(lab->filters[index].sock >= 0);
-	lab_say(lab, index, WIRE_HELLO, &hello);
-	assert_non_null(lab_take(lab, index, WIRE_WELCOME));
-	assert_non_null(lab_take(lab, index, WIRE_START));
-	lab_say(lab, index, WIRE_READY, &ready);
-}
-
-void lab_run_all(struct lab *lab)
-{
-	for (unsigned int i = 0; i < lab->config.n_filters; i++)
-		lab_run_filter(lab, i);
-}
-
 void lab_end_filter(struct lab *lab, unsigned int index)
 {
 	say_exited(lab, index + 1, 0);
 	lab_settle(lab);
-}
-
-uint64_t lab_take_flow(struct lab *lab, unsigned int filter)
-{
-	const struct wire_flow_new *flow = lab_take(lab, filter, WIRE_FLOW_NEW);
-
-	return flow ? flow->id : 0;
-}
-
-void lab_judge_for(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict,
-		   enum memory_scope scope)
-{
-	struct wire_flow_verdict record = {
-		.id = id, .verdict = verdict, .scope = (uint8_t)scope, .reason = "unit"
-	};
-
-	lab_say(lab, filter, WIRE_FLOW_VERDICT, &record);
-}
-
-void lab_judge(struct lab *lab, unsigned int filter, uint64_t id, uint8_t verdict)
-{
-	lab_judge_for(lab, filter, id, verdict, MEMORY_FLOW);
-}
-
-void lab_forget(struct lab *lab, unsigned int filter)
-{
-	struct wire_flow_forget record = { 0 };
-
-	lab_say(lab, filter, WIRE_FLOW_FORGET, &record);
-}
-
-/* ---- sluice-names ---- */
-
-const struct wire_look *lab_take_look(struct lab *lab)
-{
-	_cleanup_close_ int fd = -1;
-
-	if (lab->names.sock < 0 || channel_recv(lab->names.sock, &wire_names_channel, 0,
-						lab->record, &lab->message, NULL, &fd))
-		return NULL;
-	return WIRE_BODY(&lab->message, struct wire_look);
-}
-
-static void names_say(struct lab *lab, uint16_t type, const void *body)
-{
-	assert_int_equal(
-		channel_send(lab->names.sock, &wire_names_channel, type, body, NULL, 0, -1), 0);
-	lab_settle(lab);
-}
-
-void lab_name(struct lab *lab, uint64_t token, const char *name, uint8_t last)
-{
-	struct wire_name record = { .token = token, .ttl_s = 60 };
-	const uint8_t mapped[16] = { [10] = 0xff, 0xff, 198, 51, 100, last };
-
-	memcpy(record.address, mapped, sizeof(mapped));
-	snprintf(record.name, sizeof(record.name), "%s", name);
-	names_say(lab, WIRE_NAME, &record);
-}
-
-void lab_done(struct lab *lab, uint64_t token)
-{
-	struct wire_done done = { .token = token };
-
-	names_say(lab, WIRE_DONE, &done);
 }
 
 void lab_end_names(struct lab *lab)

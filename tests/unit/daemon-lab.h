@@ -44,11 +44,12 @@ struct lab {
 	struct daemon *daemon;
 	int keeper; /* our end of its channel */
 	int kept[PLANE_KEPT_MAX];
-	uint64_t lie; /* ENTER: into this namespace instead; 0: the right one */
+	uint64_t lie;	 /* ENTER: into this namespace instead; 0: the right one */
 	int enter_error; /* ENTER fails with it; 0: it does not */
 	bool is_mute;	 /* ENTER is not answered */
 	unsigned int n_entered;
-	struct lab_child names, filters[LAB_FILTERS_MAX];
+	bool has_canary; /* it can be started, and the test plays it */
+	struct lab_child names, canary, filters[LAB_FILTERS_MAX];
 	uint32_t last_pid, generation;
 	unsigned int n_spawned, n_killed, n_beats;
 	bool is_told; /* the daemon said that it is in force, or why not */
@@ -81,12 +82,14 @@ void lab_sleep(struct lab *lab, uint64_t us);
 /** lab_oversleep() - the same without a tick: something else is noticed first */
 void lab_oversleep(uint64_t us);
 
-/** lab_run_filter() - what a filter says at its start; it is running after it */
-void lab_run_filter(struct lab *lab, unsigned int index);
-void lab_run_all(struct lab *lab);
 /** lab_end_filter() - its process ends and the keeper says so */
 void lab_end_filter(struct lab *lab, unsigned int index);
 void lab_end_names(struct lab *lab);
+
+/* daemon-lab-peers.c: filters and sluice-names */
+/** lab_run_filter() - what a filter says at its start; it is running after it */
+void lab_run_filter(struct lab *lab, unsigned int index);
+void lab_run_all(struct lab *lab);
 
 /** lab_take() - the next record of this type that a filter got. Return: NULL: none */
 const void *lab_take(struct lab *lab, unsigned int filter, uint16_t type);

@@ -20,12 +20,6 @@
 
 #define NIGHT_US (8 * 3600 * 1000000ULL)
 
-static const struct lab_packet answer = { .proto = IPPROTO_UDP,
-					  .is_inbound = true,
-					  .is_answer = true,
-					  .lport = 40002,
-					  .rport = 53,
-					  .last = 53 };
 static const struct lab_packet other = {
 	.proto = IPPROTO_TCP, .lport = 40003, .rport = 444, .last = 9
 };
@@ -42,6 +36,22 @@ static void test_a_held_flow_keeps_its_time(void **state)
 	lab_sleep(lab, NIGHT_US);
 	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
 	assert_int_equal(lab->daemon->n_deadlines, 0);
+	lab_judge(lab, 0, id, 0);
+	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+}
+
+/* the machine stands still at any moment between two ticks */
+static void test_a_flow_of_the_last_moment_keeps_its_time(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int packet;
+	uint64_t id;
+
+	lab_oversleep(TICK_US / 2);
+	packet = lab_put(lab, &tcp);
+	id = lab_take_flow(lab, 0);
+	lab_sleep(lab, NIGHT_US);
+	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
 	lab_judge(lab, 0, id, 0);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
 }
@@ -98,7 +108,7 @@ static void test_a_filter_that_starts_has_its_time(void **state)
 static void test_an_answer_that_is_being_read_is_read(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int packet = lab_put(lab, &answer);
+	unsigned int packet = lab_put(lab, &dns_answer);
 	uint64_t token = lab_take_look(lab)->token;
 
 	lab_sleep(lab, NIGHT_US);
@@ -114,7 +124,7 @@ static void learn_a_name(struct lab *lab)
 {
 	uint64_t token;
 
-	lab_put(lab, &answer);
+	lab_put(lab, &dns_answer);
 	token = lab_take_look(lab)->token;
 	lab_name(lab, token, "host.example", 9);
 	lab_done(lab, token);
@@ -190,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_held_flow_keeps_its_time),
+		TEST(test_a_flow_of_the_last_moment_keeps_its_time),
 		TEST(test_its_time_ends_all_the_same),
 		TEST(test_a_flow_of_the_morning_is_not_given_a_night),
 		TEST(test_a_filter_that_was_pinged_before_does_not_hang),
