@@ -364,7 +364,7 @@ def cases(folder):
 def seeds_of(kind, prefix, payloads):
     """a flow as input of its fuzzer: (suffix of the file's name, bytes)"""
     if kind == "quic":
-        yield "", prefix + b"".join(len(p).to_bytes(2, "big") + p for p in payloads)
+        yield "", prefix + b"".join(len(p).to_bytes(2, "big") + p for p in payloads[:2])
         return
     data = payloads[0][:4000]
     yield "", prefix + (data[24:] if kind == "h2c" else data)
@@ -372,3 +372,23 @@ def seeds_of(kind, prefix, payloads):
         message = data[5:5 + int.from_bytes(data[3:5], "big")]
         yield "-body", b"\x01" + message[4:]
         yield "-records", b"\x40" + message[4:]
+
+
+def quic_frames():
+    """what Initial packets carry, behind their protection: (name, bytes)"""
+    hello = python_hello(W, lambda context: None)[5:]
+    crypto = lambda at, n: (b"\x06" + (0x4000 | at).to_bytes(2, "big") +  # noqa: E731
+                            (0x4000 | n).to_bytes(2, "big") + hello[at:at + n])
+    packets = [crypto(200, len(hello) - 200) + bytes(30), b"\x01" + crypto(0, 150) + b"\x02" +
+               bytes(4), b"\x1c\0\0\x03bye" + crypto(100, 150)]
+    yield "frames", b"\1" + b"".join(len(p).to_bytes(2, "big") + p for p in packets)
+    yield "frames-one", b"\1" + len(crypto(0, len(hello))).to_bytes(2, "big") + crypto(
+        0, len(hello))
+    yield "backwards", b"\x50" + hello[4:]
+
+
+def h2c_blocks():
+    """blocks of fields: (name, bytes)"""
+    yield "block-huffman", bytes.fromhex("0b828684418cf1e3c2e5f23a6ba0ab90f4ff")
+    yield "block-plain", b"\x07\x82\x86\x84\x01\x0bexample.com\x0f\x0d\x011"
+    yield "block-host", b"\x21\x82\x86\x84\x40\x04host\x09a.example\xbe"
