@@ -15,7 +15,6 @@
 #include "base/macros.h"
 #include "names/sniff-read.h"
 
-#define FRAME_HEADER 9U
 #define FRAME_MAX 16384U /* until the server allows more: RFC 9113 4.2 */
 #define TABLE_MAX 65536U /* a client that waits for SETTINGS may have been allowed more than 4096 */
 #define ARENA_BYTES 262144U /* that table, and the fields of a block of SNIFF_TCP_MAX */

@@ -7,10 +7,10 @@
  * says nothing (RFC 9112 3.2.2). Otherwise Host does. The whole head is read
  * before anything is believed, since a second Host may stand at its end.
  *
- * Servers differ in what they forgive. What all of them read alike is read
- * here, a bare line feed included; what some forgive and some refuse
- * (whitespace around a field name, folded lines, other spaces in the request
- * line, a second Host) is BROKEN, so that it cannot hide a name.
+ * Servers differ in what they forgive. What some forgive, and some refuse or
+ * read otherwise (whitespace around a field name, folded lines, other spaces
+ * in the request line, a second Host) is BROKEN, so that it cannot hide a name.
+ * Lines may end without a carriage return, as people type them, if all do.
  */
 
 #include <string.h>
@@ -25,6 +25,7 @@
 struct text {
 	const uint8_t *bytes;
 	size_t n;
+	bool has_return; /* before its line feed */
 };
 
 struct head {
@@ -68,8 +69,8 @@ static bool next_line(struct text *rest, struct text *ret_line)
 	*ret_line = (struct text){ rest->bytes, (size_t)(end - rest->bytes) };
 	rest->n -= ret_line->n + 1;
 	rest->bytes = end + 1;
-	if (ret_line->n && ret_line->bytes[ret_line->n - 1] == '\r')
-		ret_line->n--;
+	ret_line->has_return = ret_line->n && end[-1] == '\r';
+	ret_line->n -= ret_line->has_return;
 	return true;
 }
 
@@ -202,6 +203,7 @@ int http1_read(const uint8_t *bytes, size_t n_bytes, struct sniff *sniff)
 {
 	struct text rest = { bytes, n_bytes }, line;
 	struct head head = { 0 };
+	bool has_returns;
 	int r;
 
 	/* servers ignore empty lines before a request: RFC 9112 2.2 */
@@ -212,9 +214,12 @@ int http1_read(const uint8_t *bytes, size_t n_bytes, struct sniff *sniff)
 	if (!next_line(&rest, &line))
 		return may_be_request(&rest) ? SNIFF_E_MORE : SNIFF_E_UNKNOWN;
 	r = read_request_line(&line, &head);
+	has_returns = line.has_return;
 	while (r == 0) {
 		if (!next_line(&rest, &line))
 			return SNIFF_E_MORE;
+		if (line.has_return != has_returns)
+			return SNIFF_E_MESSAGE;
 		if (line.n == 0)
 			return judge(&head, sniff);
 		r = read_field(&line, &head);

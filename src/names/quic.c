@@ -23,7 +23,7 @@
 #include "names/quic-keys.h"
 #include "names/sniff-read.h"
 
-#define PACKETS_MAX 64U		  /* of a datagram; those of a UDP_SEGMENT buffer are 64 at most */
+#define PACKETS_MAX 64U		  /* of a datagram; 65535 bytes are 54 datagrams of 1200 */
 #define DATAGRAM_MIN 1200U	  /* with an Initial of a client: RFC 9000 14.1 */
 #define DCID_MIN 8U		  /* of a client's choice: RFC 9000 7.2 */
 #define NUMBER_BYTES_MAX 4U	  /* of a packet */

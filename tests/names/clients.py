@@ -211,7 +211,8 @@ def http1_curl():
     yield None, ["curl", "-s", "-H", "Host:", host], NO_NAME
     yield None, ["curl", "-s", "-H", "Host: a b", host], {"reason": "bad-name"}
     yield None, ["curl", "-s", "-H", "Host: a@b.example", host], {"reason": "bad-name"}
-    yield None, ["curl", "-s", "-H", "X: y\nHost: two.example", host], {"reason": "two-names"}
+    yield None, ["curl", "-s", "-H", "X: y\nHost: two.example", host], {"reason": "message"}
+    yield None, ["curl", "-s", "-H", "X: y\r\nHost: two.example", host], {"reason": "two-names"}
 
 
 def http1_others():
