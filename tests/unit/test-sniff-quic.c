@@ -237,6 +237,20 @@ static void test_no_name_and_outer(void **state)
 	assert_true(sniff.is_outer);
 }
 
+/* another connection between the same ports counts its packets from 0 */
+static void test_new_connection(void **state)
+{
+	struct lab_packet packet = { .dcid = "f067a5502a4262b5", .n_number = 1 };
+
+	lab_hello("new.example", 0);
+	sniff_quic_start(&lab.quic);
+	lab_expect_quic(lab_push_piece(&(struct lab_packet){ .number = 1000 }, 0, 100),
+			SNIFF_E_MORE, NULL);
+	lab_expect_quic(lab_push_piece(&packet, 0, 50), SNIFF_E_MORE, NULL);
+	packet.number = 1;
+	lab_expect_quic(lab_push_piece(&packet, 50, lab.hello.n - 50), SNIFF_NAMED, "new.example");
+}
+
 static void test_largest_hello(void **state)
 {
 	lab_hello("large.example", 1);
@@ -295,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_server_connection_id),
 		cmocka_unit_test(test_retry),
 		cmocka_unit_test(test_no_name_and_outer),
+		cmocka_unit_test(test_new_connection),
 		cmocka_unit_test(test_largest_hello),
 		cmocka_unit_test(test_packet_numbers),
 		cmocka_unit_test(test_segments),
