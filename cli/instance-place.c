@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "base/cgroup2.h"
 #include "base/files.h"
 #include "base/macros.h"
 #include "cli/cli.h"
@@ -17,6 +18,7 @@
 #include "cli/notes.h"
 
 #define BPFFS "/sys/fs/bpf"
+#define EMPTY_MS 5000U	 /* for processes that were killed to be gone */
 #define FIRST_FREE_FD 10 /* 3 is the keeper's channel; the lock goes along above it */
 
 static bool is_bpffs(const char *path)
@@ -203,4 +205,24 @@ int instance_make_place(struct instance *instance)
 		r = make_bpffs(record);
 	}
 	return r < 0 ? cli_error(-1, "cannot make %s: %s", what, strerror(-r)) : 0;
+}
+
+void instance_unmake_place(const struct instance *instance)
+{
+	const struct wire_k_instance *record = &instance->record;
+	const char *what = record->providers_cgroup;
+	int r = cgroup2_remove(what, EMPTY_MS);
+
+	if (!r || r == -ENOENT) {
+		what = record->bpffs;
+		r = files_remove_folder(what);
+	}
+	if (!r || r == -ENOENT) {
+		what = record->state; /* the notes last: they tell `sluice panic` of the others */
+		r = files_remove_folder(what);
+	}
+	if (r < 0 && r != -ENOENT)
+		(void)cli_error(0, "cannot remove %s: %s; `sluice panic --instance %s` does", what,
+				strerror(-r), record->id);
+	(void)rmdir(SLUICE_RUN_FOLDER); /* stays while another instance lives */
 }

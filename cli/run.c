@@ -188,7 +188,7 @@ static int wait_for_command(struct run *run)
 			kill_command(run);
 		if (fds[2].revents & (POLLHUP | POLLERR)) {
 			fprintf(stderr, "sluice: sluice-keeper ended: ending COMMAND, "
-					"which nobody would govern; `sluice panic` removes the rest\n");
+					"which nobody would govern\n");
 			return -1;
 		}
 	}

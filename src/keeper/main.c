@@ -355,5 +355,5 @@ int main(void)
 	while (r == 0 && !turn(&keeper, keeper.run_sock, KEEPER_BEAT_MS))
 		watch(&keeper);
 	finish(&keeper);
-	return r < 0;
+	return keeper.is_placed ? 0 : KEEPER_EXIT_NOT_BEGUN;
 }

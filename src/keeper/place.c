@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 
 #include "base/cgroup2.h"
 #include "base/files.h"
@@ -25,17 +24,6 @@ void place_kill_governed(const struct keeper *keeper)
 			 cgroup2_kill(keeper->instance.cgroup));
 }
 
-static void remove_folder(const char *path)
-{
-	unsigned int n;
-
-	(void)files_empty_folder(path, &n);
-	/* a bpffs of our own, or -EINVAL: nothing is mounted there */
-	if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL)
-		complain("unmount", path, -errno);
-	complain("remove", path, rmdir(path) < 0 ? -errno : 0);
-}
-
 /* below the governed one, so that it is governed; a leaf of its own, so that it is in nobody's way */
 void place_canary(const struct keeper *keeper, char *path, size_t n)
 {
@@ -55,7 +43,7 @@ void place_remove(const struct keeper *keeper)
 	place_kill_governed(keeper);
 	if (!instance->is_kept)
 		complain("remove", instance->cgroup, cgroup2_remove(instance->cgroup, EMPTY_MS));
-	remove_folder(instance->bpffs);
-	remove_folder(instance->state);
+	complain("remove", instance->bpffs, files_remove_folder(instance->bpffs));
+	complain("remove", instance->state, files_remove_folder(instance->state));
 	(void)rmdir(BASE_FOLDER); /* stays while another instance lives */
 }

@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import re
 
 CLONE_NEWNS = 0x20000
 OURS = ("sluice", "sluiced", "sluice-keeper", "sluice-names", "sluice-canary")
@@ -118,6 +119,11 @@ def traces():
         found |= {"mount " + line.split()[1] for line in mounts
                   if "sluice" in line or line.split()[2] == "bpf"}
     return found
+
+
+def traces_of(instance):
+    """those that carry its name"""
+    return {line for line in traces() if re.search(rf"\b(sluice[-_])?{instance}\b", line)}
 
 
 def parent_of(pid):
