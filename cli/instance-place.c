@@ -148,8 +148,11 @@ int instance_claim(struct instance *instance)
 				 "instance %s is there already: `sluice status --instance %s` "
 				 "shows it",
 				 record->id, record->id);
-	if (r < 0)
+	if (r < 0) {
+		if (is_new)
+			(void)rmdir(record->state); /* it was never locked: ours alone */
 		return cli_error(-1, "cannot make %s: %s", record->state, strerror(-r));
+	}
 	return is_new ? 0 : take_over(instance);
 }
 

@@ -10,7 +10,7 @@
    REPORT                        ───▶ wire ─▶ capture: no packet of a denied one
 
 As many are run here as there is time for, in an order that --seed gives; --all 1 --limit 9000
-runs each (--parts 3 --part 0: a third of them). A sanitized build leaves out the calls
+runs each (--parts 3 --part 0: a third of them; --only "sluiced 17, sluice 4": these). A sanitized build leaves out the calls
 that its runtime cannot do without.
 """
 import errno
@@ -19,7 +19,7 @@ import os
 import random
 import re
 import shutil
-import sys
+import subprocess
 import time
 
 from lib import machine, main
@@ -64,7 +64,7 @@ class Telling:
         self.program = lab.start_plain(words)
         try:
             self.status = self.program.wait(LIMIT_S)
-        except Exception:
+        except subprocess.TimeoutExpired:
             raise Timeout(f"{self.title}, {self.what()}: hangs") from None
         self.took_s = time.monotonic() - began
         with open(self._report) as file:
@@ -111,29 +111,50 @@ class Telling:
             raise Timeout("left behind: " + "; ".join(sorted(left)[:4]))
 
 
-KEEPER = """#!{python}
+KEEPER = """#!/usr/bin/python3
 import os, signal, socket, sys
 sluice = socket.socket(fileno=3)
+sluice.setblocking(True)
 for _ in range({n_read}):
     sluice.recv(65536)
 {end}
 """
+STATE, STOP = 6, 20  # records of the keeper's channels
+SLUICED = f"""#!/usr/bin/python3
+import os, socket, struct, sys, time
+keeper = socket.socket(fileno=3)
+keeper.setblocking(True)
+with open(sys.argv[0] + ".starts", "a") as file:
+    file.write("started ")
+keeper.send(struct.pack("<HHII512x", {STATE}, 516, 0, 0))
+while struct.unpack_from("<H", keeper.recv(65536))[0] != {STOP}:
+    pass
+keeper.close()
+time.sleep(0.5)  # what it has still to do
+"""
+
+
+def fake(lab, name, text):
+    """a folder with sluice, its keeper and this in the place of one of its programs. Return: its sluice"""
+    folder = lab.new_file("bin")
+    os.mkdir(folder)
+    for program in ("sluice", "sluice-keeper"):
+        shutil.copy(lab.path(program), folder)
+    with open(f"{folder}/{name}", "w") as file:
+        file.write(text)
+    os.chmod(f"{folder}/{name}", 0o755)
+    return f"{folder}/sluice"
 
 
 def check_dead_keepers(t, lab):
     """a keeper that ends early: who started it puts away what it made, or says who does"""
-    folder = lab.new_file("bin")
-    os.mkdir(folder)
-    shutil.copy(lab.path("sluice"), folder)
     for n, (n_read, end, can_be_put_away) in enumerate((
             (0, "sys.exit(125)", True), (1, "sys.exit(125)", True), (2, "sys.exit(125)", True),
             (2, "sys.exit(127)", True), (2, "sys.exit(1)", False),
             (2, "os.kill(os.getpid(), signal.SIGKILL)", False))):
-        name, path = f"t{os.getpid()}k{n}", f"{folder}/sluice-keeper"
-        with open(path, "w") as file:
-            file.write(KEEPER.format(python=sys.executable, n_read=n_read, end=end))
-        os.chmod(path, 0o755)
-        run = lab.plain([f"{folder}/sluice", "run", "--instance", name, "--", "true"])
+        name = f"t{os.getpid()}k{n}"
+        sluice = fake(lab, "sluice-keeper", KEEPER.format(n_read=n_read, end=end))
+        run = lab.plain([sluice, "run", "--instance", name, "--", "true"])
         title = f"a keeper that reads {n_read} records, then {end}: {run.stderr}"
         t.equal(run.popen.returncode, 125, title)
         t.check("sluice-keeper" in run.stderr, title)
@@ -141,6 +162,17 @@ def check_dead_keepers(t, lab):
         if not can_be_put_away:
             t.equal(lab.sluice("panic", "--instance", name).popen.returncode, 0, f"panic: {title}")
         t.equal(machine.traces_of(name), set(), title)
+
+
+def check_slow_end(t, lab):
+    """a sluiced that is slow to exit when all is done needs no other one to clean up"""
+    sluice = fake(lab, "sluiced", SLUICED)
+    starts = sluice + "d.starts"
+    with open(starts, "w"):
+        os.chmod(starts, 0o666)
+    run = lab.plain([sluice, "run", "--", "true"])
+    with open(starts) as file:
+        t.equal((run.popen.returncode, file.read()), (0, "started "), f"sluiced is slow to exit: {run.stderr}")
 
 
 def choose(counts, seed):
@@ -163,8 +195,11 @@ def scenario(t):
             t.equal(plain.status, 0, f"without a fault: {plain.program.stderr}")
             t.check(plain.counts["sluice"] < CALM, f"sluice run waits without end: {plain.counts}")
             check_dead_keepers(t, lab)
+            check_slow_end(t, lab)
             seed = t.seed or int(time.time()) % 100000
             places = choose(plain.counts, seed)[t.part::t.parts]
+            if t.only:
+                places = [(victim, int(nth)) for victim, nth in re.findall(r"([a-z-]+) (\d+)", t.only)]
             t.note(f"seed {seed}; {len(places)} calls: " + ", ".join(f"{v} {plain.counts.get(v, 0)}" for v in VICTIMS))
             ends = time.monotonic() + WITHIN_S * SLOW
             for victim, nth in places:
@@ -184,4 +219,4 @@ def scenario(t):
 
 
 if __name__ == "__main__":
-    main(scenario, all=0, seed=0, part=0, parts=1)
+    main(scenario, all=0, seed=0, only="", part=0, parts=1)
