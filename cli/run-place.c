@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -78,6 +79,40 @@ int run_cgroup_name(const char *id, char *path, size_t n)
 		return -1;
 	}
 	return 0;
+}
+
+static int find_below(const char *folder, const char *name, char *path, size_t n)
+{
+	struct dirent *entry;
+	char child[1024];
+	DIR *dir = opendir(folder);
+	int r = dir ? -ENOENT : -errno;
+
+	while (dir && r == -ENOENT && (entry = readdir(dir))) {
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+		    (size_t)snprintf(child, sizeof(child), "%s/%s", folder, entry->d_name) >=
+			    sizeof(child))
+			continue;
+		if (strcmp(entry->d_name, name) != 0)
+			r = find_below(child, name, path, n);
+		else
+			r = (size_t)snprintf(path, n, "%s", child) < n ? 0 : -ENAMETOOLONG;
+	}
+	if (dir)
+		closedir(dir);
+	return r;
+}
+
+int run_cgroup_find(const char *name, char *path, size_t n)
+{
+	char root[512], found[1024];
+	int r = run_cgroup_root(root, sizeof(root));
+
+	if (!r)
+		r = find_below(root, name, found, MIN(n, sizeof(found)));
+	if (!r)
+		snprintf(path, n, "%s", found);
+	return r;
 }
 
 int run_cgroup_make(const char *path)

@@ -117,6 +117,26 @@ def check_panic_early(t, lab):
         t.check(not os.path.exists(folder), f"{folder} is gone")
 
 
+def check_panic_unnoted(t, lab):
+    """notes and folder are gone, cgroups are not: they are found by their name"""
+    name = f"lost{os.getpid()}"
+    outer = f"{machine.cgroup_root()}/outer-{name}"
+    ours = [f"{outer}/sluice-{name}{suffix}" for suffix in ("", ".providers")]
+    others = [f"{outer}/sluice-{name}{suffix}" for suffix in ("x", "x.providers")]
+    try:
+        for path in (outer, *ours, *others):
+            os.mkdir(path)
+        answer = lab.sluice("panic", "--instance", name)
+        t.equal(answer.popen.returncode, 0, f"panic without a folder: {answer.stdout} {answer.stderr}")
+        for path in ours:
+            t.check(path + "\n" in answer.stdout and not os.path.exists(path), f"{path}: {answer.stdout}")
+        t.check(all(os.path.isdir(path) for path in others), "those of others stay")
+    finally:
+        for path in (*ours, *others, outer):
+            if os.path.isdir(path):
+                os.rmdir(path)
+
+
 def scenario(t):
     t.needs("nc")
     with t.lab() as lab:
@@ -128,6 +148,7 @@ def scenario(t):
         check_absent(t, lab)
         check_full_file(t, lab)
         check_panic_early(t, lab)
+        check_panic_unnoted(t, lab)
         governed = machine.cgroup_root() + run.wait_flow(dst="10.79.13.3", event="new")["cgroup"]
         try:
             check_panic(t, lab, run, instance)
