@@ -4,6 +4,7 @@
 import ctypes
 import os
 import re
+import signal
 
 CLONE_NEWNS = 0x20000
 OURS = ("sluice", "sluiced", "sluice-keeper", "sluice-names", "sluice-canary")
@@ -121,9 +122,17 @@ def traces():
     return found
 
 
-def traces_of(instance):
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def traces_of(instance, lines=None):
     """those that carry its name"""
-    return {line for line in traces() if re.search(rf"\b(sluice[-_])?{instance}\b", line)}
+    name = re.compile(rf"/(run/sluice/|sluice-){instance}(\.providers)?(/|$)")
+    return {line for line in (traces() if lines is None else lines) if name.search(line)}
 
 
 def parent_of(pid):
