@@ -97,9 +97,14 @@ static int check_overlap(const struct wire_k_instance *record, const char *other
 {
 	struct instance_notes notes = { 0 };
 	char folder[300];
+	int r;
 
 	snprintf(folder, sizeof(folder), SLUICE_RUN_FOLDER "/%s", other);
-	if (notes_read(folder, &notes) < 0 || access(notes.cgroup, F_OK) < 0)
+	r = notes_read(folder, &notes);
+	if (r < 0 && r != -ENOENT)
+		return cli_error(-1, "cannot read what instance %s governs: %s", other,
+				 strerror(-r));
+	if (r < 0 || access(notes.cgroup, F_OK) < 0)
 		return 0; /* what hung on a cgroup went with it */
 	if (!is_within(record->cgroup, notes.cgroup) && !is_within(notes.cgroup, record->cgroup))
 		return 0;
@@ -116,6 +121,9 @@ static int check_others(const struct wire_k_instance *record)
 	struct dirent *entry;
 	int r = 0;
 
+	if (!dir && errno != ENOENT)
+		return cli_error(-1, "cannot look for other instances in %s: %s", SLUICE_RUN_FOLDER,
+				 strerror(errno));
 	while (dir && !r && (entry = readdir(dir)))
 		if (cli_is_instance(entry->d_name) && strcmp(entry->d_name, record->id) != 0)
 			r = check_overlap(record, entry->d_name);

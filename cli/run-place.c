@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/macros.h"
+#include "cli/cli.h"
 #include "cli/run.h"
 
 static void cleanup_fclose(FILE **file)
@@ -21,7 +22,9 @@ int run_cgroup_root(char *path, size_t n)
 	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/self/mountinfo", "re");
 	char line[4096], mount_point[512];
 
-	while (file && fgets(line, sizeof(line), file)) {
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file)) {
 		if (!strstr(line, " - cgroup2 "))
 			continue;
 		if (sscanf(line, "%*s %*s %*s %*s %511s", mount_point) == 1) {
@@ -37,7 +40,9 @@ static int own_cgroup(char *path, size_t n)
 	_cleanup_(cleanup_fclose) FILE *file = fopen("/proc/self/cgroup", "re");
 	char line[4096];
 
-	while (file && fgets(line, sizeof(line), file)) {
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file)) {
 		if (strncmp(line, "0::/", 4))
 			continue;
 		line[strcspn(line, "\n")] = '\0';
@@ -62,8 +67,13 @@ int run_cgroup_own(char *path, size_t n)
 int run_cgroup_name(const char *id, char *path, size_t n)
 {
 	char mount_point[512], own[512];
+	int r = run_cgroup_root(mount_point, sizeof(mount_point));
 
-	if (run_cgroup_root(mount_point, sizeof(mount_point)) || own_cgroup(own, sizeof(own))) {
+	if (!r)
+		r = own_cgroup(own, sizeof(own));
+	if (r != 0 && r != -ENOENT)
+		return cli_error(-1, "cannot look for cgroups: %s", strerror(-r));
+	if (r == -ENOENT) {
 		fprintf(stderr, "sluice: no cgroup v2 hierarchy is mounted: "
 				"mount one with `mount -t cgroup2 none /sys/fs/cgroup`\n");
 		return -1;
@@ -71,7 +81,8 @@ int run_cgroup_name(const char *id, char *path, size_t n)
 	if (strstr(own, "/sluice-")) {
 		fprintf(stderr,
 			"sluice: this program is governed by another instance already (cgroup %s): "
-			"nested instances are not supported; run it outside\n", own);
+			"nested instances are not supported; run it outside\n",
+			own);
 		return -1;
 	}
 	if ((size_t)snprintf(path, n, "%s%s/sluice-%s", mount_point, own, id) >= n) {
