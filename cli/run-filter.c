@@ -201,7 +201,7 @@ int run_filter_parse(const char *spec, struct run_filter *ret_filter)
 	int r;
 
 	if (!text)
-		return -1;
+		return cli_error(-1, "cannot read --filter %s: %s", spec, strerror(ENOMEM));
 	options = strchr(text, ':');
 	if (options)
 		*options++ = '\0';

@@ -274,7 +274,7 @@ int cmd_run(int argc, char **argv)
 		return usage(stdout, 0);
 	run = calloc(1, sizeof(*run));
 	if (!run)
-		return EXIT_SLUICE;
+		return cli_error(EXIT_SLUICE, "cannot begin: %s", strerror(ENOMEM));
 	*run = (struct run){ .is_closed = true, .signal_fd = -1 };
 	instance_init(&run->instance);
 	snprintf(run->instance.record.id, sizeof(run->instance.record.id), "r%d", getpid());

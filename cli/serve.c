@@ -189,7 +189,7 @@ int cmd_serve(int argc, char **argv)
 		return status;
 	serve = calloc(1, sizeof(*serve));
 	if (!serve)
-		return CLI_NO;
+		return cli_error(CLI_NO, "cannot begin: %s", strerror(ENOMEM));
 	serve->signal_fd = -1;
 	instance_init(&serve->instance);
 	snprintf(serve->instance.record.id, sizeof(serve->instance.record.id), "%s",

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""145 — every system call of start, first flow, reload and stop fails once
+"""145 — every system call of start, first flow, reload and stop fails once, and every
+allocation of sluice run
 
    inject ─▶ sluice run ─┬─ sluice-keeper ─┬─ sluiced          the Nth call of one of them
      │                   │                 ├─ sluice-names     comes back with an error
@@ -25,7 +26,7 @@ import time
 from lib import machine, main
 from lib.wait import SLOW, Timeout
 
-VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter")
+VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter", "memory")  # that of sluice
 WITHIN_S = 60     # of `make check`
 CALM = 3000       # calls of a `sluice run` that waits instead of asking again and again
 LIMIT_S = 20      # one telling: beyond it hangs
@@ -47,16 +48,20 @@ def is_sanitized(lab):
 class Telling:
     _numbers = itertools.count(1)
 
-    def __init__(self, t, lab, wire, victim=None, nth=0):
+    def __init__(self, t, lab, wire, short_sluice, victim=None, nth=0):
         self._t, self._lab, self._wire = t, lab, wire
         self.title = f"{victim} {nth}"
         self._report = lab.new_file("report")
-        words = [lab.path("tests/faults/inject"), *(["--sanitized"] if is_sanitized(lab) else []), self._report]
-        if victim:
-            words += [victim, nth]
+        sluice = lab.path("sluice")
+        if victim == "memory":
+            sluice = short_sluice
+            words = ["env", f"REPORT={self._report}", f"NTH={nth}"]
+        else:
+            words = [lab.path("tests/faults/inject"), *(["--sanitized"] if is_sanitized(lab) else []), self._report,
+                     *([victim, nth] if victim else []), "--"]
         always = lab.test_filter(deny_port=DENIED)  # the other one forgets with its process
         self.instance = f"t{os.getpid()}x{next(self._numbers)}"
-        words += ["--", lab.path("sluice"), "run", "--instance", self.instance, "--filter", always,
+        words += [sluice, "run", "--instance", self.instance, "--filter", always,
                   "--filter", lab.test_filter(deny_port=DENIED, rejudge_port=AGAIN), "--fail", "closed", "--", "bash",
                   "-c", STORY, lab.path("tests/providers/flowgen")]
         self._denied = wire.count(self._is_denied)
@@ -67,7 +72,8 @@ class Telling:
         except subprocess.TimeoutExpired:
             raise Timeout(f"{self.title}, {self.what()}: hangs") from None
         self.took_s = time.monotonic() - began
-        with open(self._report) as file:
+        with open(self._report, "a+") as file:  # of one that crashed there is none
+            file.seek(0)
             lines = [line.split() for line in file]
         self.counts = {words[0]: int(words[1]) for words in lines if len(words) == 2}
         self.has_failed = any(words[0] == "failed" for words in lines)
@@ -134,12 +140,18 @@ time.sleep(0.5)  # what it has still to do
 """
 
 
-def fake(lab, name, text):
-    """a folder with sluice, its keeper and this in the place of one of its programs. Return: its sluice"""
+def copy_programs(lab):
+    """Return: a folder with them"""
     folder = lab.new_file("bin")
     os.mkdir(folder)
-    for program in ("sluice", "sluice-keeper"):
+    for program in machine.OURS:
         shutil.copy(lab.path(program), folder)
+    return folder
+
+
+def fake(lab, name, text):
+    """this in the place of one of our programs. Return: the sluice beside it"""
+    folder = copy_programs(lab)
     with open(f"{folder}/{name}", "w") as file:
         file.write(text)
     os.chmod(f"{folder}/{name}", 0o755)
@@ -190,9 +202,13 @@ def scenario(t):
             lab.tcp_echo(port)
         lab.udp_echo(DENIED)
         with lab.capture() as wire:
-            plain = Telling(t, lab, wire)
-            plain.check()
-            t.equal(plain.status, 0, f"without a fault: {plain.program.stderr}")
+            short_sluice = copy_programs(lab) + "/sluice"
+            shutil.copy(lab.path("tests/faults/sluice"), short_sluice)
+            plain, rich = (Telling(t, lab, wire, short_sluice, victim) for victim in (None, "memory"))
+            for one in (plain, rich):
+                one.check()
+                t.equal(one.status, 0, f"without a fault: {one.program.stderr}")
+            plain.counts |= rich.counts
             t.check(plain.counts["sluice"] < CALM, f"sluice run waits without end: {plain.counts}")
             check_dead_keepers(t, lab)
             check_slow_end(t, lab)
@@ -206,7 +222,7 @@ def scenario(t):
                 if not t.all and time.monotonic() > ends:
                     break
                 try:
-                    one = Telling(t, lab, wire, victim, nth)
+                    one = Telling(t, lab, wire, short_sluice, victim, nth)
                     n += one.has_failed
                     slowest = max(slowest, (one.took_s, f"{one.title}, {one.what()}"))
                     one.check()

@@ -115,6 +115,7 @@ _Noreturn static void serve(int listener)
 {
 	static char call[TEXT_BYTES];
 
+	(void)signal(SIGPIPE, SIG_IGN); /* some end before they are answered */
 	for (;;) {
 		int fd = accept(listener, NULL, NULL);
 
