@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "base/macros.h"
+#include "cli/cli.h"
 #include "cli/run.h"
 
 static int take_line(void *data, const char *section, const char *name, const char *value)
