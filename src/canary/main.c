@@ -17,6 +17,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -151,6 +153,29 @@ static bool find_place(int family, union address *to)
 	return leads_away(to) || find_next_door(to);
 }
 
+/* ---- what else happens ---- */
+
+/* Return: a socket that is readable once a link or an address has changed, or -1 */
+static int watch_links(void)
+{
+	struct sockaddr_nl group = {
+		.nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+	};
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&group, sizeof(group)) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+static bool has_changed(int links)
+{
+	struct pollfd poll_links = { .fd = links, .events = POLLIN };
+
+	return links >= 0 && poll(&poll_links, 1, 0) > 0;
+}
+
 /* ---- the probes ---- */
 
 /* Return: 0 or a negative errno of the channel */
@@ -252,8 +277,25 @@ static int wait_for_send(void)
 	return r > 0 ? -EPROTO : r;
 }
 
+static int tell_results(struct probe *probes, bool is_disturbed)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < _CANARY_PROBE_N && !r; i++) {
+		if (probes[i].fd < 0)
+			continue;
+		if (!probes[i].is_done)
+			settle(&probes[i], ETIMEDOUT);
+		probes[i].result.is_disturbed = is_disturbed;
+		r = channel_send(CHANNEL_FD, &wire_canary_channel, WIRE_PROBED, &probes[i].result,
+				 NULL, 0, -1);
+	}
+	return r;
+}
+
 static int run(struct probe *probes)
 {
+	_cleanup_close_ int links = watch_links();
 	uint64_t end_us;
 	int r = 0;
 
@@ -266,15 +308,7 @@ static int run(struct probe *probes)
 		send_probe(&probes[i], kinds[i].type);
 	while (!r && wait_for_errors(probes, end_us))
 		;
-	for (size_t i = 0; i < _CANARY_PROBE_N && !r; i++) {
-		if (probes[i].fd < 0)
-			continue;
-		if (!probes[i].is_done)
-			settle(&probes[i], ETIMEDOUT);
-		r = channel_send(CHANNEL_FD, &wire_canary_channel, WIRE_PROBED, &probes[i].result,
-				 NULL, 0, -1);
-	}
-	return r;
+	return r ? r : tell_results(probes, has_changed(links));
 }
 
 int main(void)

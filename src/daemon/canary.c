@@ -104,7 +104,7 @@ static void describe_probe(const struct canary_probe *probe, char *text, size_t 
 	const char *error = probe->error ? strerror((int)probe->error) : "a connection";
 
 	if (!probe->is_tried)
-		snprintf(text, n, "no route");
+		snprintf(text, n, probe->is_disturbed ? "the link changed meanwhile" : "no route");
 	else if (is_refused(probe))
 		snprintf(text, n, "refused in %u.%02u ms", probe->took_us / 1000,
 			 probe->took_us / 10 % 100);
@@ -123,7 +123,9 @@ enum canary_state canary_describe(const struct canary *canary, bool is_ipv6, cha
 	char tcp_text[80], udp_text[80];
 
 	if (!tcp->is_tried && !udp->is_tried) {
-		snprintf(text, n, "no route off this machine");
+		snprintf(text, n, "%s",
+			 tcp->is_disturbed || udp->is_disturbed ? "the link changed meanwhile"
+								: "no route off this machine");
 		return CANARY_UNTRIED;
 	}
 	describe_probe(tcp, tcp_text, sizeof(tcp_text));
@@ -184,6 +186,41 @@ static void tell_change(struct daemon *daemon, enum canary_state before)
 		log_warning("canary could not be tried: %s", canary->why);
 }
 
+/* what is told: one failure is confirmed by another, unless the rules were the reason */
+static enum canary_state state_after(struct daemon *daemon, enum canary_state found)
+{
+	struct canary *canary = &daemon->canary;
+
+	canary->restored = 0;
+	canary->n_failed = found == CANARY_FAILED ? canary->n_failed + 1 : 0;
+	if (found != CANARY_FAILED)
+		return found;
+	canary->restored = owners_look(daemon);
+	/* did that help? */
+	if (canary->restored > 0 || canary->n_failed == 1)
+		canary->next_us = 0;
+	return canary->restored || canary->n_failed > 1 ? found : canary->state;
+}
+
+/* what failed while the links changed counts as not tried, but not for ever */
+static void excuse(struct canary *canary)
+{
+	bool is_excused = false;
+
+	for (size_t i = 0; i < _CANARY_PROBE_N; i++) {
+		struct canary_probe *probe = &canary->probes[i];
+
+		probe->is_disturbed = probe->is_disturbed && probe->is_tried && !is_refused(probe);
+		is_excused |= probe->is_disturbed;
+	}
+	canary->n_disturbed = is_excused ? canary->n_disturbed + 1 : 0;
+	if (!is_excused || canary->n_disturbed > CANARY_DISTURBED_MAX)
+		return;
+	for (size_t i = 0; i < _CANARY_PROBE_N; i++)
+		canary->probes[i].is_tried &= !canary->probes[i].is_disturbed;
+	canary->next_us = daemon_now_us() + CANARY_FIRST_US;
+}
+
 /* ---- one run ---- */
 
 static void begin(struct daemon *daemon)
@@ -211,17 +248,10 @@ static void end(struct daemon *daemon, const char *why)
 	clock_gettime(CLOCK_REALTIME, &t);
 	canary->ended_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 	canary->is_running = false;
+	excuse(canary);
 	memcpy(canary->last, canary->probes, sizeof(canary->last));
 	text_copy(canary->why, sizeof(canary->why), why);
-	canary->state = conclude(canary);
-	canary->restored = 0;
-	canary->n_failed = canary->state == CANARY_FAILED ? canary->n_failed + 1 : 0;
-	if (canary->state == CANARY_FAILED) {
-		canary->restored = owners_look(daemon);
-		/* did that help? */
-		if (canary->restored > 0 || canary->n_failed == 1)
-			canary->next_us = 0;
-	}
+	canary->state = state_after(daemon, conclude(canary));
 	tell_change(daemon, before);
 	if (canary->is_wanted)
 		begin(daemon);
@@ -261,6 +291,7 @@ static int take_probed(struct daemon *daemon, const struct wire_probed *record)
 	if (!probe->is_tried || probe->is_done)
 		return -EPROTO;
 	probe->is_done = true;
+	probe->is_disturbed = record->is_disturbed;
 	probe->error = record->error;
 	probe->took_us = record->took_us;
 	if (--canary->n_pending == 0 && canary->n_opened == _CANARY_PROBE_N)

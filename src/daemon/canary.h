@@ -10,7 +10,9 @@
  *
  * It is well when both ends say so: we saw the packet in the queue, and the
  * socket got ECONNREFUSED. The error alone proves nothing, the far end of a
- * leak gives the same one. When it is not well the rules are looked at.
+ * leak gives the same one. When it is not well the rules are looked at, and
+ * unless they were the reason, a second one at once must agree. One that failed
+ * while a link or an address changed proves nothing, and is tried again soon.
  */
 
 #include <stdbool.h>
@@ -26,6 +28,7 @@
 #define CANARY_FIRST_US 1000000U    /* after the start: a short COMMAND need not wait for it */
 #define CANARY_DEADLINE_US 2000000U /* from the request to the last answer */
 #define CANARY_RETRY_US 60000000U   /* when it cannot be run at all */
+#define CANARY_DISTURBED_MAX 3U	    /* in a row; links that never rest are no excuse */
 
 enum canary_state {
 	CANARY_NEVER,
@@ -39,7 +42,7 @@ struct canary_probe {
 	uint64_t cookie; /* of its socket; 0: none */
 	bool is_tried;
 	bool is_seen; /* its packet came out of the queue */
-	bool is_done;
+	bool is_done, is_disturbed;
 	uint32_t error, took_us;
 };
 
@@ -54,10 +57,10 @@ struct canary {
 
 	enum canary_state state;
 	struct canary_probe last[_CANARY_PROBE_N];
-	uint64_t ended_us;     /* CLOCK_REALTIME */
-	unsigned int n_failed; /* in a row */
-	int restored;	       /* owners_look() after the last failure */
-	char why[96];	       /* it could not be run */
+	uint64_t ended_us;		    /* CLOCK_REALTIME */
+	unsigned int n_failed, n_disturbed; /* in a row */
+	int restored;			    /* owners_look() after the last failure */
+	char why[96];			    /* it could not be run */
 };
 
 struct daemon;

@@ -9,7 +9,8 @@
  * on doing so: names, verdicts that rest on them, idle conversations.
  *
  * Something may have happened between the wake and the tick that notices it.
- * That began in time, and is left as it is.
+ * That began in time, and is left as it is. What began within WAKE_US of the last
+ * tick was there when everything stopped.
  */
 #include "daemon/daemon.h"
 
@@ -25,12 +26,13 @@ static void postpone_answers(struct daemon *daemon, uint64_t before_us, uint64_t
 
 void wake_tick(struct daemon *daemon, uint64_t now_us)
 {
-	uint64_t before_us = daemon->ticked_us, us;
+	uint64_t before_us = daemon->ticked_us + WAKE_US, us;
+	bool is_first = daemon->ticked_us == 0;
 
 	daemon->ticked_us = now_us;
-	if (before_us == 0 || now_us - before_us <= WAKE_US)
+	if (is_first || now_us <= before_us)
 		return;
-	us = now_us - before_us - WAKE_US;
+	us = now_us - before_us;
 	flow_table_postpone(daemon->flows, before_us, us);
 	postpone_answers(daemon, before_us, us);
 	explain_postpone(daemon, before_us, us);

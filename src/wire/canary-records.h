@@ -29,7 +29,8 @@ enum canary_kind { CANARY_TCP4, CANARY_UDP4, CANARY_TCP6, CANARY_UDP6, _CANARY_P
 #define WIRE_FIELDS_PROBED(F, S) \
 	F(S, u8,   probe,      3,   "which one") \
 	F(S, u32,  error,      4095, "the errno it got; 0: it was connected") \
-	F(S, u32,  took_us,    0,   "microseconds until then")
+	F(S, u32,  took_us,    0,   "microseconds until then") \
+	F(S, u8,   is_disturbed, 1, "1: a link or an address changed meanwhile, so an error proves little")
 
 #define WIRE_CANARY_TABLE(R) \
 	R(PROBE,  wire_probe,  WIRE_FIELDS_PROBE,  1, 1, 0, "a socket that will send, and where to") \

@@ -43,11 +43,13 @@ static void keeper_say(struct lab *lab, uint16_t type, const void *body, int fd)
 
 static struct lab_child *child_of(struct lab *lab, uint32_t slot)
 {
+	if (slot == KEEPER_CANARY_SLOT)
+		return &lab->canary;
 	assert_true(slot <= lab->config.n_filters);
 	return slot ? &lab->filters[slot - 1] : &lab->names;
 }
 
-/* there is no network here to prove anything about */
+/* most stories have no network to prove anything about */
 static void refuse_canary(struct lab *lab)
 {
 	struct wire_k_child record = { .slot = KEEPER_CANARY_SLOT, .error = EAGAIN };
@@ -89,8 +91,8 @@ static void on_enter(struct lab *lab, const struct wire_k_enter *enter, int sock
 		return;
 	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
 		uint64_t cookie = lab->lie ? lab->lie : enter->pid;
-		_cleanup_close_ int fd = sock >= 0 ? dup(sock)
-						   : fake_open_socket(lab->kernel, cookie);
+		_cleanup_close_ int fd =
+			sock >= 0 ? dup(sock) : fake_open_socket(lab->kernel, cookie);
 
 		record.socket = i;
 		keeper_say(lab, WIRE_K_ENTERED, &record, record.error ? -1 : fd);
@@ -107,10 +109,11 @@ static bool keeper_take(struct lab *lab)
 		return false;
 	switch (message.record->type) {
 	case WIRE_K_SPAWN:
-		if (WIRE_BODY(&message, struct wire_k_spawn)->slot == KEEPER_CANARY_SLOT)
+		slot = WIRE_BODY(&message, struct wire_k_spawn)->slot;
+		if (slot == KEEPER_CANARY_SLOT && !lab->has_canary)
 			refuse_canary(lab);
 		else
-			on_spawn(lab, WIRE_BODY(&message, struct wire_k_spawn)->slot);
+			on_spawn(lab, slot);
 		break;
 	case WIRE_K_KILL:
 		lab->n_killed++;
@@ -200,7 +203,7 @@ struct lab *lab_new(const struct lab_config *config)
 	assert_non_null(lab);
 	lab->n_fds = n_open_fds();
 	lab->config = *config;
-	lab->keeper = lab->names.sock = -1;
+	lab->keeper = lab->names.sock = lab->canary.sock = -1;
 	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
 		lab->kept[i] = -1;
 	for (unsigned int i = 0; i < LAB_FILTERS_MAX; i++)
@@ -217,6 +220,7 @@ struct lab *lab_new(const struct lab_config *config)
 static void lose_children(struct lab *lab)
 {
 	lab->names.sock = close_fd(lab->names.sock);
+	lab->canary.sock = close_fd(lab->canary.sock);
 	for (unsigned int i = 0; i < LAB_FILTERS_MAX; i++)
 		lab->filters[i].sock = close_fd(lab->filters[i].sock);
 }

@@ -44,11 +44,12 @@ struct lab {
 	struct daemon *daemon;
 	int keeper; /* our end of its channel */
 	int kept[PLANE_KEPT_MAX];
-	uint64_t lie; /* ENTER: into this namespace instead; 0: the right one */
+	uint64_t lie;	 /* ENTER: into this namespace instead; 0: the right one */
 	int enter_error; /* ENTER fails with it; 0: it does not */
 	bool is_mute;	 /* ENTER is not answered */
 	unsigned int n_entered;
-	struct lab_child names, filters[LAB_FILTERS_MAX];
+	bool has_canary; /* it can be started, and the test plays it */
+	struct lab_child names, canary, filters[LAB_FILTERS_MAX];
 	uint32_t last_pid, generation;
 	unsigned int n_spawned, n_killed, n_beats;
 	bool is_told; /* the daemon said that it is in force, or why not */

@@ -46,6 +46,22 @@ static void test_a_held_flow_keeps_its_time(void **state)
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
 }
 
+/* the machine stands still at any moment between two ticks */
+static void test_a_flow_of_the_last_moment_keeps_its_time(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int packet;
+	uint64_t id;
+
+	lab_oversleep(TICK_US / 2);
+	packet = lab_put(lab, &tcp);
+	id = lab_take_flow(lab, 0);
+	lab_sleep(lab, NIGHT_US);
+	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
+	lab_judge(lab, 0, id, 0);
+	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+}
+
 static void test_its_time_ends_all_the_same(void **state)
 {
 	struct lab *lab = *state;
@@ -190,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_held_flow_keeps_its_time),
+		TEST(test_a_flow_of_the_last_moment_keeps_its_time),
 		TEST(test_its_time_ends_all_the_same),
 		TEST(test_a_flow_of_the_morning_is_not_given_a_night),
 		TEST(test_a_filter_that_was_pinged_before_does_not_hang),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from .wait import wait_for
 
 SETTLE_S = 0.1  # much longer than a record takes, much shorter than the keeper's patience
-OPEN = 8  # standard ones, its channel, TCP and UDP for IPv4 and IPv6
+OPEN = 9  # standard ones, its channel, one for links, TCP and UDP for IPv4 and IPv6
 
 
 def _ask(instance):
