@@ -147,13 +147,11 @@ int instance_start(struct instance *instance)
 
 static int read_state(struct instance *instance)
 {
-	_cleanup_free_ uint8_t *buffer = malloc(WIRE_RECORD_MAX);
+	uint8_t buffer[WIRE_RECORD_MAX];
 	const struct wire_k_state *state;
 	struct wire_message message;
 	int fd = -1, r;
 
-	if (!buffer)
-		return cli_error(-1, "out of memory");
 	r = channel_recv(instance->keeper_sock, &wire_keeper_channel, WIRE_FROM_ANY, buffer,
 			 &message, NULL, &fd);
 	close_fd(fd);
