@@ -24,7 +24,7 @@ import subprocess
 import time
 
 from lib import machine, main
-from lib.wait import SLOW, Timeout
+from lib.wait import SLOW, Timeout, wait_for
 
 VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter", "memory")  # that of sluice
 WITHIN_S = 60     # of `make check`
@@ -187,6 +187,25 @@ def check_slow_end(t, lab):
         t.equal((run.popen.returncode, file.read()), (0, "started "), f"sluiced is slow to exit: {run.stderr}")
 
 
+def check_no_overlap(t, lab, short_sluice):
+    """what is governed is refused to another instance, also when memory is short for finding out"""
+    name, nth, has_failed = f"t{os.getpid()}other", 0, True
+    other = lab.start([], ["sleep", "1000"], options=["--instance", name], has_records=False)
+    governed = machine.cgroup_of(wait_for(lambda: [pid for pid, exe in machine.processes_in(lab.client.inode).items() if exe.endswith("/sleep")], 10, "the other instance")[0])
+    config = lab.new_file("conf", f"[Instance]\nId={name}x\nCgroup={governed}\n")
+    while has_failed:
+        nth += 1
+        report = lab.new_file("report")
+        program = lab.plain(["env", f"REPORT={report}", f"NTH={nth}", short_sluice, "serve", "--config", config], 10)
+        with open(report) as file:
+            has_failed = "failed" in file.read()
+        t.check(program.popen.returncode > 0, f"allocation {nth} of {nth}: refused: {program.report()}")
+        t.check(re.search("memory|govern", program.stderr), f"it says why: {program.report()}")
+        t.equal(machine.traces_of(name + "x"), set(), f"allocation {nth}: left")
+    t.check(nth > 5, f"{nth} allocations")
+    other.end()
+
+
 def choose(counts, seed):
     """each call of each victim, in an order that any beginning of is a sample"""
     places = [(victim, nth + 1) for victim in VICTIMS for nth in range(counts.get(victim, 0))]
@@ -210,6 +229,7 @@ def scenario(t):
                 t.equal(one.status, 0, f"without a fault: {one.program.stderr}")
             plain.counts |= rich.counts
             t.check(plain.counts["sluice"] < CALM, f"sluice run waits without end: {plain.counts}")
+            check_no_overlap(t, lab, short_sluice)
             check_dead_keepers(t, lab)
             check_slow_end(t, lab)
             seed = t.seed or int(time.time()) % 100000
