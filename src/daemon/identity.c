@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "base/hash.h"
 #include "daemon/daemon.h"
 #include "policy/cgroup.h"
 
@@ -76,10 +77,9 @@ static void fill(struct daemon *daemon, struct identity *identity)
 
 static struct identity **bucket_of(struct daemon *daemon, const struct sl_who *who)
 {
-	uint64_t h = who->start_ns ^ (uint64_t)who->pid << 20 ^ who->exe_ino;
+	uint64_t image = who->start_ns ^ (uint64_t)who->pid << 20 ^ who->exe_ino;
 
-	h = (h ^ h >> 31) * 0x9e3779b97f4a7c15ULL;
-	return &daemon->identities[h >> 54];
+	return &daemon->identities[hash_mix(daemon->seed, image) % ARRAY_SIZE(daemon->identities)];
 }
 
 static void join_idle(struct daemon *daemon, struct identity *identity)
