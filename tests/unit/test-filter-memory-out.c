@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -23,6 +24,8 @@
 
 #define RULES 1000U	/* several times as much memory as at the beginning */
 #define TELLINGS_MAX 50 /* a story with more of them does not end */
+
+static unsigned int n_rules = RULES;
 
 struct story {
 	struct seen *seen;
@@ -38,7 +41,7 @@ static int try_rules(struct sluice_filter *filter)
 				    .has_uid = true };
 	int r = sluice_filter_rules_begin(filter);
 
-	for (; rule.uid < RULES && r == 0; rule.uid++)
+	for (; rule.uid < n_rules && r == 0; rule.uid++)
 		r = sluice_filter_rule(filter, &rule);
 	/* whether the filter looks at what it was told or not */
 	assert_int_equal(sluice_filter_rules_commit(filter, SLUICE_RULE_DROP), r);
@@ -70,6 +73,7 @@ static int on_start(struct sluice_filter *filter, void *data)
 
 static void on_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
 {
+	assert_int_equal(sluice_filter_answer(filter, flow->id, SLUICE_DROP, "no"), 0);
 }
 
 static const struct sluice_filter_ops ops = {
@@ -96,7 +100,7 @@ static uint16_t next(struct seen *seen)
 static void expect_set(struct seen *seen)
 {
 	assert_int_equal(next(seen), WIRE_RULES_BEGIN);
-	for (unsigned int i = 0; i < RULES; i++) {
+	for (unsigned int i = 0; i < n_rules; i++) {
 		assert_int_equal(next(seen), WIRE_RULE);
 		assert_int_equal(WIRE_BODY(&seen->message, struct wire_rule)->uid, i);
 	}
@@ -194,11 +198,57 @@ static void test_all_fail(void **state)
 	tell_each(true);
 }
 
+/* ---- the kernel's memory ---- */
+
+static unsigned int sends_left; /* 1: the next one fails */
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	if (fd != CHANNEL_FD || !sends_left || --sends_left)
+		return __real_sendmsg(fd, message, flags);
+	errno = ENOBUFS;
+	return -1;
+}
+
+static void expect_verdict(struct seen *seen, uint64_t id)
+{
+	assert_int_equal(next(seen), WIRE_FLOW_VERDICT);
+	assert_int_equal(WIRE_BODY(&seen->message, struct wire_flow_verdict)->id, id);
+}
+
+/* whatever is sent: it leaves a little later, whole and in order */
+static void test_the_kernel_has_no_memory(void **state)
+{
+	n_rules = 30;
+	for (unsigned int nth = 1; nth < n_rules + 10; nth++) {
+		struct story story;
+		void *seen;
+
+		alloc_forgive();
+		sends_left = 0;
+		assert_int_equal(filter_set_up(&seen), 0);
+		story = (struct story){ .seen = seen };
+		assert_int_equal(sluice_filter_new(&ops, &story, &story.seen->filter), 0);
+		assert_int_equal(next(seen), WIRE_HELLO);
+		sends_left = nth;
+		assert_true(tell_start(&story));
+		assert_int_equal(filter_send_flow(seen, 7), 0);
+		assert_int_equal(filter_send_flow(seen, 8), 0);
+		expect_verdict(seen, 7);
+		expect_verdict(seen, 8);
+		tell_end(&story);
+		filter_tear_down(&seen);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_fails),
 		cmocka_unit_test(test_all_fail),
+		cmocka_unit_test(test_the_kernel_has_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("filter-memory-out", tests, NULL, NULL);
