@@ -254,6 +254,12 @@ static int fake_get_generation(struct plane *plane, uint32_t *ret_generation)
 	return r;
 }
 
+static int fake_secret(struct plane *plane, uint64_t ret_secret[2])
+{
+	ret_secret[0] = ret_secret[1] = 1;
+	return 0;
+}
+
 uint32_t fake_generation(const struct fake *fake)
 {
 	return fake->generation;
@@ -383,6 +389,7 @@ static const struct plane_ops fake_ops = {
 	.forget_memory = fake_forget_memory,
 	.renew = fake_renew,
 	.generation = fake_get_generation,
+	.secret = fake_secret,
 	.drain = fake_drain,
 	.read_link = fake_read_link,
 };

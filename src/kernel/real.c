@@ -345,6 +345,17 @@ static int real_generation(struct plane *plane, uint32_t *ret_generation)
 	return r;
 }
 
+static int real_secret(struct plane *plane, uint64_t ret_secret[2])
+{
+	struct sl_config config;
+	uint32_t zero = 0;
+	int r = lookup(plane, MAP_CONFIG, &zero, &config);
+
+	if (r == 0)
+		memcpy(ret_secret, config.secret, sizeof(config.secret));
+	return r;
+}
+
 static int real_renew(struct plane *plane, uint32_t generation)
 {
 	int fd = real_of(plane)->maps[MAP_CONFIG];
@@ -411,6 +422,7 @@ static const struct plane_ops real_ops = {
 	.forget_memory = real_forget_memory,
 	.renew = real_renew,
 	.generation = real_generation,
+	.secret = real_secret,
 	.drain = real_drain,
 	.read_link = real_read_link,
 };
