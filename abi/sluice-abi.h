@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 4
+#define SL_ABI 5
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -30,7 +30,7 @@ struct sl_who {
 	__u64 start_ns; /* start of the thread group leader; 0: nobody known */
 	__u64 exe_ino;
 	__u64 exe_ctime_ns; /* an inode is used again, and its file may be written anew */
-	__u64 exe_path; /* sl_path_digest(): a file has several paths. 0: not known as a whole */
+	__u64 exe_path; /* struct sl_digest: a file has several paths. 0: not known as a whole */
 	__u64 cgroup_id;
 	__u32 exe_dev;
 	__u32 pid;
@@ -68,13 +68,13 @@ static inline struct sl_app sl_app_of(const struct sl_who *who, __u64 netns)
 }
 
 enum sl_sock_flags {
-	SL_SOCK_ALLOWED = 1 << 0,  /* TCP: its one flow is allowed, stop looking */
-	SL_SOCK_PASSIVE = 1 << 1,  /* accepted from a governed listener */
-	SL_SOCK_NO_OWNER = 1 << 2, /* created before the instance: owner unknown */
-	SL_SOCK_JUDGED = 1 << 3,   /* had a packet held: its end is an event */
-	SL_SOCK_GONE = 1 << 4,	   /* TCP: no descriptor is left, the protocol goes on */
-	SL_SOCK_STREAM = 1 << 6,   /* its TCP is the kernel's: one peer. A raw socket has any */
-	SL_SOCK_UNSEEN = 1 << 5,   /* a datagram without a verdict met sendmsg, and no rule yet */
+	SL_SOCK_ALLOWED = 1 << 0,	/* TCP: its one flow is allowed, stop looking */
+	SL_SOCK_PASSIVE = 1 << 1,	/* accepted from a governed listener */
+	SL_SOCK_NO_OWNER = 1 << 2,	/* created before the instance: owner unknown */
+	SL_SOCK_JUDGED = 1 << 3,	/* had a packet held: its end is an event */
+	SL_SOCK_GONE = 1 << 4,		/* TCP: no descriptor is left, the protocol goes on */
+	SL_SOCK_UNSEEN = 1 << 5,	/* a datagram without a verdict met sendmsg, and no rule yet */
+	SL_SOCK_STREAM = 1 << 6,	/* its TCP is the kernel's: one peer. A raw socket has any */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
@@ -401,7 +401,7 @@ struct sl_remembered {
 _Static_assert(sizeof(struct sl_remembered) == 288, "sl_remembered");
 
 /**
- * enum sl_mark - values of our field of the packet mark (DESIGN §3)
+ * enum sl_mark - values of our field of the packet mark
  *
  * Set and read only between our own chains of one hook; the field is zero
  * when a packet that was held leaves. It proves nothing: an application may

@@ -13,6 +13,7 @@
  * unconnected socket passes if sl_out_held has seen the last one that
  * sl_sendmsg did (SL_SOCK_UNSEEN): there are rules, and they have let it pass.
  */
+#include "bpf/lib/binds.h"
 #include "bpf/lib/packet.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -53,14 +54,9 @@ static __always_inline struct sl_flow *find_peer(const struct packet *p, __u64 c
 static __always_inline struct sl_flow *find_inbound(const struct packet *p,
 						    const struct sl_sock *listener)
 {
-	struct sl_bind_key key = {};
-	struct sl_bind *bind;
+	struct sl_bind_key key;
+	struct sl_bind *bind = bind_find(listener, &key);
 
-	key.netns = listener->netns;
-	__builtin_memcpy(key.addr, listener->bound_addr, 16);
-	key.port = listener->bound_port;
-	key.proto = listener->bound_proto;
-	bind = bpf_map_lookup_elem(&sl_binds, &key);
 	return bind ? find_flow(p, bind->cookie) : NULL;
 }
 

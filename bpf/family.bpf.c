@@ -19,7 +19,7 @@ enum { REFUSE = 0, GO_ON = 1 };
 	 1ULL << 15 /* AF_KEY */ | 1ULL << 16 /* AF_NETLINK */ | 1ULL << 29 /* AF_CAN */ |         \
 	 1ULL << 31 /* AF_BLUETOOTH */ | 1ULL << 38 /* AF_ALG */ | 1ULL << 40 /* AF_VSOCK */)
 
-SEC("?lsm_cgroup/socket_create") /* not every kernel takes it: src/kernel/install.c asks */
+SEC("?lsm_cgroup/socket_create") /* not every kernel takes it: src/kernel/attach.c asks */
 int BPF_PROG(sl_family, int family, int type, int protocol, int kern)
 {
 	struct sl_config *conf = get_config();

@@ -58,9 +58,9 @@ static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl
 	struct sl_held held = { .cookie = cookie, .dir = dir }, *other;
 
 	other = bpf_map_lookup_elem(&sl_held, &p->tuple);
+	/* SO_REUSEADDR, or a raw socket: sluiced drops what it holds */
 	if (other && other->cookie != cookie && bpf_map_lookup_elem(&sl_socks, &other->cookie)) {
-		other->is_shared =
-			1; /* SO_REUSEADDR, or a raw socket: sluiced drops what it holds */
+		other->is_shared = 1;
 		return;
 	}
 	sock->flags |= SL_SOCK_JUDGED;

@@ -6,8 +6,9 @@
  * not ours, until it is told to end. What sluice.service runs. The cgroup and
  * its programs are never ended, moved or removed.
  *
- * SIGTERM removes the instance, also while it starts. Killed, it leaves what is in force in the
- * kernel, where the fail class holds, and the next one of its name takes over.
+ * SIGTERM removes the instance, also while it starts. Killed, it leaves what is
+ * in force in the kernel, where the fail class holds, and the next one of its name
+ * takes over.
  */
 #include <errno.h>
 #include <poll.h>

@@ -11,16 +11,23 @@
 
 #include "bpf/lib/maps.h"
 
+/* the entry that the socket's record names, and its key */
+static __always_inline struct sl_bind *bind_find(const struct sl_sock *sock,
+						 struct sl_bind_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->netns = sock->netns;
+	__builtin_memcpy(key->addr, sock->bound_addr, 16);
+	key->port = sock->bound_port;
+	key->proto = sock->bound_proto;
+	return bpf_map_lookup_elem(&sl_binds, key);
+}
+
 static __always_inline void bind_remove(struct sl_sock *sock)
 {
-	struct sl_bind_key key = {};
-	struct sl_bind *bind;
+	struct sl_bind_key key;
+	struct sl_bind *bind = bind_find(sock, &key);
 
-	key.netns = sock->netns;
-	__builtin_memcpy(key.addr, sock->bound_addr, 16);
-	key.port = sock->bound_port;
-	key.proto = sock->bound_proto;
-	bind = bpf_map_lookup_elem(&sl_binds, &key);
 	sock->bound_port = 0;
 	if (bind && __sync_fetch_and_add(&bind->refs, -1) <= 1)
 		bpf_map_delete_elem(&sl_binds, &key);

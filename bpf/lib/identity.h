@@ -48,19 +48,8 @@ struct inode___split {
 	__u32 i_ctime_nsec;
 } __attribute__((preserve_access_index));
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sl_proc);
-} sl_scratch_proc SEC(".maps") __weak;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sl_path);
-} sl_scratch_path SEC(".maps") __weak;
+SCRATCH(struct sl_proc) sl_scratch_proc SEC(".maps") __weak;
+SCRATCH(struct sl_path) sl_scratch_path SEC(".maps") __weak;
 
 static __always_inline __u64 ctime_ns(void *inode)
 {

@@ -32,79 +32,45 @@
 #define NULL ((void *)0)
 #endif
 
+#define MAP(of_kind, n, of_flags, of_key, of_value)                                                \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_##of_kind);                                              \
+		__uint(max_entries, n);                                                            \
+		__uint(map_flags, of_flags);                                                       \
+		__type(key, of_key);                                                               \
+		__type(value, of_value);                                                           \
+	}
+#define HASH(n, key, value) MAP(HASH, n, BPF_F_NO_PREALLOC, key, value)
+#define LRU(n, key, value) MAP(LRU_HASH, n, 0, key, value)
+#define ARRAY(n, flags, value) MAP(ARRAY, n, flags, __u32, value)
+#define SCRATCH(value) MAP(PERCPU_ARRAY, 1, 0, __u32, value) /* what the stack is too small for */
+
 /* cookie → who; one entry for each governed socket */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u64);
-	__type(value, struct sl_sock);
-} sl_socks SEC(".maps") __weak;
-
+HASH(262144, __u64, struct sl_sock) sl_socks SEC(".maps") __weak;
 /* process image → path and command line */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct sl_proc_key);
-	__type(value, struct sl_proc);
-} sl_procs SEC(".maps") __weak;
-
+LRU(4096, struct sl_proc_key, struct sl_proc) sl_procs SEC(".maps") __weak;
 /* cgroup id → path */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, __u64);
-	__type(value, struct sl_path);
-} sl_cgroups SEC(".maps") __weak;
-
+LRU(1024, __u64, struct sl_path) sl_cgroups SEC(".maps") __weak;
 /* queued packet → its socket */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
-	__type(key, struct sl_tuple);
-	__type(value, struct sl_held);
-} sl_held SEC(".maps") __weak;
-
+LRU(32768, struct sl_tuple, struct sl_held) sl_held SEC(".maps") __weak;
 /* conversation → verdict and counters */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct sl_flow_key);
-	__type(value, struct sl_flow);
-} sl_flows SEC(".maps") __weak;
-
+LRU(65536, struct sl_flow_key, struct sl_flow) sl_flows SEC(".maps") __weak;
 /* application and destination → allowed without asking; out of date ones are forgotten first */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, SL_MEMORY_MAX);
-	__type(key, struct sl_memory_key);
-	__type(value, struct sl_memory);
-} sl_memory SEC(".maps") __weak;
-
+LRU(SL_MEMORY_MAX, struct sl_memory_key, struct sl_memory) sl_memory SEC(".maps") __weak;
 /* listeners and bound UDP sockets → newest socket */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct sl_bind_key);
-	__type(value, struct sl_bind);
-} sl_binds SEC(".maps") __weak;
-
+HASH(65536, struct sl_bind_key, struct sl_bind) sl_binds SEC(".maps") __weak;
 /* ends of a conversation, not TCP → the socket that has it; forgotten ones are the newest's */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct sl_tuple);
-	__type(value, __u64);
-} sl_ends SEC(".maps") __weak;
-
+LRU(16384, struct sl_tuple, __u64) sl_ends SEC(".maps") __weak;
 /* conversations with a name server → the socket that asked, its queries */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct sl_tuple);
-	__type(value, struct sl_query);
-} sl_resolving SEC(".maps") __weak;
+LRU(4096, struct sl_tuple, struct sl_query) sl_resolving SEC(".maps") __weak;
+/* network namespace → is the plane in it? */
+HASH(SL_NETNS_MAX, __u64, struct sl_netns) sl_netns SEC(".maps") __weak;
+/* user → its packets in the queue that nobody has read */
+ARRAY(SL_CROWDS, BPF_F_MMAPABLE, struct sl_crowd) sl_crowds SEC(".maps") __weak;
+/* who sent last */
+ARRAY(1, 0, struct sl_senders) sl_senders SEC(".maps") __weak;
+/* what the daemon tells the programs */
+ARRAY(1, 0, struct sl_config) sl_config SEC(".maps") __weak;
 
 /* listener's cookie, inherited by what it accepts */
 struct {
@@ -113,38 +79,6 @@ struct {
 	__type(key, int);
 	__type(value, __u64);
 } sl_listener SEC(".maps") __weak;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sl_config);
-} sl_config SEC(".maps") __weak;
-
-/* user → its packets in the queue that nobody has read */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SL_CROWDS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct sl_crowd);
-} sl_crowds SEC(".maps") __weak;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sl_senders);
-} sl_senders SEC(".maps") __weak;
-
-/* network namespace → is the plane in it? */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, SL_NETNS_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u64);
-	__type(value, struct sl_netns);
-} sl_netns SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -5,8 +5,8 @@
  * DOC: What each process may do
  *
  * One table (sandbox-profiles.c) says for each process of Sluice which
- * capabilities it keeps and which system calls it may make. Everything else fails with EPERM;
- * nothing is killed, so that a refused call is an error somebody sees.
+ * capabilities it keeps and which system calls it may make. Everything else fails
+ * with EPERM; nothing is killed, so that a refused call is an error somebody sees.
  *
  *	keeper, start:          sandbox_enter(SANDBOX_KEEPER)
  *	keeper, forked child:   sandbox_become(uid, gid, caps, n)

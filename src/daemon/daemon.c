@@ -84,18 +84,18 @@ static int open_tables(struct daemon *daemon)
 	struct timespec t;
 	int r;
 
+	if (getrandom(&daemon->seed, sizeof(daemon->seed), 0) != sizeof(daemon->seed))
+		return -EIO;
 	r = history_new(HISTORY_FLOWS_MAX, why_forget, daemon, &daemon->history);
 	if (r < 0)
 		return r;
 	/* ids count on from the clock, so that a successor's are larger */
 	clock_gettime(CLOCK_REALTIME, &t);
-	r = flow_table_new(daemon->n_flows_max,
+	r = flow_table_new(daemon->n_flows_max, daemon->seed,
 			   (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000, judge_forget,
 			   daemon, &daemon->flows);
 	if (r < 0)
 		return r;
-	if (getrandom(&daemon->seed, sizeof(daemon->seed), 0) != sizeof(daemon->seed))
-		return -EIO;
 	r = names_cache_new(daemon->seed, remember_names_changed, daemon, &daemon->names);
 	if (r < 0)
 		return r;

@@ -16,32 +16,28 @@
  *	identity.c   who: paths and names for a struct sl_who
  *	live.c       flows that go on: another verdict, a filter that judges all of them again
  *	canary.c     a flow of our own that is refused: the proof that all of this works
- *	ruling.c     static rules of filters, by which flows are answered in their place
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
  *	netns.c      network namespaces: into them and out again; netns-json.c
  *	owners.c     other programs that change our rules
- *	providers.c  sessions with providers
- *	output.c     what they print
- *	reports.c    the ends of flows, told to filters
+ *	filter.h     filters: providers.c, providers-talk.c, output.c, ruling.c, reports.c, fail.c
  *	records.c    flow records, status, the control socket
  *	explain.c    what would become of a flow that has not happened
- *	fail.c       fail classes
  *	wake.c       after a suspend or a freeze
  *	why.c        what became of one that has, and why
  */
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include <systemd/sd-event.h>
 
 #include "control/control.h"
 #include "daemon/canary.h"
+#include "daemon/filter.h"
 #include "daemon/netns.h"
 #include "flow/flow.h"
 #include "flow/history.h"
@@ -59,67 +55,16 @@
 
 #define FLOWS_MAX 65536U
 #define SETTLED_MAX 1024U
-#define REPORTS_MAX 4096U
 #define IDENTITIES_IDLE_MAX 256U
-#define FILTERS_MAX 16U
-#define OPTIONS_MAX 128U
-#define QUESTIONS_BYTES (1 << 17) /* in a filter's channel, unread: about 60 questions */
-#define RECORDS_A_ROUND 256 /* of one peer; then others get their turn. More answers than
-			     * questions can be asked in one, or answers pile up unread */
 #define LINKS_MAX 64U
+/* of one peer; then others get their turn. More answers than questions can be asked in one, or
+ * answers pile up unread */
+#define RECORDS_A_ROUND 256
 #define NAMES_PENDING_MAX 256U	  /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
 #define TICK_US 20000U		  /* ring, deadlines, sessions */
 #define IDLE_UDP_US 120000000U	  /* as nf_conntrack's udp_timeout_stream */
 #define WAKE_LOOK_US 1000000U	  /* slept so long: the rules are compared */
-
-struct option {
-	uint32_t filter;
-	char key[32];
-	char value[256];
-	int fd; /* owned; -1: none */
-};
-
-/** struct ruling - static rules of one filter; the lists are owned */
-struct ruling {
-	struct rules *in_force;		/* NULL: none */
-	struct rules *next;		/* complete, in force with READY */
-	struct rules *coming;		/* after RULES_BEGIN; NULL: there was no memory for it */
-	bool is_begun;
-	uint32_t n_said;		/* rules since then, those that were not taken too */
-	struct wire_rules_done outcome; /* of what is coming, so far; or of what was last */
-	bool is_outcome_owed;		/* its channel was full */
-	bool was_ready;			/* its open flows are ours, not only a predecessor's */
-	struct rejudge rejudge;		/* of open flows, by the rules: nobody is asked */
-	uint64_t rejudge_us;		/* as in struct filter */
-	char reason[FLOW_REASON_BYTES]; /* of the last answer */
-};
-
-/** struct output - what a provider prints, line by line, and how much of it was shown */
-struct output {
-	int pipe; /* -1: none */
-	char line[256];
-	size_t n_line;
-	uint64_t second; /* lines are counted by the second */
-	unsigned int n_said, n_lost;
-};
-
-struct filter {
-	char name[32];
-	bool is_closed;
-	struct session session;
-	int sock; /* -1: no process */
-	pid_t pid;
-	sd_event_source *source;
-	bool wants_write; /* its channel was full: flows wait to be sent */
-	bool wants_ping;  /* the same, for a PING */
-	struct rejudge rejudge;
-	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
-	struct ruling ruling;
-	uint64_t n_flows, n_dropped, n_late;
-	char message[256];
-	struct output output;
-};
 
 /**
  * struct identity - strings of one program in one cgroup, shared by its flows
@@ -152,12 +97,6 @@ struct pending_answer {
 	uint64_t deadline_us;
 };
 
-/** struct report - the end of a flow, to be told to the filters that know of it */
-struct report {
-	struct wire_flow_closed record;
-	uint16_t to; /* a bit for each filter */
-};
-
 struct daemon {
 	sd_event *event;
 	sd_event_source *tick, *keeper_source, *names_source;
@@ -184,8 +123,7 @@ struct daemon {
 	struct names_cache *names;
 	struct memory *memory;
 	struct refusal_credit refusals;
-	struct sl_tuple
-		settled[SETTLED_MAX]; /* ends in sl_held, to be forgotten when the queue is empty */
+	struct sl_tuple settled[SETTLED_MAX]; /* in sl_held until the queue is empty */
 	unsigned int n_settled;
 	struct report reports[REPORTS_MAX];
 	unsigned int n_reports;
@@ -309,30 +247,6 @@ void remember_event(struct daemon *daemon, const struct sl_remembered *event);
 /** remember_forget() - what this filter said holds no more */
 void remember_forget(struct daemon *daemon, unsigned int filter);
 
-/* ruling.c */
-/**
- * ruling_find() - what this filter's static rules say of a flow
- *
- * Return: true when they decide; the reason is valid until the next call for this filter.
- */
-bool ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
-		 struct memory_answer *ret_answer);
-/** ruling_conclude() - memory_ops.rule */
-int ruling_conclude(unsigned int filter, const struct memory_question *question,
-		    struct memory_answer *ret_answer, void *data);
-bool ruling_is_any(const struct daemon *daemon);
-/* RULES_BEGIN, RULE, RULES_COMMIT. Return: 0, -EPROTO */
-int ruling_take_begin(struct daemon *daemon, unsigned int index,
-		      const struct wire_message *message);
-int ruling_take_rule(struct daemon *daemon, unsigned int index, const struct wire_message *message);
-int ruling_take_commit(struct daemon *daemon, unsigned int index,
-		       const struct wire_message *message);
-/** ruling_ready() - the filter has started: what it gave until now is in force */
-void ruling_ready(struct daemon *daemon, unsigned int index);
-/** ruling_lost() - its process is gone: what is in force stays */
-void ruling_lost(struct filter *filter);
-void ruling_close(struct daemon *daemon);
-
 /* live.c */
 /** live_update() - a filter changes its mind. Return: false: not about that flow */
 bool live_update(struct daemon *daemon, unsigned int filter, uint64_t id, enum sl_verdict verdict,
@@ -367,38 +281,6 @@ void names_connected(struct daemon *daemon, int sock, pid_t pid);
 void names_lost(struct daemon *daemon);
 void names_tick(struct daemon *daemon, uint64_t now_us);
 
-/* providers.c */
-void providers_connected(struct daemon *daemon, unsigned int index, int sock, pid_t pid);
-void providers_lost(struct daemon *daemon, unsigned int index, int status);
-/** providers_read() - some of what they say, now. Not while a record of one is being taken. */
-void providers_read(struct daemon *daemon);
-void providers_tick(struct daemon *daemon, uint64_t now_us);
-void providers_stop(struct daemon *daemon);
-/** providers_send_flow() - Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
-int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
-			bool is_again);
-
-/* reports.c */
-/** reports_add() - tell of the end of @flow when no packet waits to be judged */
-void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
-		 uint64_t bytes_out);
-void reports_flush(struct daemon *daemon);
-/** reports_forget() - this filter is gone; its successor does not know of the flows */
-void reports_forget(struct daemon *daemon, unsigned int filter);
-
-/** providers_send_outcome() - RULES_DONE, now or when the channel has a place */
-void providers_send_outcome(struct filter *filter);
-
-/* output.c */
-/** output_open() - a new pipe. Return: the end to be written to, the caller's, or -1 */
-int output_open(struct output *output);
-/** output_say() - a line of a filter, to people: cleaned, and not more than they can read */
-void output_say(struct filter *filter, int level, const char *text);
-/** output_read() - some of what it has printed */
-void output_read(struct filter *filter);
-/** output_close() - it has ended: the rest, and its last words */
-void output_close(struct filter *filter);
-
 /* records.c */
 int records_open(struct daemon *daemon);
 void records_judged(struct daemon *daemon, const struct flow *flow);
@@ -408,20 +290,6 @@ void records_closed(struct daemon *daemon, const struct flow *flow, uint64_t byt
 		    uint64_t bytes_out);
 /** records_json() - as people get to see it. Return: NULL without memory. */
 struct json_object *records_json(struct daemon *daemon, const struct flow *flow);
-
-/* fail.c */
-/**
- * fail_late() - filter @asked is late: nobody is asked any more
- *
- * It and those behind it fail as they are told to, those whose rules decide excepted.
- *
- * Return: which filter's verdict it is.
- */
-unsigned int fail_late(struct daemon *daemon, const struct flow *flow, unsigned int asked,
-		       enum sl_verdict *ret_verdict, char ret_reason[FLOW_REASON_BYTES]);
-/** fail_say() - the reason of a fail class; @how: FLOW_FAILED or FLOW_LATE */
-void fail_say(const struct filter *filter, enum flow_how how, bool is_closed,
-	      char ret_reason[FLOW_REASON_BYTES]);
 
 /* explain.c: control_ops */
 int explain_list_addresses(void *data, struct json_object *program, const char *host,

@@ -157,7 +157,6 @@ void explain_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew)
 
 bool explain_take(struct daemon *daemon, unsigned int index, const struct wire_flow_verdict *record)
 {
-	static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT };
 	struct explanation *explanation = daemon->explanations;
 	struct why_answer *answer;
 
@@ -170,7 +169,7 @@ bool explain_take(struct daemon *daemon, unsigned int index, const struct wire_f
 		return false;
 	answer->how = FLOW_ANSWERED;
 	answer->scope = record->scope;
-	answer->verdict = verdicts[record->verdict];
+	answer->verdict = providers_verdict(record->verdict);
 	answer->took_us = daemon_now_us() - explanation->flow.opened_us;
 	text_copy(answer->reason, sizeof(answer->reason), record->reason);
 	if (answer->verdict != SL_ALLOW) /* it does not wait for an end */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "daemon/daemon.h"
 #include "policy/cgroup.h"
 
@@ -120,10 +121,9 @@ static void fill(struct daemon *daemon, struct identity *identity)
 
 static struct identity **bucket_of(struct daemon *daemon, const struct sl_who *who)
 {
-	uint64_t h = who->start_ns ^ (uint64_t)who->pid << 20 ^ who->exe_ino;
+	uint64_t image = who->start_ns ^ (uint64_t)who->pid << 20 ^ who->exe_ino;
 
-	h = (h ^ h >> 31) * 0x9e3779b97f4a7c15ULL;
-	return &daemon->identities[h >> 54];
+	return &daemon->identities[hash_mix(daemon->seed, image) % ARRAY_SIZE(daemon->identities)];
 }
 
 static void join_idle(struct daemon *daemon, struct identity *identity)

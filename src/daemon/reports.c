@@ -13,13 +13,12 @@
 /* Return: false: it can take no more now */
 static bool tell(struct daemon *daemon, unsigned int index, const struct wire_flow_closed *record)
 {
-	const struct filter *filter = &daemon->filters[index];
+	struct filter *filter = &daemon->filters[index];
 
-	if (filter->session.state != SESSION_RUNNING || filter->sock < 0)
+	if (filter->session.state != SESSION_RUNNING)
 		return true;
 	return !filter->wants_write &&
-	       channel_send(filter->sock, &wire_provider_channel, WIRE_FLOW_CLOSED, record, NULL, 0,
-			    -1) != -EAGAIN;
+	       providers_say(filter, WIRE_FLOW_CLOSED, record, -1) != -EAGAIN;
 }
 
 static uint16_t tell_all(struct daemon *daemon, const struct report *report)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/macros.h"
 #include "flow/flow.h"
 #include "flow/turns.h"
@@ -16,6 +17,7 @@ struct flow_list {
 };
 
 struct flow_table {
+	uint64_t seed;
 	struct flow *slots;
 	struct flow **by_key, **by_id, **by_cookie;
 	size_t n_slots, n_buckets, n_fresh; /* slots from n_fresh on were never used */
@@ -28,24 +30,14 @@ struct flow_table {
 	void *data;
 };
 
-static uint64_t hash_key(const struct sl_flow_key *key)
-{
-	uint64_t words[sizeof(*key) / sizeof(uint64_t)], h = 0;
-
-	memcpy(words, key, sizeof(words));
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		h = flow_mix(h ^ words[i]);
-	return h;
-}
-
 static struct flow **key_bucket(struct flow_table *table, const struct sl_flow_key *key)
 {
-	return &table->by_key[hash_key(key) & (table->n_buckets - 1)];
+	return &table->by_key[hash_bytes(table->seed, key, sizeof(*key)) & (table->n_buckets - 1)];
 }
 
 static struct flow **id_bucket(struct flow_table *table, uint64_t id)
 {
-	return &table->by_id[flow_mix(id) & (table->n_buckets - 1)];
+	return &table->by_id[hash_mix(table->seed, id) & (table->n_buckets - 1)];
 }
 
 /* a TCP socket has one flow, and those of a busy listener would make one long chain */
@@ -56,7 +48,7 @@ static bool is_in_cookie_index(const struct sl_flow_key *key)
 
 static struct flow **cookie_bucket(struct flow_table *table, uint64_t cookie)
 {
-	return &table->by_cookie[flow_mix(cookie) & (table->n_buckets - 1)];
+	return &table->by_cookie[hash_mix(table->seed, cookie) & (table->n_buckets - 1)];
 }
 
 static void list_add(struct flow_list *list, struct flow *flow)
@@ -84,13 +76,14 @@ static void list_remove(struct flow_list *list, struct flow *flow)
 	list->n--;
 }
 
-int flow_table_new(size_t n_max, uint64_t first_id, flow_forget_fn forget_fn, void *data,
-		   struct flow_table **ret_table)
+int flow_table_new(size_t n_max, uint64_t seed, uint64_t first_id, flow_forget_fn forget_fn,
+		   void *data, struct flow_table **ret_table)
 {
 	struct flow_table *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		return -ENOMEM;
+	table->seed = seed;
 	table->n_slots = n_max;
 	table->n_buckets = 1;
 	while (table->n_buckets < n_max)
@@ -102,7 +95,7 @@ int flow_table_new(size_t n_max, uint64_t first_id, flow_forget_fn forget_fn, vo
 	table->by_key = calloc(table->n_buckets, sizeof(*table->by_key));
 	table->by_id = calloc(table->n_buckets, sizeof(*table->by_id));
 	table->by_cookie = calloc(table->n_buckets, sizeof(*table->by_cookie));
-	table->users = flow_users_new(n_max);
+	table->users = flow_users_new(n_max, seed);
 	if (!table->slots || !table->by_key || !table->by_id || !table->by_cookie ||
 	    !table->users) {
 		flow_table_free(table);

@@ -117,12 +117,13 @@ struct flow_table;
 
 /**
  * flow_table_new() - take memory for @n_max flows
+ * @seed:      random: whoever chooses where its flows go does not choose their bucket
  * @first_id:  ids count up from here; larger than any id of a predecessor
  * @forget_fn: called for each flow that leaves the table, to release its identity
  */
 typedef void (*flow_forget_fn)(struct flow *flow, void *data);
-int flow_table_new(size_t n_max, uint64_t first_id, flow_forget_fn forget_fn, void *data,
-		   struct flow_table **ret_table);
+int flow_table_new(size_t n_max, uint64_t seed, uint64_t first_id, flow_forget_fn forget_fn,
+		   void *data, struct flow_table **ret_table);
 struct flow_table *flow_table_free(struct flow_table *table);
 
 /** flow_table_take_id() - an id that no flow of the table gets, for one that is in none */

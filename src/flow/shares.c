@@ -12,8 +12,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/hash.h"
 #include "base/macros.h"
 #include "flow/shares.h"
 
@@ -88,27 +88,9 @@ struct shares *shares_free(struct shares *shares)
 	return NULL;
 }
 
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-	/* the finisher of splitmix64 */
-	hash ^= value;
-	hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9ULL;
-	hash = (hash ^ hash >> 27) * 0x94d049bb133111ebULL;
-	return hash ^ hash >> 31;
-}
-
 uint64_t shares_hash(const struct shares *shares, const void *bytes, size_t n_bytes)
 {
-	uint64_t hash = mix(shares->seed, n_bytes), word;
-	const uint8_t *p = bytes;
-
-	for (; n_bytes > 0;
-	     p += MIN(n_bytes, sizeof(word)), n_bytes -= MIN(n_bytes, sizeof(word))) {
-		word = 0;
-		memcpy(&word, p, MIN(n_bytes, sizeof(word)));
-		hash = mix(hash, word);
-	}
-	return hash;
+	return hash_bytes(shares->seed, bytes, n_bytes);
 }
 
 static uint32_t *bucket_of(const struct shares *shares, uint64_t hash)
@@ -118,7 +100,7 @@ static uint32_t *bucket_of(const struct shares *shares, uint64_t hash)
 
 static uint32_t *user_bucket_of(const struct shares *shares, uint32_t uid)
 {
-	return &shares->user_buckets[mix(shares->seed, uid) & (shares->n_max - 1)];
+	return &shares->user_buckets[hash_mix(shares->seed, uid) & (shares->n_max - 1)];
 }
 
 uint32_t shares_first(const struct shares *shares, uint64_t hash)

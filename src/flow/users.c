@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "flow/turns.h"
 #include "flow/users.h"
 
@@ -16,16 +17,18 @@ struct flow_user {
 };
 
 struct flow_users {
+	uint64_t seed;
 	struct flow_user *slots, **by_uid, *free;
 	size_t n_buckets, n_fresh; /* slots from n_fresh on were never used */
 };
 
-struct flow_users *flow_users_new(size_t n_max)
+struct flow_users *flow_users_new(size_t n_max, uint64_t seed)
 {
 	struct flow_users *users = calloc(1, sizeof(*users));
 
 	if (!users)
 		return NULL;
+	users->seed = seed;
 	users->n_buckets = 1;
 	while (users->n_buckets < n_max)
 		users->n_buckets *= 2;
@@ -48,7 +51,7 @@ struct flow_users *flow_users_free(struct flow_users *users)
 
 static struct flow_user **uid_bucket(struct flow_users *users, uint32_t uid)
 {
-	return &users->by_uid[flow_mix(uid) & (users->n_buckets - 1)];
+	return &users->by_uid[hash_mix(users->seed, uid) & (users->n_buckets - 1)];
 }
 
 static struct flow_user *find_user(struct flow_users *users, uint32_t uid)

@@ -14,8 +14,8 @@
 struct flow_turn;
 struct flow_users;
 
-/** flow_users_new() - for @n_max flows. Return: NULL: no memory */
-struct flow_users *flow_users_new(size_t n_max);
+/** flow_users_new() - for @n_max flows; @seed: of its hash. Return: NULL: no memory */
+struct flow_users *flow_users_new(size_t n_max, uint64_t seed);
 /** flow_users_free() - NULL is fine. Return: NULL */
 struct flow_users *flow_users_free(struct flow_users *users);
 
@@ -32,12 +32,3 @@ struct flow_turn *flow_users_turn(const struct flow *flow);
 size_t flow_users_n_held(struct flow_users *users, uint32_t uid);
 /** flow_users_oldest_open() - @ret_n: how many are open; always set. Return: NULL: none is */
 struct flow *flow_users_oldest_open(struct flow_users *users, uint32_t uid, size_t *ret_n);
-
-/* what a bucket is chosen by, here and in the flow table */
-static inline uint64_t flow_mix(uint64_t h)
-{
-	h ^= h >> 32;
-	h *= 0x9e3779b97f4a7c15ULL;
-	h ^= h >> 29;
-	return h;
-}

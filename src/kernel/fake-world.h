@@ -70,6 +70,30 @@ static inline struct fake *fake_of(struct plane *plane)
 /** fake_enter() - begin of each operation. Return: 0, or the error it is to fail with. */
 int fake_enter(struct fake *fake, enum fake_op op);
 
+/* fake-maps.c */
+void fake_make_maps(struct fake *fake);
+void fake_free_maps(struct fake *fake);
+int fake_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
+int fake_forget_held(struct plane *plane, const struct sl_tuple *tuple);
+int fake_find_proc(struct plane *plane, const struct sl_proc_key *key, struct sl_proc *ret_proc);
+int fake_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *ret_path);
+int fake_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie);
+int fake_find_sock(struct plane *plane, uint64_t cookie, struct sl_sock *ret_sock);
+int fake_get_flow(struct plane *plane, const struct sl_flow_key *key, struct sl_flow *ret_flow);
+int fake_read_link(struct plane *plane, struct netns *netns, uint32_t ifindex,
+		   struct link *ret_link);
+int fake_set_flow(struct plane *plane, const struct sl_flow_key *key, const struct sl_flow *flow);
+int fake_forget_flow(struct plane *plane, const struct sl_flow_key *key);
+int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
+int fake_set_memory(struct plane *plane, const struct sl_memory_key *key,
+		    const struct sl_memory *memory);
+int fake_get_memory(struct plane *plane, const struct sl_memory_key *key,
+		    struct sl_memory *ret_memory);
+int fake_forget_memory(struct plane *plane, const struct sl_memory_key *key);
+int fake_renew(struct plane *plane, uint32_t generation);
+int fake_get_generation(struct plane *plane, uint32_t *ret_generation);
+int fake_secret(struct plane *plane, uint64_t ret_secret[2]);
+
 /* fake-socks.c */
 int fake_destroy(struct plane *plane, struct netns *netns, const struct plane_end *end);
 int fake_hold_again(struct plane *plane, uint64_t cookie);

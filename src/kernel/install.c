@@ -2,12 +2,8 @@
 /**
  * DOC: Install and adopt
  *
- * Pins under the instance's bpffs folder:
- *
- *	map_NAME, prog_NAME (the nft matches), link_NAME (cgroup attachments)
- *
- * the map `stamp` (renew.c) and, last of all, `complete`: a plane without it
- * was being installed when its daemon died, and is installed anew.
+ * What is there once, under the instance's pins (pins.c). Last of all comes `complete`:
+ * a plane without it was being installed when its daemon died, and is installed anew.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -85,47 +81,6 @@ void install_close(struct real *real)
 	install_begin(real);
 }
 
-static void pin_path(const struct real *real, const char *kind, const char *name, char *path,
-		     size_t n)
-{
-	snprintf(path, n, "%s/%s_%s", real->bpffs, kind, name);
-}
-
-int install_pin(const struct real *real, const char *kind, const char *name, int fd)
-{
-	char path[512];
-
-	pin_path(real, kind, name, path, sizeof(path));
-	(void)unlink(path);
-	return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
-}
-
-int install_open_pin(const struct real *real, const char *kind, const char *name)
-{
-	char path[512];
-	int fd;
-
-	pin_path(real, kind, name, path, sizeof(path));
-	fd = bpf_obj_get(path);
-	return fd < 0 ? -errno : fd;
-}
-
-static bool has_pin(const struct real *real, const char *kind, const char *name)
-{
-	char path[512];
-
-	pin_path(real, kind, name, path, sizeof(path));
-	return access(path, F_OK) == 0;
-}
-
-static void unpin(const struct real *real, const char *kind, const char *name)
-{
-	char path[512];
-
-	pin_path(real, kind, name, path, sizeof(path));
-	(void)unlink(path);
-}
-
 static int attach(struct real *real, struct bpf_object *object, int cgroup_fd, const char *name)
 {
 	struct bpf_program *program = bpf_object__find_program_by_name(object, name);
@@ -137,7 +92,7 @@ static int attach(struct real *real, struct bpf_object *object, int cgroup_fd, c
 			       bpf_program__expected_attach_type(program), NULL);
 	if (link < 0)
 		return attach_is_optional(name) ? 0 : -errno;
-	return install_pin(real, "link", name, link);
+	return pins_put(real, "link", name, link);
 }
 
 static int keep_maps(struct real *real, struct bpf_object *object)
@@ -148,7 +103,7 @@ static int keep_maps(struct real *real, struct bpf_object *object)
 
 		if (!map)
 			return -ENOENT;
-		r = install_pin(real, "map", map_names[i], bpf_map__fd(map));
+		r = pins_put(real, "map", map_names[i], bpf_map__fd(map));
 		if (r < 0)
 			return r;
 		real->maps[i] = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
@@ -167,7 +122,7 @@ static int keep_matches(struct real *real, struct bpf_object *object)
 
 		if (!program)
 			return -ENOENT;
-		r = install_pin(real, "prog", matches[i].name, bpf_program__fd(program));
+		r = pins_put(real, "prog", matches[i].name, bpf_program__fd(program));
 		if (r < 0)
 			return r;
 		*program_slot(real, i) = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
@@ -221,7 +176,7 @@ static int keep_census(struct real *real, struct bpf_object *object)
 	if (!program)
 		return -ENOENT;
 	real->census = bpf_link_create(bpf_program__fd(program), 0, BPF_TRACE_ITER, NULL);
-	return real->census < 0 ? -errno : install_pin(real, "link", "sl_census", real->census);
+	return real->census < 0 ? -errno : pins_put(real, "link", "sl_census", real->census);
 }
 
 static int install(struct real *real, const char **ret_error)
@@ -258,13 +213,13 @@ static int install(struct real *real, const char **ret_error)
 		r = renew_stamp(real);
 	if (r < 0)
 		return r;
-	return install_pin(real, "map", "complete", real->maps[MAP_CONFIG]);
+	return pins_put(real, "map", "complete", real->maps[MAP_CONFIG]);
 }
 
 /* a cgroup may be removed under its links: they stay pinned and do nothing */
 static int check_link(const struct real *real, const char *name, uint64_t cgroup_id)
 {
-	_cleanup_close_ int fd = install_open_pin(real, "link", name);
+	_cleanup_close_ int fd = pins_open(real, "link", name);
 	struct bpf_link_info info = { 0 };
 	uint32_t n = sizeof(info);
 
@@ -278,7 +233,7 @@ static int check_link(const struct real *real, const char *name, uint64_t cgroup
 /* until our filters run, a predecessor that failed closed still does: see install_relax() */
 static int take_fail_class(struct real *real)
 {
-	_cleanup_close_ int fd = install_open_pin(real, "map", map_names[MAP_CONFIG]);
+	_cleanup_close_ int fd = pins_open(real, "map", map_names[MAP_CONFIG]);
 	struct sl_config config;
 	uint32_t zero = 0;
 
@@ -298,7 +253,7 @@ int install_relax(struct real *real)
 	real->is_stricter = real->nft.is_closed = false;
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
 		if (!attach_is_used(attached[i], false))
-			unpin(real, "link", attached[i]); /* which detaches it */
+			pins_remove(real, "link", attached[i]); /* which detaches it */
 	r = write_config(real);
 	return r < 0 ? r : join_put_tables(real);
 }
@@ -306,7 +261,7 @@ int install_relax(struct real *real)
 static int adopt(struct real *real)
 {
 	struct stat st;
-	int fd = install_open_pin(real, "map", "complete"), r;
+	int fd = pins_open(real, "map", "complete"), r;
 
 	if (fd < 0)
 		return fd;
@@ -324,16 +279,16 @@ static int adopt(struct real *real)
 			return r;
 	}
 	for (size_t i = 0; i < _MAP_N; i++) {
-		real->maps[i] = install_open_pin(real, "map", map_names[i]);
+		real->maps[i] = pins_open(real, "map", map_names[i]);
 		if (real->maps[i] < 0)
 			return real->maps[i];
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++) {
-		*program_slot(real, i) = install_open_pin(real, "prog", matches[i].name);
+		*program_slot(real, i) = pins_open(real, "prog", matches[i].name);
 		if (*program_slot(real, i) < 0)
 			return *program_slot(real, i);
 	}
-	real->census = install_open_pin(real, "link", "sl_census");
+	real->census = pins_open(real, "link", "sl_census");
 	if (real->census < 0)
 		return real->census;
 	real->plane.was_adopted = true;
@@ -354,7 +309,7 @@ static bool is_in_force(const struct real *real)
 {
 	struct stat st;
 
-	return has_pin(real, "map", "complete") && stat(real->cgroup, &st) == 0 &&
+	return pins_has(real, "map", "complete") && stat(real->cgroup, &st) == 0 &&
 	       check_link(real, attached[0], st.st_ino) == 0;
 }
 
@@ -367,7 +322,7 @@ static int close_kept(int *kept, int r)
 
 int install_or_adopt(struct real *real, int *kept, const char **ret_error)
 {
-	bool was_empty = !has_pin(real, "map", "complete");
+	bool was_empty = !pins_has(real, "map", "complete");
 	int r = is_in_force(real) ? renew(real, ret_error) : 0;
 
 	if (r < 0)
@@ -388,14 +343,14 @@ int install_or_adopt(struct real *real, int *kept, const char **ret_error)
 
 void install_remove(struct real *real)
 {
-	unpin(real, "map", "complete");
-	unpin(real, "map", "stamp");
+	pins_remove(real, "map", "complete");
+	pins_remove(real, "map", "stamp");
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
-		unpin(real, "link", attached[i]);
-	unpin(real, "link", "sl_census");
+		pins_remove(real, "link", attached[i]);
+	pins_remove(real, "link", "sl_census");
 	join_remove_tables(real);
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
-		unpin(real, "prog", matches[i].name);
+		pins_remove(real, "prog", matches[i].name);
 	for (size_t i = 0; i < _MAP_N; i++)
-		unpin(real, "map", map_names[i]);
+		pins_remove(real, "map", map_names[i]);
 }

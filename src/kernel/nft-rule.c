@@ -51,7 +51,7 @@ static void add_transport(struct nftnl_rule *rule, uint32_t offset, uint32_t n)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
 }
 
-static void add_bitwise(struct nftnl_rule *rule, const void *mask, const void * xor, uint32_t n)
+static void add_bitwise(struct nftnl_rule *rule, const void *mask, const void *flip, uint32_t n)
 {
 	struct nftnl_expr *e = add(rule, "bitwise");
 
@@ -59,7 +59,7 @@ static void add_bitwise(struct nftnl_rule *rule, const void *mask, const void * 
 	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, n);
 	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, mask, n);
-	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, xor, n);
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, flip, n);
 }
 
 static void add_meta_is(struct nftnl_rule *rule, uint32_t key, const void *value, uint32_t n)

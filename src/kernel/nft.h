@@ -5,7 +5,8 @@
  * DOC: Our nftables table
  *
  * One table per instance and namespace, "inet sluice_<instance>", replaced as a
- * whole in one transaction. Another owner may remove or change it: watch.h. bpf/README.md says where its chains stand among other owners'.
+ * whole in one transaction. Another owner may remove or change it: watch.h.
+ * bpf/README.md says where its chains stand among other owners'.
  */
 
 #include <stdbool.h>

@@ -2,14 +2,13 @@
 /**
  * DOC: The real kernel
  *
- * Maps by bpf(2), the queue and links by netlink. What puts all of it there
- * and takes it away again is install.c.
+ * Maps by bpf(2) (real-maps.c), the queue and links by netlink. What puts all of it
+ * there and takes it away again is install.c.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -18,8 +17,6 @@
 #include "kernel/diag.h"
 #include "kernel/real.h"
 
-#define CROWDS_BYTES (SL_CROWDS * sizeof(struct sl_crowd))
-
 static int on_event(void *data, void *bytes, size_t n)
 {
 	struct real *real = data;
@@ -27,11 +24,6 @@ static int on_event(void *data, void *bytes, size_t n)
 	if (n >= sizeof(struct sl_event))
 		real->event_fn(bytes, real->event_data);
 	return ++real->n_events < PLANE_EVENTS_A_ROUND ? 0 : -EAGAIN; /* this one is consumed */
-}
-
-static struct real *real_of(struct plane *plane)
-{
-	return CONTAINER_OF(plane, struct real, plane);
 }
 
 static struct real *real_new(const struct plane_config *config)
@@ -55,8 +47,7 @@ static void real_free(struct real *real)
 	if (!real)
 		return;
 	ring_buffer__free(real->ring);
-	if (real->crowds)
-		munmap(real->crowds, CROWDS_BYTES);
+	real_unmap_crowds(real);
 	install_close(real);
 	free(real);
 }
@@ -64,18 +55,6 @@ static void real_free(struct real *real)
 static void cleanup_real(struct real **real)
 {
 	real_free(*real);
-}
-
-/* what a predecessor had not read is queued again, and counted again */
-static void map_crowds(struct real *real)
-{
-	void *at = mmap(NULL, CROWDS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-			real->maps[MAP_CROWDS], 0);
-
-	if (at == MAP_FAILED)
-		return;
-	real->crowds = at;
-	memset(at, 0, CROWDS_BYTES);
 }
 
 static int real_open(const struct kernel *kernel, const struct plane_config *config, int *kept,
@@ -100,7 +79,7 @@ static int real_open(const struct kernel *kernel, const struct plane_config *con
 		return r;
 	}
 	real->plane.events_fd = ring_buffer__epoll_fd(real->ring); /* the ring's own */
-	map_crowds(real);
+	real_map_crowds(real);
 	*ret_plane = &TAKE_PTR(real)->plane;
 	return 0;
 }
@@ -181,99 +160,6 @@ static int real_requeue(struct plane *plane, struct netns *netns)
 	return queue_requeue(netns->sockets[NETNS_QUEUE], netns->queue_num);
 }
 
-static int lookup(struct plane *plane, enum plane_map map, const void *key, void *value)
-{
-	return bpf_map_lookup_elem(real_of(plane)->maps[map], key, value) < 0 ? -errno : 0;
-}
-
-/* BPF adds to it at the same time, and begins anew at 0 now and then */
-static void leave_crowd(struct real *real, uint32_t uid)
-{
-	uint32_t *n = &real->crowds[sl_crowd_of(uid)].n;
-	uint32_t before = __atomic_load_n(n, __ATOMIC_RELAXED);
-
-	while (before > 0 && !__atomic_compare_exchange_n(n, &before, before - 1, true,
-							  __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		;
-}
-
-static int real_find_held(struct plane *plane, const struct sl_tuple *tuple,
-			  struct sl_held *ret_held)
-{
-	struct real *real = real_of(plane);
-	int r = lookup(plane, MAP_HELD, tuple, ret_held);
-
-	if (r == 0 && real->crowds && ret_held->dir == SL_DIR_OUT)
-		leave_crowd(real, ret_held->sock.user.uid);
-	return r;
-}
-
-static int real_forget_held(struct plane *plane, const struct sl_tuple *tuple)
-{
-	return bpf_map_delete_elem(real_of(plane)->maps[MAP_HELD], tuple) < 0 ? -errno : 0;
-}
-
-static int real_find_proc(struct plane *plane, const struct sl_proc_key *key,
-			  struct sl_proc *ret_proc)
-{
-	return lookup(plane, MAP_PROCS, key, ret_proc);
-}
-
-static int real_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *ret_path)
-{
-	return lookup(plane, MAP_CGROUPS, &id, ret_path);
-}
-
-static int real_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie)
-{
-	struct sl_query query;
-	int r = lookup(plane, MAP_RESOLVING, tuple, &query);
-
-	if (r == 0)
-		*ret_cookie = query.cookie;
-	return r;
-}
-
-static int real_find_sock(struct plane *plane, uint64_t cookie, struct sl_sock *ret_sock)
-{
-	return lookup(plane, MAP_SOCKS, &cookie, ret_sock);
-}
-
-static int real_set_flow(struct plane *plane, const struct sl_flow_key *key,
-			 const struct sl_flow *flow)
-{
-	int fd = real_of(plane)->maps[MAP_FLOWS];
-
-	return bpf_map_update_elem(fd, key, flow, BPF_ANY) < 0 ? -errno : 0;
-}
-
-static int real_get_flow(struct plane *plane, const struct sl_flow_key *key,
-			 struct sl_flow *ret_flow)
-{
-	return lookup(plane, MAP_FLOWS, key, ret_flow);
-}
-
-static int real_forget_flow(struct plane *plane, const struct sl_flow_key *key)
-{
-	return bpf_map_delete_elem(real_of(plane)->maps[MAP_FLOWS], key) < 0 ? -errno : 0;
-}
-
-static int real_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow)
-{
-	static const struct sl_flow_key none;
-	const struct sl_flow_key *from = memcmp(key, &none, sizeof(none)) ? key : NULL;
-	int fd = real_of(plane)->maps[MAP_FLOWS];
-	struct sl_flow_key next;
-
-	while (bpf_map_get_next_key(fd, from, &next) == 0) {
-		*key = next;
-		from = key;
-		if (lookup(plane, MAP_FLOWS, key, ret_flow) == 0)
-			return 0;
-	}
-	return -ENOENT;
-}
-
 /* another socket may have the same ends by now, or have had them all along (SO_REUSEPORT) */
 static bool is_meant(struct plane *plane, const struct plane_end *end,
 		     const struct diag_socket *found)
@@ -299,74 +185,6 @@ static int real_destroy(struct plane *plane, struct netns *netns, const struct p
 	if (r < 0)
 		return r;
 	return is_meant(plane, end, &found) ? diag_destroy(sock, &end->tuple, &found) : -ENOENT;
-}
-
-/* what a program in the kernel writes into the record meanwhile may be lost: this is done only
- * where sockets cannot be destroyed */
-static int real_hold_again(struct plane *plane, uint64_t cookie)
-{
-	int fd = real_of(plane)->maps[MAP_SOCKS];
-	struct sl_sock sock;
-	int r = lookup(plane, MAP_SOCKS, &cookie, &sock);
-
-	if (r < 0)
-		return r;
-	sock.flags &= ~(uint32_t)SL_SOCK_ALLOWED;
-	return bpf_map_update_elem(fd, &cookie, &sock, BPF_EXIST) < 0 ? -errno : 0;
-}
-
-static int real_set_memory(struct plane *plane, const struct sl_memory_key *key,
-			   const struct sl_memory *memory)
-{
-	int fd = real_of(plane)->maps[MAP_MEMORY];
-
-	return bpf_map_update_elem(fd, key, memory, BPF_ANY) < 0 ? -errno : 0;
-}
-
-static int real_get_memory(struct plane *plane, const struct sl_memory_key *key,
-			   struct sl_memory *ret_memory)
-{
-	return lookup(plane, MAP_MEMORY, key, ret_memory);
-}
-
-static int real_forget_memory(struct plane *plane, const struct sl_memory_key *key)
-{
-	return bpf_map_delete_elem(real_of(plane)->maps[MAP_MEMORY], key) < 0 ? -errno : 0;
-}
-
-static int real_generation(struct plane *plane, uint32_t *ret_generation)
-{
-	struct sl_config config;
-	uint32_t zero = 0;
-	int r = lookup(plane, MAP_CONFIG, &zero, &config);
-
-	if (r == 0)
-		*ret_generation = config.generation;
-	return r;
-}
-
-static int real_secret(struct plane *plane, uint64_t ret_secret[2])
-{
-	struct sl_config config;
-	uint32_t zero = 0;
-	int r = lookup(plane, MAP_CONFIG, &zero, &config);
-
-	if (r == 0)
-		memcpy(ret_secret, config.secret, sizeof(config.secret));
-	return r;
-}
-
-static int real_renew(struct plane *plane, uint32_t generation)
-{
-	int fd = real_of(plane)->maps[MAP_CONFIG];
-	struct sl_config config;
-	uint32_t zero = 0;
-	int r = lookup(plane, MAP_CONFIG, &zero, &config);
-
-	if (r < 0)
-		return r;
-	config.generation = generation;
-	return bpf_map_update_elem(fd, &zero, &config, BPF_ANY) < 0 ? -errno : 0;
 }
 
 static int real_drain(struct plane *plane, plane_event_fn fn, void *data)

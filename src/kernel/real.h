@@ -4,13 +4,16 @@
 /**
  * DOC: The real plane
  *
- *	real.c     operations on maps, packets, sockets
- *	install.c  what is there once: programs, maps, their pins
- *	renew.c    programs of another build, replaced
- *	join.c     what is there for each network namespace: its sockets, its entry in sl_netns
- *	repair.c   its nft table, among other owners
+ *	real.c       the table; operations on packets and sockets, events
+ *	real-maps.c  operations on maps
+ *	install.c    what is there once: programs and maps
+ *	pins.c       the names by which a successor finds them
+ *	renew.c      programs of another build, replaced
+ *	join.c       what is there for each network namespace: its sockets, its entry in sl_netns
+ *	repair.c     its nft table, among other owners
  */
 
+#include "base/macros.h"
 #include "kernel/nft.h"
 #include "kernel/plane-ops.h"
 
@@ -44,12 +47,42 @@ struct real {
 	bool is_stricter;    /* closed only because a predecessor was, who is replaced */
 	bool is_renewed;     /* its programs were another build's */
 	uint32_t canary_uid;
-	struct sl_crowd *crowds; /* MAP_CROWDS, mapped; NULL: it cannot be, and counts end by time */
+	struct sl_crowd *crowds; /* MAP_CROWDS, mapped; NULL: it cannot be, counts end by time */
 	struct ring_buffer *ring;
 	plane_event_fn event_fn;
 	void *event_data;
 	unsigned int n_events; /* of this round */
 };
+
+static inline struct real *real_of(struct plane *plane)
+{
+	return CONTAINER_OF(plane, struct real, plane);
+}
+
+/* real-maps.c: operations, and what is mapped */
+
+/** real_map_crowds() - what a predecessor had not read is queued again, and counted again */
+void real_map_crowds(struct real *real);
+void real_unmap_crowds(struct real *real);
+int real_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
+int real_forget_held(struct plane *plane, const struct sl_tuple *tuple);
+int real_find_proc(struct plane *plane, const struct sl_proc_key *key, struct sl_proc *ret_proc);
+int real_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *ret_path);
+int real_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie);
+int real_find_sock(struct plane *plane, uint64_t cookie, struct sl_sock *ret_sock);
+int real_set_flow(struct plane *plane, const struct sl_flow_key *key, const struct sl_flow *flow);
+int real_get_flow(struct plane *plane, const struct sl_flow_key *key, struct sl_flow *ret_flow);
+int real_forget_flow(struct plane *plane, const struct sl_flow_key *key);
+int real_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
+int real_hold_again(struct plane *plane, uint64_t cookie);
+int real_set_memory(struct plane *plane, const struct sl_memory_key *key,
+		    const struct sl_memory *memory);
+int real_get_memory(struct plane *plane, const struct sl_memory_key *key,
+		    struct sl_memory *ret_memory);
+int real_forget_memory(struct plane *plane, const struct sl_memory_key *key);
+int real_generation(struct plane *plane, uint32_t *ret_generation);
+int real_secret(struct plane *plane, uint64_t ret_secret[2]);
+int real_renew(struct plane *plane, uint32_t generation);
 
 /* install.c */
 
@@ -63,8 +96,14 @@ int install_relax(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
 
-int install_pin(const struct real *real, const char *kind, const char *name, int fd);
-int install_open_pin(const struct real *real, const char *kind, const char *name);
+/* pins.c; @kind: "map", "prog" or "link" */
+
+/** pins_put() - in the place of what has this name. Return: 0 or a negative errno */
+int pins_put(const struct real *real, const char *kind, const char *name, int fd);
+/** pins_open() - Return: a descriptor, the caller's, or a negative errno */
+int pins_open(const struct real *real, const char *kind, const char *name);
+bool pins_has(const struct real *real, const char *kind, const char *name);
+void pins_remove(const struct real *real, const char *kind, const char *name);
 
 /* renew.c */
 

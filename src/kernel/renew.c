@@ -54,12 +54,12 @@ int renew_stamp(struct real *real)
 
 	if (fd < 0 || bpf_map_update_elem(fd, &zero, &stamp, BPF_ANY) < 0)
 		return -errno;
-	return install_pin(real, "map", "stamp", fd);
+	return pins_put(real, "map", "stamp", fd);
 }
 
 static int read_stamp(const struct real *real, struct stamp *ret_stamp)
 {
-	_cleanup_close_ int fd = install_open_pin(real, "map", "stamp");
+	_cleanup_close_ int fd = pins_open(real, "map", "stamp");
 	struct bpf_map_info info = { 0 };
 	uint32_t n = sizeof(info), zero = 0;
 
@@ -74,7 +74,7 @@ static int read_stamp(const struct real *real, struct stamp *ret_stamp)
 
 static int reuse_map(const struct real *real, struct bpf_map *map)
 {
-	_cleanup_close_ int fd = install_open_pin(real, "map", bpf_map__name(map));
+	_cleanup_close_ int fd = pins_open(real, "map", bpf_map__name(map));
 	struct bpf_map_info info = { 0 };
 	uint32_t n = sizeof(info);
 
@@ -99,13 +99,13 @@ static int attach(const struct real *real, const struct bpf_program *program)
 			       bpf_program__expected_attach_type(program), NULL);
 	if (link < 0)
 		return attach_is_optional(bpf_program__name(program)) ? 0 : -errno;
-	return install_pin(real, "link", bpf_program__name(program), link);
+	return pins_put(real, "link", bpf_program__name(program), link);
 }
 
 /* one that a predecessor that failed open had no use for */
 static bool lacks_egress(const struct real *real)
 {
-	_cleanup_close_ int link = install_open_pin(real, "link", "sl_egress");
+	_cleanup_close_ int link = pins_open(real, "link", "sl_egress");
 
 	return real->nft.is_closed && link < 0;
 }
@@ -113,12 +113,12 @@ static bool lacks_egress(const struct real *real)
 static int hand_over(const struct real *real, const struct bpf_program *program)
 {
 	const char *name = bpf_program__name(program);
-	_cleanup_close_ int link = install_open_pin(real, "link", name);
+	_cleanup_close_ int link = pins_open(real, "link", name);
 
 	if (!bpf_program__autoload(program))
 		return 0;
 	if (bpf_program__type(program) == BPF_PROG_TYPE_SOCKET_FILTER) /* a match of the rules */
-		return install_pin(real, "prog", name, bpf_program__fd(program));
+		return pins_put(real, "prog", name, bpf_program__fd(program));
 	if (link >= 0)
 		return bpf_link_update(link, bpf_program__fd(program), NULL) < 0 ? -errno : 0;
 	return attach_is_used(name, real->nft.is_closed) ? attach(real, program) : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/macros.h"
 #include "policy/rules-list.h"
 
@@ -59,31 +60,12 @@ struct rules_key rules_key_of(const struct rules *rules, const struct rules_rule
 	return key;
 }
 
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-	/* the finisher of splitmix64 */
-	hash ^= value;
-	hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9ULL;
-	hash = (hash ^ hash >> 27) * 0x94d049bb133111ebULL;
-	return hash ^ hash >> 31;
-}
-
 uint32_t rules_hash(const struct rules *rules, const struct rules_key *key)
 {
-	uint64_t hash = mix(rules->seed, (uint64_t)key->port << 24 | (uint64_t)key->span << 16 |
-						 (uint64_t)key->bits << 8 | (uint64_t)key->anchor);
-	const uint8_t *at = key->value;
+	uint64_t shape = (uint64_t)key->port << 24 | (uint64_t)key->span << 16 |
+			 (uint64_t)key->bits << 8 | (uint64_t)key->anchor;
 
-	for (size_t n = key->n_value; n > 0;) {
-		uint64_t word = 0;
-		size_t n_now = MIN(n, sizeof(word));
-
-		memcpy(&word, at, n_now);
-		hash = mix(hash, word);
-		at += n_now;
-		n -= n_now;
-	}
-	return (uint32_t)mix(hash, key->n_value);
+	return (uint32_t)hash_bytes(hash_mix(rules->seed, shape), key->value, key->n_value);
 }
 
 static bool is_key(const struct rules_key *a, const struct rules_key *b)

@@ -37,7 +37,6 @@
 #include "wire/rule.h"
 
 #define RULES_TEXT_MAX (16U << 20) /* names, paths and reasons of one list together */
-
 #define RULES_WORK_MAX 4096U /* rules looked at for one question, at most: some 25 us */
 
 enum rules_action { RULES_ASK, RULES_ALLOW, RULES_DROP, RULES_DROP_SILENT }; /* of the wire */
@@ -77,8 +76,8 @@ struct rules *rules_free(struct rules *rules);
  * rules_add() - one more rule, after those that are there
  * @ret_problem: out: on failure: what is wrong, a constant for people
  *
- * Return: 0; -EINVAL: a bad rule; -E2BIG, -EFBIG, -EOVERFLOW: a limit; -ENOMEM. After a failure the list is
- * as before it.
+ * Return: 0; -EINVAL: a bad rule; -E2BIG, -EFBIG, -EOVERFLOW: a limit; -ENOMEM. After a
+ *         failure the list is as before it.
  */
 int rules_add(struct rules *rules, const struct wire_rule *rule, const char **ret_problem);
 void rules_set_otherwise(struct rules *rules, enum rules_action action);

@@ -25,7 +25,7 @@
 #include "wire/table.h"
 
 #define KEEPER_BEAT_MS 200U	   /* how often sluiced shows that it lives */
-#define KEEPER_SILENCE_MS 1000U	   /* DESIGN §2: the watchdog fires after one second */
+#define KEEPER_SILENCE_MS 1000U	   /* then it is taken to hang */
 #define KEEPER_CANARY_SLOT 17U	   /* of SPAWN and KILL: behind those of 16 filters */
 #define KEEPER_SUCCESSOR_MS 5000U  /* held packets wait that long for a new sluiced */
 

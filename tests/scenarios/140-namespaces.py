@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 
 from lib import machine, main
 from lib.capture import is_syn
@@ -22,74 +21,9 @@ from lib.wait import wait_for
 N = 40
 FORBIDDEN, FREE = 9, 7
 
-# until the plane is there the fail class answers: prints what the first flows got, then all kinds
-VISIT = """import errno, json, socket, sys, time
-def call(family, kind, address, port):
-    with socket.socket(family, kind) as s:
-        s.settimeout(5)
-        try:
-            s.connect((address, port))
-            if kind == socket.SOCK_DGRAM:
-                s.send(b"x")
-                s.recv(10)
-        except TimeoutError:
-            return "ETIMEDOUT"
-        except OSError as error:
-            return errno.errorcode[error.errno]
-    return "0"
-name, four, six, free, forbidden, fail = sys.argv[1:7]
-began, first = time.monotonic(), []
-# closed: refused until it is governed; open: let pass until then
-port, end = (int(free), "0") if fail == "closed" else (int(forbidden), "ECONNREFUSED")
-while time.monotonic() - began < 20:
-    first.append(call(socket.AF_INET, socket.SOCK_STREAM, four, port))
-    if first[-1] == end:
-        break
-said = {"room": name, "first_ms": (time.monotonic() - began) * 1000, "first": sorted(set(first))}
-for port in free, forbidden:
-    for kind in "STREAM", "DGRAM":
-        for family, address in (socket.AF_INET, four), (socket.AF_INET6, six):
-            said[f"{kind} {address} {port}"] = call(family, getattr(socket, "SOCK_" + kind), address, int(port))
-print(json.dumps(said), flush=True)
-"""
-
-# N connections from the same ports in each room, once it is governed
-HOLD = """import errno, json, socket, sys, threading, time
-address, n, folder, name = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-def call(port):
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if port:
-            s.bind(("", port))
-        s.settimeout(60)
-        try:
-            s.connect((address, 7))
-        except OSError as error:
-            return errno.errorcode.get(error.errno, "ETIMEDOUT")
-    return "0"
-while call(0) == "EPERM":
-    pass
-open(folder + "/ready-" + name, "w").close()
-while True:
-    try:
-        open(folder + "/go").close()
-        break
-    except FileNotFoundError:
-        time.sleep(0.01)
-said = {}
-def count(port):
-    code = call(port)
-    said[code] = said.get(code, 0) + 1
-threads = [threading.Thread(target=count, args=(40000 + i,)) for i in range(n)]
-[thread.start() for thread in threads]
-[thread.join() for thread in threads]
-print(json.dumps({"room": name, "said": said}), flush=True)
-"""
-
 
 def visit(lab, room, fail):
-    script = lab.new_file("py", VISIT)
-    return room.enter([sys.executable, script, room.name, HOST4, HOST6, FREE, FORBIDDEN, fail])
+    return room.enter(lab.actor("visit", room.name, HOST4, HOST6, FREE, FORBIDDEN, fail))
 
 
 def shell(*commands):
@@ -123,9 +57,9 @@ def check_judged(t, lab, rooms, fail):
 
 
 def start_holding(lab, rooms, filter_text, **settings):
-    folder, script = lab.new_file("held"), lab.new_file("py", HOLD)
+    folder = lab.new_file("held")
     os.mkdir(folder)
-    run = lab.start([filter_text], shell(*[room.enter([sys.executable, script, HOST4, N, folder, room.name])
+    run = lab.start([filter_text], shell(*[room.enter(lab.actor("hold", room.name, HOST4, N, folder))
                                            for room in rooms]), **settings)
     wait_for(lambda: all(os.path.exists(f"{folder}/ready-{room.name}") for room in rooms), 30,
              f"all rooms governed; {run.stderr}")

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,62 +7,6 @@
 #include <cmocka.h>
 
 #include "daemon-lab-memory.h"
-
-const struct lab_packet memory_tcp = {
-	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
-};
-const struct lab_packet memory_again = { /* the same end, another conversation */
-					 .proto = IPPROTO_TCP,
-					 .lport = 40010,
-					 .rport = 443,
-					 .last = 9
-};
-const struct lab_packet memory_udp = {
-	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 9
-};
-static const struct lab_packet dns = { .proto = IPPROTO_UDP,
-				       .is_inbound = true,
-				       .is_answer = true,
-				       .lport = 40002,
-				       .rport = 53,
-				       .last = 53 };
-
-struct lab *memory_lab(unsigned int n_filters, bool is_closed)
-{
-	struct lab_config config = { .n_filters = n_filters };
-	struct lab *lab;
-
-	for (unsigned int i = 0; i < n_filters; i++)
-		config.is_closed[i] = is_closed;
-	lab = lab_new(&config);
-	assert_int_equal(lab_start(lab), 0);
-	lab_run_all(lab);
-	return lab;
-}
-
-int memory_set_up_one(void **state)
-{
-	*state = memory_lab(1, true);
-	return 0;
-}
-
-int memory_set_up_one_open(void **state)
-{
-	*state = memory_lab(1, false);
-	return 0;
-}
-
-int memory_set_up_two(void **state)
-{
-	*state = memory_lab(2, true);
-	return 0;
-}
-
-int memory_tear_down(void **state)
-{
-	*state = lab_free(*state);
-	return 0;
-}
 
 const struct sl_memory *memory_entry(const struct lab *lab, const struct lab_packet *packet)
 {
@@ -104,9 +47,8 @@ unsigned int memory_judged(struct lab *lab, const struct lab_packet *packet, uin
 
 void memory_put(struct lab *lab)
 {
-	assert_int_equal(lab_fate(lab, memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS)),
-			 FATE_ALLOWED);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
+	assert_int_equal(lab_fate(lab, memory_judged(lab, &tcp, 0, MEMORY_ADDRESS)), FATE_ALLOWED);
+	assert_true(memory_is_in_force(lab, &tcp));
 }
 
 void memory_check_asked(struct lab *lab, const struct lab_packet *packet)
@@ -129,12 +71,12 @@ void memory_check_known(struct lab *lab, const struct lab_packet *packet, enum f
  * packet */
 unsigned int memory_resolve(struct lab *lab, const char *name, uint64_t *ret_token)
 {
-	unsigned int answer = lab_put(lab, &dns);
+	unsigned int answer = lab_put(lab, &dns_answer);
 	const struct wire_look *look = lab_take_look(lab);
 
 	assert_non_null(look);
 	*ret_token = look->token;
-	lab_name(lab, *ret_token, name, memory_tcp.last);
+	lab_name(lab, *ret_token, name, tcp.last);
 	return answer;
 }
 

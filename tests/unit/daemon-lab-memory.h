@@ -3,17 +3,7 @@
 
 /** DOC: Steps of the tests of verdict memory in the daemon */
 
-#include "daemon-lab.h"
-
-extern const struct lab_packet memory_tcp, memory_udp;
-extern const struct lab_packet memory_again; /* where memory_tcp goes, another conversation */
-
-/** memory_lab() - filters that run */
-struct lab *memory_lab(unsigned int n_filters, bool is_closed);
-int memory_set_up_one(void **state);
-int memory_set_up_one_open(void **state);
-int memory_set_up_two(void **state);
-int memory_tear_down(void **state);
+#include "running-lab.h"
 
 /** memory_entry() - NULL: none */
 const struct sl_memory *memory_entry(const struct lab *lab, const struct lab_packet *packet);
@@ -24,11 +14,10 @@ unsigned int memory_connect(struct lab *lab, const struct lab_packet *packet);
 /** memory_judged() - the packet is held, filter 0 is asked and answers. Return: its index */
 unsigned int memory_judged(struct lab *lab, const struct lab_packet *packet, uint8_t verdict,
 			   enum memory_scope scope);
-/** memory_put() - memory_tcp is allowed for good */
+/** memory_put() - tcp is allowed for good */
 void memory_put(struct lab *lab);
 void memory_check_asked(struct lab *lab, const struct lab_packet *packet);
 void memory_check_known(struct lab *lab, const struct lab_packet *packet, enum fate fate);
-/** memory_resolve() - memory_tcp's address gets a name. Return: the answer, which is still held */
+/** memory_resolve() - tcp's address gets a name. Return: the answer, which is still held */
 unsigned int memory_resolve(struct lab *lab, const char *name, uint64_t *ret_token);
 void memory_resolved(struct lab *lab, const char *name);
-/** memory_end_socket() - of the packet; 300 bytes came in, 200 went out */

@@ -82,12 +82,14 @@ void lab_sleep(struct lab *lab, uint64_t us);
 /** lab_oversleep() - the same without a tick: something else is noticed first */
 void lab_oversleep(uint64_t us);
 
-/** lab_run_filter() - what a filter says at its start; it is running after it */
-void lab_run_filter(struct lab *lab, unsigned int index);
-void lab_run_all(struct lab *lab);
 /** lab_end_filter() - its process ends and the keeper says so */
 void lab_end_filter(struct lab *lab, unsigned int index);
 void lab_end_names(struct lab *lab);
+
+/* daemon-lab-peers.c: filters and sluice-names */
+/** lab_run_filter() - what a filter says at its start; it is running after it */
+void lab_run_filter(struct lab *lab, unsigned int index);
+void lab_run_all(struct lab *lab);
 
 /** lab_take() - the next record of this type that a filter got. Return: NULL: none */
 const void *lab_take(struct lab *lab, unsigned int filter, uint16_t type);

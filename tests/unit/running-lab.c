@@ -16,7 +16,16 @@ const struct lab_packet tcp6 = {
 const struct lab_packet tcp_in = {
 	.proto = IPPROTO_TCP, .is_inbound = true, .lport = 22, .rport = 50000, .last = 9
 };
+const struct lab_packet tcp_again = {
+	.proto = IPPROTO_TCP, .lport = 40010, .rport = 443, .last = 9
+};
 const struct lab_packet udp = { .proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 9 };
+const struct lab_packet dns_answer = { .proto = IPPROTO_UDP,
+				       .is_inbound = true,
+				       .is_answer = true,
+				       .lport = 40002,
+				       .rport = 53,
+				       .last = 53 };
 
 struct lab *running_lab(unsigned int n_filters, bool is_closed)
 {

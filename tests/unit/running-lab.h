@@ -11,6 +11,8 @@
 
 /* from one program to one place, but for the port */
 extern const struct lab_packet tcp, tcp6, tcp_in, udp;
+extern const struct lab_packet tcp_again;  /* where tcp goes, another conversation */
+extern const struct lab_packet dns_answer; /* of a name server that was asked */
 
 struct lab *running_lab(unsigned int n_filters, bool is_closed);
 

@@ -134,16 +134,10 @@ static void test_the_end_answers_everything(void **state)
 {
 	struct lab *lab = *state;
 	unsigned int held, answer;
-	struct lab_packet dns = { .proto = IPPROTO_UDP,
-				  .is_inbound = true,
-				  .is_answer = true,
-				  .lport = 40002,
-				  .rport = 53,
-				  .last = 53 };
 
 	judged(lab, &udp, 0);
 	held = lab_put(lab, &tcp);
-	answer = lab_put(lab, &dns);
+	answer = lab_put(lab, &dns_answer);
 	lab_stop(lab);
 	assert_int_equal(lab_fate(lab, held), FATE_REJECTED);
 	assert_int_equal(lab_fate(lab, answer), FATE_ALLOWED);

@@ -22,27 +22,10 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "daemon-lab.h"
+#include "story.h"
 
-#define CALLS_MAX 500U /* a story that makes more does not end */
-
-static const struct lab_packet dns = { .proto = IPPROTO_UDP,
-				       .is_inbound = true,
-				       .is_answer = true,
-				       .lport = 40002,
-				       .rport = 53,
-				       .last = 53 };
-static const struct lab_packet allowed = {
-	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
-};
-static const struct lab_packet denied = {
-	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 10
-};
 static const struct lab_packet other = {
 	.proto = IPPROTO_UDP, .lport = 40001, .rport = 125, .last = 12
-};
-static const struct lab_packet unanswered = {
-	.proto = IPPROTO_TCP, .is_v6 = true, .lport = 40003, .rport = 80, .last = 11
 };
 
 /* what the filter of every story says of a flow that it is asked about */
@@ -109,7 +92,7 @@ static void tell_what_was_scripted(struct lab *lab)
 		return;
 	}
 	lab_run_all(lab);
-	lab_put(lab, &dns);
+	lab_put(lab, &dns_answer);
 	read_answers(lab);
 	put_judged(lab, &allowed);
 	no[0] = put_judged(lab, &denied);
@@ -167,7 +150,7 @@ static void tell_stop(struct lab *lab, unsigned int nth)
 	lab_run_all(lab);
 	put_judged(lab, &allowed);
 	held = put_judged(lab, &unanswered);
-	lab_put(lab, &dns);
+	lab_put(lab, &dns_answer);
 	fake_fail(lab->kernel, FAKE_ANY, nth, ENOMEM);
 	lab_stop(lab);
 	check_all_answered(lab);
@@ -211,32 +194,14 @@ static void tell_changes(struct lab *lab, unsigned int nth)
 	check_all_answered(lab);
 }
 
-static void tell_again_and_again(void (*tell)(struct lab *lab, unsigned int nth), bool is_closed)
-{
-	struct lab_config config = { .n_filters = 1, .is_closed = { is_closed } };
-	bool has_failed = true;
-	unsigned int nth = 0;
-
-	while (has_failed) {
-		struct lab *lab = lab_new(&config);
-
-		assert_true(nth++ < CALLS_MAX);
-		tell(lab, nth);
-		has_failed = fake_has_failed(lab->kernel);
-		lab_free(lab);
-	}
-	print_message("           %u calls\n", nth - 1);
-	assert_true(nth > 5);
-}
-
 static void test_first_flows_fail_closed(void **state)
 {
-	tell_again_and_again(tell_first_flows, true);
+	story_tell_each(tell_first_flows, true, 5);
 }
 
 static void test_first_flows_fail_open(void **state)
 {
-	tell_again_and_again(tell_first_flows, false);
+	story_tell_each(tell_first_flows, false, 5);
 }
 
 /* without reading there is no packet, without answering no answer */
@@ -265,17 +230,17 @@ static void test_an_operation_that_always_fails(void **state)
 
 static void test_succession(void **state)
 {
-	tell_again_and_again(tell_succession, true);
+	story_tell_each(tell_succession, true, 5);
 }
 
 static void test_stop(void **state)
 {
-	tell_again_and_again(tell_stop, true);
+	story_tell_each(tell_stop, true, 5);
 }
 
 static void test_changes(void **state)
 {
-	tell_again_and_again(tell_changes, true);
+	story_tell_each(tell_changes, true, 5);
 }
 
 /* ---- one at a time ---- */

@@ -29,7 +29,7 @@
 
 #include "alloc.h"
 #include "base/macros.h"
-#include "daemon-lab.h"
+#include "story.h"
 
 #define ALLOCATIONS_MAX 20000U /* a story that makes more does not end */
 #define ALL_FAIL_STEP 7U
@@ -37,25 +37,6 @@
 #define ROUNDS 400 /* of 20 ms: more than any back-off */
 #define ROUND_US 20000U
 
-static const struct lab_packet dns = { .proto = IPPROTO_UDP,
-				       .is_inbound = true,
-				       .is_answer = true,
-				       .lport = 40002,
-				       .rport = 53,
-				       .last = 53 };
-static const struct lab_packet allowed = {
-	.proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 9
-};
-/* where the one before goes: remembered */
-static const struct lab_packet again = {
-	.proto = IPPROTO_TCP, .lport = 40010, .rport = 443, .last = 9
-};
-static const struct lab_packet denied = {
-	.proto = IPPROTO_UDP, .lport = 40001, .rport = 123, .last = 10
-};
-static const struct lab_packet unanswered = {
-	.proto = IPPROTO_TCP, .is_v6 = true, .lport = 40003, .rport = 80, .last = 11
-};
 static const struct lab_packet fresh = {
 	.proto = IPPROTO_UDP, .lport = 40005, .rport = 2000, .last = 13
 };
@@ -206,9 +187,9 @@ static unsigned int put(struct story *story, const struct lab_packet *packet)
 
 static void tell_flows(struct story *story, unsigned int no[3])
 {
-	put(story, &dns);
+	put(story, &dns_answer);
 	put(story, &allowed);
-	put(story, &again);
+	put(story, &tcp_again); /* remembered */
 	no[0] = put(story, &denied);
 	no[1] = put(story, &denied);
 	no[2] = put(story, &unanswered);
@@ -320,7 +301,7 @@ static void tell_stop(struct story *story, unsigned int nth, bool is_always)
 	put(story, &allowed);
 	call(story, "ListFlows", "\"follow\":true");
 	no = put(story, &unanswered);
-	put(story, &dns);
+	put(story, &dns_answer);
 	alloc_fail(nth, is_always);
 	lab_stop(lab);
 	assert_int_not_equal(lab_fate(lab, no), FATE_HELD);

@@ -22,9 +22,6 @@
 
 #define TTL_AND_GRACE_US ((60U + NAMES_GRACE_S) * UINT64_C(1000000)) /* of lab_name() */
 
-static const struct lab_packet tcp_in = {
-	.proto = IPPROTO_TCP, .is_inbound = true, .lport = 22, .rport = 50000, .last = 9
-};
 /* ---- what is remembered ---- */
 
 static void test_a_filter_is_asked_once(void **state)
@@ -33,8 +30,8 @@ static void test_a_filter_is_asked_once(void **state)
 	const struct sl_memory *entry;
 
 	memory_put(lab);
-	memory_check_known(lab, &memory_again, FATE_ALLOWED);
-	entry = memory_entry(lab, &memory_tcp);
+	memory_check_known(lab, &tcp_again, FATE_ALLOWED);
+	entry = memory_entry(lab, &tcp);
 	assert_int_equal(entry->generation, fake_generation(lab->kernel));
 	assert_true(entry->expiry_ns >
 		    daemon_now_us() * 1000 * 1000); /* no name: as good as never */
@@ -43,7 +40,7 @@ static void test_a_filter_is_asked_once(void **state)
 
 static void test_other_ends_are_asked_about(void **state)
 {
-	struct lab_packet port = memory_tcp, address = memory_tcp, protocol = memory_tcp;
+	struct lab_packet port = tcp, address = tcp, protocol = tcp;
 	struct lab *lab = *state;
 
 	port.rport++;
@@ -59,43 +56,42 @@ static void test_an_answer_for_the_flow_is_not_remembered(void **state)
 {
 	struct lab *lab = *state;
 
-	memory_judged(lab, &memory_tcp, 0, MEMORY_FLOW);
-	memory_judged(lab, &memory_tcp, 0, MEMORY_NAME); /* there is none */
+	memory_judged(lab, &tcp, 0, MEMORY_FLOW);
+	memory_judged(lab, &tcp, 0, MEMORY_NAME); /* there is none */
 	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
-	memory_check_asked(lab, &memory_again);
+	memory_check_asked(lab, &tcp_again);
 }
 
 static void test_a_name_is_remembered_as_long_as_it_lives(void **state)
 {
 	struct lab *lab = *state;
-	struct lab_packet port = memory_tcp;
+	struct lab_packet port = tcp;
 
 	memory_resolved(lab, "a.example");
-	memory_judged(lab, &memory_tcp, 0, MEMORY_NAME);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
-	assert_int_equal(memory_entry(lab, &memory_tcp)->expiry_ns,
+	memory_judged(lab, &tcp, 0, MEMORY_NAME);
+	assert_true(memory_is_in_force(lab, &tcp));
+	assert_int_equal(memory_entry(lab, &tcp)->expiry_ns,
 			 (daemon_now_us() + TTL_AND_GRACE_US) * 1000);
 	port.rport++;
 	memory_check_known(lab, &port, FATE_ALLOWED); /* under the name every port */
 	assert_true(memory_is_in_force(lab, &port));
 	lab_pass(lab, TTL_AND_GRACE_US);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
-	memory_check_asked(lab, &memory_again);
+	assert_false(memory_is_in_force(lab, &tcp));
+	memory_check_asked(lab, &tcp_again);
 }
 
 static void test_denied_is_answered_without_asking(void **state)
 {
 	static const enum fate fates[] = { [1] = FATE_REJECTED, [2] = FATE_SILENT };
 	struct lab *lab = *state;
-	struct sl_flow_key key = lab_key(&memory_tcp);
+	struct sl_flow_key key = lab_key(&tcp);
 
 	for (uint8_t verdict = 1; verdict <= 2; verdict++) {
 		lab_forget(lab, 0);
-		assert_int_equal(
-			lab_fate(lab, memory_judged(lab, &memory_tcp, verdict, MEMORY_ADDRESS)),
-			fates[verdict]);
+		assert_int_equal(lab_fate(lab, memory_judged(lab, &tcp, verdict, MEMORY_ADDRESS)),
+				 fates[verdict]);
 		fake_delete(lab->kernel, FAKE_FLOWS, &key); /* another socket knows nothing of it */
-		memory_check_known(lab, &memory_again, fates[verdict]);
+		memory_check_known(lab, &tcp_again, fates[verdict]);
 		fake_delete(lab->kernel, FAKE_FLOWS, &key);
 	}
 	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
@@ -117,9 +113,9 @@ static void test_a_flow_of_nobody_known_is_never_remembered(void **state)
 	struct lab *lab = *state;
 
 	fake_put(lab->kernel, FAKE_SOCKS, &cookie, &sock);
-	memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS);
+	memory_judged(lab, &tcp, 0, MEMORY_ADDRESS);
 	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
-	memory_check_asked(lab, &memory_again);
+	memory_check_asked(lab, &tcp_again);
 }
 
 /* ---- two filters ---- */
@@ -136,13 +132,13 @@ static void test_only_what_all_filters_said_is_in_the_kernel(void **state)
 {
 	struct lab *lab = *state;
 
-	memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS);
+	memory_judged(lab, &tcp, 0, MEMORY_ADDRESS);
 	judge_second(lab, 0, MEMORY_FLOW);
 	assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
-	memory_connect(lab, &memory_again);
+	memory_connect(lab, &tcp_again);
 	assert_int_equal(lab_take_flow(lab, 0), 0); /* it has said so before */
 	judge_second(lab, 0, MEMORY_ADDRESS);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
+	assert_true(memory_is_in_force(lab, &tcp));
 }
 
 static void test_each_filter_is_remembered_for_itself(void **state)
@@ -150,16 +146,16 @@ static void test_each_filter_is_remembered_for_itself(void **state)
 	struct lab *lab = *state;
 	unsigned int packet;
 
-	memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS);
+	memory_judged(lab, &tcp, 0, MEMORY_ADDRESS);
 	judge_second(lab, 0, MEMORY_ADDRESS);
 	lab_forget(lab, 1);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
-	packet = memory_connect(lab, &memory_again);
+	assert_false(memory_is_in_force(lab, &tcp));
+	packet = memory_connect(lab, &tcp_again);
 	assert_int_equal(lab_take_flow(lab, 0), 0);
 	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
 	judge_second(lab, 1, MEMORY_ADDRESS);
 	assert_int_equal(lab_fate(lab, packet), FATE_REJECTED);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
+	assert_false(memory_is_in_force(lab, &tcp));
 }
 
 /* ---- what ends it ---- */
@@ -171,14 +167,14 @@ static void test_a_second_name_withdraws_it_before_anybody_knows_the_name(void *
 	uint64_t token;
 
 	memory_resolved(lab, "a.example");
-	memory_judged(lab, &memory_tcp, 0, MEMORY_NAME);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
+	memory_judged(lab, &tcp, 0, MEMORY_NAME);
+	assert_true(memory_is_in_force(lab, &tcp));
 	answer = memory_resolve(lab, "b.example", &token);
 	assert_int_equal(lab_fate(lab, answer), FATE_HELD);
-	assert_null(memory_entry(lab, &memory_tcp));
+	assert_null(memory_entry(lab, &tcp));
 	lab_done(lab, token);
 	assert_int_equal(lab_fate(lab, answer), FATE_ALLOWED);
-	memory_check_asked(lab, &memory_again);
+	memory_check_asked(lab, &tcp_again);
 }
 
 static void test_a_filter_whose_rules_change_is_asked_anew(void **state)
@@ -190,8 +186,8 @@ static void test_a_filter_whose_rules_change_is_asked_anew(void **state)
 	generation = fake_generation(lab->kernel);
 	lab_forget(lab, 0);
 	assert_int_equal(fake_generation(lab->kernel), generation + 1);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
-	memory_check_asked(lab, &memory_again);
+	assert_false(memory_is_in_force(lab, &tcp));
+	memory_check_asked(lab, &tcp_again);
 }
 
 static void test_what_a_filter_said_dies_with_it(void **state)
@@ -203,10 +199,10 @@ static void test_what_a_filter_said_dies_with_it(void **state)
 	generation = fake_generation(lab->kernel);
 	lab_end_filter(lab, 0);
 	assert_int_equal(fake_generation(lab->kernel), generation + 1);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
+	assert_false(memory_is_in_force(lab, &tcp));
 	lab_pass(lab, TICK_US);
 	lab_run_filter(lab, 0);
-	memory_check_asked(lab, &memory_again);
+	memory_check_asked(lab, &tcp_again);
 }
 
 static void test_a_successor_relies_on_nothing_of_before(void **state)
@@ -219,30 +215,29 @@ static void test_a_successor_relies_on_nothing_of_before(void **state)
 	lab_crash(lab);
 	assert_int_equal(lab_start(lab), 0);
 	assert_int_equal(fake_generation(lab->kernel), generation + 1);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
+	assert_false(memory_is_in_force(lab, &tcp));
 	lab_run_filter(lab, 0);
-	memory_check_asked(lab, &memory_again);
+	memory_check_asked(lab, &tcp_again);
 }
 
-#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, memory_tear_down)
+#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, running_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_a_filter_is_asked_once, memory_set_up_one),
-		TEST(test_other_ends_are_asked_about, memory_set_up_one),
-		TEST(test_an_answer_for_the_flow_is_not_remembered, memory_set_up_one),
-		TEST(test_a_name_is_remembered_as_long_as_it_lives, memory_set_up_one),
-		TEST(test_denied_is_answered_without_asking, memory_set_up_one),
-		TEST(test_inbound_is_never_remembered, memory_set_up_one),
-		TEST(test_a_flow_of_nobody_known_is_never_remembered, memory_set_up_one),
-		TEST(test_only_what_all_filters_said_is_in_the_kernel, memory_set_up_two),
-		TEST(test_each_filter_is_remembered_for_itself, memory_set_up_two),
-		TEST(test_a_second_name_withdraws_it_before_anybody_knows_the_name,
-		     memory_set_up_one),
-		TEST(test_a_filter_whose_rules_change_is_asked_anew, memory_set_up_one),
-		TEST(test_what_a_filter_said_dies_with_it, memory_set_up_one),
-		TEST(test_a_successor_relies_on_nothing_of_before, memory_set_up_one),
+		TEST(test_a_filter_is_asked_once, running_one),
+		TEST(test_other_ends_are_asked_about, running_one),
+		TEST(test_an_answer_for_the_flow_is_not_remembered, running_one),
+		TEST(test_a_name_is_remembered_as_long_as_it_lives, running_one),
+		TEST(test_denied_is_answered_without_asking, running_one),
+		TEST(test_inbound_is_never_remembered, running_one),
+		TEST(test_a_flow_of_nobody_known_is_never_remembered, running_one),
+		TEST(test_only_what_all_filters_said_is_in_the_kernel, running_two),
+		TEST(test_each_filter_is_remembered_for_itself, running_two),
+		TEST(test_a_second_name_withdraws_it_before_anybody_knows_the_name, running_one),
+		TEST(test_a_filter_whose_rules_change_is_asked_anew, running_one),
+		TEST(test_what_a_filter_said_dies_with_it, running_one),
+		TEST(test_a_successor_relies_on_nothing_of_before, running_one),
 	};
 
 	return cmocka_run_group_tests_name("daemon-memory", tests, NULL, NULL);

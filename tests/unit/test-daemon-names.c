@@ -18,17 +18,10 @@
 #include "base/macros.h"
 #include "running-lab.h"
 
-static const struct lab_packet answer = { .proto = IPPROTO_UDP,
-					  .is_inbound = true,
-					  .is_answer = true,
-					  .lport = 40002,
-					  .rport = 53,
-					  .last = 53 };
-
 static void test_an_answer_is_read_before_it_goes_on(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int packet = lab_put(lab, &answer);
+	unsigned int packet = lab_put(lab, &dns_answer);
 	const struct wire_look *look = lab_take_look(lab);
 	const struct wire_flow_new *flow;
 	uint64_t token;
@@ -54,7 +47,7 @@ static void test_an_answer_is_read_before_it_goes_on(void **state)
 static void test_tokens_that_are_not_pending_do_nothing(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int packet = lab_put(lab, &answer);
+	unsigned int packet = lab_put(lab, &dns_answer);
 	uint64_t token = lab_take_look(lab)->token;
 
 	lab_done(lab, 0);
@@ -73,7 +66,7 @@ static void test_tokens_that_are_not_pending_do_nothing(void **state)
 static void test_a_slow_reader_is_replaced_and_the_answer_goes_on(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int packet = lab_put(lab, &answer), n_spawned = lab->n_spawned;
+	unsigned int packet = lab_put(lab, &dns_answer), n_spawned = lab->n_spawned;
 
 	lab_pass(lab, NAMES_DEADLINE_US - 1);
 	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
@@ -82,7 +75,7 @@ static void test_a_slow_reader_is_replaced_and_the_answer_goes_on(void **state)
 	assert_int_equal(lab->n_killed, 1);
 	lab_pass(lab, TICK_US);
 	assert_int_equal(lab->n_spawned, n_spawned + 1);
-	packet = lab_put(lab, &answer);
+	packet = lab_put(lab, &dns_answer);
 	lab_done(lab, lab_take_look(lab)->token);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
 }
@@ -93,20 +86,20 @@ static void test_a_dead_reader_holds_nothing(void **state)
 	unsigned int packets[3];
 
 	for (size_t i = 0; i < ARRAY_SIZE(packets); i++)
-		packets[i] = lab_put(lab, &answer);
+		packets[i] = lab_put(lab, &dns_answer);
 	lab_end_names(lab);
 	for (size_t i = 0; i < ARRAY_SIZE(packets); i++)
 		assert_int_equal(lab_fate(lab, packets[i]), FATE_ALLOWED);
 	assert_int_equal(lab->daemon->n_answers, 0);
 	/* it is not back yet */
-	assert_int_equal(lab_fate(lab, lab_put(lab, &answer)), FATE_ALLOWED);
+	assert_int_equal(lab_fate(lab, lab_put(lab, &dns_answer)), FATE_ALLOWED);
 }
 
 static void test_a_reader_that_breaks_the_protocol_is_replaced(void **state)
 {
 	static const uint8_t bad[] = { 1, 2, 3 };
 	struct lab *lab = *state;
-	unsigned int packet = lab_put(lab, &answer);
+	unsigned int packet = lab_put(lab, &dns_answer);
 
 	assert_int_equal(channel_send_raw(lab->names.sock, bad, sizeof(bad), -1), 0);
 	lab_settle(lab);
@@ -120,7 +113,7 @@ static void test_more_answers_than_can_wait_go_on_unread(void **state)
 	unsigned int packets[NAMES_PENDING_MAX + 1];
 
 	for (size_t i = 0; i < ARRAY_SIZE(packets); i++)
-		packets[i] = lab_put(lab, &answer);
+		packets[i] = lab_put(lab, &dns_answer);
 	assert_int_equal(lab_fate(lab, packets[0]), FATE_HELD);
 	assert_int_equal(lab_fate(lab, packets[NAMES_PENDING_MAX]), FATE_ALLOWED);
 	for (size_t i = 0; i < NAMES_PENDING_MAX; i++)
@@ -131,7 +124,7 @@ static void test_more_answers_than_can_wait_go_on_unread(void **state)
 
 static void test_an_answer_nobody_asked_for_is_not_read(void **state)
 {
-	struct lab_packet other = answer;
+	struct lab_packet other = dns_answer;
 	struct lab *lab = *state;
 
 	other.is_foreign = true;
@@ -144,7 +137,8 @@ static void test_an_unreadable_answer_goes_on(void **state)
 	static const uint8_t bytes[] = { 0x45, 0, 0 };
 	uint32_t mark = (uint32_t)SL_MARK_NAMES << SL_MARK_SHIFT | 5;
 	struct lab *lab = *state;
-	unsigned int packet = fake_put_packet(lab->kernel, FAKE_HOME, bytes, sizeof(bytes), true, mark);
+	unsigned int packet =
+		fake_put_packet(lab->kernel, FAKE_HOME, bytes, sizeof(bytes), true, mark);
 
 	lab_settle(lab);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);

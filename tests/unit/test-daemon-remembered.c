@@ -63,35 +63,35 @@ static void test_it_is_recorded_with_its_bytes(void **state)
 	struct lab *lab = *state;
 	uint64_t n_flows;
 
-	memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS);
-	lab_end_socket(lab, &memory_tcp);
+	memory_judged(lab, &tcp, 0, MEMORY_ADDRESS);
+	lab_end_socket(lab, &tcp);
 	assert_non_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
-	memory_judged(lab, &memory_udp, 0, MEMORY_ADDRESS);
-	lab_end_socket(lab, &memory_udp);
+	memory_judged(lab, &udp, 0, MEMORY_ADDRESS);
+	lab_end_socket(lab, &udp);
 	assert_non_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
 	n_flows = lab->daemon->filters[0].n_flows;
-	check_records(lab, &memory_tcp, "\"bytes_out\":200");
-	check_records(lab, &memory_udp, "\"bytes_out\":4");
+	check_records(lab, &tcp, "\"bytes_out\":200");
+	check_records(lab, &udp, "\"bytes_out\":4");
 	assert_int_equal(lab->daemon->filters[0].n_flows, n_flows);
 }
 
 static void test_what_is_held_of_it_is_let_go(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int packet = lab_put(lab, &memory_udp);
+	unsigned int packet = lab_put(lab, &udp);
 	uint64_t id = lab_take_flow(lab, 0), n_total = lab->daemon->n_total;
 	const struct wire_flow_closed *closed;
 
 	assert_int_not_equal(id, 0);
-	lab_remember(lab, &memory_udp);
+	lab_remember(lab, &udp);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
 	assert_int_equal(flow_table_n_held(lab->daemon->flows), 0);
 	assert_int_equal(flow_table_n_open(lab->daemon->flows), 1);
 	assert_int_equal(lab->daemon->n_total, n_total + 1);
 	lab_judge(lab, 0, id, 1);
 	assert_int_equal(lab->daemon->filters[0].n_late, 1);
-	assert_int_equal(lab_flow(lab, &memory_udp)->verdict, SL_ALLOW);
-	lab_end_socket(lab, &memory_udp);
+	assert_int_equal(lab_flow(lab, &udp)->verdict, SL_ALLOW);
+	lab_end_socket(lab, &udp);
 	closed = lab_take(lab, 0, WIRE_FLOW_CLOSED);
 	assert_non_null(closed);
 	assert_int_equal(closed->bytes_out, 8); /* the one that passed, and the held one */
@@ -101,10 +101,10 @@ static void test_what_is_held_of_it_is_let_go(void **state)
 static void test_what_is_held_of_it_is_let_go_by_a_kernel_without_memory(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int packet = lab_put(lab, &memory_udp);
+	unsigned int packet = lab_put(lab, &udp);
 
 	fake_fail(lab->kernel, FAKE_SET_FLOW, 1, ENOMEM);
-	lab_remember(lab, &memory_udp);
+	lab_remember(lab, &udp);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
 	assert_int_equal(lab->daemon->n_dropped, 0);
 }
@@ -116,12 +116,11 @@ static void test_a_conclusion_that_is_not_taken_is_answered_here(void **state)
 	struct lab *lab = *state;
 
 	fake_fail(lab->kernel, FAKE_SET_MEMORY, 1, ENOMEM);
-	assert_int_equal(lab_fate(lab, memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS)),
-			 FATE_ALLOWED);
+	assert_int_equal(lab_fate(lab, memory_judged(lab, &tcp, 0, MEMORY_ADDRESS)), FATE_ALLOWED);
 	assert_true(fake_has_failed(lab->kernel));
-	assert_null(memory_entry(lab, &memory_tcp));
-	memory_check_known(lab, &memory_again, FATE_ALLOWED);
-	assert_true(memory_is_in_force(lab, &memory_tcp)); /* put again */
+	assert_null(memory_entry(lab, &tcp));
+	memory_check_known(lab, &tcp_again, FATE_ALLOWED);
+	assert_true(memory_is_in_force(lab, &tcp)); /* put again */
 }
 
 static void test_what_cannot_be_withdrawn_is_out_of_date(void **state)
@@ -131,15 +130,15 @@ static void test_what_cannot_be_withdrawn_is_out_of_date(void **state)
 	uint64_t token;
 
 	memory_resolved(lab, "a.example");
-	memory_judged(lab, &memory_tcp, 0, MEMORY_NAME);
+	memory_judged(lab, &tcp, 0, MEMORY_NAME);
 	fake_fail(lab->kernel, FAKE_FORGET_MEMORY, 1, ENOMEM);
 	answer = memory_resolve(lab, "b.example", &token);
 	assert_int_equal(lab_fate(lab, answer), FATE_HELD);
 	assert_true(fake_has_failed(lab->kernel));
-	assert_non_null(memory_entry(lab, &memory_tcp));
-	assert_false(memory_is_in_force(lab, &memory_tcp));
+	assert_non_null(memory_entry(lab, &tcp));
+	assert_false(memory_is_in_force(lab, &tcp));
 	lab_done(lab, token);
-	memory_check_asked(lab, &memory_again);
+	memory_check_asked(lab, &tcp_again);
 }
 
 static void test_a_renewal_is_tried_until_it_is_taken(void **state)
@@ -156,13 +155,12 @@ static void test_a_renewal_is_tried_until_it_is_taken(void **state)
 		lab_pass(lab, TICK_US);
 		assert_int_equal(fake_n_calls(lab->kernel, FAKE_RENEW), n_calls + i);
 	}
-	memory_judged(lab, &memory_again, 0,
-		      MEMORY_ADDRESS); /* what is put meanwhile waits for it */
-	assert_false(memory_is_in_force(lab, &memory_again));
+	memory_judged(lab, &tcp_again, 0, MEMORY_ADDRESS); /* what is put meanwhile waits for it */
+	assert_false(memory_is_in_force(lab, &tcp_again));
 	fake_fail(lab->kernel, FAKE_RENEW, 0, 0);
 	lab_pass(lab, TICK_US);
 	assert_false(lab->daemon->wants_renew);
-	assert_true(memory_is_in_force(lab, &memory_again));
+	assert_true(memory_is_in_force(lab, &tcp_again));
 	n_calls = fake_n_calls(lab->kernel, FAKE_RENEW);
 	lab_pass(lab, TICK_US);
 	assert_int_equal(fake_n_calls(lab->kernel, FAKE_RENEW), n_calls);
@@ -177,7 +175,7 @@ static void test_each_renewal_fails_once(void **state)
 	lab_end_filter(lab, 0);
 	assert_true(fake_has_failed(lab->kernel));
 	lab_pass(lab, TICK_US);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
+	assert_false(memory_is_in_force(lab, &tcp));
 }
 
 /* what is out of date may be in force then: an address under a new name must not meet it */
@@ -221,7 +219,7 @@ static void test_a_start_without_a_generation_fails(void **state)
 	lab_crash(lab);
 	assert_int_equal(lab_start(lab), 0);
 	assert_int_equal(fake_generation(lab->kernel), generation + 1);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
+	assert_false(memory_is_in_force(lab, &tcp));
 }
 
 static void test_a_successor_renews_until_it_is_taken(void **state)
@@ -233,26 +231,25 @@ static void test_a_successor_renews_until_it_is_taken(void **state)
 	fake_fail(lab->kernel, FAKE_RENEW, 1, ENOMEM);
 	assert_int_equal(lab_start(lab), 0);
 	assert_true(fake_has_failed(lab->kernel));
-	assert_false(memory_is_in_force(lab, &memory_tcp)); /* the first tick has put it right */
+	assert_false(memory_is_in_force(lab, &tcp)); /* the first tick has put it right */
 }
 
-#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, memory_tear_down)
+#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, running_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_it_is_recorded_with_its_bytes, memory_set_up_one),
-		TEST(test_what_is_held_of_it_is_let_go, memory_set_up_one),
-		TEST(test_what_is_held_of_it_is_let_go_by_a_kernel_without_memory,
-		     memory_set_up_one),
-		TEST(test_a_conclusion_that_is_not_taken_is_answered_here, memory_set_up_one),
-		TEST(test_what_cannot_be_withdrawn_is_out_of_date, memory_set_up_one),
-		TEST(test_a_renewal_is_tried_until_it_is_taken, memory_set_up_one),
-		TEST(test_each_renewal_fails_once, memory_set_up_one),
-		TEST(test_an_answer_before_the_renewal_fails_closed, memory_set_up_one),
-		TEST(test_an_answer_before_the_renewal_fails_open, memory_set_up_one_open),
-		TEST(test_a_start_without_a_generation_fails, memory_set_up_one),
-		TEST(test_a_successor_renews_until_it_is_taken, memory_set_up_one),
+		TEST(test_it_is_recorded_with_its_bytes, running_one),
+		TEST(test_what_is_held_of_it_is_let_go, running_one),
+		TEST(test_what_is_held_of_it_is_let_go_by_a_kernel_without_memory, running_one),
+		TEST(test_a_conclusion_that_is_not_taken_is_answered_here, running_one),
+		TEST(test_what_cannot_be_withdrawn_is_out_of_date, running_one),
+		TEST(test_a_renewal_is_tried_until_it_is_taken, running_one),
+		TEST(test_each_renewal_fails_once, running_one),
+		TEST(test_an_answer_before_the_renewal_fails_closed, running_one),
+		TEST(test_an_answer_before_the_renewal_fails_open, running_one_open),
+		TEST(test_a_start_without_a_generation_fails, running_one),
+		TEST(test_a_successor_renews_until_it_is_taken, running_one),
 	};
 
 	return cmocka_run_group_tests_name("daemon-remembered", tests, NULL, NULL);

@@ -21,8 +21,7 @@
 
 #include "base/macros.h"
 #include "daemon-lab-memory.h"
-
-#define CALLS_MAX 500U /* a story that makes more does not end */
+#include "story.h"
 
 static const struct wire_rule drop_name = { .action = RULES_DROP,
 					    .host_kind = 1,
@@ -62,18 +61,13 @@ static bool resolve(struct lab *lab, const char *name)
 	const struct wire_look *look;
 	uint64_t token;
 
-	(void)lab_put(lab, &(struct lab_packet){ .proto = IPPROTO_UDP,
-						 .is_inbound = true,
-						 .is_answer = true,
-						 .lport = 40002,
-						 .rport = 53,
-						 .last = 53 });
+	(void)lab_put(lab, &dns_answer);
 	pass(lab);
 	look = lab_take_look(lab);
 	if (!look)
 		return false;
 	token = look->token;
-	lab_name(lab, token, name, memory_tcp.last);
+	lab_name(lab, token, name, tcp.last);
 	lab_done(lab, token);
 	return true;
 }
@@ -89,21 +83,23 @@ static void tell(struct lab *lab, unsigned int nth)
 {
 	unsigned int no[4], n = 0;
 
+	assert_int_equal(lab_start(lab), 0);
+	lab_run_all(lab);
 	fake_fail(lab->kernel, FAKE_ANY, nth, ENOMEM);
 	give_rules(lab, RULES_ALLOW);
-	(void)put(lab, &memory_tcp);
-	no[n++] = put(lab, &memory_udp);
+	(void)put(lab, &tcp);
+	no[n++] = put(lab, &udp);
 	if (resolve(lab, "a.example")) {
 		pass(lab);
-		assert_false(memory_is_in_force(lab, &memory_tcp));
-		no[n++] = put(lab, &memory_again);
+		assert_false(memory_is_in_force(lab, &tcp));
+		no[n++] = put(lab, &tcp_again);
 	}
 	give_rules(lab, RULES_DROP);
 	lab_end_filter(lab, 0);
 	pass(lab);
-	check_cut(lab, &memory_tcp);
-	no[n++] = put(lab, &memory_tcp);
-	no[n++] = put(lab, &memory_udp);
+	check_cut(lab, &tcp);
+	no[n++] = put(lab, &tcp);
+	no[n++] = put(lab, &udp);
 	lab_pass(lab, FLOW_DEADLINE_US);
 	pass(lab);
 	for (unsigned int i = 0; i < fake_n_packets(lab->kernel); i++)
@@ -112,31 +108,14 @@ static void tell(struct lab *lab, unsigned int nth)
 		assert_int_not_equal(lab_fate(lab, no[i]), FATE_ALLOWED);
 }
 
-static void tell_again_and_again(bool is_closed)
-{
-	bool has_failed = true;
-	unsigned int nth = 0;
-
-	while (has_failed) {
-		struct lab *lab = memory_lab(1, is_closed);
-
-		assert_true(nth++ < CALLS_MAX);
-		tell(lab, nth);
-		has_failed = fake_has_failed(lab->kernel);
-		lab_free(lab);
-	}
-	print_message("           %u calls\n", nth - 1);
-	assert_true(nth > 50);
-}
-
 static void test_rules_of_a_filter_that_fails_closed(void **state)
 {
-	tell_again_and_again(true);
+	story_tell_each(tell, true, 50);
 }
 
 static void test_rules_of_a_filter_that_fails_open(void **state)
 {
-	tell_again_and_again(false);
+	story_tell_each(tell, false, 50);
 }
 
 int main(void)

@@ -58,8 +58,8 @@ static void give_first(struct lab *lab)
 
 static void check_first_holds(struct lab *lab)
 {
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_tcp)), FATE_REJECTED);
-	lab_end_socket(lab, &memory_tcp);
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &tcp)), FATE_REJECTED);
+	lab_end_socket(lab, &tcp);
 }
 
 static struct wire_rule rule_no(uint32_t i)
@@ -196,7 +196,7 @@ static void test_a_bad_rule_in_front_of_a_long_set_is_told(void **state)
 static void test_verdicts_between_rules(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int held = memory_connect(lab, &memory_tcp);
+	unsigned int held = memory_connect(lab, &tcp);
 	uint64_t id = lab_take_flow(lab, 0);
 
 	begin(lab);
@@ -216,7 +216,7 @@ static void test_verdicts_between_rules(void **state)
 static void test_the_other_filter_is_served_in_between(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int held = memory_connect(lab, &memory_tcp);
+	unsigned int held = memory_connect(lab, &tcp);
 	struct wire_flow_verdict verdict = { .reason = "" };
 	struct wire_rule rule = rule_no(0);
 	uint32_t n = 0;
@@ -239,20 +239,20 @@ static void test_the_other_filter_is_served_in_between(void **state)
 	assert_int_equal(rules_count(ruling_of(lab)->coming), n);
 }
 
-#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, memory_tear_down)
+#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, running_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_a_set_without_an_end, memory_set_up_one),
-		TEST(test_sets_begun_and_left, memory_set_up_one),
-		TEST(test_sets_at_full_speed, memory_set_up_one),
-		TEST(test_sets_nearly_at_full_speed, memory_set_up_one),
-		TEST(test_as_large_as_can_be_again_and_again, memory_set_up_one),
-		TEST(test_rules_that_would_all_be_looked_at, memory_set_up_one),
-		TEST(test_a_bad_rule_in_front_of_a_long_set_is_told, memory_set_up_one),
-		TEST(test_verdicts_between_rules, memory_set_up_two),
-		TEST(test_the_other_filter_is_served_in_between, memory_set_up_two),
+		TEST(test_a_set_without_an_end, running_one),
+		TEST(test_sets_begun_and_left, running_one),
+		TEST(test_sets_at_full_speed, running_one),
+		TEST(test_sets_nearly_at_full_speed, running_one),
+		TEST(test_as_large_as_can_be_again_and_again, running_one),
+		TEST(test_rules_that_would_all_be_looked_at, running_one),
+		TEST(test_a_bad_rule_in_front_of_a_long_set_is_told, running_one),
+		TEST(test_verdicts_between_rules, running_two),
+		TEST(test_the_other_filter_is_served_in_between, running_two),
 	};
 
 	return cmocka_run_group_tests_name("daemon-rules-hostile", tests, NULL, NULL);

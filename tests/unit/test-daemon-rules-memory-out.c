@@ -100,9 +100,9 @@ static void check_normal(struct lab *lab)
 	assert_int_equal(given(lab), N_RULES);
 	lab_pass(lab, TICK_US); /* what waited meets them */
 	lab_pass(lab, TICK_US);
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_tcp)), FATE_ALLOWED);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_udp)), FATE_REJECTED);
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &tcp)), FATE_ALLOWED);
+	assert_true(memory_is_in_force(lab, &tcp));
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &udp)), FATE_REJECTED);
 	lab_pass(lab, FLOW_DEADLINE_US);
 	for (unsigned int i = 0; i < fake_n_packets(lab->kernel); i++)
 		assert_int_not_equal(lab_fate(lab, i), FATE_HELD);
@@ -110,14 +110,14 @@ static void check_normal(struct lab *lab)
 
 static bool tell(unsigned int nth, bool is_always)
 {
-	struct lab *lab = memory_lab(1, true);
+	struct lab *lab = running_lab(1, true);
 	unsigned int no;
 
 	alloc_fail(nth, is_always);
 	give(lab, 1);
-	(void)memory_connect(lab, &memory_tcp);
+	(void)memory_connect(lab, &tcp);
 	give(lab, N_RULES);
-	no = memory_connect(lab, &memory_udp);
+	no = memory_connect(lab, &udp);
 	give(lab, 2);
 	assert_true(given(lab) <= 2 || given(lab) == N_RULES || given(lab) == UINT32_MAX);
 	lab_pass(lab, TICK_US);
@@ -150,7 +150,7 @@ static void test_all_fail_from_one_on(void **state)
 
 static void test_no_memory_for_a_set_leaves_the_one_of_before(void **state)
 {
-	struct lab *lab = memory_lab(1, true);
+	struct lab *lab = running_lab(1, true);
 
 	give(lab, 1);
 	alloc_fail(1, true);

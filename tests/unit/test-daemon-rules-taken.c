@@ -29,7 +29,7 @@ static void test_a_bad_rule_leaves_the_rules_of_before(void **state)
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ALLOW));
 	rules_lab_say(lab, 0, bad, ARRAY_SIZE(bad), RULES_DROP);
 	rules_lab_outcome(lab, 0, EINVAL, 2, "the path of the program does not begin with /");
-	rules_lab_check(lab, &memory_tcp, FATE_ALLOWED);
+	rules_lab_check(lab, &tcp, FATE_ALLOWED);
 	assert_string_equal(lab->daemon->filters[0].message,
 			    "rule 2: the path of the program does not begin with /: the rules of "
 			    "before stay");
@@ -42,9 +42,9 @@ static void test_half_a_set_is_nothing(void **state)
 
 	rules_lab_begin(lab, 0);
 	lab_say(lab, 0, WIRE_RULE, &drop);
-	rules_lab_check(lab, &memory_tcp, FATE_HELD);
+	rules_lab_check(lab, &tcp, FATE_HELD);
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_a); /* the half one is thrown away */
-	rules_lab_check(lab, &memory_again, FATE_ALLOWED);
+	rules_lab_check(lab, &tcp_again, FATE_ALLOWED);
 }
 
 static void check_broken(struct lab *lab, uint16_t type, const void *body)
@@ -66,7 +66,7 @@ static void test_a_commit_of_no_set_breaks_the_protocol(void **state)
 static void test_a_full_channel_gets_the_outcome_later(void **state)
 {
 	struct lab *lab = *state;
-	struct lab_packet packet = memory_tcp;
+	struct lab_packet packet = tcp;
 
 	while (!lab->daemon->filters[0].wants_write) {
 		packet.rport++;
@@ -88,9 +88,9 @@ static void test_rules_hold_while_the_process_is_dead(void **state)
 
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ALLOW, .rport = 443));
 	lab_end_filter(lab, 0);
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_tcp)), FATE_ALLOWED);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_udp)), FATE_HELD);
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &tcp)), FATE_ALLOWED);
+	assert_true(memory_is_in_force(lab, &tcp));
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &udp)), FATE_HELD);
 }
 
 static void test_rules_hold_when_it_is_given_up(void **state)
@@ -103,8 +103,8 @@ static void test_rules_hold_when_it_is_given_up(void **state)
 		lab_pass(lab, SESSION_WAIT_MAX_US);
 	}
 	assert_int_equal(lab->daemon->filters[0].session.state, SESSION_FAILED);
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_tcp)), FATE_ALLOWED);
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_udp)), FATE_REJECTED);
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &tcp)), FATE_ALLOWED);
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &udp)), FATE_REJECTED);
 }
 
 /* its rules changed just before it died: what is open must not wait for its successor */
@@ -113,11 +113,11 @@ static void test_open_flows_are_judged_by_rules_of_a_dead_process(void **state)
 	struct lab *lab = *state;
 
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_a);
-	(void)memory_connect(lab, &memory_tcp);
+	(void)memory_connect(lab, &tcp);
 	GIVE(lab, 0, RULES_DROP, rules_lab_drop_a);
 	lab_end_filter(lab, 0);
 	rules_lab_walk(lab);
-	assert_int_equal(lab_flow(lab, &memory_tcp)->verdict, SL_REJECT);
+	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_REJECT);
 }
 
 static void restart(struct lab *lab, const struct wire_rule *rules, size_t n, uint32_t error)
@@ -142,10 +142,10 @@ static void test_its_successor_without_rules_has_none(void **state)
 	const struct wire_rule allow = { .action = RULES_ALLOW };
 
 	GIVE(lab, 0, RULES_ASK, allow);
-	(void)memory_connect(lab, &memory_udp);
+	(void)memory_connect(lab, &udp);
 	restart(lab, &allow, 1, 0);
 	rules_lab_walk(lab);
-	rules_lab_check(lab, &memory_tcp, FATE_ALLOWED);
+	rules_lab_check(lab, &tcp, FATE_ALLOWED);
 	restart(lab, NULL, 0, 0);
 	assert_null(lab->daemon->filters[0].ruling.in_force);
 	rules_lab_walk(lab);
@@ -157,11 +157,10 @@ static void test_its_successor_with_rules_judges_what_is_open(void **state)
 	struct lab *lab = *state;
 	const struct wire_rule drop = { .action = RULES_DROP };
 
-	assert_int_equal(lab_fate(lab, memory_judged(lab, &memory_tcp, 0, MEMORY_FLOW)),
-			 FATE_ALLOWED);
+	assert_int_equal(lab_fate(lab, memory_judged(lab, &tcp, 0, MEMORY_FLOW)), FATE_ALLOWED);
 	restart(lab, &drop, 1, 0);
 	rules_lab_walk(lab);
-	assert_int_equal(lab_flow(lab, &memory_tcp)->verdict, SL_REJECT);
+	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_REJECT);
 }
 
 static void test_a_start_that_fails_changes_no_rules(void **state)
@@ -172,7 +171,7 @@ static void test_a_start_that_fails_changes_no_rules(void **state)
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ALLOW));
 	restart(lab, &drop, 1, EINVAL);
 	assert_int_equal(lab->daemon->filters[0].session.state, SESSION_FAILED);
-	rules_lab_check(lab, &memory_tcp, FATE_ALLOWED);
+	rules_lab_check(lab, &tcp, FATE_ALLOWED);
 }
 
 /* the first filter is late and fails open; the second one's rule holds all the same */
@@ -181,7 +180,7 @@ static void check_late(struct lab *lab, uint8_t action, enum fate fate)
 	unsigned int held;
 
 	GIVE(lab, 1, RULES_ASK, ALL(.action = action));
-	held = memory_connect(lab, &memory_tcp);
+	held = memory_connect(lab, &tcp);
 	lab_pass(lab, FLOW_DEADLINE_US);
 	assert_int_equal(lab_fate(lab, held), fate);
 }
@@ -189,7 +188,7 @@ static void check_late(struct lab *lab, uint8_t action, enum fate fate)
 static void test_a_rule_behind_a_late_filter_drops(void **state)
 {
 	check_late(*state, RULES_DROP, FATE_REJECTED);
-	rules_lab_reason(*state, &memory_tcp, "rule 1");
+	rules_lab_reason(*state, &tcp, "rule 1");
 }
 
 static void test_a_rule_behind_a_late_filter_allows(void **state)
@@ -202,26 +201,26 @@ static void test_a_rule_behind_a_late_filter_allows(void **state)
 
 static int set_up_two_open(void **state)
 {
-	*state = memory_lab(2, false);
+	*state = running_lab(2, false);
 	return 0;
 }
 
-#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, memory_tear_down)
+#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, running_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_a_bad_rule_leaves_the_rules_of_before, memory_set_up_one),
-		TEST(test_half_a_set_is_nothing, memory_set_up_one),
-		TEST(test_a_rule_of_no_set_breaks_the_protocol, memory_set_up_one),
-		TEST(test_a_commit_of_no_set_breaks_the_protocol, memory_set_up_one),
-		TEST(test_a_full_channel_gets_the_outcome_later, memory_set_up_one),
-		TEST(test_rules_hold_while_the_process_is_dead, memory_set_up_one),
-		TEST(test_rules_hold_when_it_is_given_up, memory_set_up_one),
-		TEST(test_open_flows_are_judged_by_rules_of_a_dead_process, memory_set_up_one),
-		TEST(test_its_successor_without_rules_has_none, memory_set_up_one),
-		TEST(test_its_successor_with_rules_judges_what_is_open, memory_set_up_one),
-		TEST(test_a_start_that_fails_changes_no_rules, memory_set_up_one),
+		TEST(test_a_bad_rule_leaves_the_rules_of_before, running_one),
+		TEST(test_half_a_set_is_nothing, running_one),
+		TEST(test_a_rule_of_no_set_breaks_the_protocol, running_one),
+		TEST(test_a_commit_of_no_set_breaks_the_protocol, running_one),
+		TEST(test_a_full_channel_gets_the_outcome_later, running_one),
+		TEST(test_rules_hold_while_the_process_is_dead, running_one),
+		TEST(test_rules_hold_when_it_is_given_up, running_one),
+		TEST(test_open_flows_are_judged_by_rules_of_a_dead_process, running_one),
+		TEST(test_its_successor_without_rules_has_none, running_one),
+		TEST(test_its_successor_with_rules_judges_what_is_open, running_one),
+		TEST(test_a_start_that_fails_changes_no_rules, running_one),
 		TEST(test_a_rule_behind_a_late_filter_drops, set_up_two_open),
 		TEST(test_a_rule_behind_a_late_filter_allows, set_up_two_open),
 	};

@@ -26,11 +26,11 @@ static void test_the_first_rule_decides(void **state)
 	     ALL(.action = RULES_ALLOW, .rport = 443, .reason = "web"),
 	     ALL(.action = RULES_DROP_SILENT, .protocol = IPPROTO_UDP, .has_uid = 1),
 	     ALL(.action = RULES_ALLOW, .exe = "/bin/wget"));
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_tcp)), FATE_ALLOWED);
-	rules_lab_reason(lab, &memory_tcp, "rule 2: web");
-	rules_lab_check(lab, &memory_again, FATE_HELD);
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_udp)), FATE_REJECTED);
-	rules_lab_reason(lab, &memory_udp, "no rule matches");
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &tcp)), FATE_ALLOWED);
+	rules_lab_reason(lab, &tcp, "rule 2: web");
+	rules_lab_check(lab, &tcp_again, FATE_HELD);
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &udp)), FATE_REJECTED);
+	rules_lab_reason(lab, &udp, "no rule matches");
 	assert_int_equal(lab->daemon->filters[0].n_flows, 1);
 	assert_int_equal(lab->daemon->filters[0].n_dropped, 2);
 }
@@ -40,11 +40,11 @@ static void test_every_filter_has_its_say(void **state)
 	struct lab *lab = *state;
 
 	GIVE(lab, 0, RULES_ALLOW, ALL(.action = RULES_DROP, .protocol = IPPROTO_UDP));
-	rules_lab_check(lab, &memory_udp, FATE_REJECTED);
-	assert_int_equal(lab_fate(lab, memory_connect(lab, &memory_tcp)), FATE_HELD);
+	rules_lab_check(lab, &udp, FATE_REJECTED);
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &tcp)), FATE_HELD);
 	lab_judge(lab, 1, lab_take_flow(lab, 1), 0);
 	GIVE(lab, 1, RULES_DROP_SILENT, ALL(.action = RULES_ALLOW, .rport = 444));
-	rules_lab_check(lab, &memory_again, FATE_SILENT);
+	rules_lab_check(lab, &tcp_again, FATE_SILENT);
 }
 
 static void test_names_that_differ_are_asked_about(void **state)
@@ -53,39 +53,39 @@ static void test_names_that_differ_are_asked_about(void **state)
 
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_a);
 	memory_resolved(lab, "a.example");
-	rules_lab_check(lab, &memory_tcp, FATE_REJECTED);
+	rules_lab_check(lab, &tcp, FATE_REJECTED);
 	memory_resolved(lab, "b.example");
-	rules_lab_check(lab, &memory_again, FATE_HELD);
+	rules_lab_check(lab, &tcp_again, FATE_HELD);
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_a, rules_lab_drop_b);
-	rules_lab_check(lab, &memory_tcp, FATE_REJECTED);
+	rules_lab_check(lab, &tcp, FATE_REJECTED);
 }
 
 /* ---- what is remembered ---- */
 
 static void test_what_cannot_vary_is_remembered(void **state)
 {
-	struct sl_flow_key key = lab_key(&memory_again);
+	struct sl_flow_key key = lab_key(&tcp_again);
 	struct lab *lab = *state;
 
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ALLOW, .rport = 443),
 	     ALL(.action = RULES_DROP, .exe = "/bin/curl"),
 	     ALL(.action = RULES_ALLOW, .lport = 40001));
-	rules_lab_check(lab, &memory_tcp, FATE_ALLOWED);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
-	lab_remember(lab, &memory_again);
-	rules_lab_reason(lab, &memory_again, "rule 1");
+	rules_lab_check(lab, &tcp, FATE_ALLOWED);
+	assert_true(memory_is_in_force(lab, &tcp));
+	lab_remember(lab, &tcp_again);
+	rules_lab_reason(lab, &tcp_again, "rule 1");
 	assert_int_equal(flow_table_find(lab->daemon->flows, &key)->steps[0].how, FLOW_RULED);
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_DROP, .rport = 443));
-	assert_false(memory_is_in_force(lab, &memory_tcp));
-	rules_lab_check(lab, &memory_tcp, FATE_REJECTED);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
+	assert_false(memory_is_in_force(lab, &tcp));
+	rules_lab_check(lab, &tcp, FATE_REJECTED);
+	assert_false(memory_is_in_force(lab, &tcp));
 }
 
 static void check_not_remembered(struct lab *lab, struct wire_rule before)
 {
 	GIVE(lab, 0, RULES_ASK, before, ALL(.action = RULES_ALLOW));
-	rules_lab_check(lab, &memory_tcp, FATE_ALLOWED);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
+	rules_lab_check(lab, &tcp, FATE_ALLOWED);
+	assert_false(memory_is_in_force(lab, &tcp));
 }
 
 /* two paths of one file, and two conversations: the kernel's memory is of both */
@@ -101,10 +101,9 @@ static void test_a_promise_behind_such_a_rule_is_not_the_kernels(void **state)
 	struct lab *lab = *state;
 
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_DROP, .exe = "/bin/other"));
-	assert_int_equal(lab_fate(lab, memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS)),
-			 FATE_ALLOWED);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
-	memory_check_known(lab, &memory_again, FATE_ALLOWED); /* and yet it holds here */
+	assert_int_equal(lab_fate(lab, memory_judged(lab, &tcp, 0, MEMORY_ADDRESS)), FATE_ALLOWED);
+	assert_false(memory_is_in_force(lab, &tcp));
+	memory_check_known(lab, &tcp_again, FATE_ALLOWED); /* and yet it holds here */
 }
 
 static void test_a_new_name_ends_what_was_remembered(void **state)
@@ -112,15 +111,15 @@ static void test_a_new_name_ends_what_was_remembered(void **state)
 	struct lab *lab = *state;
 
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_b);
-	rules_lab_check(lab, &memory_tcp, FATE_ALLOWED);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
+	rules_lab_check(lab, &tcp, FATE_ALLOWED);
+	assert_true(memory_is_in_force(lab, &tcp));
 	memory_resolved(lab, "a.example");
-	assert_false(memory_is_in_force(lab, &memory_tcp));
-	rules_lab_check(lab, &memory_again, FATE_ALLOWED);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
+	assert_false(memory_is_in_force(lab, &tcp));
+	rules_lab_check(lab, &tcp_again, FATE_ALLOWED);
+	assert_true(memory_is_in_force(lab, &tcp));
 	memory_resolved(lab, "x.b.example");
-	assert_false(memory_is_in_force(lab, &memory_tcp));
-	rules_lab_check(lab, &memory_tcp, FATE_HELD); /* two names, two answers */
+	assert_false(memory_is_in_force(lab, &tcp));
+	rules_lab_check(lab, &tcp, FATE_HELD); /* two names, two answers */
 }
 
 /* names go one after the other, and nobody tells: only what all of them agree on may stay */
@@ -131,9 +130,8 @@ static void test_names_that_differ_leave_nothing_behind(void **state)
 	GIVE(lab, 0, RULES_ASK, rules_lab_drop_a);
 	memory_resolved(lab, "a.example");
 	memory_resolved(lab, "c.example");
-	assert_int_equal(lab_fate(lab, memory_judged(lab, &memory_tcp, 0, MEMORY_ADDRESS)),
-			 FATE_ALLOWED);
-	assert_false(memory_is_in_force(lab, &memory_tcp));
+	assert_int_equal(lab_fate(lab, memory_judged(lab, &tcp, 0, MEMORY_ADDRESS)), FATE_ALLOWED);
+	assert_false(memory_is_in_force(lab, &tcp));
 }
 
 /* ---- rules that change ---- */
@@ -143,16 +141,16 @@ static void test_open_flows_are_judged_by_the_new_rules(void **state)
 	struct lab *lab = *state;
 
 	GIVE(lab, 0, RULES_ALLOW, ALL(.action = RULES_DROP, .protocol = IPPROTO_UDP));
-	(void)memory_connect(lab, &memory_tcp);
-	(void)memory_connect(lab, &memory_udp);
-	assert_int_equal(lab_flow(lab, &memory_tcp)->verdict, SL_ALLOW);
-	assert_int_equal(lab_flow(lab, &memory_udp)->verdict, SL_REJECT);
+	(void)memory_connect(lab, &tcp);
+	(void)memory_connect(lab, &udp);
+	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_ALLOW);
+	assert_int_equal(lab_flow(lab, &udp)->verdict, SL_REJECT);
 	GIVE(lab, 0, RULES_ALLOW,
 	     ALL(.action = RULES_DROP, .protocol = IPPROTO_TCP, .reason = "later"));
 	rules_lab_walk(lab);
-	assert_int_equal(lab_flow(lab, &memory_tcp)->verdict, SL_REJECT);
-	rules_lab_reason(lab, &memory_tcp, "rule 1: later");
-	assert_null(lab_flow(lab, &memory_udp)); /* its next packet is a new flow */
+	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_REJECT);
+	rules_lab_reason(lab, &tcp, "rule 1: later");
+	assert_null(lab_flow(lab, &udp)); /* its next packet is a new flow */
 	assert_int_equal(lab_take_flow(lab, 0), 0);
 }
 
@@ -162,14 +160,14 @@ static void test_what_no_rule_decides_any_more_is_asked(void **state)
 	const struct wire_flow_new *asked;
 
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_a);
-	(void)memory_connect(lab, &memory_tcp);
+	(void)memory_connect(lab, &tcp);
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ASK));
 	rules_lab_walk(lab);
 	asked = lab_take(lab, 0, WIRE_FLOW_NEW);
 	assert_non_null(asked);
 	assert_true(asked->again);
 	lab_judge(lab, 0, asked->id, 1);
-	assert_int_equal(lab_flow(lab, &memory_tcp)->verdict, SL_REJECT);
+	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_REJECT);
 }
 
 static void test_the_same_rules_change_nothing(void **state)
@@ -178,11 +176,11 @@ static void test_the_same_rules_change_nothing(void **state)
 	unsigned int n_renewals;
 
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ALLOW, .rport = 443));
-	rules_lab_check(lab, &memory_tcp, FATE_ALLOWED);
+	rules_lab_check(lab, &tcp, FATE_ALLOWED);
 	n_renewals = fake_n_calls(lab->kernel, FAKE_RENEW);
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ALLOW, .rport = 443));
 	assert_int_equal(fake_n_calls(lab->kernel, FAKE_RENEW), n_renewals);
-	assert_true(memory_is_in_force(lab, &memory_tcp));
+	assert_true(memory_is_in_force(lab, &tcp));
 }
 
 static void test_flows_that_wait_meet_the_new_rules(void **state)
@@ -191,7 +189,7 @@ static void test_flows_that_wait_meet_the_new_rules(void **state)
 	unsigned int held;
 
 	lab_end_filter(lab, 0);
-	held = memory_connect(lab, &memory_tcp);
+	held = memory_connect(lab, &tcp);
 	assert_int_equal(lab_fate(lab, held), FATE_HELD);
 	lab_pass(lab, TICK_US);
 	lab_run_filter(lab, 0);
@@ -206,7 +204,7 @@ static void test_flows_that_wait_meet_the_new_rules(void **state)
 static void test_a_verdict_of_before_does_not_outlive_new_rules(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int held = memory_connect(lab, &memory_tcp);
+	unsigned int held = memory_connect(lab, &tcp);
 	uint64_t id = lab_take_flow(lab, 0);
 
 	GIVE(lab, 0, RULES_DROP, rules_lab_drop_a);
@@ -216,25 +214,24 @@ static void test_a_verdict_of_before_does_not_outlive_new_rules(void **state)
 	assert_int_equal(lab->daemon->filters[0].n_late, 1);
 }
 
-#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, memory_tear_down)
+#define TEST(fn, set_up) cmocka_unit_test_setup_teardown(fn, set_up, running_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_the_first_rule_decides, memory_set_up_one),
-		TEST(test_every_filter_has_its_say, memory_set_up_two),
-		TEST(test_names_that_differ_are_asked_about, memory_set_up_one),
-		TEST(test_what_cannot_vary_is_remembered, memory_set_up_one),
-		TEST(test_what_hangs_on_a_path_or_a_local_port_is_not_remembered,
-		     memory_set_up_one),
-		TEST(test_a_promise_behind_such_a_rule_is_not_the_kernels, memory_set_up_one),
-		TEST(test_a_new_name_ends_what_was_remembered, memory_set_up_one),
-		TEST(test_names_that_differ_leave_nothing_behind, memory_set_up_one),
-		TEST(test_open_flows_are_judged_by_the_new_rules, memory_set_up_one),
-		TEST(test_what_no_rule_decides_any_more_is_asked, memory_set_up_one),
-		TEST(test_the_same_rules_change_nothing, memory_set_up_one),
-		TEST(test_flows_that_wait_meet_the_new_rules, memory_set_up_one),
-		TEST(test_a_verdict_of_before_does_not_outlive_new_rules, memory_set_up_one),
+		TEST(test_the_first_rule_decides, running_one),
+		TEST(test_every_filter_has_its_say, running_two),
+		TEST(test_names_that_differ_are_asked_about, running_one),
+		TEST(test_what_cannot_vary_is_remembered, running_one),
+		TEST(test_what_hangs_on_a_path_or_a_local_port_is_not_remembered, running_one),
+		TEST(test_a_promise_behind_such_a_rule_is_not_the_kernels, running_one),
+		TEST(test_a_new_name_ends_what_was_remembered, running_one),
+		TEST(test_names_that_differ_leave_nothing_behind, running_one),
+		TEST(test_open_flows_are_judged_by_the_new_rules, running_one),
+		TEST(test_what_no_rule_decides_any_more_is_asked, running_one),
+		TEST(test_the_same_rules_change_nothing, running_one),
+		TEST(test_flows_that_wait_meet_the_new_rules, running_one),
+		TEST(test_a_verdict_of_before_does_not_outlive_new_rules, running_one),
 	};
 
 	return cmocka_run_group_tests_name("daemon-rules", tests, NULL, NULL);

@@ -20,12 +20,6 @@
 
 #define NIGHT_US (8 * 3600 * 1000000ULL)
 
-static const struct lab_packet answer = { .proto = IPPROTO_UDP,
-					  .is_inbound = true,
-					  .is_answer = true,
-					  .lport = 40002,
-					  .rport = 53,
-					  .last = 53 };
 static const struct lab_packet other = {
 	.proto = IPPROTO_TCP, .lport = 40003, .rport = 444, .last = 9
 };
@@ -114,7 +108,7 @@ static void test_a_filter_that_starts_has_its_time(void **state)
 static void test_an_answer_that_is_being_read_is_read(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int packet = lab_put(lab, &answer);
+	unsigned int packet = lab_put(lab, &dns_answer);
 	uint64_t token = lab_take_look(lab)->token;
 
 	lab_sleep(lab, NIGHT_US);
@@ -130,7 +124,7 @@ static void learn_a_name(struct lab *lab)
 {
 	uint64_t token;
 
-	lab_put(lab, &answer);
+	lab_put(lab, &dns_answer);
 	token = lab_take_look(lab)->token;
 	lab_name(lab, token, "host.example", 9);
 	lab_done(lab, token);

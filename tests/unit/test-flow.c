@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "base/macros.h"
 #include "flow/flow.h"
 
@@ -42,7 +43,7 @@ static int set_up(void **state)
 	struct world *world = calloc(1, sizeof(*world));
 
 	*state = world;
-	return world ? flow_table_new(N_MAX, FIRST_ID, forget, world, &world->table) : -1;
+	return world ? flow_table_new(N_MAX, 7, FIRST_ID, forget, world, &world->table) : -1;
 }
 
 static int tear_down(void **state)
@@ -358,6 +359,33 @@ static void any_sequence_of_operations_leaves_what_a_list_would(void **state)
 	}
 }
 
+#define BUCKETS 256U
+#define CHOSEN 64U
+
+static unsigned int bucket_of(uint64_t seed, const struct sl_flow_key *key)
+{
+	return (unsigned int)(hash_bytes(seed, key, sizeof(*key)) % BUCKETS);
+}
+
+/* a program chooses where its flows go, and may know the cookie of its socket */
+static void keys_that_fall_into_one_bucket_do_not_under_another_seed(void **state)
+{
+	bool is_used[BUCKETS] = { false };
+	unsigned int n = 0, n_used = 0;
+
+	for (uint64_t i = 0; n < CHOSEN; i++) {
+		struct sl_flow_key key = { .cookie = 1 };
+
+		memcpy(key.raddr, &i, sizeof(i));
+		if (bucket_of(1, &key) != 0)
+			continue;
+		n++;
+		n_used += !is_used[bucket_of(2, &key)];
+		is_used[bucket_of(2, &key)] = true;
+	}
+	assert_true(n_used > CHOSEN / 2);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -373,6 +401,7 @@ int main(void)
 		TEST(a_slot_used_again_remembers_nothing),
 		TEST(held_packets_are_kept_in_order_up_to_a_limit),
 		TEST(every_flow_is_forgotten_with_its_table),
+		cmocka_unit_test(keys_that_fall_into_one_bucket_do_not_under_another_seed),
 		TEST(any_sequence_of_operations_leaves_what_a_list_would),
 	};
 

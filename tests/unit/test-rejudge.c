@@ -43,7 +43,7 @@ static int set_up(void **state)
 
 	*state = world;
 	srandom(7);
-	return world ? flow_table_new(N_MAX, FIRST_ID, forget, world, &world->table) : -1;
+	return world ? flow_table_new(N_MAX, 7, FIRST_ID, forget, world, &world->table) : -1;
 }
 
 static int tear_down(void **state)

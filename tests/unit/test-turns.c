@@ -43,7 +43,7 @@ static int set_up(void **state)
 	struct world *world = calloc(1, sizeof(*world));
 
 	*state = world;
-	return world ? flow_table_new(N_MAX, 1, forget, NULL, &world->table) : -1;
+	return world ? flow_table_new(N_MAX, 7, 1, forget, NULL, &world->table) : -1;
 }
 
 static int tear_down(void **state)

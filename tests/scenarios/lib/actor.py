@@ -10,11 +10,14 @@ An act is a function act_NAME of a file in acts/.
 import json
 import sys
 
-from acts import many, obey, talk, whose
+from acts import early, many, obey, talk, whose
+
+
+PARTS = (early, many, obey, talk, whose)
 
 
 def find(name):
-    return next(vars(part)["act_" + name] for part in (many, obey, talk, whose) if "act_" + name in vars(part))
+    return next(vars(part)["act_" + name] for part in PARTS if "act_" + name in vars(part))
 
 
 if __name__ == "__main__":

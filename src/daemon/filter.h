@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Filters
+ *
+ * What sluiced knows of a filter, and who acts for it:
+ *
+ *	providers.c       its process: started, read, lost, started again
+ *	providers-talk.c  what is said to it, and what it says
+ *	output.c          what it prints
+ *	ruling.c          static rules, by which flows are answered in its place
+ *	reports.c         the ends of flows, told to it
+ *	fail.c            what becomes of a flow that it does not judge
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+#include "flow/flow.h"
+#include "flow/memory.h"
+#include "flow/rejudge.h"
+#include "policy/rules.h"
+#include "session/session.h"
+#include "wire/channel.h"
+#include "wire/provider-records.h"
+
+#define FILTERS_MAX 16U
+#define OPTIONS_MAX 128U
+#define REPORTS_MAX 4096U
+#define QUESTIONS_BYTES (1 << 17) /* in a filter's channel, unread: about 60 questions */
+
+struct daemon;
+
+struct option {
+	uint32_t filter;
+	char key[32];
+	char value[256];
+	int fd; /* owned; -1: none */
+};
+
+/** struct ruling - static rules of one filter; the lists are owned */
+struct ruling {
+	struct rules *in_force; /* NULL: none */
+	struct rules *next;	/* complete, in force with READY */
+	struct rules *coming;	/* after RULES_BEGIN; NULL: there was no memory for it */
+	bool is_begun;
+	uint32_t n_said;		/* rules since then, those that were not taken too */
+	struct wire_rules_done outcome; /* of what is coming, so far; or of what was last */
+	bool is_outcome_owed;		/* its channel was full */
+	bool was_ready;			/* its open flows are ours, not only a predecessor's */
+	struct rejudge rejudge;		/* of open flows, by the rules: nobody is asked */
+	uint64_t rejudge_us;		/* as in struct filter */
+	char reason[FLOW_REASON_BYTES]; /* of the last answer */
+};
+
+/** struct output - what a provider prints, line by line, and how much of it was shown */
+struct output {
+	int pipe; /* -1: none */
+	char line[256];
+	size_t n_line;
+	uint64_t second; /* lines are counted by the second */
+	unsigned int n_said, n_lost;
+};
+
+struct filter {
+	char name[32];
+	bool is_closed;
+	struct session session;
+	int sock; /* -1: no process */
+	pid_t pid;
+	sd_event_source *source;
+	bool wants_write; /* its channel was full: flows wait to be sent */
+	bool wants_ping;  /* the same, for a PING */
+	struct rejudge rejudge;
+	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
+	struct ruling ruling;
+	uint64_t n_flows, n_dropped, n_late;
+	char message[256];
+	struct output output;
+};
+
+/** struct report - the end of a flow, to be told to the filters that know of it */
+struct report {
+	struct wire_flow_closed record;
+	uint16_t to; /* a bit for each filter */
+};
+
+/* providers.c */
+void providers_connected(struct daemon *daemon, unsigned int index, int sock, pid_t pid);
+void providers_lost(struct daemon *daemon, unsigned int index, int status);
+/** providers_read() - some of what they say, now. Not while a record of one is being taken. */
+void providers_read(struct daemon *daemon);
+void providers_tick(struct daemon *daemon, uint64_t now_us);
+void providers_stop(struct daemon *daemon);
+/** providers_tell_when_ready() - the keeper, when all have started, or this one cannot */
+void providers_tell_when_ready(struct daemon *daemon, const struct filter *filter);
+
+/* providers-talk.c */
+/** providers_verdict() - of a record's field, which the wire has checked */
+enum sl_verdict providers_verdict(uint8_t verdict);
+/** providers_say() - @body of a record. Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
+int providers_say(struct filter *filter, uint16_t type, const void *body, int fd);
+/** providers_set_events() - @wants_write: wake us when its channel has a place again */
+void providers_set_events(struct filter *filter, bool wants_write);
+void providers_ping(struct filter *filter);
+/** providers_take() - a record of this filter. Return: 0, -EPROTO or why it is to be replaced */
+int providers_take(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+/** providers_send_outcome() - RULES_DONE, now or when the channel has a place */
+void providers_send_outcome(struct filter *filter);
+/** providers_send_flow() - Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
+int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
+			bool is_again);
+
+/* reports.c */
+/** reports_add() - tell of the end of @flow when no packet waits to be judged */
+void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
+		 uint64_t bytes_out);
+void reports_flush(struct daemon *daemon);
+/** reports_forget() - this filter is gone; its successor does not know of the flows */
+void reports_forget(struct daemon *daemon, unsigned int filter);
+
+/* output.c */
+/** output_open() - a new pipe. Return: the end to be written to, the caller's, or -1 */
+int output_open(struct output *output);
+/** output_say() - a line of a filter, to people: cleaned, and not more than they can read */
+void output_say(struct filter *filter, int level, const char *text);
+/** output_read() - some of what it has printed */
+void output_read(struct filter *filter);
+/** output_close() - it has ended: the rest, and its last words */
+void output_close(struct filter *filter);
+
+/* ruling.c */
+/**
+ * ruling_find() - what this filter's static rules say of a flow
+ *
+ * Return: true when they decide; the reason is valid until the next call for this filter.
+ */
+bool ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
+		 struct memory_answer *ret_answer);
+/** ruling_conclude() - memory_ops.rule */
+int ruling_conclude(unsigned int filter, const struct memory_question *question,
+		    struct memory_answer *ret_answer, void *data);
+bool ruling_is_any(const struct daemon *daemon);
+/* RULES_BEGIN, RULE, RULES_COMMIT. Return: 0, -EPROTO */
+int ruling_take_begin(struct daemon *daemon, unsigned int index,
+		      const struct wire_message *message);
+int ruling_take_rule(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+int ruling_take_commit(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message);
+/** ruling_ready() - the filter has started: what it gave until now is in force */
+void ruling_ready(struct daemon *daemon, unsigned int index);
+/** ruling_lost() - its process is gone: what is in force stays */
+void ruling_lost(struct filter *filter);
+void ruling_close(struct daemon *daemon);
+
+/* fail.c */
+/**
+ * fail_late() - filter @asked is late: nobody is asked any more
+ *
+ * It and those behind it fail as they are told to, those whose rules decide excepted.
+ *
+ * Return: which filter's verdict it is.
+ */
+unsigned int fail_late(struct daemon *daemon, const struct flow *flow, unsigned int asked,
+		       enum sl_verdict *ret_verdict, char ret_reason[FLOW_REASON_BYTES]);
+/** fail_say() - the reason of a fail class; @how: FLOW_FAILED or FLOW_LATE */
+void fail_say(const struct filter *filter, enum flow_how how, bool is_closed,
+	      char ret_reason[FLOW_REASON_BYTES]);

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: What is said to providers, and what they say
+ *
+ * It is foreign: a bad record, or one out of turn, ends the session (providers.c); an
+ * answer for a flow that is not asked of it is counted and ignored.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/daemon.h"
+
+int providers_say(struct filter *filter, uint16_t type, const void *body, int fd)
+{
+	if (filter->sock < 0)
+		return -ENOTCONN;
+	return channel_send(filter->sock, &wire_provider_channel, type, body, NULL, 0, fd);
+}
+
+void providers_set_events(struct filter *filter, bool wants_write)
+{
+	filter->wants_write = wants_write;
+	(void)sd_event_source_set_io_events(filter->source,
+					    wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+void providers_send_outcome(struct filter *filter)
+{
+	int r = providers_say(filter, WIRE_RULES_DONE, &filter->ruling.outcome, -1);
+
+	filter->ruling.is_outcome_owed = r == -EAGAIN;
+	if (r == -EAGAIN)
+		providers_set_events(filter, true);
+}
+
+/* its silence counts from now on, but a full channel must not swallow the question */
+void providers_ping(struct filter *filter)
+{
+	struct wire_ping record = { .token = filter->session.pinged_us };
+
+	filter->wants_ping = providers_say(filter, WIRE_PING, &record, -1) == -EAGAIN;
+	if (filter->wants_ping)
+		providers_set_events(filter, true);
+}
+
+static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wire_flow_new *record)
+{
+	const struct link *link = identity_link(daemon, flow->tuple.netns, flow->ifindex);
+	const struct identity *identity = flow->identity;
+
+	*record = (struct wire_flow_new){ .id = flow->id,
+					  .cookie = flow->key.cookie,
+					  .owner_pid = flow->owner_pid,
+					  .owner_uid = flow->owner_uid,
+					  .ifindex = flow->ifindex,
+					  .direction = flow->direction,
+					  .protocol = flow->tuple.proto,
+					  .host_source = flow->host_source,
+					  .interface_kind = (uint8_t)link->kind,
+					  .sport = flow->tuple.lport,
+					  .dport = flow->tuple.rport };
+	memcpy(record->src, flow->tuple.laddr, sizeof(record->src));
+	memcpy(record->dst, flow->tuple.raddr, sizeof(record->dst));
+	text_copy(record->interface, sizeof(record->interface), link->name);
+	text_copy(record->host, sizeof(record->host), flow->host);
+	if (!identity)
+		return;
+	record->pid = identity->who.pid;
+	record->uid = identity->who.uid;
+	record->gid = identity->who.gid;
+	record->exe_inode = identity->who.exe_ino;
+	record->exe_device = identity->who.exe_dev;
+	record->is_cut = identity->is_cut;
+	text_copy(record->exe, sizeof(record->exe), identity->exe);
+	text_copy(record->command, sizeof(record->command), identity->command);
+	text_copy(record->cgroup, sizeof(record->cgroup), identity->cgroup);
+	text_copy(record->unit, sizeof(record->unit), identity->unit);
+	text_copy(record->container, sizeof(record->container), identity->container);
+}
+
+int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
+			bool is_again)
+{
+	struct filter *filter = &daemon->filters[index];
+	struct wire_flow_new record;
+	int r;
+
+	fill_flow(daemon, flow, &record);
+	record.again = is_again;
+	r = providers_say(filter, WIRE_FLOW_NEW, &record, -1);
+	if (r == -EAGAIN)
+		providers_set_events(filter, true);
+	if (r == 0)
+		session_asked(&filter->session);
+	if (r == 0 && !is_again && !flow->is_hypothetical)
+		filter->n_flows++;
+	return r;
+}
+
+/* ---- what a provider says ---- */
+
+static int take_hello(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	const struct wire_hello *hello = WIRE_BODY(message, struct wire_hello);
+	struct filter *filter = &daemon->filters[index];
+	struct wire_welcome welcome = { .version = WIRE_PROVIDER_VERSION,
+					.session = (uint64_t)filter->session.restarts + 1 };
+	struct wire_start start = { .reason = filter->session.restarts ? 1 : 0 };
+	int r;
+
+	if (filter->session.state != SESSION_CALLED)
+		return -EPROTO;
+	if (hello->version < WIRE_PROVIDER_VERSION) {
+		log_error("%s speaks protocol version %u, this sluiced needs %u: rebuild it",
+			  filter->name, hello->version, WIRE_PROVIDER_VERSION);
+		return -EPROTO;
+	}
+	text_copy(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
+	session_said_hello(&filter->session, daemon_now_us());
+	r = providers_say(filter, WIRE_WELCOME, &welcome, -1);
+	for (unsigned int i = 0; r == 0 && i < daemon->n_options; i++) {
+		const struct option *option = &daemon->options[i];
+		struct wire_option record = { 0 };
+
+		if (option->filter != index)
+			continue;
+		text_copy(record.key, sizeof(record.key), option->key);
+		text_copy(record.value, sizeof(record.value), option->value);
+		r = providers_say(filter, WIRE_OPTION, &record, option->fd);
+	}
+	if (r == 0)
+		r = providers_say(filter, WIRE_START, &start, -1);
+	/* without one of its options it would allow what it was told to deny: start it again */
+	return r == -EAGAIN ? -ENOBUFS : r;
+}
+
+static int take_ready(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	const struct wire_ready *ready = WIRE_BODY(message, struct wire_ready);
+	struct filter *filter = &daemon->filters[index];
+
+	if (filter->session.state != SESSION_STARTING)
+		return -EPROTO;
+	session_ready(&filter->session, ready->error == 0, daemon_now_us());
+	log_clean(filter->message, sizeof(filter->message), ready->text);
+	if (ready->error)
+		log_error("filter %s did not start: %s", filter->name,
+			  filter->message[0] ? filter->message : strerror((int)ready->error));
+	if (!ready->error) {
+		/* its options had to fit; whoever asks next has what is unread before it */
+		channel_limit(filter->sock, QUESTIONS_BYTES);
+		ruling_ready(daemon, index);
+	}
+	providers_tell_when_ready(daemon, filter);
+	judge_ask_waiting(daemon, index, true);
+	return 0;
+}
+
+static int take_pong(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	struct session *session = &daemon->filters[index].session;
+
+	/* of the last PING: one that was not read cannot be answered */
+	if (WIRE_BODY(message, struct wire_pong)->token == session->pinged_us)
+		session_heard(session, daemon_now_us());
+	return 0;
+}
+
+static int take_log(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	const struct wire_log *line = WIRE_BODY(message, struct wire_log);
+	struct filter *filter = &daemon->filters[index];
+
+	log_clean(filter->message, sizeof(filter->message), line->text);
+	output_say(filter, line->level, line->text);
+	return 0;
+}
+
+enum sl_verdict providers_verdict(uint8_t verdict)
+{
+	static const enum sl_verdict verdicts[] = { SL_ALLOW, SL_REJECT, SL_SILENT };
+
+	return verdicts[verdict];
+}
+
+static int take_verdict(struct daemon *daemon, unsigned int index,
+			const struct wire_message *message)
+{
+	const struct wire_flow_verdict *answer = WIRE_BODY(message, struct wire_flow_verdict);
+	struct filter *filter = &daemon->filters[index];
+	struct flow *flow = flow_table_find_id(daemon->flows, answer->id);
+
+	if (live_answer(daemon, index, answer->id, providers_verdict(answer->verdict),
+			(enum memory_scope)answer->scope, answer->reason))
+		return 0;
+	if (!flow && explain_take(daemon, index, answer))
+		return 0;
+	if (!flow || flow->state != FLOW_HELD || flow->asked != index || !flow->is_sent) {
+		filter->n_late++;
+		return 0;
+	}
+	if (answer->verdict != 0)
+		filter->n_dropped++;
+	flow->steps[index] = (struct flow_step){ FLOW_ANSWERED, answer->scope };
+	remember_answer(daemon, flow, index, (enum memory_scope)answer->scope,
+			providers_verdict(answer->verdict), answer->reason);
+	judge_flow(daemon, flow, providers_verdict(answer->verdict), (int)index, answer->reason);
+	return 0;
+}
+
+static int take_forget(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message)
+{
+	remember_forget(daemon, index);
+	if (WIRE_BODY(message, struct wire_flow_forget)->again)
+		live_rejudge(daemon, index);
+	return 0;
+}
+
+static int take_update(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message)
+{
+	const struct wire_flow_update *update = WIRE_BODY(message, struct wire_flow_update);
+
+	if (!live_update(daemon, index, update->id, providers_verdict(update->verdict),
+			 update->reason))
+		daemon->filters[index].n_late++;
+	return 0;
+}
+
+static int take_stopped(struct daemon *daemon, unsigned int index,
+			const struct wire_message *message)
+{
+	return 0; /* its exit follows */
+}
+
+static const struct {
+	uint16_t type;
+	bool is_of_running; /* only a filter that runs may say it */
+	int (*take)(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+} table[] = {
+	{ WIRE_FLOW_VERDICT, true, take_verdict },
+	{ WIRE_FLOW_FORGET, true, take_forget },
+	{ WIRE_FLOW_UPDATE, true, take_update },
+	{ WIRE_HELLO, false, take_hello },
+	{ WIRE_READY, false, take_ready },
+	{ WIRE_PONG, false, take_pong },
+	{ WIRE_LOG, false, take_log },
+	{ WIRE_RULES_BEGIN, false, ruling_take_begin },
+	{ WIRE_RULE, false, ruling_take_rule },
+	{ WIRE_RULES_COMMIT, false, ruling_take_commit },
+	{ WIRE_STOPPED, false, take_stopped },
+};
+
+int providers_take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	bool is_running = daemon->filters[index].session.state == SESSION_RUNNING;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].type == message->record->type && is_running >= table[i].is_of_running)
+			return table[i].take(daemon, index, message);
+	return -EPROTO;
+}
