@@ -68,13 +68,13 @@ static inline struct sl_app sl_app_of(const struct sl_who *who, __u64 netns)
 }
 
 enum sl_sock_flags {
-	SL_SOCK_ALLOWED = 1 << 0,	/* TCP: its one flow is allowed, stop looking */
-	SL_SOCK_PASSIVE = 1 << 1,	/* accepted from a governed listener */
-	SL_SOCK_NO_OWNER = 1 << 2,	/* created before the instance: owner unknown */
-	SL_SOCK_JUDGED = 1 << 3,	/* had a packet held: its end is an event */
-	SL_SOCK_GONE = 1 << 4,		/* TCP: no descriptor is left, the protocol goes on */
-	SL_SOCK_UNSEEN = 1 << 5,	/* a datagram without a verdict met sendmsg, and no rule yet */
-	SL_SOCK_STREAM = 1 << 6,	/* its TCP is the kernel's: one peer. A raw socket has any */
+	SL_SOCK_ALLOWED = 1 << 0,  /* TCP: its one flow is allowed, stop looking */
+	SL_SOCK_PASSIVE = 1 << 1,  /* accepted from a governed listener */
+	SL_SOCK_NO_OWNER = 1 << 2, /* created before the instance: owner unknown */
+	SL_SOCK_JUDGED = 1 << 3,   /* had a packet held: its end is an event */
+	SL_SOCK_GONE = 1 << 4,	   /* TCP: no descriptor is left, the protocol goes on */
+	SL_SOCK_UNSEEN = 1 << 5,   /* a datagram without a verdict met sendmsg, and no rule yet */
+	SL_SOCK_STREAM = 1 << 6,   /* its TCP is the kernel's: one peer. A raw socket has any */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
@@ -308,6 +308,9 @@ struct sl_config {
 
 #define SL_CROWDS 1024	 /* entries of sl_crowds, a power of two */
 #define SL_CROWD_MAX 512 /* packets of one user that may be unread while others send too */
+#define SL_CROWD_FEW                                                                               \
+	64 /* the same, of one who has used up its allowance: the others wait for them */
+#define SL_CROWD_COST_NS 1000000ULL /* each uses up as much of it; it is SL_CROWD_MAX of them */
 #define SL_CROWD_NS                                                                                \
 	1000000000ULL /* for so long a count holds, and a user counts as one who sends */
 
@@ -319,10 +322,11 @@ struct sl_config {
  */
 struct sl_crowd {
 	__u64 since_ns;
+	__u64 paid_ns; /* its allowance is used up while this is in the future */
 	__u32 n;
 	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_crowd) == 16, "sl_crowd");
+_Static_assert(sizeof(struct sl_crowd) == 24, "sl_crowd");
 
 /** struct sl_senders - map sl_senders: the two users who sent last, each when */
 struct sl_senders {
