@@ -102,19 +102,12 @@ class Telling:
         if self.status == 125:
             t.check(re.search(r"sluice[a-z-]*: .{15}", text), f"refuses to start without a reason: {title}")
         try:
-            self._expect_nothing_left()
+            self._lab.expect_nothing_left(instance=self.instance)
         except Timeout as left:
             self._lab.sluice("panic", "--instance", self.instance)
             if PANIC not in text:  # it did not say that something may be left, and what to do
                 raise Timeout(f"{left}: {title}") from None
-            self._expect_nothing_left()
-
-    def _expect_nothing_left(self):
-        """by its name: also while others' instances come and go"""
-        self._lab.expect_nothing_left()
-        left = machine.traces_of(self.instance)
-        if left:
-            raise Timeout("left behind: " + "; ".join(sorted(left)[:4]))
+            self._lab.expect_nothing_left(instance=self.instance)
 
 
 KEEPER = """#!/usr/bin/python3

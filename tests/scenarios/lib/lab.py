@@ -223,21 +223,24 @@ class Lab:
 
     # the end
 
-    def _leftovers(self):
+    def _leftovers(self, instance=None):
         tables = self.plain(["nft", "list", "tables"], 10).stdout
         left = {f"process {pid} {exe}" for pid, exe in machine.processes(self.build).items()
                 if pid not in self._processes and machine.is_alive(pid)}
         left |= {f"process {pid} {exe}" for pid, exe in machine.processes_in(self.client.inode).items()}
         left |= {"nft " + line for line in tables.splitlines() if "sluice" in line}
-        if not machine.has_strangers(self.build):
+        if instance:
+            left |= machine.traces_of(instance)
+        elif not machine.has_strangers(self.build):
             left |= machine.traces() - self._traces
         return left
 
-    def expect_nothing_left(self, within=5):
-        """fails when an instance of this lab left anything on the machine"""
+    def expect_nothing_left(self, within=5, instance=None):
+        """fails when an instance of this lab left anything on the machine; @instance: looks for this
+        name alone, and what others leave does not matter"""
         try:
-            wait_for(lambda: not self._leftovers(), within, "everything removed")
+            wait_for(lambda: not self._leftovers(instance), within, "everything removed")
         except Timeout:
-            left = self._leftovers()
+            left = self._leftovers(instance)
             if left:
                 raise Timeout("left behind: " + "; ".join(sorted(left))) from None
