@@ -207,6 +207,9 @@ int instance_make_place(struct instance *instance)
 
 	if (!r)
 		r = write_notes(instance); /* before what they tell of */
+	/* one that begins at this moment has not met our notes: then we meet its */
+	if (!r && check_others(record))
+		return -1;
 	if (!r) {
 		what = record->providers_cgroup;
 		r = files_make_folder(record->providers_cgroup, 0755, 0);
