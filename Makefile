@@ -24,6 +24,7 @@ check-vm: all
 bench: all
 	@bench/run $(BUILD)
 	@bench/hostile $(BUILD)
+	@bench/crowd $(BUILD)
 	@$(BUILD)/bench/rules
 
 fuzz: setup

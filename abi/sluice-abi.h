@@ -18,18 +18,19 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 5
+#define SL_ABI 6
 
-#define SL_PATH_BYTES 512  /* packed path, leaf first, components end in NUL */
-#define SL_NAME_BYTES 256  /* longest single component, NAME_MAX + 1 */
-#define SL_ARGS_BYTES 256  /* first bytes of the command line, NUL-separated */
-#define SL_PATH_DEPTH 24   /* components looked at before a path counts as cut */
+#define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
+#define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
+#define SL_ARGS_BYTES 256 /* first bytes of the command line, NUL-separated */
+#define SL_PATH_DEPTH 24  /* components looked at before a path counts as cut */
 
 /** struct sl_who - one process at one moment; (pid, start_ns, exec_id) names its image for ever */
 struct sl_who {
 	__u64 start_ns; /* start of the thread group leader; 0: nobody known */
 	__u64 exe_ino;
 	__u64 exe_ctime_ns; /* an inode is used again, and its file may be written anew */
+	__u64 exe_path; /* struct sl_digest: a file has several paths. 0: not known as a whole */
 	__u64 cgroup_id;
 	__u32 exe_dev;
 	__u32 pid;
@@ -38,23 +39,26 @@ struct sl_who {
 	__u32 exec_id; /* counts the execve(2)s of the process */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_who) == 56, "sl_who");
+_Static_assert(sizeof(struct sl_who) == 64, "sl_who");
 
-/** struct sl_app - an application: one program file, run by one user in one cgroup, in one network */
+/** struct sl_app - an application: one program file by one path, run by one user in one cgroup, in
+ * one network */
 struct sl_app {
 	__u64 exe_ino;
 	__u64 exe_ctime_ns;
+	__u64 exe_path;
 	__u64 cgroup_id;
 	__u64 netns; /* the kernel's cookie of the namespace: the same address is another place there */
 	__u32 exe_dev;
 	__u32 uid;
 };
-_Static_assert(sizeof(struct sl_app) == 40, "sl_app");
+_Static_assert(sizeof(struct sl_app) == 48, "sl_app");
 
 static inline struct sl_app sl_app_of(const struct sl_who *who, __u64 netns)
 {
 	struct sl_app app = { .exe_ino = who->exe_ino,
 			      .exe_ctime_ns = who->exe_ctime_ns,
+			      .exe_path = who->exe_path,
 			      .cgroup_id = who->cgroup_id,
 			      .netns = netns,
 			      .exe_dev = who->exe_dev,
@@ -64,28 +68,28 @@ static inline struct sl_app sl_app_of(const struct sl_who *who, __u64 netns)
 }
 
 enum sl_sock_flags {
-	SL_SOCK_ALLOWED = 1 << 0,	/* TCP: its one flow is allowed, stop looking */
-	SL_SOCK_PASSIVE = 1 << 1,	/* accepted from a governed listener */
-	SL_SOCK_NO_OWNER = 1 << 2,	/* created before the instance: owner unknown */
-	SL_SOCK_JUDGED = 1 << 3,	/* had a packet held: its end is an event */
-	SL_SOCK_GONE = 1 << 4,		/* TCP: no descriptor is left, the protocol goes on */
-	SL_SOCK_UNSEEN = 1 << 5,	/* a datagram without a verdict met sendmsg, and no rule yet */
-	SL_SOCK_STREAM = 1 << 6,	/* its TCP is the kernel's: one peer. A raw socket has any */
+	SL_SOCK_ALLOWED = 1 << 0,  /* TCP: its one flow is allowed, stop looking */
+	SL_SOCK_PASSIVE = 1 << 1,  /* accepted from a governed listener */
+	SL_SOCK_NO_OWNER = 1 << 2, /* created before the instance: owner unknown */
+	SL_SOCK_JUDGED = 1 << 3,   /* had a packet held: its end is an event */
+	SL_SOCK_GONE = 1 << 4,	   /* TCP: no descriptor is left, the protocol goes on */
+	SL_SOCK_UNSEEN = 1 << 5,   /* a datagram without a verdict met sendmsg, and no rule yet */
+	SL_SOCK_STREAM = 1 << 6,   /* its TCP is the kernel's: one peer. A raw socket has any */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
 struct sl_sock {
-	struct sl_who owner;	/* created it: socket(2) */
-	struct sl_who user;	/* last connect(2) or addressed sendmsg(2) */
-	__u64 netns;		/* cookie of the network namespace that it is in for ever */
-	__u64 listener;		/* accepted: cookie of the listener; else 0 */
-	__u32 flags;		/* enum sl_sock_flags */
-	__u16 bound_port;	/* entry in sl_binds to drop at release; 0: none */
+	struct sl_who owner; /* created it: socket(2) */
+	struct sl_who user;  /* last connect(2) or addressed sendmsg(2) */
+	__u64 netns;	     /* cookie of the network namespace that it is in for ever */
+	__u64 listener;	     /* accepted: cookie of the listener; else 0 */
+	__u32 flags;	     /* enum sl_sock_flags */
+	__u16 bound_port;    /* entry in sl_binds to drop at release; 0: none */
 	__u8 bound_proto;
 	__u8 pad;
 	__u8 bound_addr[16];
 };
-_Static_assert(sizeof(struct sl_sock) == 152, "sl_sock");
+_Static_assert(sizeof(struct sl_sock) == 168, "sl_sock");
 
 /** struct sl_proc_key - map sl_procs: one image of one process */
 struct sl_proc_key {
@@ -99,15 +103,91 @@ struct sl_proc_key {
 _Static_assert(sizeof(struct sl_proc_key) == 32, "sl_proc_key");
 
 struct sl_path {
-	__u16 len;	/* bytes used in @buf */
-	__u8 is_cut;	/* deeper or longer than the limits above */
+	__u16 len;   /* bytes used in @buf */
+	__u8 is_cut; /* deeper or longer than the limits above */
 	__u8 pad;
 	char buf[SL_PATH_BYTES + SL_NAME_BYTES];
 };
 
+/* a round of SipHash (Aumasson, Bernstein: SipHash, 2012); here 1 for each word, 3 at the end */
+static inline void sl_sip_round(__u64 v[4])
+{
+	v[0] += v[1];
+	v[1] = (v[1] << 13 | v[1] >> 51) ^ v[0];
+	v[0] = v[0] << 32 | v[0] >> 32;
+	v[2] += v[3];
+	v[3] = (v[3] << 16 | v[3] >> 48) ^ v[2];
+	v[0] += v[3];
+	v[3] = (v[3] << 21 | v[3] >> 43) ^ v[0];
+	v[2] += v[1];
+	v[1] = (v[1] << 17 | v[1] >> 47) ^ v[2];
+	v[2] = v[2] << 32 | v[2] >> 32;
+}
+
+/**
+ * struct sl_digest - of a path: one number for it, which nobody can aim at without the secret
+ *
+ *	sl_digest_begin() ─▶ sl_digest_word() for each i ─▶ sl_digest_end()
+ */
+struct sl_digest {
+	__u64 v[4];
+	const struct sl_path *path;
+};
+
+#define SL_DIGEST_WORDS ((SL_PATH_BYTES + SL_NAME_BYTES) / sizeof(__u64))
+
+static inline struct sl_digest sl_digest_begin(const struct sl_path *path, const __u64 secret[2])
+{
+	struct sl_digest digest = {
+		.v = { secret[0] ^ 0x736f6d6570736575ULL, secret[1] ^ 0x646f72616e646f6dULL,
+		       secret[0] ^ 0x6c7967656e657261ULL, secret[1] ^ 0x7465646279746573ULL },
+		.path = path,
+	};
+
+	return digest;
+}
+
+/* Return: 1 behind the end of the path, 0 before */
+static inline long sl_digest_word(__u32 i, struct sl_digest *digest)
+{
+	const struct sl_path *path = digest->path;
+	__u32 halves[2], n;
+	__u64 word;
+
+	if (i >= SL_DIGEST_WORDS || i * 8 >= path->len)
+		return 1;
+	n = path->len - i * 8;
+	__builtin_memcpy(halves, path->buf + i * 8, sizeof(halves));
+	word = (__u64)halves[1] << 32 | halves[0];
+	if (n < 8) /* what is behind the path is of one before */
+		word &= (1ULL << 8 * n) - 1;
+	digest->v[3] ^= word;
+	sl_sip_round(digest->v);
+	digest->v[0] ^= word;
+	return 0;
+}
+
+/* Return: 0 for a path that is cut: two may begin alike */
+static inline __u64 sl_digest_end(struct sl_digest *digest)
+{
+	__u64 *v = digest->v, word = digest->path->len, all;
+
+	if (digest->path->is_cut)
+		return 0;
+	v[3] ^= word;
+	sl_sip_round(v);
+	v[0] ^= word;
+	v[2] ^= 0xff;
+	for (int i = 0; i < 3; i++)
+		sl_sip_round(v);
+	all = v[0] ^ v[1] ^ v[2] ^ v[3];
+	return all ? all : 1;
+}
+
 /** struct sl_proc - executable path and command line, read by the kernel side itself */
 struct sl_proc {
 	__u64 exe_ctime_ns; /* when this image was met first: a link to it changes it, and nothing else */
+	__u64 exe_path; /* digest of @exe */
 	struct sl_path exe;
 	__u16 args_len;
 	__u16 pad;
@@ -135,8 +215,8 @@ _Static_assert(sizeof(struct sl_tuple) == 48, "sl_tuple");
  * A copy of the socket's record: the socket may be gone before it is judged.
  */
 struct sl_held {
-	__u64 cookie; /* inbound TCP: the listener's */
-	__u32 dir;    /* enum sl_dir */
+	__u64 cookie;	 /* inbound TCP: the listener's */
+	__u32 dir;	 /* enum sl_dir */
 	__u32 is_shared; /* two sockets have these ends at one time: nobody knows whose packet it is */
 	struct sl_sock sock;
 };
@@ -197,7 +277,7 @@ struct sl_memory_key {
 	__u8 proto;
 	__u8 pad[5];
 };
-_Static_assert(sizeof(struct sl_memory_key) == 64, "sl_memory_key");
+_Static_assert(sizeof(struct sl_memory_key) == 72, "sl_memory_key");
 
 #define SL_MEMORY_MAX 65536 /* entries of sl_memory */
 
@@ -237,18 +317,23 @@ struct sl_bind {
 
 /** struct sl_config - map sl_config: written by the daemon, one element */
 struct sl_config {
-	__u64 cgroup_id;    /* the governed one, for sl_census */
-	__u32 is_closed;    /* fail class: 1 refuses what nobody can judge */
-	__u32 n_elsewhere;  /* connects in namespaces without a plane, judged by the fail class */
-	__u32 generation;   /* entries of sl_memory with another one are out of date */
-	__u32 canary_uid;   /* no user among others, for sl_out_crowd */
-	__u32 is_peeking;   /* sl_in_peeked is in the rules */
+	__u64 cgroup_id;   /* the governed one, for sl_census */
+	__u64 secret[2];   /* of struct sl_digest, made with the plane */
+	__u32 is_closed;   /* fail class: 1 refuses what nobody can judge */
+	__u32 n_elsewhere; /* connects in namespaces without a plane, judged by the fail class */
+	__u32 generation;  /* entries of sl_memory with another one are out of date */
+	__u32 canary_uid;  /* no user among others, for sl_out_crowd */
+	__u32 is_peeking;  /* sl_in_peeked is in the rules */
 	__u32 pad;
 };
 
-#define SL_CROWDS 1024	      /* entries of sl_crowds, a power of two */
-#define SL_CROWD_MAX 512      /* packets of one user that may be unread while others send too */
-#define SL_CROWD_NS 1000000000ULL /* for so long a count holds, and a user counts as one who sends */
+#define SL_CROWDS 1024	 /* entries of sl_crowds, a power of two */
+#define SL_CROWD_MAX 512 /* packets of one user that may be unread while others send too */
+#define SL_CROWD_FEW                                                                               \
+	64 /* the same, of one who has used up its allowance: the others wait for them */
+#define SL_CROWD_COST_NS 1000000ULL /* each uses up as much of it; it is SL_CROWD_MAX of them */
+#define SL_CROWD_NS                                                                                \
+	1000000000ULL /* for so long a count holds, and a user counts as one who sends */
 
 /**
  * struct sl_crowd - map sl_crowds: packets of a user that are in the queue and were not read yet
@@ -258,10 +343,11 @@ struct sl_config {
  */
 struct sl_crowd {
 	__u64 since_ns;
+	__u64 paid_ns; /* its allowance is used up while this is in the future */
 	__u32 n;
 	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_crowd) == 16, "sl_crowd");
+_Static_assert(sizeof(struct sl_crowd) == 24, "sl_crowd");
 
 /** struct sl_senders - map sl_senders: the two users who sent last, each when */
 struct sl_senders {
@@ -337,7 +423,7 @@ struct sl_remembered {
 	__u32 ifindex; /* by which it leaves; 0: unknown */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_remembered) == 272, "sl_remembered");
+_Static_assert(sizeof(struct sl_remembered) == 288, "sl_remembered");
 
 /**
  * enum sl_mark - values of our field of the packet mark

@@ -288,6 +288,19 @@ static __always_inline bool is_again(const struct __sk_buff *skb)
 	return (skb->mark & SL_MARK_MASK) == SL_MARK_HELD << SL_MARK_SHIFT;
 }
 
+/* an allowance that grows again with time: a burst may be large, a flood has few places */
+static __always_inline __u32 places_of(const struct sl_crowd *crowd, __u64 now)
+{
+	return crowd->paid_ns > now ? SL_CROWD_FEW : SL_CROWD_MAX;
+}
+
+static __always_inline void pay(struct sl_crowd *crowd, __u64 now)
+{
+	__u64 rested = now - SL_CROWD_MAX * SL_CROWD_COST_NS;
+
+	crowd->paid_ns = (crowd->paid_ns > rested ? crowd->paid_ns : rested) + SL_CROWD_COST_NS;
+}
+
 /* the last match before the queue, which is one for all users and in order */
 SEC("socket")
 int sl_out_crowd(struct __sk_buff *skb)
@@ -305,8 +318,9 @@ int sl_out_crowd(struct __sk_buff *skb)
 		crowd->since_ns = now;
 		crowd->n = 0;
 	}
-	if (crowd->n >= SL_CROWD_MAX && !is_only && !is_again(skb))
+	if (crowd->n >= places_of(crowd, now) && !is_only && !is_again(skb))
 		return 1;
+	pay(crowd, now);
 	__sync_fetch_and_add(&crowd->n, 1);
 	return 0;
 }

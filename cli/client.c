@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "cli/client.h"
+#include "cli/json.h"
 
 #define INTERFACE "io.sluice.Control"
 
@@ -47,6 +48,9 @@ static int find_only(const char *folder, char ret_instance[32], struct client_er
 	DIR *dir;
 
 	dir = opendir(folder);
+	if (!dir && errno != ENOENT)
+		return client_fail(error, CLI_UNREACHABLE, "cannot read %s: %s", folder,
+				   strerror(errno));
 	while (dir && (entry = readdir(dir))) {
 		size_t used = strlen(names);
 
@@ -131,23 +135,44 @@ void client_close(struct client *client)
 	client->fd = close_fd(client->fd);
 }
 
+static int fail_memory(struct client_error *error)
+{
+	return client_fail(error, CLI_NO, "out of memory: end some programs, then try again");
+}
+
+/* Return: NULL: out of memory */
+static struct json_object *make_call(const char *method, struct json_object *parameters,
+				     bool is_more)
+{
+	struct json_object *call = json_object_new_object();
+	char name[96];
+
+	snprintf(name, sizeof(name), INTERFACE ".%s", method);
+	json_add(call, "method", json_object_new_string(name));
+	if (parameters)
+		json_add(call, "parameters", parameters);
+	if (is_more)
+		json_add(call, "more", json_object_new_boolean(true));
+	/* what there was no memory for is not there */
+	if (!call || !json_object_object_get(call, "method") ||
+	    (parameters && !json_object_object_get(call, "parameters")) ||
+	    (is_more && !json_object_object_get(call, "more"))) {
+		json_object_put(call);
+		return NULL;
+	}
+	return call;
+}
+
 int client_send(struct client *client, const char *method, struct json_object *parameters,
 		bool is_more, struct client_error *error)
 {
-	_cleanup_json_ struct json_object *call = json_object_new_object();
-	char name[96];
+	_cleanup_json_ struct json_object *call = make_call(method, parameters, is_more);
 	const char *text;
 	size_t n = 0;
 
-	snprintf(name, sizeof(name), INTERFACE ".%s", method);
-	json_object_object_add(call, "method", json_object_new_string(name));
-	if (parameters)
-		json_object_object_add(call, "parameters", parameters);
-	if (is_more)
-		json_object_object_add(call, "more", json_object_new_boolean(true));
-	text = json_object_to_json_string_length(call, JSON_C_TO_STRING_PLAIN, &n);
+	text = call ? cli_json_line(call, &n) : NULL;
 	if (!text)
-		return client_fail(error, CLI_NO, "out of memory");
+		return fail_memory(error);
 	/* a daemon that refuses us hangs up at once: what it said is still to be read */
 	if (send(client->fd, text, n + 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		return fail_connect(error, client->instance, errno);
@@ -168,7 +193,10 @@ static int feed(struct client *client, int timeout_ms, struct client_error *erro
 		return 0;
 	if (r == 0)
 		return fail_connect(error, client->instance, ETIMEDOUT);
-	if (json_inbox_space(&client->inbox, &space, &n_space))
+	r = json_inbox_space(&client->inbox, &space, &n_space);
+	if (r == -ENOMEM)
+		return fail_memory(error);
+	if (r)
 		return client_fail(error, CLI_UNREACHABLE, "instance %s sent too long a reply",
 				   client->instance);
 	n = recv(client->fd, space, n_space, 0);
@@ -193,7 +221,8 @@ static int fail_reply(struct client *client, const char *name, struct json_objec
 	if (strcmp(name, INTERFACE ".Busy") == 0)
 		return client_fail(error, CLI_UNREACHABLE,
 				   "instance %s has as many clients as it takes: end a "
-				   "`sluice flows --follow`", client->instance);
+				   "`sluice flows --follow`",
+				   client->instance);
 	if (strcmp(name, INTERFACE ".NotFound") == 0)
 		return client_fail(error, CLI_NOT_FOUND, "instance %s: %s", client->instance,
 				   reason ? json_object_get_string(reason) : "not found");
@@ -216,6 +245,8 @@ int client_receive(struct client *client, int timeout_ms, struct json_object **r
 		if (r)
 			return r;
 	}
+	if (r == -ENOMEM)
+		return fail_memory(error);
 	if (r)
 		return client_fail(error, CLI_UNREACHABLE, "instance %s sent nonsense",
 				   client->instance);

@@ -8,6 +8,7 @@
 
 #include "cli/client.h"
 #include "cli/doctor.h"
+#include "cli/json.h"
 #include "control/flow-json.h"
 
 #define PROBE_TIMEOUT_MS 10000
@@ -57,15 +58,15 @@ static void run_probe(const struct probe *probe, struct probe_result *result)
 static void add_check(struct json_object *checks, const char *source, const struct probe *probe,
 		      const struct probe_result *result)
 {
-	struct json_object *check = json_object_new_object();
+	struct json_object *check = cli_json_new();
 
-	json_object_object_add(check, "name", json_object_new_string(probe->name));
-	json_object_object_add(check, "state", json_object_new_string(state_names[result->state]));
-	json_object_object_add(check, "detail", json_clean_string(result->detail));
-	json_object_object_add(check, "lost", json_object_new_string(probe->lost));
-	json_object_object_add(check, "required", json_object_new_boolean(probe->is_required));
-	json_object_object_add(check, "source", json_object_new_string(source));
-	json_object_array_add(checks, check);
+	cli_json_add(check, "name", json_object_new_string(probe->name));
+	cli_json_add(check, "state", json_object_new_string(state_names[result->state]));
+	cli_json_add(check, "detail", json_clean_string(result->detail));
+	cli_json_add(check, "lost", json_object_new_string(probe->lost));
+	cli_json_add(check, "required", json_object_new_boolean(probe->is_required));
+	cli_json_add(check, "source", json_object_new_string(source));
+	cli_json_append(checks, check);
 }
 
 /* Return: CLI_YES, CLI_NO if something required is missing, CLI_NOT_PERMITTED if it was not tried */
@@ -108,29 +109,23 @@ static int ask_daemon(const char *instance, struct json_object *checks, struct c
 	found = json_object_object_get(reply, "checks");
 	for (size_t i = 0; found && i < json_object_array_length(found); i++) {
 		struct json_object *check = json_object_get(json_object_array_get_idx(found, i));
-		const char *state = json_object_get_string(json_object_object_get(check, "state"));
+		const char *state = cli_json_text(check, "state");
 
-		json_object_object_add(check, "required", json_object_new_boolean(true));
-		json_object_object_add(check, "source", json_object_new_string("daemon"));
-		json_object_array_add(checks, check);
-		if (!state || strcmp(state, "missing") == 0)
+		cli_json_add(check, "required", json_object_new_boolean(true));
+		cli_json_add(check, "source", json_object_new_string("daemon"));
+		cli_json_append(checks, check);
+		if (!*state || strcmp(state, "missing") == 0)
 			status = CLI_NO;
 	}
 	return status;
-}
-
-static const char *text_of(struct json_object *object, const char *name)
-{
-	struct json_object *value = json_object_object_get(object, name);
-
-	return value ? json_object_get_string(value) : "";
 }
 
 static void print_checks(struct json_object *checks)
 {
 	for (size_t i = 0; i < json_object_array_length(checks); i++) {
 		struct json_object *check = json_object_array_get_idx(checks, i);
-		const char *state = text_of(check, "state"), *lost = text_of(check, "lost");
+		const char *state = cli_json_text(check, "state"),
+			   *lost = cli_json_text(check, "lost");
 		bool is_ok = strcmp(state, "ok") == 0, is_missing = strcmp(state, "missing") == 0;
 
 		cli_cell(is_missing ? "miss"
@@ -141,9 +136,9 @@ static void print_checks(struct json_object *checks)
 			 : is_ok    ? COLOUR_GOOD
 				    : COLOUR_WARN);
 		printf("  ");
-		cli_cell(text_of(check, "name"), 14, COLOUR_NONE);
+		cli_cell(cli_json_text(check, "name"), 14, COLOUR_NONE);
 		putchar(' ');
-		cli_cell(text_of(check, "detail"), 0, COLOUR_NONE);
+		cli_cell(cli_json_text(check, "detail"), 0, COLOUR_NONE);
 		putchar('\n');
 		if (!is_ok && *lost) {
 			printf("%*slost without it: ", 21, "");
@@ -161,11 +156,11 @@ static void print_report(struct json_object *checks, int status, bool is_json)
 		print_checks(checks);
 		return;
 	}
-	report = json_object_new_object();
-	json_object_object_add(report, "ok", json_object_new_boolean(status == CLI_YES));
-	json_object_object_add(report, "version", json_object_new_string(SLUICE_VERSION));
-	json_object_object_add(report, "checks", json_object_get(checks));
-	puts(flow_json_line(report, NULL));
+	report = cli_json_new();
+	cli_json_add(report, "ok", json_object_new_boolean(status == CLI_YES));
+	cli_json_add(report, "version", json_object_new_string(SLUICE_VERSION));
+	cli_json_add(report, "checks", json_object_get(checks));
+	cli_json_print(report);
 }
 
 int cmd_doctor(int argc, char **argv)
@@ -176,7 +171,7 @@ int cmd_doctor(int argc, char **argv)
 		{ "instance", NULL, &instance, "ID", "ask this instance's daemon too" },
 		{ "json", &is_json, NULL, NULL, "one JSON object" },
 	};
-	_cleanup_json_ struct json_object *checks = json_object_new_array();
+	_cleanup_json_ struct json_object *checks = cli_json_new_list();
 	struct client_error error = { 0 };
 	int r, status;
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/json.h"
 #include "cli/why.h"
 
 /**
@@ -156,12 +157,12 @@ static int call(struct client *client, const char *method, struct json_object *p
 static int ask_names(struct client *client, const struct program *program, struct target *target,
 		     struct client_error *error)
 {
-	struct json_object *parameters = json_object_new_object(), *list;
+	struct json_object *parameters = cli_json_new(), *list;
 	_cleanup_json_ struct json_object *reply = NULL;
 	int r;
 
-	json_object_object_add(parameters, "program", program_json(program));
-	json_object_object_add(parameters, "host", json_object_new_string(target->host));
+	cli_json_add(parameters, "program", program_json(program));
+	cli_json_add(parameters, "host", json_object_new_string(target->host));
 	r = call(client, "ListAddresses", parameters, &reply, error);
 	if (r)
 		return r;
@@ -190,23 +191,31 @@ static int resolve(struct target *target)
 	return r ? cli_error(CLI_NOT_FOUND, "%s: %s", target->host, gai_strerror(r)) : 0;
 }
 
-static struct json_object *target_json(const struct target *target)
+static struct json_object *target_json(const struct target *target, const struct route *route)
 {
-	struct json_object *json = json_object_new_object();
-	struct route route = { 0 };
+	struct json_object *json = cli_json_new();
 
-	if (route_find(target->address, &route) < 0)
+	cli_json_add(json, "address", json_object_new_string(target->address));
+	cli_json_add(json, "port", json_object_new_int(target->port));
+	cli_json_add(json, "proto", json_object_new_string(target->is_udp ? "udp" : "tcp"));
+	cli_json_add(json, "host", json_object_new_string(target->host));
+	cli_json_add(json, "src", json_object_new_string(route->src));
+	cli_json_add(json, "ifindex", json_object_new_int64(route->ifindex));
+	return json;
+}
+
+static int find_route(const struct target *target, struct route *route)
+{
+	int r = route_find(target->address, route);
+
+	if (r < 0)
+		return cli_error(CLI_NO, "cannot ask for the route to %s: %s", target->address,
+				 strerror(-r));
+	if (r == ROUTE_E_NONE)
 		(void)cli_error(0,
 				"there is no route to %s: the program would meet that error first",
 				target->address);
-	json_object_object_add(json, "address", json_object_new_string(target->address));
-	json_object_object_add(json, "port", json_object_new_int(target->port));
-	json_object_object_add(json, "proto",
-			       json_object_new_string(target->is_udp ? "udp" : "tcp"));
-	json_object_object_add(json, "host", json_object_new_string(target->host));
-	json_object_object_add(json, "src", json_object_new_string(route.src));
-	json_object_object_add(json, "ifindex", json_object_new_int64(route.ifindex));
-	return json;
+	return 0;
 }
 
 /* Return: 0 or the exit status; what was said already leaves @error empty */
@@ -215,6 +224,7 @@ static int explain(struct client *client, const struct request *request, struct 
 {
 	_cleanup_json_ struct json_object *reply = NULL;
 	struct json_object *status, *parameters;
+	struct route route = { 0 };
 	struct program program;
 	int r;
 
@@ -232,11 +242,13 @@ static int explain(struct client *client, const struct request *request, struct 
 		r = ask_names(client, &program, target, error);
 	if (!r && !target->address[0])
 		r = resolve(target);
+	if (!r)
+		r = find_route(target, &route);
 	if (r)
 		return r;
-	parameters = json_object_new_object();
-	json_object_object_add(parameters, "program", program_json(&program));
-	json_object_object_add(parameters, "target", target_json(target));
+	parameters = cli_json_new();
+	cli_json_add(parameters, "program", program_json(&program));
+	cli_json_add(parameters, "target", target_json(target, &route));
 	return call(client, "Explain", parameters, ret_reply, error);
 }
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "cli/client.h"
+#include "cli/json.h"
 #include "control/flow-json.h"
 
 /**
@@ -54,13 +55,6 @@ static void lay_out(struct table *table)
 	}
 }
 
-static const char *string_of(struct json_object *flow, const char *name)
-{
-	struct json_object *value = json_object_object_get(flow, name);
-
-	return value ? json_object_get_string(value) : "";
-}
-
 /* "2026-11-20T19:40:01.123456Z" → local "19:40:01" */
 static void show_time(const char *text, char *cell, size_t n)
 {
@@ -79,10 +73,10 @@ static void show_time(const char *text, char *cell, size_t n)
 /* the name if there is one, with the port: "example.org:443", "[2001:db8::7]:443" */
 static void show_destination(struct json_object *flow, char *cell, size_t n)
 {
-	const char *host = string_of(flow, "host"), *address = string_of(flow, "dst");
+	const char *host = cli_json_text(flow, "host"), *address = cli_json_text(flow, "dst");
 	int64_t port = json_object_get_int64(json_object_object_get(flow, "dport"));
 	bool is_v6 = !*host && strchr(address, ':');
-	bool is_inbound = strcmp(string_of(flow, "direction"), "inbound") == 0;
+	bool is_inbound = strcmp(cli_json_text(flow, "direction"), "inbound") == 0;
 	char port_text[16] = "";
 
 	if (port)
@@ -93,16 +87,16 @@ static void show_destination(struct json_object *flow, char *cell, size_t n)
 
 static void show_reason(struct json_object *flow, char *cell, size_t n)
 {
-	if (strcmp(string_of(flow, "event"), "closed") == 0)
-		snprintf(cell, n, "closed: %s in, %s out", string_of(flow, "bytes_in"),
-			 string_of(flow, "bytes_out"));
+	if (strcmp(cli_json_text(flow, "event"), "closed") == 0)
+		snprintf(cell, n, "closed: %s in, %s out", cli_json_text(flow, "bytes_in"),
+			 cli_json_text(flow, "bytes_out"));
 	else
-		snprintf(cell, n, "%s", string_of(flow, "reason"));
+		snprintf(cell, n, "%s", cli_json_text(flow, "reason"));
 }
 
 static void show(struct json_object *flow, const struct flow_field *field, char *cell, size_t n)
 {
-	const char *text = string_of(flow, field->name);
+	const char *text = cli_json_text(flow, field->name);
 	const char *slash;
 
 	switch (field->kind) {
@@ -128,7 +122,8 @@ static void show(struct json_object *flow, const struct flow_field *field, char 
 static enum cli_colour colour_of(struct json_object *flow, const struct flow_field *field)
 {
 	if (strcmp(field->name, "verdict") == 0)
-		return strcmp(string_of(flow, "verdict"), "drop") == 0 ? COLOUR_BAD : COLOUR_GOOD;
+		return strcmp(cli_json_text(flow, "verdict"), "drop") == 0 ? COLOUR_BAD
+									   : COLOUR_GOOD;
 	return field->kind == FLOW_KIND_TIME ? COLOUR_DIM : COLOUR_NONE;
 }
 
@@ -154,7 +149,7 @@ static void print_row(struct json_object *flow, const struct table *table)
 
 static bool is_wanted(struct json_object *flow, const char *verdict)
 {
-	return !verdict || strcmp(string_of(flow, "verdict"), verdict) == 0;
+	return !verdict || strcmp(cli_json_text(flow, "verdict"), verdict) == 0;
 }
 
 static int print_flows(struct client *client, bool is_follow, bool is_json, const char *verdict,
@@ -181,7 +176,7 @@ static int print_flows(struct client *client, bool is_follow, bool is_json, cons
 		if (!flow || !is_wanted(flow, verdict))
 			continue;
 		if (is_json)
-			puts(flow_json_line(flow, NULL));
+			cli_json_print(flow);
 		else
 			print_row(flow, &table);
 		if (fflush(stdout) == EOF)
@@ -214,8 +209,8 @@ int cmd_flows(int argc, char **argv)
 	r = client_open(SLUICE_RUN_FOLDER, instance, &client, &error);
 	if (r)
 		return cli_error(r, "%s", error.text);
-	parameters = json_object_new_object();
-	json_object_object_add(parameters, "follow", json_object_new_boolean(is_follow));
+	parameters = cli_json_new();
+	cli_json_add(parameters, "follow", json_object_new_boolean(is_follow));
 	r = client_send(&client, "ListFlows", parameters, true, &error);
 	if (!r)
 		r = print_flows(&client, is_follow, is_json, verdict, &error);

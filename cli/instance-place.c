@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "base/cgroup2.h"
 #include "base/files.h"
 #include "base/macros.h"
 #include "cli/cli.h"
@@ -17,6 +18,7 @@
 #include "cli/notes.h"
 
 #define BPFFS "/sys/fs/bpf"
+#define EMPTY_MS 5000U	 /* for processes that were killed to be gone */
 #define FIRST_FREE_FD 10 /* 3 is the keeper's channel; the lock goes along above it */
 
 static bool is_bpffs(const char *path)
@@ -95,9 +97,14 @@ static int check_overlap(const struct wire_k_instance *record, const char *other
 {
 	struct instance_notes notes = { 0 };
 	char folder[300];
+	int r;
 
 	snprintf(folder, sizeof(folder), SLUICE_RUN_FOLDER "/%s", other);
-	if (notes_read(folder, &notes) < 0 || access(notes.cgroup, F_OK) < 0)
+	r = notes_read(folder, &notes);
+	if (r < 0 && r != -ENOENT)
+		return cli_error(-1, "cannot read what instance %s governs: %s", other,
+				 strerror(-r));
+	if (r < 0 || access(notes.cgroup, F_OK) < 0)
 		return 0; /* what hung on a cgroup went with it */
 	if (!is_within(record->cgroup, notes.cgroup) && !is_within(notes.cgroup, record->cgroup))
 		return 0;
@@ -114,6 +121,9 @@ static int check_others(const struct wire_k_instance *record)
 	struct dirent *entry;
 	int r = 0;
 
+	if (!dir && errno != ENOENT)
+		return cli_error(-1, "cannot look for other instances in %s: %s", SLUICE_RUN_FOLDER,
+				 strerror(errno));
 	while (dir && !r && (entry = readdir(dir)))
 		if (cli_is_instance(entry->d_name) && strcmp(entry->d_name, record->id) != 0)
 			r = check_overlap(record, entry->d_name);
@@ -146,8 +156,11 @@ int instance_claim(struct instance *instance)
 				 "instance %s is there already: `sluice status --instance %s` "
 				 "shows it",
 				 record->id, record->id);
-	if (r < 0)
+	if (r < 0) {
+		if (is_new)
+			(void)rmdir(record->state); /* it was never locked: ours alone */
 		return cli_error(-1, "cannot make %s: %s", record->state, strerror(-r));
+	}
 	return is_new ? 0 : take_over(instance);
 }
 
@@ -194,6 +207,9 @@ int instance_make_place(struct instance *instance)
 
 	if (!r)
 		r = write_notes(instance); /* before what they tell of */
+	/* one that begins at this moment has not met our notes: then we meet its */
+	if (!r && check_others(record))
+		return -1;
 	if (!r) {
 		what = record->providers_cgroup;
 		r = files_make_folder(record->providers_cgroup, 0755, 0);
@@ -203,4 +219,24 @@ int instance_make_place(struct instance *instance)
 		r = make_bpffs(record);
 	}
 	return r < 0 ? cli_error(-1, "cannot make %s: %s", what, strerror(-r)) : 0;
+}
+
+void instance_unmake_place(const struct instance *instance)
+{
+	const struct wire_k_instance *record = &instance->record;
+	const char *what = record->providers_cgroup;
+	int r = cgroup2_remove(what, EMPTY_MS);
+
+	if (!r || r == -ENOENT) {
+		what = record->bpffs;
+		r = files_remove_folder(what);
+	}
+	if (!r || r == -ENOENT) {
+		what = record->state; /* the notes last: they tell `sluice panic` of the others */
+		r = files_remove_folder(what);
+	}
+	if (r < 0 && r != -ENOENT)
+		(void)cli_error(0, "cannot remove %s: %s; `sluice panic --instance %s` does", what,
+				strerror(-r), record->id);
+	(void)rmdir(SLUICE_RUN_FOLDER); /* stays while another instance lives */
 }

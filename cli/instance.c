@@ -15,7 +15,7 @@
 
 #define KEEPER_FD 3
 #define START_TIMEOUT_MS 30000
-#define EXIT_CANNOT_START 125
+#define EXIT_NOT_LOADED 127 /* of the dynamic loader */
 
 /* used when the users of dist/sysusers are not there; docs/decisions/0003 */
 enum { UID_DAEMON = 64320, UID_NAMES = 64321, UID_CANARY = 64322, UID_PROVIDERS = 64330 };
@@ -105,12 +105,11 @@ static void raise_descriptors(void)
 _Noreturn static void be_keeper(const struct instance *instance, const char *path, int channel)
 {
 	raise_descriptors();
-	if (dup2(channel, KEEPER_FD) < 0 || fcntl(KEEPER_FD, F_SETFD, 0) < 0 ||
-	    fcntl(instance->lock_fd, F_SETFD, 0) < 0)
-		_exit(EXIT_CANNOT_START);
-	execl(path, path, (char *)NULL);
-	(void)cli_error(0, "cannot execute %s: %s", path, strerror(errno));
-	_exit(EXIT_CANNOT_START);
+	if (dup2(channel, KEEPER_FD) >= 0 && fcntl(KEEPER_FD, F_SETFD, 0) == 0 &&
+	    fcntl(instance->lock_fd, F_SETFD, 0) == 0)
+		execl(path, path, (char *)NULL);
+	(void)cli_error(0, "cannot start %s: %s", path, strerror(errno));
+	_exit(KEEPER_EXIT_NOT_BEGUN);
 }
 
 static int start_keeper(struct instance *instance)
@@ -148,13 +147,11 @@ int instance_start(struct instance *instance)
 
 static int read_state(struct instance *instance)
 {
-	_cleanup_free_ uint8_t *buffer = malloc(WIRE_RECORD_MAX);
+	uint8_t buffer[WIRE_RECORD_MAX];
 	const struct wire_k_state *state;
 	struct wire_message message;
 	int fd = -1, r;
 
-	if (!buffer)
-		return cli_error(-1, "out of memory");
 	r = channel_recv(instance->keeper_sock, &wire_keeper_channel, WIRE_FROM_ANY, buffer,
 			 &message, NULL, &fd);
 	close_fd(fd);
@@ -181,9 +178,28 @@ int instance_wait(struct instance *instance, int wake_fd, bool (*on_wake)(void *
 	return read_state(instance);
 }
 
+/* the keeper has ended, and did not put away what was made for it */
+static void put_away(const struct instance *instance, int status, bool is_removed)
+{
+	bool has_begun = !WIFEXITED(status) || (WEXITSTATUS(status) != KEEPER_EXIT_NOT_BEGUN &&
+						WEXITSTATUS(status) != EXIT_NOT_LOADED);
+
+	if (!has_begun || !instance->is_committed) {
+		if (!instance->was_there && (is_removed || !instance->record.is_kept))
+			instance_unmake_place(instance);
+	} else if (!instance->record.is_kept) {
+		/* what sluiced brought into force is in other network namespaces, too */
+		(void)cli_error(0,
+				"sluice-keeper did not end by itself: "
+				"`sluice panic --instance %s` removes what is left",
+				instance->record.id);
+	}
+}
+
 void instance_end(struct instance *instance, bool is_removed)
 {
 	struct wire_k_end end = { 0 };
+	int status = 0;
 
 	if (instance->was_there && !instance->is_committed)
 		is_removed = false;
@@ -192,9 +208,11 @@ void instance_end(struct instance *instance, bool is_removed)
 	instance->keeper_sock =
 		close_fd(instance->keeper_sock); /* the keeper takes this for the end */
 	if (instance->keeper_pid > 0)
-		(void)waitpid(instance->keeper_pid, NULL, 0);
+		(void)waitpid(instance->keeper_pid, &status, 0);
 	if (!instance->is_described)
 		instance_unclaim(instance);
+	else if (status != 0)
+		put_away(instance, status, is_removed);
 	for (unsigned int i = 0; i < instance->n_filters; i++)
 		run_filter_close(&instance->filters[i]);
 	instance->flows_fd = close_fd(instance->flows_fd);

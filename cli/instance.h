@@ -9,8 +9,9 @@
  *
  * The name is claimed first: /run/sluice/ID is made and locked, and the lock
  * is the keeper's as well, so that it lasts until the last of both is gone.
- * From the record INSTANCE on the keeper puts everything away at the end, also
- * when we are killed.
+ * The keeper that read the record INSTANCE puts everything away at the end, also
+ * when we are killed. One that ended before (KEEPER_EXIT_NOT_BEGUN) leaves that
+ * to us.
  */
 
 #include "cli/run.h"
@@ -69,5 +70,7 @@ void instance_end(struct instance *instance, bool is_removed);
 
 /** instance_make_place() - folders and the providers' cgroup; says what is wrong. Return: 0 or -1 */
 int instance_make_place(struct instance *instance);
-/** instance_unclaim() - when no keeper will do it */
+/** instance_unmake_place() - when the keeper ended before it could; says what would not go */
+void instance_unmake_place(const struct instance *instance);
+/** instance_unclaim() - when no keeper was told of it */
 void instance_unclaim(struct instance *instance);

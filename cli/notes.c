@@ -66,7 +66,7 @@ int notes_read(const char *folder, struct instance_notes *notes)
 		return -errno;
 	while (!r && (errno = 0, getline(&line, &n, file)) >= 0)
 		r = take_line(notes, line);
-	if (!r && ferror(file))
+	if (!r && !feof(file))
 		r = errno ? -errno : -EIO;
 	fclose(file);
 	return r;

@@ -15,6 +15,7 @@
 #include "base/macros.h"
 #include "cli/networks.h"
 #include "cli/panic.h"
+#include "cli/run.h"
 
 #define KILL_TIMEOUT_MS 2000
 #define EMPTY_MS 2000U /* for killed processes to leave their cgroup */
@@ -49,17 +50,22 @@ static pid_t parent_of(pid_t pid)
 	return (pid_t)strtol(end + 4, NULL, 10);
 }
 
-/* it died before its notes were written: the mount is the one thing that they would have told of */
+/* it died before its notes were written, or they are lost: what they would have told of */
 static void guess(struct panic_notes *notes)
 {
-	char bpffs[sizeof(notes->file.bpffs)];
+	struct instance_notes *file = &notes->file;
+	char bpffs[sizeof(file->bpffs)], cgroup[64];
 
 	snprintf(bpffs, sizeof(bpffs), "%s/bpf", notes->folder);
 	notes->error = 0;
+	snprintf(cgroup, sizeof(cgroup), "sluice-%s", notes->id);
+	(void)run_cgroup_find(cgroup, file->cgroup, sizeof(file->cgroup));
+	snprintf(cgroup, sizeof(cgroup), "sluice-%s.providers", notes->id);
+	(void)run_cgroup_find(cgroup, file->providers_cgroup, sizeof(file->providers_cgroup));
 	if (access(bpffs, F_OK) < 0)
 		return;
-	memcpy(notes->file.bpffs, bpffs, sizeof(bpffs));
-	notes->file.is_bpffs_mounted = true; /* or not yet */
+	memcpy(file->bpffs, bpffs, sizeof(bpffs));
+	file->is_bpffs_mounted = true; /* or not yet */
 }
 
 void panic_notes_read(const char *base, const char *instance, struct panic_notes *ret_notes)

@@ -2,12 +2,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <mntent.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "cli/json.h"
+#include "cli/run.h"
 #include "cli/why.h"
 
 #define KERNEL_MINOR_BITS 20 /* of the dev_t inside the kernel */
@@ -17,6 +18,9 @@ static int fail_pid(struct client_error *error, pid_t pid, int code)
 	if (code == EACCES || code == EPERM)
 		return client_fail(error, CLI_NOT_PERMITTED,
 				   "not permitted to look at process %d: be root", (int)pid);
+	if (code != ENOENT && code != ESRCH)
+		return client_fail(error, CLI_NO, "cannot look at process %d: %s", (int)pid,
+				   strerror(code));
 	return client_fail(error, CLI_NOT_FOUND,
 			   "no process %d: `sluice flows` shows processes, `--exe PATH` needs none",
 			   (int)pid);
@@ -41,8 +45,8 @@ static ssize_t read_proc(pid_t pid, const char *name, char *text, size_t n)
 static void take_file(struct program *program, const struct stat *st)
 {
 	program->exe_inode = st->st_ino;
-	program->exe_ctime_ns = (uint64_t)st->st_ctim.tv_sec * 1000000000U +
-				(uint64_t)st->st_ctim.tv_nsec;
+	program->exe_ctime_ns =
+		(uint64_t)st->st_ctim.tv_sec * 1000000000U + (uint64_t)st->st_ctim.tv_nsec;
 	program->exe_device = major(st->st_dev) << KERNEL_MINOR_BITS | minor(st->st_dev);
 }
 
@@ -94,20 +98,6 @@ static int read_ids(struct program *program)
 	return at && sscanf(at, "\nGid:\t%u", &program->gid) == 1 ? 0 : -EBADMSG;
 }
 
-/* where cgroup v2 is mounted, which differs; "": nowhere */
-static void find_mount(char *path, size_t n)
-{
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	struct mntent *entry;
-
-	path[0] = '\0';
-	while (mounts && !path[0] && (entry = getmntent(mounts)))
-		if (strcmp(entry->mnt_type, "cgroup2") == 0)
-			snprintf(path, n, "%s", entry->mnt_dir);
-	if (mounts)
-		endmntent(mounts);
-}
-
 static bool is_below(const char *path, const char *folder)
 {
 	size_t n = strlen(folder);
@@ -120,10 +110,10 @@ static int take_cgroup(struct program *program, const char *folder, const char *
 {
 	char mount[256];
 	struct stat st;
+	int r = run_cgroup_root(mount, sizeof(mount));
 
-	find_mount(mount, sizeof(mount));
-	if (stat(folder, &st) < 0)
-		return -errno;
+	if (r < 0 || stat(folder, &st) < 0)
+		return r < 0 ? r : -errno;
 	program->cgroup_id = st.st_ino;
 	program->is_governed = is_below(folder, governed);
 	snprintf(program->cgroup, sizeof(program->cgroup), "%s",
@@ -135,9 +125,10 @@ static int read_cgroup(struct program *program, const char *governed)
 {
 	char text[4096], folder[1024], mount[256], *at;
 	ssize_t n = read_proc(program->pid, "cgroup", text, sizeof(text));
+	int r = n < 0 ? (int)n : run_cgroup_root(mount, sizeof(mount));
 
-	if (n < 0)
-		return (int)n;
+	if (r < 0)
+		return r;
 	at = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
 	if (!at)
 		return -ENOENT;
@@ -145,7 +136,6 @@ static int read_cgroup(struct program *program, const char *governed)
 	if (!at)
 		return -EBADMSG;
 	at[strcspn(at, "\n")] = '\0';
-	find_mount(mount, sizeof(mount));
 	snprintf(folder, sizeof(folder), "%s%s", mount, strcmp(at, "/") ? at : "");
 	return take_cgroup(program, folder, governed);
 }
@@ -188,6 +178,7 @@ int program_of_exe(const char *path, uid_t uid, const char *governed, struct pro
 	struct program program = { .uid = uid, .gid = uid };
 	_cleanup_free_ char *real = realpath(path, NULL);
 	struct stat st;
+	int r;
 
 	if (!real || stat(real, &st) < 0)
 		return client_fail(error, CLI_NOT_FOUND,
@@ -198,9 +189,11 @@ int program_of_exe(const char *path, uid_t uid, const char *governed, struct pro
 	snprintf(program.exe, sizeof(program.exe), "%s", real);
 	snprintf(program.command, sizeof(program.command), "%s", real);
 	take_file(&program, &st);
-	if (take_cgroup(&program, governed, governed) < 0)
-		return client_fail(error, CLI_NOT_FOUND, "the governed cgroup %s is gone",
-				   governed);
+	r = take_cgroup(&program, governed, governed);
+	if (r < 0)
+		return client_fail(error, CLI_NOT_FOUND,
+				   "cannot look at the governed cgroup %s: %s", governed,
+				   strerror(-r));
 	*ret_program = program;
 	return 0;
 }
@@ -241,13 +234,17 @@ int program_of_unit(const char *unit, const char *governed, struct program *ret_
 {
 	char mount[256];
 	pid_t pid = 0;
+	int r = run_cgroup_root(mount, sizeof(mount));
 
-	find_mount(mount, sizeof(mount));
 	search.unit = unit;
 	search.folder[0] = '\0';
 	/* the unit of that name which is governed, if there is one */
-	if (nftw(governed, on_folder, 16, FTW_PHYS) != 1)
-		(void)nftw(mount, on_folder, 16, FTW_PHYS);
+	if (r == 0 && nftw(governed, on_folder, 16, FTW_PHYS) != 1 &&
+	    nftw(mount, on_folder, 16, FTW_PHYS) < 0)
+		r = -errno;
+	if (r < 0)
+		return client_fail(error, CLI_NOT_FOUND, "cannot look for unit %s: %s", unit,
+				   strerror(-r));
 	if (!search.folder[0])
 		return client_fail(
 			error, CLI_NOT_FOUND,
@@ -260,27 +257,22 @@ int program_of_unit(const char *unit, const char *governed, struct program *ret_
 	return program_of_pid(pid, governed, ret_program, error);
 }
 
-static void add(struct json_object *object, const char *key, struct json_object *value)
-{
-	(void)json_object_object_add(object, key, value);
-}
-
 struct json_object *program_json(const struct program *program)
 {
-	struct json_object *json = json_object_new_object();
+	struct json_object *json = cli_json_new();
 
-	add(json, "pid", json_object_new_int(program->pid));
-	add(json, "exe", json_object_new_string(program->exe));
-	add(json, "command", json_object_new_string(program->command));
-	add(json, "cgroup", json_object_new_string(program->cgroup));
-	add(json, "exe_device", json_object_new_int64(program->exe_device));
-	add(json, "exe_inode", json_object_new_uint64(program->exe_inode));
-	add(json, "exe_ctime_ns", json_object_new_uint64(program->exe_ctime_ns));
-	add(json, "cgroup_id", json_object_new_uint64(program->cgroup_id));
-	add(json, "uid", json_object_new_int64(program->uid));
-	add(json, "gid", json_object_new_int64(program->gid));
+	cli_json_add(json, "pid", json_object_new_int(program->pid));
+	cli_json_add(json, "exe", json_object_new_string(program->exe));
+	cli_json_add(json, "command", json_object_new_string(program->command));
+	cli_json_add(json, "cgroup", json_object_new_string(program->cgroup));
+	cli_json_add(json, "exe_device", json_object_new_int64(program->exe_device));
+	cli_json_add(json, "exe_inode", json_object_new_uint64(program->exe_inode));
+	cli_json_add(json, "exe_ctime_ns", json_object_new_uint64(program->exe_ctime_ns));
+	cli_json_add(json, "cgroup_id", json_object_new_uint64(program->cgroup_id));
+	cli_json_add(json, "uid", json_object_new_int64(program->uid));
+	cli_json_add(json, "gid", json_object_new_int64(program->gid));
 	if (program->netns)
-		add(json, "netns", json_object_new_int64(program->netns));
-	add(json, "governed", json_object_new_boolean(program->is_governed));
+		cli_json_add(json, "netns", json_object_new_int64(program->netns));
+	cli_json_add(json, "governed", json_object_new_boolean(program->is_governed));
 	return json;
 }

@@ -53,9 +53,11 @@ static int ask(struct mnl_socket *sock, const uint8_t *address, struct answer *a
 	    mnl_socket_sendto(sock, message, message->nlmsg_len) < 0)
 		return -errno;
 	got = mnl_socket_recvfrom(sock, buffer, sizeof(buffer));
-	if (got < 0 || mnl_cb_run(buffer, (size_t)got, 0, 0, on_route, answer) < 0)
+	if (got < 0)
 		return -errno;
-	return answer->route.ifindex ? 0 : -ENETUNREACH;
+	if (mnl_cb_run(buffer, (size_t)got, 0, 0, on_route, answer) < 0)
+		return ROUTE_E_NONE; /* that is what the kernel says */
+	return answer->route.ifindex ? 0 : ROUTE_E_NONE;
 }
 
 int route_find(const char *address, struct route *ret_route)

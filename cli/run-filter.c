@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "base/macros.h"
+#include "cli/cli.h"
 #include "cli/run.h"
 
 static int take_line(void *data, const char *section, const char *name, const char *value)
@@ -201,7 +202,7 @@ int run_filter_parse(const char *spec, struct run_filter *ret_filter)
 	int r;
 
 	if (!text)
-		return -1;
+		return cli_error(-1, "cannot read --filter %s: %s", spec, strerror(ENOMEM));
 	options = strchr(text, ':');
 	if (options)
 		*options++ = '\0';

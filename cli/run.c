@@ -188,7 +188,7 @@ static int wait_for_command(struct run *run)
 			kill_command(run);
 		if (fds[2].revents & (POLLHUP | POLLERR)) {
 			fprintf(stderr, "sluice: sluice-keeper ended: ending COMMAND, "
-					"which nobody would govern; `sluice panic` removes the rest\n");
+					"which nobody would govern\n");
 			return -1;
 		}
 	}
@@ -274,7 +274,7 @@ int cmd_run(int argc, char **argv)
 		return usage(stdout, 0);
 	run = calloc(1, sizeof(*run));
 	if (!run)
-		return EXIT_SLUICE;
+		return cli_error(EXIT_SLUICE, "cannot begin: %s", strerror(ENOMEM));
 	*run = (struct run){ .is_closed = true, .signal_fd = -1 };
 	instance_init(&run->instance);
 	snprintf(run->instance.record.id, sizeof(run->instance.record.id), "r%d", getpid());

@@ -74,6 +74,8 @@ int run_cgroup_own(char *path, size_t n);
  *  Both say what is wrong. Return: 0 or -1. */
 int run_cgroup_name(const char *id, char *path, size_t n);
 int run_cgroup_make(const char *path);
+/** run_cgroup_find() - one of that name, wherever `sluice run` was started. Return: 0 or -errno */
+int run_cgroup_find(const char *name, char *path, size_t n);
 /** run_cgroup_is_empty() - Return: 1, 0, or -errno */
 int run_cgroup_is_empty(int events_fd);
 int run_cgroup_open_events(const char *path);

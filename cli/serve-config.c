@@ -48,18 +48,25 @@ static int take_cgroup(struct instance *instance, const char *value)
 {
 	char root[256], path[600], plain[PATH_MAX];
 	struct stat st;
+	int r;
 
 	if (value[0] != '/' || strstr(value, "/../") || strstr(value, "/.."))
 		return cli_error(-1,
 				 "Cgroup: \"%s\" is not a path from the root of the cgroup v2 "
 				 "hierarchy, such as /user.slice",
 				 value);
-	if (run_cgroup_root(root, sizeof(root)) < 0)
+	r = run_cgroup_root(root, sizeof(root));
+	if (r < 0 && r != -ENOENT)
+		return cli_error(-1, "Cgroup: cannot look for cgroups: %s", strerror(-r));
+	if (r < 0)
 		return cli_error(-1, "Cgroup: no cgroup v2 hierarchy is mounted: mount one with "
 				     "`mount -t cgroup2 none /sys/fs/cgroup`");
 	snprintf(path, sizeof(path), "%s%s", root, value[1] ? value : "");
 	/* one way to write it: it is compared with that of other instances */
-	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode) || !realpath(path, plain))
+	r = realpath(path, plain) ? 0 : -errno;
+	if (r < 0 && r != -ENOENT && r != -ENOTDIR)
+		return cli_error(-1, "Cgroup: cannot look at %s: %s", path, strerror(-r));
+	if (r < 0 || stat(plain, &st) < 0 || !S_ISDIR(st.st_mode))
 		return cli_error(-1, "Cgroup: %s is not there: make it before, or name its parent",
 				 path);
 	if ((size_t)snprintf(instance->record.cgroup, sizeof(instance->record.cgroup), "%s",
@@ -197,6 +204,10 @@ int serve_read_config(const char *path, struct instance *instance)
 	if (!reader.file)
 		return cli_error(-1, "cannot read %s: %s", path, strerror(errno));
 	line = ini_parse_stream(read_line, &reader, take_line, &reader);
+	if (ferror(reader.file)) { /* what is missing may be a filter */
+		fclose(reader.file);
+		return cli_error(-1, "cannot read %s: %s", path, strerror(EIO));
+	}
 	fclose(reader.file);
 	if (line < 0)
 		return cli_error(-1, "cannot read %s: %s", path, strerror(ENOMEM));

@@ -59,10 +59,12 @@ static int start(struct serve *serve)
 {
 	struct wire_k_instance *record = &serve->instance.record;
 	char own[512];
+	int r = run_cgroup_own(own, sizeof(own));
 
 	record->is_kept = true;
-	if (run_cgroup_own(own, sizeof(own)) < 0)
-		return cli_error(-1, "cannot tell which cgroup this is: is /proc mounted?");
+	if (r < 0)
+		return cli_error(-1, "cannot tell which cgroup this is: %s: is /proc mounted?",
+				 strerror(-r));
 	/* of the service, where systemd delegates to us */
 	snprintf(record->providers_cgroup, sizeof(record->providers_cgroup),
 		 "%s/sluice-%s.providers", own, record->id);
@@ -190,7 +192,7 @@ int cmd_serve(int argc, char **argv)
 		return status;
 	serve = calloc(1, sizeof(*serve));
 	if (!serve)
-		return CLI_NO;
+		return cli_error(CLI_NO, "cannot begin: %s", strerror(ENOMEM));
 	serve->signal_fd = -1;
 	instance_init(&serve->instance);
 	snprintf(serve->instance.record.id, sizeof(serve->instance.record.id), "%s",

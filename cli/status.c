@@ -5,13 +5,7 @@
 
 #include "base/macros.h"
 #include "cli/client.h"
-
-static const char *text_of(struct json_object *object, const char *name)
-{
-	struct json_object *value = json_object_object_get(object, name);
-
-	return value ? json_object_get_string(value) : "";
-}
+#include "cli/json.h"
 
 static int64_t number_of(struct json_object *object, const char *name)
 {
@@ -63,14 +57,14 @@ static enum cli_colour colour_of(const char *state)
 
 static void print_provider(struct json_object *provider)
 {
-	const char *message = text_of(provider, "message");
+	const char *message = cli_json_text(provider, "message");
 
 	printf("  ");
-	cli_cell(text_of(provider, "kind"), 8, COLOUR_NONE);
+	cli_cell(cli_json_text(provider, "kind"), 8, COLOUR_NONE);
 	putchar(' ');
-	cli_cell(text_of(provider, "name"), 18, COLOUR_NONE);
+	cli_cell(cli_json_text(provider, "name"), 18, COLOUR_NONE);
 	putchar(' ');
-	cli_cell(text_of(provider, "state"), 11, colour_of(text_of(provider, "state")));
+	cli_cell(cli_json_text(provider, "state"), 11, colour_of(cli_json_text(provider, "state")));
 	printf(" %" PRId64 " flows, %" PRId64 " dropped", number_of(provider, "flows"),
 	       number_of(provider, "dropped"));
 	if (number_of(provider, "late"))
@@ -79,7 +73,7 @@ static void print_provider(struct json_object *provider)
 		printf(", %" PRId64 " restarts", number_of(provider, "restarts"));
 	if (number_of(provider, "rules"))
 		printf(", %" PRId64 " rules", number_of(provider, "rules"));
-	printf("   fails %s\n", text_of(provider, "fail"));
+	printf("   fails %s\n", cli_json_text(provider, "fail"));
 	if (*message) {
 		printf("  ! ");
 		cli_cell(message, 0, COLOUR_WARN);
@@ -98,7 +92,8 @@ static void print_canary(struct json_object *canary)
 		{ "failed", "not held and refused: `sluice doctor` says more", COLOUR_BAD },
 		{ "untried", "not tried: no route off this machine", COLOUR_WARN },
 	};
-	const char *state = text_of(canary, "state"), *message = text_of(canary, "message");
+	const char *state = cli_json_text(canary, "state"),
+		   *message = cli_json_text(canary, "message");
 	size_t i = 0;
 
 	while (i < ARRAY_SIZE(texts) && strcmp(texts[i].state, state) != 0)
@@ -107,7 +102,7 @@ static void print_canary(struct json_object *canary)
 		return;
 	printf("  canary   ");
 	cli_cell(*message ? message : texts[i].text, 0, texts[i].colour);
-	printf(", %" PRId64 " s ago", MAX(age_of(text_of(canary, "time")), 0));
+	printf(", %" PRId64 " s ago", MAX(age_of(cli_json_text(canary, "time")), 0));
 	if (strcmp(state, "ok") == 0)
 		printf(", within %.2f ms", (double)number_of(canary, "took_us") / 1000);
 	putchar('\n');
@@ -122,13 +117,13 @@ static void print_namespaces(struct json_object *list)
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *one = json_object_array_get_idx(list, i);
 
-		if (strcmp(text_of(one, "state"), "failed") != 0) {
+		if (strcmp(cli_json_text(one, "state"), "failed") != 0) {
 			n_enforcing++;
 			continue;
 		}
 		printf("  ! network namespace %" PRId64 " is left to the fail class: ",
 		       number_of(one, "netns"));
-		cli_cell(text_of(one, "message"), 0, COLOUR_BAD);
+		cli_cell(cli_json_text(one, "message"), 0, COLOUR_BAD);
 		putchar('\n');
 	}
 	if (n_enforcing > 1)
@@ -142,12 +137,12 @@ static void print_status(struct json_object *status)
 			   ? json_object_array_length(providers)
 			   : 0;
 
-	printf("Sluice %s  instance ", text_of(status, "version"));
-	cli_cell(text_of(status, "instance"), 0, COLOUR_NONE);
+	printf("Sluice %s  instance ", cli_json_text(status, "version"));
+	cli_cell(cli_json_text(status, "instance"), 0, COLOUR_NONE);
 	printf("  ");
-	cli_cell(text_of(status, "state"), 0, colour_of(text_of(status, "state")));
-	print_age(age_of(text_of(status, "started")));
-	printf("  fails %s\n", text_of(status, "fail"));
+	cli_cell(cli_json_text(status, "state"), 0, colour_of(cli_json_text(status, "state")));
+	print_age(age_of(cli_json_text(status, "started")));
+	printf("  fails %s\n", cli_json_text(status, "fail"));
 	for (size_t i = 0; i < n; i++)
 		print_provider(json_object_array_get_idx(providers, i));
 	if (n == 0)
@@ -157,8 +152,8 @@ static void print_status(struct json_object *status)
 	       number_of(status, "flows_open"), number_of(status, "flows_held"),
 	       number_of(status, "flows_total"), number_of(status, "flows_dropped"));
 	printf("  governs  ");
-	cli_cell(text_of(status, "cgroup"), 0, COLOUR_NONE);
-	printf("   queue %s   generation %" PRId64 "\n", text_of(status, "queue"),
+	cli_cell(cli_json_text(status, "cgroup"), 0, COLOUR_NONE);
+	printf("   queue %s   generation %" PRId64 "\n", cli_json_text(status, "queue"),
 	       number_of(status, "generation"));
 	print_canary(json_object_object_get(status, "canary"));
 	print_namespaces(json_object_object_get(status, "namespaces"));
@@ -171,24 +166,20 @@ static void print_status(struct json_object *status)
 		       number_of(status, "rules_restored"));
 }
 
-static void print_json(struct json_object *object)
-{
-	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-							    JSON_C_TO_STRING_NOSLASHESCAPE));
-}
-
 static void print_unreachable(const char *instance, const struct client_error *error)
 {
-	_cleanup_json_ struct json_object *status = json_object_new_object();
+	_cleanup_json_ struct json_object *status = cli_json_new();
 	const char *state = error->status == CLI_NOT_PERMITTED ? "not-permitted"
 			    : error->status == CLI_NOT_FOUND   ? "not-found"
 							       : "unreachable";
 
-	json_object_object_add(status, "instance",
-			       instance ? json_object_new_string(instance) : NULL);
-	json_object_object_add(status, "state", json_object_new_string(state));
-	json_object_object_add(status, "message", json_object_new_string(error->text));
-	print_json(status);
+	if (instance)
+		cli_json_add(status, "instance", json_object_new_string(instance));
+	else
+		(void)json_object_object_add(status, "instance", NULL);
+	cli_json_add(status, "state", json_object_new_string(state));
+	cli_json_add(status, "message", json_object_new_string(error->text));
+	cli_json_print(status);
 }
 
 int cmd_status(int argc, char **argv)
@@ -216,7 +207,7 @@ int cmd_status(int argc, char **argv)
 		return cli_error(r, "%s", error.text);
 	}
 	if (is_json)
-		print_json(json_object_object_get(reply, "status"));
+		cli_json_print(json_object_object_get(reply, "status"));
 	else
 		print_status(json_object_object_get(reply, "status"));
 	return CLI_YES;

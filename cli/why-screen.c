@@ -2,17 +2,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/why.h"
 #include "control/flow-json.h"
 
 #define LABEL_WIDTH 8
-
-static const char *text_of(struct json_object *object, const char *name)
-{
-	struct json_object *value = json_object_object_get(object, name);
-
-	return value ? json_object_get_string(value) : "";
-}
 
 static bool is_true(struct json_object *object, const char *name)
 {
@@ -34,20 +28,20 @@ static void print_text(const char *text)
 /* "tcp to ads.example (10.0.0.1) port 80" */
 static void print_target(struct json_object *flow)
 {
-	const char *host = text_of(flow, "host"), *address = text_of(flow, "dst");
-	bool is_inbound = strcmp(text_of(flow, "direction"), "inbound") == 0;
+	const char *host = cli_json_text(flow, "host"), *address = cli_json_text(flow, "dst");
+	bool is_inbound = strcmp(cli_json_text(flow, "direction"), "inbound") == 0;
 
-	printf("%s %s ", text_of(flow, "proto"), is_inbound ? "from" : "to");
+	printf("%s %s ", cli_json_text(flow, "proto"), is_inbound ? "from" : "to");
 	print_text(*host ? host : address);
 	if (*host)
 		printf(" (%s)", address);
 	if (json_object_get_int(json_object_object_get(flow, "dport")))
-		printf(" port %s", text_of(flow, "dport"));
+		printf(" port %s", cli_json_text(flow, "dport"));
 }
 
 static void print_headline(struct json_object *why, bool has_happened)
 {
-	const char *verdict = text_of(why, "verdict");
+	const char *verdict = cli_json_text(why, "verdict");
 	bool is_silent = is_true(why, "silent");
 	bool is_allowed = strcmp(verdict, "allow") == 0;
 
@@ -71,26 +65,26 @@ static void print_headline(struct json_object *why, bool has_happened)
 static void print_flow(struct json_object *why, bool has_happened)
 {
 	struct json_object *flow = json_object_object_get(why, "flow");
-	const char *unit = text_of(flow, "unit");
+	const char *unit = cli_json_text(flow, "unit");
 
 	label("flow");
 	print_target(flow);
 	if (has_happened)
-		printf("   id %s, %s", text_of(flow, "id"), text_of(flow, "time"));
+		printf("   id %s, %s", cli_json_text(flow, "id"), cli_json_text(flow, "time"));
 	putchar('\n');
 	if (is_true(why, "host_assumed")) {
 		label("");
 		printf("the program has not asked for this name: it was resolved here\n");
-	} else if (*text_of(flow, "host")) {
+	} else if (*cli_json_text(flow, "host")) {
 		label("");
 		printf("the name is from an answer that the program got (%s)\n",
-		       text_of(flow, "host_source"));
+		       cli_json_text(flow, "host_source"));
 	}
 	label("app");
-	print_text(*text_of(flow, "exe") ? text_of(flow, "exe") : "unknown");
-	if (strcmp(text_of(flow, "pid"), "0") != 0)
-		printf("  pid %s", text_of(flow, "pid"));
-	printf("  uid %s", text_of(flow, "uid"));
+	print_text(*cli_json_text(flow, "exe") ? cli_json_text(flow, "exe") : "unknown");
+	if (strcmp(cli_json_text(flow, "pid"), "0") != 0)
+		printf("  pid %s", cli_json_text(flow, "pid"));
+	printf("  uid %s", cli_json_text(flow, "uid"));
 	if (*unit) {
 		printf("  unit ");
 		print_text(unit);
@@ -100,7 +94,7 @@ static void print_flow(struct json_object *why, bool has_happened)
 
 static void print_by(struct json_object *why)
 {
-	const char *provider = text_of(why, "provider"), *by = text_of(why, "by");
+	const char *provider = cli_json_text(why, "provider"), *by = cli_json_text(why, "by");
 
 	label("by");
 	if (*provider) {
@@ -113,9 +107,9 @@ static void print_by(struct json_object *why)
 	} else {
 		print_text(by);
 	}
-	if (*text_of(why, "reason")) {
+	if (*cli_json_text(why, "reason")) {
 		printf(": ");
-		print_text(text_of(why, "reason"));
+		print_text(cli_json_text(why, "reason"));
 	}
 	putchar('\n');
 }
@@ -131,24 +125,24 @@ static void print_answer(struct json_object *answer)
 		     { "ruled", "not asked, it has a rule" },
 		     { "late", "did not answer in time" },
 		     { "answered", "asked" } };
-	const char *how = text_of(answer, "how"), *verdict = text_of(answer, "verdict");
+	const char *how = cli_json_text(answer, "how"), *verdict = cli_json_text(answer, "verdict");
 
 	label("filter");
-	cli_cell(text_of(answer, "filter"), 18, COLOUR_NONE);
+	cli_cell(cli_json_text(answer, "filter"), 18, COLOUR_NONE);
 	putchar(' ');
 	for (size_t i = 0; i < ARRAY_SIZE(hows); i++)
 		if (strcmp(hows[i].how, how) == 0)
 			print_text(hows[i].text);
 	if (*verdict)
 		printf(": %s", verdict);
-	if (*text_of(answer, "scope"))
-		printf(" for this %s", text_of(answer, "scope"));
-	if (*text_of(answer, "reason")) {
+	if (*cli_json_text(answer, "scope"))
+		printf(" for this %s", cli_json_text(answer, "scope"));
+	if (*cli_json_text(answer, "reason")) {
 		printf(" (");
-		print_text(text_of(answer, "reason"));
+		print_text(cli_json_text(answer, "reason"));
 		putchar(')');
 	}
-	printf("   fails %s%s\n", text_of(answer, "fail"),
+	printf("   fails %s%s\n", cli_json_text(answer, "fail"),
 	       is_true(answer, "decides") ? "   decides" : "");
 }
 
@@ -156,21 +150,23 @@ static void print_kernel(struct json_object *why)
 {
 	struct json_object *kernel = json_object_object_get(why, "kernel");
 	struct json_object *memory = json_object_object_get(why, "memory");
-	const char *verdict = text_of(kernel, "verdict");
+	const char *verdict = cli_json_text(kernel, "verdict");
 
 	label("memory");
 	if (memory)
 		printf("the kernel allows such flows by itself%s%s%s, map %s key %s\n",
-		       *text_of(memory, "expires_s") ? " for " : "", text_of(memory, "expires_s"),
-		       *text_of(memory, "expires_s") ? " s" : "", text_of(memory, "map"),
-		       text_of(memory, "key"));
+		       *cli_json_text(memory, "expires_s") ? " for " : "",
+		       cli_json_text(memory, "expires_s"),
+		       *cli_json_text(memory, "expires_s") ? " s" : "",
+		       cli_json_text(memory, "map"), cli_json_text(memory, "key"));
 	else
 		printf("the kernel allows no such flow by itself\n");
 	label("kernel");
-	printf("nft table %s chain %s", text_of(kernel, "table"), text_of(kernel, "chain"));
-	if (*text_of(kernel, "key"))
-		printf(", map %s key %s: %s", text_of(kernel, "map"), text_of(kernel, "key"),
-		       *verdict ? verdict : "no entry any more");
+	printf("nft table %s chain %s", cli_json_text(kernel, "table"),
+	       cli_json_text(kernel, "chain"));
+	if (*cli_json_text(kernel, "key"))
+		printf(", map %s key %s: %s", cli_json_text(kernel, "map"),
+		       cli_json_text(kernel, "key"), *verdict ? verdict : "no entry any more");
 	putchar('\n');
 }
 
@@ -181,7 +177,7 @@ int why_print(struct json_object *why, bool is_json, bool has_happened)
 								 : 0;
 
 	if (is_json) {
-		puts(flow_json_line(why, NULL));
+		cli_json_print(why);
 	} else {
 		print_headline(why, has_happened);
 		print_by(why);
@@ -190,8 +186,8 @@ int why_print(struct json_object *why, bool is_json, bool has_happened)
 			print_answer(json_object_array_get_idx(filters, i));
 		print_kernel(why);
 		label("next");
-		print_text(text_of(why, "next"));
+		print_text(cli_json_text(why, "next"));
 		putchar('\n');
 	}
-	return strcmp(text_of(why, "verdict"), "allow") == 0 ? CLI_YES : CLI_NO;
+	return strcmp(cli_json_text(why, "verdict"), "allow") == 0 ? CLI_YES : CLI_NO;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/why.h"
 
 static int read_id(const char *text, int64_t *ret_id)
@@ -64,11 +65,11 @@ int cmd_why(int argc, char **argv)
 				 "why: of which flow? Give its id, or --last, or --last --denied");
 	if (flow && read_id(flow, &id) < 0)
 		return cli_error(CLI_USAGE, "why: \"%s\" is not the id of a flow", flow);
-	parameters = json_object_new_object();
+	parameters = cli_json_new();
 	if (flow)
-		json_object_object_add(parameters, "id", json_object_new_int64(id));
+		cli_json_add(parameters, "id", json_object_new_int64(id));
 	else
-		json_object_object_add(parameters, "denied", json_object_new_boolean(is_denied));
+		cli_json_add(parameters, "denied", json_object_new_boolean(is_denied));
 	r = ask(instance, parameters, &reply, &error);
 	if (r)
 		return cli_error(r, "%s", error.text);

@@ -52,5 +52,7 @@ struct route {
 	char src[46];
 };
 
-/** route_find() - in the namespace of the caller. Return: 0, or -ENETUNREACH and other errnos */
+#define ROUTE_E_NONE 1
+
+/** route_find() - in the namespace of the caller. Return: 0, ROUTE_E_NONE, or a negative errno */
 int route_find(const char *address, struct route *ret_route);

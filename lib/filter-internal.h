@@ -64,7 +64,7 @@ struct outbox_entry {
 
 /** struct outbox - records that wait for a place in the channel, oldest first */
 struct outbox {
-	bool is_corked; /* until the rules that were given before READY are sent */
+	bool is_corked;	   /* until the rules that were given before READY are sent */
 	unsigned int head; /* oldest entry */
 	unsigned int n;
 	unsigned int n_answers;			     /* of the n */
@@ -111,6 +111,9 @@ struct sluice_filter {
  *         another negative errno when the channel is broken.
  */
 int outbox_send(struct outbox *outbox, int fd, uint16_t type, const void *body);
+
+/** filter_send_now() - Return: 0, -EAGAIN when there is no place for it, or another negative errno */
+int filter_send_now(int fd, uint16_t type, const void *body);
 
 /** outbox_flush() - send what waits. Return: 0, also when some still waits; negative errno */
 int outbox_flush(struct outbox *outbox, int fd);

@@ -10,9 +10,12 @@ static size_t body_bytes(uint16_t type)
 	return wire_find(&wire_provider_channel, type)->struct_bytes;
 }
 
-static int send_now(int fd, uint16_t type, const void *body)
+int filter_send_now(int fd, uint16_t type, const void *body)
 {
-	return channel_send(fd, &wire_provider_channel, type, body, NULL, 0, -1);
+	int r = channel_send(fd, &wire_provider_channel, type, body, NULL, 0, -1);
+
+	/* the kernel lacks memory for it now: as when the channel is full */
+	return r == -ENOBUFS || r == -ENOMEM ? -EAGAIN : r;
 }
 
 /* what a filter may queue without end; the rest is bounded by what the daemon sends */
@@ -44,7 +47,7 @@ int outbox_send(struct outbox *outbox, int fd, uint16_t type, const void *body)
 
 	/* what waits goes first: the daemon relies on READY before any verdict */
 	if (outbox->n == 0 && !outbox->is_corked)
-		r = send_now(fd, type, body);
+		r = filter_send_now(fd, type, body);
 	return r == -EAGAIN ? keep(outbox, type, body) : r;
 }
 
@@ -52,7 +55,7 @@ int outbox_flush(struct outbox *outbox, int fd)
 {
 	while (outbox->n > 0 && !outbox->is_corked) {
 		struct outbox_entry *entry = &outbox->entries[outbox->head];
-		int r = send_now(fd, entry->type, &entry->body);
+		int r = filter_send_now(fd, entry->type, &entry->body);
 
 		if (r)
 			return r == -EAGAIN ? 0 : r;

@@ -16,7 +16,6 @@
 
 #include "base/macros.h"
 #include "lib/filter-internal.h"
-#include "wire/channel.h"
 #include "wire/rule.h"
 
 #define NUMBERS_BYTES offsetof(struct wire_rule, host)
@@ -283,16 +282,14 @@ static int send_next(struct sluice_filter *filter)
 	int r;
 
 	if (!sets->has_begin) {
-		r = channel_send(filter->fd, &wire_provider_channel, WIRE_RULES_BEGIN, &begin, NULL,
-				 0, -1);
+		r = filter_send_now(filter->fd, WIRE_RULES_BEGIN, &begin);
 		sets->has_begin = r == 0;
 	} else if (sets->at < sets->sent.n_bytes) {
 		next = unpack(&sets->sent, sets->at, &rule);
-		r = channel_send(filter->fd, &wire_provider_channel, WIRE_RULE, &rule, NULL, 0, -1);
+		r = filter_send_now(filter->fd, WIRE_RULE, &rule);
 		sets->at = r == 0 ? next : sets->at;
 	} else {
-		r = channel_send(filter->fd, &wire_provider_channel, WIRE_RULES_COMMIT, &commit,
-				 NULL, 0, -1);
+		r = filter_send_now(filter->fd, WIRE_RULES_COMMIT, &commit);
 		sets->is_sending = r != 0;
 	}
 	return r;

@@ -132,7 +132,20 @@ static __always_inline void walk_cgroup(struct sl_path *path, struct task_struct
 	path->is_cut = 1;
 }
 
-static __noinline int remember_proc(struct sl_proc_key *key)
+static __u64 digest_of(const struct sl_path *path)
+{
+	struct sl_config *conf = get_config();
+	struct sl_digest digest;
+
+	if (!conf)
+		return 0;
+	digest = sl_digest_begin(path, conf->secret);
+	bpf_loop(SL_DIGEST_WORDS, sl_digest_word, &digest, 0);
+	return sl_digest_end(&digest);
+}
+
+/* Return: the digest of its path */
+static __noinline __u64 remember_proc(struct sl_proc_key *key)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct sl_proc *proc;
@@ -146,6 +159,7 @@ static __noinline int remember_proc(struct sl_proc_key *key)
 		return 0;
 	walk_exe(&proc->exe, BPF_CORE_READ(task, mm, exe_file));
 	proc->exe_ctime_ns = ctime_ns(BPF_CORE_READ(task, mm, exe_file, f_inode));
+	proc->exe_path = digest_of(&proc->exe);
 	bpf_get_current_comm(proc->comm, sizeof(proc->comm));
 	start = BPF_CORE_READ(task, mm, arg_start);
 	end = BPF_CORE_READ(task, mm, arg_end);
@@ -157,7 +171,7 @@ static __noinline int remember_proc(struct sl_proc_key *key)
 	if (bpf_probe_read_user(proc->args, n, (void *)start))
 		proc->args_len = 0;
 	bpf_map_update_elem(&sl_procs, key, proc, BPF_ANY);
-	return 0;
+	return proc->exe_path;
 }
 
 static __noinline int remember_cgroup(__u64 id)
@@ -195,8 +209,7 @@ static __always_inline void who_is_current(struct sl_who *who)
 	key.exec_id = who->exec_id;
 	proc = bpf_map_lookup_elem(&sl_procs, &key);
 	who->exe_ctime_ns = proc ? proc->exe_ctime_ns : ctime_ns(task->mm->exe_file->f_inode);
-	if (!proc)
-		remember_proc(&key);
+	who->exe_path = proc ? proc->exe_path : remember_proc(&key);
 	if (!bpf_map_lookup_elem(&sl_cgroups, &who->cgroup_id))
 		remember_cgroup(who->cgroup_id);
 }

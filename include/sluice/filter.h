@@ -50,7 +50,7 @@ enum sluice_verdict {
  * covered, the filter would say the same. The daemon then need not ask: such a
  * flow goes on at kernel speed, or is refused at once. A promise ends with
  * sluice_filter_forget() and with the session. It is kept per application,
- * which is one program file (device and inode) run by one user in one cgroup:
+ * which is one program file by one path, run by one user in one cgroup:
  * a verdict that hangs on the process, its command line, the interface or the
  * local address is for this flow only. Inbound flows are always asked.
  */

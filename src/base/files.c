@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/files.h"
@@ -48,4 +49,14 @@ int files_empty_folder(const char *path, unsigned int *ret_n)
 	}
 	closedir(dir);
 	return r;
+}
+
+int files_remove_folder(const char *path)
+{
+	unsigned int n;
+
+	(void)files_empty_folder(path, &n);
+	if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL) /* nothing is mounted there */
+		return -errno;
+	return rmdir(path) < 0 ? -errno : 0;
 }

@@ -24,3 +24,6 @@ int files_make_folder(const char *path, mode_t mode, uid_t owner);
  * Return: 0, or the last error as a negative errno.
  */
 int files_empty_folder(const char *path, unsigned int *ret_n);
+
+/** files_remove_folder() - with the files in it and what is mounted there. Return: 0 or -errno */
+int files_remove_folder(const char *path);

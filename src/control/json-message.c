@@ -48,13 +48,17 @@ static int parse_object(const char *text, size_t n_bytes, struct json_object **r
 {
 	struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
 	struct json_object *object;
+	bool is_object = text[strspn(text, " \t\r\n")] == '{', is_refused;
 
 	if (!tokener)
 		return -ENOMEM;
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
 	/* with its NUL: the tokener then knows that no more comes */
 	object = json_tokener_parse_ex(tokener, text, (int)n_bytes + 1);
+	is_refused = json_tokener_get_error(tokener) != json_tokener_success;
 	json_tokener_free(tokener);
+	if (!object && is_object && !is_refused)
+		return -ENOMEM; /* it found nothing wrong */
 	if (!json_object_is_type(object, json_type_object)) {
 		json_object_put(object);
 		return JSON_E_SYNTAX;

@@ -81,6 +81,7 @@ struct identity {
 	struct sl_who who;
 	unsigned int n_users;
 	bool is_cut, is_exe_cut;
+	bool has_path; /* @exe is what @who.exe_path stands for */
 	char *exe, *command, *cgroup, *unit, *container;
 };
 
@@ -274,6 +275,10 @@ void live_rules_changed(struct daemon *daemon, unsigned int index);
 void live_tick(struct daemon *daemon, uint64_t now_us);
 
 /* identity.c */
+/** identity_exe() - path of the program; NULL: not known as a whole */
+const char *identity_exe(const struct identity *identity);
+/** identity_digest() - of a path, as the kernel side has it; 0: it would be cut there */
+uint64_t identity_digest(struct daemon *daemon, const char *exe);
 struct identity *identity_get(struct daemon *daemon, const struct sl_who *who);
 void identity_put(struct daemon *daemon, struct identity *identity);
 /** identity_forget_all() - at the end, when no flow uses one */

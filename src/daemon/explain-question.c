@@ -56,7 +56,7 @@ static const char *text_or_empty(struct json_object *from, const char *key)
 	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
 }
 
-int explain_read_who(struct json_object *program, struct sl_who *ret_who)
+int explain_read_who(struct daemon *daemon, struct json_object *program, struct sl_who *ret_who)
 {
 	struct sl_who who = { .start_ns = 1 }; /* known, as far as memory is concerned */
 	uint64_t device, uid, inode, cgroup_id, ctime_ns = 0;
@@ -69,6 +69,7 @@ int explain_read_who(struct json_object *program, struct sl_who *ret_who)
 	who.exe_ino = inode;
 	(void)read_number(program, "exe_ctime_ns", UINT64_MAX, &ctime_ns);
 	who.exe_ctime_ns = ctime_ns;
+	who.exe_path = identity_digest(daemon, text_or_empty(program, "exe"));
 	who.exe_dev = (uint32_t)device;
 	who.cgroup_id = cgroup_id;
 	who.uid = (uint32_t)uid;
@@ -90,13 +91,14 @@ uint64_t explain_read_netns(struct daemon *daemon, struct json_object *program)
 	return inode ? UINT64_MAX : plane_netns(daemon->plane, home)->cookie;
 }
 
-static int read_program(struct json_object *program, struct explanation *explanation)
+static int read_program(struct daemon *daemon, struct json_object *program,
+			struct explanation *explanation)
 {
 	struct json_object *governed = json_object_object_get(program, "governed");
 	struct identity *identity = &explanation->identity;
 	const char *cgroup = text_or_empty(program, "cgroup");
 	struct cgroup_names names = { 0 };
-	int r = explain_read_who(program, &identity->who);
+	int r = explain_read_who(daemon, program, &identity->who);
 
 	if (r < 0)
 		return r;
@@ -111,6 +113,7 @@ static int read_program(struct json_object *program, struct explanation *explana
 	    !identity->container)
 		return -ENOMEM;
 	identity->is_cut = strlen(identity->command) >= SL_ARGS_BYTES - 1;
+	identity->has_path = identity->who.exe_path != 0;
 	explanation->is_governed = !governed || json_object_get_boolean(governed);
 	return 0;
 }
@@ -177,7 +180,7 @@ int explain_read(struct daemon *daemon, struct json_object *program, struct json
 		 struct explanation *explanation)
 {
 	struct flow *flow = &explanation->flow;
-	int r = read_program(program, explanation);
+	int r = read_program(daemon, program, explanation);
 
 	if (r == 0)
 		r = read_target(target, flow);

@@ -284,7 +284,7 @@ int explain_list_addresses(void *data, struct json_object *program, const char *
 	struct sl_who who;
 	size_t n;
 
-	if (explain_read_who(program, &who) < 0)
+	if (explain_read_who(daemon, program, &who) < 0)
 		return -EINVAL;
 	app = sl_app_of(&who, explain_read_netns(daemon, program));
 	n = names_addresses(daemon->names, &app, host, daemon_now_us(), addresses, ADDRESSES_MAX);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -37,6 +38,48 @@ static char *unpack_path(const struct sl_path *path)
 	return text;
 }
 
+/* the other way round. Return: 0, or -E2BIG: the kernel would cut it */
+static int pack_path(const char *text, struct sl_path *ret_path)
+{
+	const char *end = text + strlen(text);
+	struct sl_path path = { 0 };
+
+	for (unsigned int i = 0; end > text; i++) {
+		const char *name = end;
+		size_t n;
+
+		while (name > text && name[-1] != '/')
+			name--;
+		n = (size_t)(end - name);
+		if (i == SL_PATH_DEPTH || n >= SL_NAME_BYTES || path.len >= SL_PATH_BYTES)
+			return -E2BIG;
+		memcpy(path.buf + path.len, name, n);
+		path.len = (uint16_t)(path.len + n + 1);
+		end = name > text ? name - 1 : text;
+	}
+	*ret_path = path;
+	return 0;
+}
+
+uint64_t identity_digest(struct daemon *daemon, const char *exe)
+{
+	struct sl_digest digest;
+	struct sl_path path;
+	uint64_t secret[2];
+
+	if (exe[0] != '/' || pack_path(exe, &path) < 0 || plane_secret(daemon->plane, secret) < 0)
+		return 0;
+	digest = sl_digest_begin(&path, (const __u64[]){ secret[0], secret[1] });
+	for (uint32_t i = 0; i < SL_DIGEST_WORDS; i++)
+		(void)sl_digest_word(i, &digest);
+	return sl_digest_end(&digest);
+}
+
+const char *identity_exe(const struct identity *identity)
+{
+	return identity->exe && identity->exe[0] && !identity->is_exe_cut ? identity->exe : NULL;
+}
+
 static char *join_args(const struct sl_proc *proc)
 {
 	size_t n = MIN(proc->args_len, sizeof(proc->args));
@@ -64,6 +107,7 @@ static void fill(struct daemon *daemon, struct identity *identity)
 		identity->exe = unpack_path(&proc.exe);
 		identity->command = join_args(&proc);
 		identity->is_exe_cut = proc.exe.is_cut;
+		identity->has_path = proc.exe_path && proc.exe_path == identity->who.exe_path;
 		identity->is_cut = proc.exe.is_cut || proc.args_len == SL_ARGS_BYTES;
 	}
 	if (plane_find_cgroup(daemon->plane, identity->who.cgroup_id, &path) == 0) {

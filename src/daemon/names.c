@@ -180,11 +180,16 @@ static int on_names(sd_event_source *source, int fd, uint32_t events, void *data
 
 void names_connected(struct daemon *daemon, int sock, pid_t pid)
 {
+	int r;
+
 	daemon->names_sock = sock;
 	daemon->names_pid = pid;
-	if (sd_event_add_io(daemon->event, &daemon->names_source, sock, EPOLLIN, on_names, daemon) <
-	    0)
-		log_error("cannot watch sluice-names: names stay unknown");
+	r = sd_event_add_io(daemon->event, &daemon->names_source, sock, EPOLLIN, on_names, daemon);
+	if (r >= 0)
+		return;
+	log_error("cannot watch sluice-names: %s: replacing it", strerror(-r));
+	keeper_kill(daemon, 0);
+	names_lost(daemon);
 }
 
 void names_lost(struct daemon *daemon)

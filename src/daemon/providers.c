@@ -108,12 +108,18 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 void providers_connected(struct daemon *daemon, unsigned int index, int sock, pid_t pid)
 {
 	struct filter *filter = &daemon->filters[index];
+	int r;
 
 	disconnect(filter);
 	filter->sock = sock;
 	filter->pid = pid;
-	if (sd_event_add_io(daemon->event, &filter->source, sock, EPOLLIN, on_provider, daemon) < 0)
-		log_error("cannot watch filter %s", filter->name);
+	r = sd_event_add_io(daemon->event, &filter->source, sock, EPOLLIN, on_provider, daemon);
+	if (r >= 0)
+		return;
+	/* it would not be heard, and flows wait for it: the next one may be */
+	log_error("cannot watch filter %s: %s: replacing it", filter->name, strerror(-r));
+	keeper_kill(daemon, index + 1);
+	disconnect(filter);
 }
 
 void providers_read(struct daemon *daemon)

@@ -94,6 +94,8 @@ static bool put_question(struct daemon *daemon, const struct flow *flow,
 	if (flow->direction != SL_DIR_OUT || !flow->identity || !flow->identity->who.start_ns)
 		return false;
 	*ret_question = (struct memory_question){ .names = names };
+	if (flow->identity->has_path)
+		ret_question->exe = identity_exe(flow->identity);
 	ret_question->to.app = sl_app_of(&flow->identity->who, flow->tuple.netns);
 	memcpy(ret_question->to.raddr, flow->tuple.raddr, sizeof(ret_question->to.raddr));
 	ret_question->to.rport = flow->tuple.rport;

@@ -11,8 +11,7 @@
  * in one step. One that comes before READY waits for it, since a start may still
  * fail. What a rule says is not put into verdict memory, where it might outlive
  * a change of names: conclusions look at the rules themselves (ruling_conclude()),
- * and hold only where what they do not know, the path of the program and the
- * local port, changes nothing.
+ * and hold only where what they do not know, the local port, changes nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -71,8 +70,7 @@ static struct rules_question describe(const struct flow *flow)
 		return question;
 	question.knows_uid = true;
 	question.uid = identity->who.uid;
-	if (identity->exe && identity->exe[0] && !identity->is_exe_cut)
-		question.exe = identity->exe;
+	question.exe = identity_exe(identity);
 	return question;
 }
 
@@ -119,7 +117,8 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 	struct daemon *daemon = data;
 	struct ruling *ruling = &daemon->filters[filter].ruling;
 	const char *hosts[NAMES_PER_ADDRESS_MAX];
-	struct rules_question question = { .knows_uid = true,
+	struct rules_question question = { .exe = flows->exe,
+					   .knows_uid = true,
 					   .uid = flows->to.app.uid,
 					   .protocol = flows->to.proto,
 					   .remote_port = flows->to.rport,

@@ -59,6 +59,7 @@ enum memory_error {
 /** struct memory_question - what a filter would be asked about */
 struct memory_question {
 	struct sl_memory_key to;
+	const char *exe; /* path that @to.app.exe_path stands for; NULL: not known as a whole */
 	const struct names_name *names; /* all by which the application knows the address */
 	size_t n_names;
 };

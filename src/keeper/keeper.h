@@ -50,8 +50,9 @@ struct keeper {
 	bool is_told;	      /* run knows whether the instance is in force */
 	pid_t children[KEEPER_CHILDREN_MAX];
 	int kept[KEEPER_KEPT_MAX];
-	bool is_ended;	/* END was said: a kept instance is put away as well */
-	bool is_placed; /* there is an instance: what carries its name is put away at the end */
+	bool is_stopping; /* sluiced was told to end */
+	bool is_ended;	  /* END was said: a kept instance is put away as well */
+	bool is_placed;	  /* there is an instance: what carries its name is put away at the end */
 	uint8_t buffer[WIRE_RECORD_MAX]; /* of the record that is read */
 	int own_net;			 /* network namespace that we are in */
 	int no_net;			 /* an empty one, for who needs none */

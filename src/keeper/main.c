@@ -169,7 +169,10 @@ static void read_daemon(struct keeper *keeper)
 		if (r) {
 			if (r > 0)
 				log_error("sluiced sent a bad record: %s", wire_strerror(r));
-			lose_daemon(keeper);
+			if (r < 0 && keeper->is_stopping) /* it has done its work, and exits */
+				keeper->daemon_sock = close_fd(keeper->daemon_sock);
+			else
+				lose_daemon(keeper);
 			return;
 		}
 		for (size_t i = 0; i < ARRAY_SIZE(daemon_table); i++)
@@ -278,6 +281,7 @@ static bool wait_for_daemon(struct keeper *keeper)
 {
 	uint64_t end = clock_awake_ms(&keeper->awake) + END_MS;
 
+	keeper->is_stopping = true;
 	tell_daemon(keeper, WIRE_K_STOP, &(struct wire_k_stop){ 0 }, -1);
 	while (keeper->daemon_pid > 0 && clock_awake_ms(&keeper->awake) < end)
 		(void)turn(keeper, -1, KEEPER_BEAT_MS / 4);
@@ -355,5 +359,5 @@ int main(void)
 	while (r == 0 && !turn(&keeper, keeper.run_sock, KEEPER_BEAT_MS))
 		watch(&keeper);
 	finish(&keeper);
-	return r < 0;
+	return keeper.is_placed ? 0 : KEEPER_EXIT_NOT_BEGUN;
 }

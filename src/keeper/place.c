@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 
 #include "base/cgroup2.h"
 #include "base/files.h"
@@ -12,28 +11,20 @@
 #define BASE_FOLDER "/run/sluice"
 #define EMPTY_MS 10000U /* for killed processes to be gone */
 
-static void complain(const char *what, const char *path, int r)
+/* Return: is it still there? */
+static bool complain(const char *what, const char *path, int r)
 {
-	if (r < 0 && r != -ENOENT)
-		log_warning("cannot %s %s: %s; `sluice panic` does", what, path, strerror(-r));
+	if (r >= 0 || r == -ENOENT)
+		return false;
+	log_warning("cannot %s %s: %s; `sluice panic` does", what, path, strerror(-r));
+	return true;
 }
 
 void place_kill_governed(const struct keeper *keeper)
 {
 	if (!keeper->instance.is_kept)
-		complain("kill the processes of", keeper->instance.cgroup,
-			 cgroup2_kill(keeper->instance.cgroup));
-}
-
-static void remove_folder(const char *path)
-{
-	unsigned int n;
-
-	(void)files_empty_folder(path, &n);
-	/* a bpffs of our own, or -EINVAL: nothing is mounted there */
-	if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL)
-		complain("unmount", path, -errno);
-	complain("remove", path, rmdir(path) < 0 ? -errno : 0);
+		(void)complain("kill the processes of", keeper->instance.cgroup,
+			       cgroup2_kill(keeper->instance.cgroup));
 }
 
 /* below the governed one, so that it is governed; a leaf of its own, so that it is in nobody's way */
@@ -45,17 +36,20 @@ void place_canary(const struct keeper *keeper, char *path, size_t n)
 void place_remove(const struct keeper *keeper)
 {
 	const struct wire_k_instance *instance = &keeper->instance;
+	bool is_left = false;
 	char canary[600];
 
 	place_canary(keeper, canary, sizeof(canary));
-	complain("remove", canary, cgroup2_remove(canary, EMPTY_MS));
+	(void)complain("remove", canary, cgroup2_remove(canary, EMPTY_MS));
 	(void)cgroup2_kill(instance->providers_cgroup);
-	complain("remove", instance->providers_cgroup,
-		 cgroup2_remove(instance->providers_cgroup, EMPTY_MS));
+	is_left |= complain("remove", instance->providers_cgroup,
+			    cgroup2_remove(instance->providers_cgroup, EMPTY_MS));
 	place_kill_governed(keeper);
 	if (!instance->is_kept)
-		complain("remove", instance->cgroup, cgroup2_remove(instance->cgroup, EMPTY_MS));
-	remove_folder(instance->bpffs);
-	remove_folder(instance->state);
+		is_left |= complain("remove", instance->cgroup,
+				    cgroup2_remove(instance->cgroup, EMPTY_MS));
+	is_left |= complain("remove", instance->bpffs, files_remove_folder(instance->bpffs));
+	if (!is_left) /* its notes tell `sluice panic` where the rest is */
+		(void)complain("remove", instance->state, files_remove_folder(instance->state));
 	(void)rmdir(BASE_FOLDER); /* stays while another instance lives */
 }

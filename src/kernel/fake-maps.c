@@ -227,6 +227,12 @@ int fake_get_generation(struct plane *plane, uint32_t *ret_generation)
 	return r;
 }
 
+int fake_secret(struct plane *plane, uint64_t ret_secret[2])
+{
+	ret_secret[0] = ret_secret[1] = 1;
+	return 0;
+}
+
 uint32_t fake_generation(const struct fake *fake)
 {
 	return fake->generation;

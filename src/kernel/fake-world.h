@@ -94,6 +94,7 @@ int fake_get_memory(struct plane *plane, const struct sl_memory_key *key,
 int fake_forget_memory(struct plane *plane, const struct sl_memory_key *key);
 int fake_renew(struct plane *plane, uint32_t generation);
 int fake_get_generation(struct plane *plane, uint32_t *ret_generation);
+int fake_secret(struct plane *plane, uint64_t ret_secret[2]);
 
 /* fake-socks.c */
 int fake_destroy(struct plane *plane, struct netns *netns, const struct plane_end *end);

@@ -169,6 +169,7 @@ static const struct plane_ops fake_ops = {
 	.forget_memory = fake_forget_memory,
 	.renew = fake_renew,
 	.generation = fake_get_generation,
+	.secret = fake_secret,
 	.drain = fake_drain,
 	.read_link = fake_read_link,
 };

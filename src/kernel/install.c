@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include <bpf/bpf.h>
@@ -146,6 +147,8 @@ static int write_config(struct real *real)
 	config.is_closed = real->nft.is_closed;
 	config.canary_uid = real->canary_uid;
 	config.is_peeking = real->nft.has_peeks;
+	if (!config.secret[0] && getrandom(config.secret, sizeof(config.secret), 0) < 0)
+		return -errno;
 	return bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0 ? -errno
 											: 0;
 }

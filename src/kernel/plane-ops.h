@@ -71,6 +71,7 @@ struct plane_ops {
 	int (*forget_memory)(struct plane *plane, const struct sl_memory_key *key);
 	int (*renew)(struct plane *plane, uint32_t generation);
 	int (*generation)(struct plane *plane, uint32_t *ret_generation);
+	int (*secret)(struct plane *plane, uint64_t ret_secret[2]);
 
 	int (*drain)(struct plane *plane, plane_event_fn fn, void *data);
 	int (*read_link)(struct plane *plane, struct netns *netns, uint32_t ifindex,

@@ -352,6 +352,11 @@ int plane_generation(struct plane *plane, uint32_t *ret_generation)
 	return plane->ops->generation(plane, ret_generation);
 }
 
+int plane_secret(struct plane *plane, uint64_t ret_secret[2])
+{
+	return plane->ops->secret(plane, ret_secret);
+}
+
 int plane_drain(struct plane *plane, plane_event_fn fn, void *data)
 {
 	return plane->ops->drain(plane, fn, data);

@@ -206,6 +206,8 @@ int plane_forget_memory(struct plane *plane, const struct sl_memory_key *key);
 int plane_renew(struct plane *plane, uint32_t generation);
 /** plane_generation() - in force now; a predecessor may have left it */
 int plane_generation(struct plane *plane, uint32_t *ret_generation);
+/** plane_secret() - of struct sl_digest: an application's path as the kernel side has it */
+int plane_secret(struct plane *plane, uint64_t ret_secret[2]);
 
 /**
  * plane_drain() - call @fn for events that wait in the ring; never blocks

@@ -154,6 +154,17 @@ int real_generation(struct plane *plane, uint32_t *ret_generation)
 	return r;
 }
 
+int real_secret(struct plane *plane, uint64_t ret_secret[2])
+{
+	struct sl_config config;
+	uint32_t zero = 0;
+	int r = lookup(plane, MAP_CONFIG, &zero, &config);
+
+	if (r == 0)
+		memcpy(ret_secret, config.secret, sizeof(config.secret));
+	return r;
+}
+
 int real_renew(struct plane *plane, uint32_t generation)
 {
 	int fd = real_of(plane)->maps[MAP_CONFIG];

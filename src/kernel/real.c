@@ -248,6 +248,7 @@ static const struct plane_ops real_ops = {
 	.forget_memory = real_forget_memory,
 	.renew = real_renew,
 	.generation = real_generation,
+	.secret = real_secret,
 	.drain = real_drain,
 	.read_link = real_read_link,
 };

@@ -249,8 +249,8 @@ static int run_out(struct lab *lab, const char *program, const struct lab_ends *
 	return lab_run_as(lab, program, &packet, prepare, &sender, ret_cookie);
 }
 
-/* every user has @n packets unread; another one sent @ago_ns ago */
-static void set_crowds(struct lab *lab, __u32 n, __u64 ago_ns)
+/* every user has @n packets unread, sent many before or not; another one sent @ago_ns ago */
+static void set_crowds(struct lab *lab, __u32 n, bool has_paid, __u64 ago_ns)
 {
 	struct timespec now;
 	struct sl_senders senders = { .last = SL_CROWDS };
@@ -260,6 +260,7 @@ static void set_crowds(struct lab *lab, __u32 n, __u64 ago_ns)
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	crowd.since_ns = (__u64)now.tv_sec * 1000000000 + (__u64)now.tv_nsec;
 	senders.last_ns = crowd.since_ns - ago_ns;
+	crowd.paid_ns = has_paid ? crowd.since_ns + SL_CROWD_NS : 0;
 	bpf_map_update_elem(lab_map(lab, "sl_senders"), &zero, &senders, BPF_ANY);
 	for (__u32 i = 0; i < SL_CROWDS; i++)
 		bpf_map_update_elem(lab_map(lab, "sl_crowds"), &i, &crowd, BPF_ANY);
@@ -283,23 +284,28 @@ static void check_crowd(struct lab *lab, const struct lab_ends *ends)
 {
 	uint64_t cookie;
 
-	set_crowds(lab, SL_CROWD_MAX - 1, 0);
+	set_crowds(lab, SL_CROWD_MAX - 1, false, 0);
 	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 0,
 	      "%s of a user with few unread is queued", ends_text(ends));
-	set_crowds(lab, SL_CROWD_MAX, 0);
+	set_crowds(lab, SL_CROWD_FEW - 1, true, 0);
+	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 0,
+	      "%s of a user who floods is queued while few are unread", ends_text(ends));
+	set_crowds(lab, SL_CROWD_FEW, true, 0);
+	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 1,
+	      "%s of a user who floods is not queued behind a few", ends_text(ends));
+	set_crowds(lab, SL_CROWD_MAX, false, 0);
 	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 1,
 	      "%s of a user with very many unread is not queued", ends_text(ends));
 	check_canary(lab, ends);
-	set_crowds(lab, SL_CROWD_MAX, 2 * SL_CROWD_NS);
+	set_crowds(lab, SL_CROWD_MAX, true, 2 * SL_CROWD_NS);
 	check(run_out(lab, "sl_out_crowd", ends, SL_UNDECIDED, &cookie) == 0,
 	      "%s of a user who is alone is queued", ends_text(ends));
 }
 
 static void check_out_foreign(struct lab *lab, const struct lab_ends *ends)
 {
-	static const char *const programs[] = { "sl_out_held", "sl_out_ours", "sl_out_denied",
-						"sl_out_silent", "sl_out_query",
-						"sl_out_crowd" };
+	static const char *const programs[] = { "sl_out_held",	 "sl_out_ours",	 "sl_out_denied",
+						"sl_out_silent", "sl_out_query", "sl_out_crowd" };
 	struct lab_packet packet;
 	bool is_ok = true;
 

@@ -117,6 +117,65 @@ def check_panic_early(t, lab):
         t.check(not os.path.exists(folder), f"{folder} is gone")
 
 
+def check_panic_unnoted(t, lab):
+    """notes and folder are gone, cgroups are not: they are found by their name"""
+    name = f"lost{os.getpid()}"
+    outer = f"{machine.cgroup_root()}/outer-{name}"
+    ours = [f"{outer}/sluice-{name}{suffix}" for suffix in ("", ".providers")]
+    others = [f"{outer}/sluice-{name}{suffix}" for suffix in ("x", "x.providers")]
+    try:
+        for path in (outer, *ours, *others):
+            os.mkdir(path)
+        answer = lab.sluice("panic", "--instance", name)
+        t.equal(answer.popen.returncode, 0, f"panic without a folder: {answer.stdout} {answer.stderr}")
+        for path in ours:
+            t.check(path + "\n" in answer.stdout and not os.path.exists(path), f"{path}: {answer.stdout}")
+        t.check(all(os.path.isdir(path) for path in others), "those of others stay")
+    finally:
+        for path in (*ours, *others, outer):
+            if os.path.isdir(path):
+                os.rmdir(path)
+
+
+LEAVES = """
+import os, signal, sys
+from lib import main
+def scenario(t):
+    with t.lab() as lab:
+        run = lab.start([lab.test_filter()], ["sleep", "1000"], options=["--instance", "{name}"])
+        run.wait_pid("test-filter")
+        keeper = run.wait_pid("sluice-keeper")
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            run.kill(number)
+            os.kill(keeper, number)
+        run.wait()
+        {notes}
+        print("left", flush=True)
+        t.check({is_waiting}, "which fails")
+        while True:
+            signal.pause()
+main(scenario)
+"""
+
+
+def check_stopped_scenarios(t, lab):
+    """whatever ends a scenario, it puts away what its instances left"""
+    for n, (is_waiting, limit, number, notes) in enumerate((
+            (True, 100, signal.SIGTERM, "pass"), (True, 4, None, "pass"), (False, 100, None, "pass"),
+            (False, 100, None, "os.unlink('/run/sluice/{name}/instance')"))):
+        name = f"stop{os.getpid()}x{n}"
+        text = LEAVES.format(name=name, is_waiting=is_waiting, notes=notes.format(name=name))
+        program = lab.start_plain(["env", f"PYTHONPATH={os.path.dirname(os.path.realpath(__file__))}", "python3",
+                                   lab.new_file("py", text), t.build, "--limit", limit])
+        wait_for(lambda: "left" in program.stdout or program.popen.poll() is not None, 20, "the inner scenario")
+        if number:
+            t.check(machine.traces_of(name), f"the inner scenario leaves something: {program.report()}")
+            program.kill(number)
+        t.check(program.wait(60) not in (0, 77), f"the inner scenario fails: {program.report()}")
+        t.check("\nleft\n" in "\n" + program.stdout, f"the inner scenario got there: {program.report()}")
+        t.equal(machine.traces_of(name), set(), f"left, signal {number}, limit {limit} s")
+
+
 def scenario(t):
     t.needs("nc")
     with t.lab() as lab:
@@ -128,6 +187,8 @@ def scenario(t):
         check_absent(t, lab)
         check_full_file(t, lab)
         check_panic_early(t, lab)
+        check_panic_unnoted(t, lab)
+        check_stopped_scenarios(t, lab)
         governed = machine.cgroup_root() + run.wait_flow(dst="10.79.13.3", event="new")["cgroup"]
         try:
             check_panic(t, lab, run, instance)

@@ -113,6 +113,20 @@ def check_overlap(t, lab, governed, instance):
         os.rmdir(inner)
 
 
+def check_two_at_once(t, lab, governed):
+    """of two that begin at one moment to govern one cgroup, one at most goes on"""
+    for i in range(8):
+        names = [f"both{os.getpid()}x{i}{c}" for c in "ab"]
+        paths = [lab.new_file("conf", f"[Instance]\nId={name}\nCgroup={governed.name}\n") for name in names]
+        both = [lab.start_plain([lab.path("sluice"), "serve", "--config", path]) for path in paths]
+        wait_for(lambda: any(one.popen.poll() is not None for one in both), 15, "one of two to be refused")
+        for one in both:
+            t.check(one.popen.poll() is None or "instances do not nest" in one.stderr, f"told so: {one.stderr}")
+            one.end()
+        for name in names:
+            t.check(not os.path.exists(f"/run/sluice/{name}"), f"{name} left nothing")
+
+
 def check_ends(t, lab, governed, instance):
     program = serve(lab, config_of(lab, governed, instance))
     check_judged(t, governed, "served")
@@ -308,6 +322,7 @@ def scenario(t):
         instance = f"t{os.getpid()}"
         check_bad(t, lab)
         with Governed(lab) as governed:
+            check_two_at_once(t, lab, governed)
             check_ends(t, lab, governed, instance)
             check_survives(t, lab, governed, instance)
             check_stricter(t, lab, governed, instance)

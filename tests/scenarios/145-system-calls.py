@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""145 — every system call of start, first flow, reload and stop fails once
+"""145 — every system call of start, first flow, reload and stop fails once, and every
+allocation of sluice run
 
    inject ─▶ sluice run ─┬─ sluice-keeper ─┬─ sluiced          the Nth call of one of them
      │                   │                 ├─ sluice-names     comes back with an error
@@ -10,7 +11,7 @@
    REPORT                        ───▶ wire ─▶ capture: no packet of a denied one
 
 As many are run here as there is time for, in an order that --seed gives; --all 1 --limit 9000
-runs each (--parts 3 --part 0: a third of them). A sanitized build leaves out the calls
+runs each (--parts 3 --part 0: a third of them; --only "sluiced 17, sluice 4": these). A sanitized build leaves out the calls
 that its runtime cannot do without.
 """
 import errno
@@ -18,12 +19,14 @@ import itertools
 import os
 import random
 import re
+import shutil
+import subprocess
 import time
 
 from lib import machine, main
-from lib.wait import SLOW, Timeout
+from lib.wait import SLOW, Timeout, wait_for
 
-VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter")
+VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter", "memory")  # that of sluice
 WITHIN_S = 60     # of `make check`
 CALM = 3000       # calls of a `sluice run` that waits instead of asking again and again
 LIMIT_S = 20      # one telling: beyond it hangs
@@ -45,16 +48,20 @@ def is_sanitized(lab):
 class Telling:
     _numbers = itertools.count(1)
 
-    def __init__(self, t, lab, wire, victim=None, nth=0):
+    def __init__(self, t, lab, wire, short_sluice, victim=None, nth=0):
         self._t, self._lab, self._wire = t, lab, wire
         self.title = f"{victim} {nth}"
         self._report = lab.new_file("report")
-        words = [lab.path("tests/faults/inject"), *(["--sanitized"] if is_sanitized(lab) else []), self._report]
-        if victim:
-            words += [victim, nth]
+        sluice = lab.path("sluice")
+        if victim == "memory":
+            sluice = short_sluice
+            words = ["env", f"REPORT={self._report}", f"NTH={nth}"]
+        else:
+            words = [lab.path("tests/faults/inject"), *(["--sanitized"] if is_sanitized(lab) else []), self._report,
+                     *([victim, nth] if victim else []), "--"]
         always = lab.test_filter(deny_port=DENIED)  # the other one forgets with its process
         self.instance = f"t{os.getpid()}x{next(self._numbers)}"
-        words += ["--", lab.path("sluice"), "run", "--instance", self.instance, "--filter", always,
+        words += [sluice, "run", "--instance", self.instance, "--filter", always,
                   "--filter", lab.test_filter(deny_port=DENIED, rejudge_port=AGAIN), "--fail", "closed", "--", "bash",
                   "-c", STORY, lab.path("tests/providers/flowgen")]
         self._denied = wire.count(self._is_denied)
@@ -62,10 +69,11 @@ class Telling:
         self.program = lab.start_plain(words)
         try:
             self.status = self.program.wait(LIMIT_S)
-        except Exception:
+        except subprocess.TimeoutExpired:
             raise Timeout(f"{self.title}, {self.what()}: hangs") from None
         self.took_s = time.monotonic() - began
-        with open(self._report) as file:
+        with open(self._report, "a+") as file:  # of one that crashed there is none
+            file.seek(0)
             lines = [line.split() for line in file]
         self.counts = {words[0]: int(words[1]) for words in lines if len(words) == 2}
         self.has_failed = any(words[0] == "failed" for words in lines)
@@ -94,19 +102,101 @@ class Telling:
         if self.status == 125:
             t.check(re.search(r"sluice[a-z-]*: .{15}", text), f"refuses to start without a reason: {title}")
         try:
-            self._expect_nothing_left()
+            self._lab.expect_nothing_left(instance=self.instance)
         except Timeout as left:
             self._lab.sluice("panic", "--instance", self.instance)
             if PANIC not in text:  # it did not say that something may be left, and what to do
                 raise Timeout(f"{left}: {title}") from None
-            self._expect_nothing_left()
+            self._lab.expect_nothing_left(instance=self.instance)
 
-    def _expect_nothing_left(self):
-        """by its name: also while others' instances come and go"""
-        self._lab.expect_nothing_left()
-        left = {line for line in machine.traces() if re.search(rf"\b(sluice[-_])?{self.instance}\b", line)}
-        if left:
-            raise Timeout("left behind: " + "; ".join(sorted(left)[:4]))
+
+KEEPER = """#!/usr/bin/python3
+import os, signal, socket, sys
+sluice = socket.socket(fileno=3)
+sluice.setblocking(True)
+for _ in range({n_read}):
+    sluice.recv(65536)
+{end}
+"""
+STATE, STOP = 6, 20  # records of the keeper's channels
+SLUICED = f"""#!/usr/bin/python3
+import os, socket, struct, sys, time
+keeper = socket.socket(fileno=3)
+keeper.setblocking(True)
+with open(sys.argv[0] + ".starts", "a") as file:
+    file.write("started ")
+keeper.send(struct.pack("<HHII512x", {STATE}, 516, 0, 0))
+while struct.unpack_from("<H", keeper.recv(65536))[0] != {STOP}:
+    pass
+keeper.close()
+time.sleep(0.5)  # what it has still to do
+"""
+
+
+def copy_programs(lab):
+    """Return: a folder with them"""
+    folder = lab.new_file("bin")
+    os.mkdir(folder)
+    for program in machine.OURS:
+        shutil.copy(lab.path(program), folder)
+    return folder
+
+
+def fake(lab, name, text):
+    """this in the place of one of our programs. Return: the sluice beside it"""
+    folder = copy_programs(lab)
+    with open(f"{folder}/{name}", "w") as file:
+        file.write(text)
+    os.chmod(f"{folder}/{name}", 0o755)
+    return f"{folder}/sluice"
+
+
+def check_dead_keepers(t, lab):
+    """a keeper that ends early: who started it puts away what it made, or says who does"""
+    for n, (n_read, end, can_be_put_away) in enumerate((
+            (0, "sys.exit(125)", True), (1, "sys.exit(125)", True), (2, "sys.exit(125)", True),
+            (2, "sys.exit(127)", True), (2, "sys.exit(1)", False),
+            (2, "os.kill(os.getpid(), signal.SIGKILL)", False))):
+        name = f"t{os.getpid()}k{n}"
+        sluice = fake(lab, "sluice-keeper", KEEPER.format(n_read=n_read, end=end))
+        run = lab.plain([sluice, "run", "--instance", name, "--", "true"])
+        title = f"a keeper that reads {n_read} records, then {end}: {run.stderr}"
+        t.equal(run.popen.returncode, 125, title)
+        t.check("sluice-keeper" in run.stderr, title)
+        t.equal(f"{PANIC} --instance {name}" in run.stderr, not can_be_put_away, title)
+        if not can_be_put_away:
+            t.equal(lab.sluice("panic", "--instance", name).popen.returncode, 0, f"panic: {title}")
+        t.equal(machine.traces_of(name), set(), title)
+
+
+def check_slow_end(t, lab):
+    """a sluiced that is slow to exit when all is done needs no other one to clean up"""
+    sluice = fake(lab, "sluiced", SLUICED)
+    starts = sluice + "d.starts"
+    with open(starts, "w"):
+        os.chmod(starts, 0o666)
+    run = lab.plain([sluice, "run", "--", "true"])
+    with open(starts) as file:
+        t.equal((run.popen.returncode, file.read()), (0, "started "), f"sluiced is slow to exit: {run.stderr}")
+
+
+def check_no_overlap(t, lab, short_sluice):
+    """what is governed is refused to another instance, also when memory is short for finding out"""
+    name, nth, has_failed = f"t{os.getpid()}other", 0, True
+    other = lab.start([], ["sleep", "1000"], options=["--instance", name], has_records=False)
+    governed = machine.cgroup_of(wait_for(lambda: [pid for pid, exe in machine.processes_in(lab.client.inode).items() if exe.endswith("/sleep")], 10, "the other instance")[0])
+    config = lab.new_file("conf", f"[Instance]\nId={name}x\nCgroup={governed}\n")
+    while has_failed:
+        nth += 1
+        report = lab.new_file("report")
+        program = lab.plain(["env", f"REPORT={report}", f"NTH={nth}", short_sluice, "serve", "--config", config], 10)
+        with open(report) as file:
+            has_failed = "failed" in file.read()
+        t.check(program.popen.returncode > 0, f"allocation {nth} of {nth}: refused: {program.report()}")
+        t.check(re.search("memory|govern", program.stderr), f"it says why: {program.report()}")
+        t.equal(machine.traces_of(name + "x"), set(), f"allocation {nth}: left")
+    t.check(nth > 5, f"{nth} allocations")
+    other.end()
 
 
 def choose(counts, seed):
@@ -124,19 +214,28 @@ def scenario(t):
             lab.tcp_echo(port)
         lab.udp_echo(DENIED)
         with lab.capture() as wire:
-            plain = Telling(t, lab, wire)
-            plain.check()
-            t.equal(plain.status, 0, f"without a fault: {plain.program.stderr}")
+            short_sluice = copy_programs(lab) + "/sluice"
+            shutil.copy(lab.path("tests/faults/sluice"), short_sluice)
+            plain, rich = (Telling(t, lab, wire, short_sluice, victim) for victim in (None, "memory"))
+            for one in (plain, rich):
+                one.check()
+                t.equal(one.status, 0, f"without a fault: {one.program.stderr}")
+            plain.counts |= rich.counts
             t.check(plain.counts["sluice"] < CALM, f"sluice run waits without end: {plain.counts}")
-            seed = t.seed
+            check_no_overlap(t, lab, short_sluice)
+            check_dead_keepers(t, lab)
+            check_slow_end(t, lab)
+            seed = t.seed or int(time.time()) % 100000
             places = choose(plain.counts, seed)[t.part::t.parts]
+            if t.only:
+                places = [(victim, int(nth)) for victim, nth in re.findall(r"([a-z-]+) (\d+)", t.only)]
             t.note(f"seed {seed}; {len(places)} calls: " + ", ".join(f"{v} {plain.counts.get(v, 0)}" for v in VICTIMS))
             ends = time.monotonic() + WITHIN_S * SLOW
             for victim, nth in places:
                 if not t.all and time.monotonic() > ends:
                     break
                 try:
-                    one = Telling(t, lab, wire, victim, nth)
+                    one = Telling(t, lab, wire, short_sluice, victim, nth)
                     n += one.has_failed
                     slowest = max(slowest, (one.took_s, f"{one.title}, {one.what()}"))
                     one.check()
@@ -144,9 +243,11 @@ def scenario(t):
                     print(f"FAILED {failure}", flush=True)
                     failures.append(f"{victim} {nth}")
                 lab.programs.pop().end()
+                if f"{victim} {nth}" in failures:
+                    lab.put_away()  # the next one begins as this one did
     t.note(f"{n} calls failed; without: {plain.took_s:.2f} s, the slowest {slowest[0]:.1f} s: {slowest[1]}")
     t.equal(failures, [], "tellings")
 
 
 if __name__ == "__main__":
-    main(scenario, all=0, seed=55817, part=0, parts=1)
+    main(scenario, all=0, seed=0, only="", part=0, parts=1)

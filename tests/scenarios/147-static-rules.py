@@ -9,6 +9,7 @@
 """
 import json
 import os
+import shutil
 import signal
 
 from lib import main
@@ -54,8 +55,9 @@ def check_otherwise(t, lab):
 
 
 def check_remembered(t, lab):
-    """what hangs on no path and no local port the kernel may decide; the rest comes to sluiced each time"""
-    for rule in ("allow;address=10.79.47.0/24", "allow;exe=" + lab.path("tests/providers/flowgen")):
+    """what hangs on no local port the kernel may decide; the rest comes to sluiced each time"""
+    for rule in ("allow;address=10.79.47.0/24", "allow;exe=" + lab.path("tests/providers/flowgen"),
+                 "allow;local-port=1024-65535"):
         command = flow(lab, "tcp", "10.79.47.1", count=40) + "; cat /proc/net/netfilter/nfnetlink_queue"
         run = lab.run([lab.test_filter(rule=rule, deny_all=1)], ["sh", "-c", command], fail="closed")
         got, *queues = run.stdout.splitlines()
@@ -63,7 +65,19 @@ def check_remembered(t, lab):
         wait_for(lambda: len(run.flows(event="new", dst="10.79.47.1")) >= 40, 5, "40 records")
         t.equal({record["reason"] for record in run.flows(event="new", dst="10.79.47.1")}, {"rule 1"}, f"{rule}: reasons")
         n_held = sum(int(line.split()[7]) for line in queues)  # the number of the last packet
-        t.equal(n_held < 40, "address" in rule, f"{rule}: the kernel decided some: {n_held} were held")
+        t.equal(n_held < 40, "local-port" not in rule, f"{rule}: the kernel decided some: {n_held} were held")
+
+
+def check_two_paths(t, lab):
+    """one file, one rule for one of its paths: what the kernel remembers of it is not the other one's"""
+    paths = [os.path.join(lab.folder, name) for name in ("listed", "other", "longer-name-of-the-same")]
+    shutil.copy(lab.path("tests/providers/flowgen"), paths[0])
+    for path in paths[1:]:
+        os.link(paths[0], path)
+    words = [" ".join([path, *lab.flowgen("tcp", "10.79.47.1", 7, 20, 1, int(3000 * SLOW))[1:]]) for path in paths]
+    got, run = flows(lab, [lab.test_filter(rule="allow;exe=" + paths[0], deny_all=1)], *words, *words)
+    t.equal(got, [{"0": 20}, {"ECONNREFUSED": 20}, {"ECONNREFUSED": 20}] * 2, "a program by three paths")
+    t.check({record["exe"] for record in run.flows(event="new")} == set(paths), "whose flows")
 
 
 def python(*names):
@@ -97,16 +111,17 @@ def check_inbound(t, lab):
     t.equal({record["reason"] for record in run.flows(event="new", direction="inbound")}, {"rule 1"}, "inbound")
 
 
-def check_many(t, lab, n=50000):
+def check_many(t, lab, n=50000 // int(SLOW)):
     """the last of many rules is found; `sluice status` counts them"""
-    instance = f"rules{os.getpid()}"
+    instance, place = f"rules{os.getpid()}", n - 17
+    last = f"10.200.{place >> 8}.{place & 255}"
     status = " ".join([lab.path("sluice"), "status", "--instance", instance, "--json"])
     run = lab.run([lab.test_filter(fill_rules=n, rule="allow;address=10.79.47.0/24", deny_all=1)],
-                  ["sh", "-c", f"{flow(lab, 'tcp', '10.79.47.1', count=100)}; {flow(lab, 'tcp', '10.200.195.79')}; {status}"],
+                  ["sh", "-c", f"{flow(lab, 'tcp', '10.79.47.1', count=100)}; {flow(lab, 'tcp', last)}; {status}"],
                   options=["--instance", instance])
     said = [json.loads(line) for line in run.stdout.splitlines()[:2]]
     t.equal([one["errors"] for one in said], [{"0": 100}, DENIED], f"{n} rules")
-    t.equal([reason(run, "10.79.47.1"), reason(run, "10.200.195.79")], [f"rule {n + 1}", f"rule {195 * 256 + 79 + 1}"], "rules found")
+    t.equal([reason(run, "10.79.47.1"), reason(run, last)], [f"rule {n + 1}", f"rule {place + 1}"], "rules found")
     told = json.loads("\n".join(run.stdout.splitlines()[2:]))
     t.equal(told["providers"][0]["rules"], n + 1, "status")
 
@@ -184,6 +199,7 @@ def scenario(t):
             check_actions(t, lab, proto)
         check_otherwise(t, lab)
         check_remembered(t, lab)
+        check_two_paths(t, lab)
         check_names(t, lab)
         check_inbound(t, lab)
         check_many(t, lab)

@@ -8,7 +8,7 @@
 #include "alloc.h"
 
 static struct {
-	unsigned int depth, n_left;
+	unsigned int depth, n_left, n;
 	bool is_always, has_failed, are_names_spared;
 } script;
 
@@ -17,6 +17,7 @@ void alloc_fail(unsigned int nth, bool is_always)
 	script.n_left = nth;
 	script.is_always = is_always;
 	script.has_failed = false;
+	script.n = 0;
 	script.depth = 0; /* a test that failed did not leave */
 }
 
@@ -28,6 +29,11 @@ void alloc_forgive(void)
 bool alloc_has_failed(void)
 {
 	return script.has_failed;
+}
+
+unsigned int alloc_count(void)
+{
+	return script.n;
 }
 
 void alloc_spare_names(bool is_spared)
@@ -50,6 +56,7 @@ void __sanitizer_print_stack_trace(void) __attribute__((weak));
 /* SLUICE_ALLOC_TRACE: where, for who looks for a reason */
 static bool refuse(void)
 {
+	script.n += script.depth > 0;
 	if (!script.depth || !script.n_left)
 		return false;
 	if (script.n_left > 1) {

@@ -18,6 +18,8 @@ void alloc_fail(unsigned int nth, bool is_always);
 void alloc_forgive(void);
 /** alloc_has_failed() - has any since alloc_fail()? */
 bool alloc_has_failed(void);
+/** alloc_count() - how many there were since then */
+unsigned int alloc_count(void);
 
 /** alloc_spare_names() - strdup() does not fail meanwhile */
 void alloc_spare_names(bool is_spared);

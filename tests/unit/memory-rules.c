@@ -83,7 +83,8 @@ enum rules_action ruled_agreed(const struct ruled *ruled, const struct ruled_flo
 int ruled_find(const struct ruled *ruled, const struct ruled_flow *flow, bool knows_all,
 	       enum rules_action *ret_action)
 {
-	struct rules_question question = { .knows_uid = true,
+	struct rules_question question = { .exe = flow->exe,
+					   .knows_uid = true,
 					   .uid = flow->to->app.uid,
 					   .protocol = flow->to->proto,
 					   .remote_port = flow->to->rport,
@@ -96,7 +97,6 @@ int ruled_find(const struct ruled *ruled, const struct ruled_flow *flow, bool kn
 		return RULES_E_ASK;
 	memcpy(question.remote, flow->to->raddr, sizeof(question.remote));
 	if (knows_all) {
-		question.exe = flow->exe;
 		question.knows_local_port = true;
 		question.local_port = flow->lport;
 	}

@@ -29,7 +29,7 @@ struct ruled {
 /** struct ruled_flow - all of a flow; @hosts: of its address, no matter which */
 struct ruled_flow {
 	const struct sl_memory_key *to;
-	const char *exe;
+	const char *exe; /* NULL: the kernel's key has no path */
 	uint16_t lport;
 	const char *const *hosts;
 	size_t n_hosts;
@@ -49,7 +49,7 @@ enum rules_action ruled_under(const struct ruled *ruled, const struct ruled_flow
 			      const char *host);
 /** ruled_agreed() - what it says under all names; RULES_ASK when they differ */
 enum rules_action ruled_agreed(const struct ruled *ruled, const struct ruled_flow *flow);
-/** ruled_find() - the list's word: rules_find(). @knows_all: false: what the kernel's key says */
+/** ruled_find() - the list's word: rules_find(). @knows_all: false: without the local port */
 int ruled_find(const struct ruled *ruled, const struct ruled_flow *flow, bool knows_all,
 	       enum rules_action *ret_action);
 /** ruled_verdict() - of an action that is not RULES_ASK */

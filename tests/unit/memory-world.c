@@ -10,6 +10,7 @@
 
 #define N_APPS 6U
 #define N_USERS 3U
+#define N_PATHS 3U /* of one program the path is not known as a whole, the other has two */
 #define N_ADDRESSES 16U
 #define N_PORTS 3U
 #define N_PIDS 3U
@@ -17,7 +18,7 @@
 #define N_ANSWERS 256U /* places: too few, so that they run out all the time */
 #define N_CONCLUSIONS 128U
 #define US_PER_S 1000000ULL
-#define N_KEYS (N_APPS * N_ADDRESSES * N_PORTS)
+#define N_KEYS (N_APPS * N_PATHS * N_ADDRESSES * N_PORTS)
 
 /* what a filter goes by when it is asked: the reach of its verdicts follows from it */
 enum basis { BY_NAME, BY_ADDRESS, BY_NOBODY_KNOWS };
@@ -46,14 +47,17 @@ struct world {
 	char text[200];
 };
 
-static struct sl_app app_of(unsigned int n)
+static struct sl_app app_of(unsigned int n, unsigned int path)
 {
-	return (struct sl_app){ .exe_ino = n / N_USERS, .cgroup_id = 7, .uid = n % N_USERS };
+	return (struct sl_app){
+		.exe_ino = n / N_USERS, .exe_path = path, .cgroup_id = 7, .uid = n % N_USERS
+	};
 }
 
-static struct sl_memory_key key_of(unsigned int app, unsigned int address, unsigned int port)
+static struct sl_memory_key key_of(unsigned int app, unsigned int path, unsigned int address,
+				   unsigned int port)
 {
-	return (struct sl_memory_key){ .app = app_of(app),
+	return (struct sl_memory_key){ .app = app_of(app, path),
 				       .raddr = { [15] = (uint8_t)address },
 				       .rport = (uint16_t)port,
 				       .proto = 6 };
@@ -63,6 +67,7 @@ static struct kernel_entry *entry_of(struct world *world, const struct sl_memory
 {
 	unsigned int app = (unsigned int)key->app.exe_ino * N_USERS + key->app.uid;
 
+	app = app * N_PATHS + (unsigned int)key->app.exe_path;
 	return &world->kernel[(app * N_ADDRESSES + key->raddr[15]) * N_PORTS + key->rport];
 }
 
@@ -87,6 +92,7 @@ static int on_rule(unsigned int filter, const struct memory_question *question,
 {
 	const char *hosts[NAMES_PER_ADDRESS_MAX];
 	const struct ruled_flow flow = { .to = &question->to,
+					 .exe = question->exe,
 					 .hosts = hosts,
 					 .n_hosts = question->n_names };
 	struct world *world = data;
@@ -333,8 +339,10 @@ static const char *meet_flow(struct world *world, const struct sl_memory_key *ke
 	flow.n_hosts = question.n_names;
 	for (size_t i = 0; i < question.n_names; i++)
 		hosts[i] = names[i].name;
-	ruled_exe(&key->app, event[5] % 2, exe);
+	ruled_exe(&key->app, key->app.exe_path ? key->app.exe_path == 2 : event[5] % 2, exe);
 	flow.exe = exe;
+	if (key->app.exe_path)
+		question.exe = exe;
 	return judge_flow(world, &question, &flow, host);
 }
 
@@ -371,8 +379,8 @@ static const char *change_rules(struct world *world, unsigned int filter, const 
 
 const char *world_step(struct world *world, const uint8_t event[WORLD_EVENT_BYTES])
 {
-	struct sl_memory_key key =
-		key_of(event[1] % N_APPS, event[2] % N_ADDRESSES, event[3] % N_PORTS);
+	const unsigned int app = event[1] % N_APPS, path = app < N_USERS ? 0 : 1 + event[7] % 2;
+	struct sl_memory_key key = key_of(app, path, event[2] % N_ADDRESSES, event[3] % N_PORTS);
 	uint32_t pid = event[4] % N_PIDS;
 
 	if (event[0] < 1 && event[7] < 32)

@@ -13,7 +13,6 @@ mount namespace: the machine's own file is never touched.
 
 import os
 import shutil
-import signal
 import socket
 import tempfile
 
@@ -22,6 +21,7 @@ from .capture import Capture
 from .dns import Zone
 from .ns import Namespace
 from .run import Program, SluiceRun
+from .trap import put_away, undisturbed
 from .wait import Timeout, wait_for
 
 CLIENT4, CLIENT6 = "10.77.0.1", "fd00:77::1"
@@ -38,6 +38,7 @@ class Lab:
         os.chmod(self.folder, 0o755)
         self._n_files = 0
         self.programs = []
+        self.instances = set()  # names of those that programs of this lab may have made
         self._servers = []
         self._traces = machine.traces()
         self._processes = set(machine.processes(self.build))
@@ -77,17 +78,29 @@ class Lab:
         if kind:
             for program in self.programs[-4:]:
                 print(program.report())
-        for program in self.programs:
-            program.end()
         try:
+            for program in self.programs:
+                program.end()
             if not kind:
                 self.expect_nothing_left()
         finally:
-            self._close()
+            with undisturbed():
+                self._close()
+
+    def put_away(self):
+        """what a test that fails or is stopped leaves"""
+        traces = machine.traces() - self._traces
+        with self.client:  # where the tables are
+            for name in self.instances:
+                if machine.traces_of(name, traces):
+                    put_away(self.path("sluice"), name)
+        for pid in machine.processes_in(self.client.inode):
+            machine.kill(pid)
 
     def _close(self):
-        for pid in machine.processes_in(self.client.inode):
-            os.kill(pid, signal.SIGKILL)
+        for program in self.programs:
+            program.end()
+        self.put_away()
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -210,21 +223,24 @@ class Lab:
 
     # the end
 
-    def _leftovers(self):
+    def _leftovers(self, instance=None):
         tables = self.plain(["nft", "list", "tables"], 10).stdout
         left = {f"process {pid} {exe}" for pid, exe in machine.processes(self.build).items()
                 if pid not in self._processes and machine.is_alive(pid)}
         left |= {f"process {pid} {exe}" for pid, exe in machine.processes_in(self.client.inode).items()}
         left |= {"nft " + line for line in tables.splitlines() if "sluice" in line}
-        if not machine.has_strangers(self.build):
+        if instance:
+            left |= machine.traces_of(instance)
+        elif not machine.has_strangers(self.build):
             left |= machine.traces() - self._traces
         return left
 
-    def expect_nothing_left(self, within=5):
-        """fails when an instance of this lab left anything on the machine"""
+    def expect_nothing_left(self, within=5, instance=None):
+        """fails when an instance of this lab left anything on the machine; @instance: looks for this
+        name alone, and what others leave does not matter"""
         try:
-            wait_for(lambda: not self._leftovers(), within, "everything removed")
+            wait_for(lambda: not self._leftovers(instance), within, "everything removed")
         except Timeout:
-            left = self._leftovers()
+            left = self._leftovers(instance)
             if left:
                 raise Timeout("left behind: " + "; ".join(sorted(left))) from None

@@ -3,6 +3,8 @@
 
 import ctypes
 import os
+import re
+import signal
 
 CLONE_NEWNS = 0x20000
 OURS = ("sluice", "sluiced", "sluice-keeper", "sluice-names", "sluice-canary")
@@ -118,6 +120,19 @@ def traces():
         found |= {"mount " + line.split()[1] for line in mounts
                   if "sluice" in line or line.split()[2] == "bpf"}
     return found
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def traces_of(instance, lines=None):
+    """those that carry its name"""
+    name = re.compile(rf"/(run/sluice/|sluice-){instance}(\.providers)?(/|$)")
+    return {line for line in (traces() if lines is None else lines) if name.search(line)}
 
 
 def parent_of(pid):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 from . import machine
+from .trap import instances_of
 from .wait import SLOW, wait_for
 
 
@@ -23,6 +24,7 @@ class Program:
             self.popen = subprocess.Popen(line, stdin=stdin, stdout=out, stderr=err,
                                           start_new_session=True)
         self.pid = self.popen.pid
+        lab.instances |= instances_of(self.words, self.pid)
 
     def _text(self, path):
         with open(path, errors="replace") as file:

@@ -3,7 +3,7 @@
 
     tests/scenarios/101-….py BUILD        exit status: 0 passed, 1 failed, 77 skipped
 
-A scenario may have options with numbers, main(scenario, cycles=30): then
+A scenario may have options, main(scenario, cycles=30): then
 `132-….py BUILD --cycles 1000 --limit 1200` sets t.cycles, within 1200 s.
 """
 
@@ -24,6 +24,10 @@ LIMIT_S = int(150 * SLOW)  # a scenario that takes longer hangs
 
 class Failure(AssertionError):
     pass
+
+
+class OutOfTime(Exception):
+    """no failure of one check, which a scenario may count and go on"""
 
 
 class Skip(Exception):
@@ -76,7 +80,7 @@ def _read_arguments(options):
     parser.add_argument("build", help="build folder")
     parser.add_argument("--limit", type=int, default=LIMIT_S, help="seconds until it is taken to hang")
     for name, value in options.items():
-        parser.add_argument("--" + name, type=int, default=value)
+        parser.add_argument("--" + name, type=type(value), default=value)
     return vars(parser.parse_args())
 
 
@@ -85,7 +89,7 @@ def main(scenario, **options):
     build, limit_s = arguments.pop("build"), arguments.pop("limit")
 
     def _out_of_time(*_):
-        raise Failure(f"took longer than {limit_s} s")
+        raise OutOfTime(f"took longer than {limit_s} s")
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGALRM, _out_of_time)

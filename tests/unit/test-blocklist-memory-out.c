@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: The bundled provider blocklist: every allocation fails once
+ *
+ * Its main() runs here, with libsluice in it, and the test is the daemon: it speaks whenever the
+ * provider waits in poll(). In the nth telling the nth allocation fails, until a telling has
+ * fewer; then again with all behind the nth failing as well. Whatever fails: the provider
+ * says so, to the daemon or on stderr, and never judges by a part of its list.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "alloc.h"
+#include "base/macros.h"
+#include "wire/channel.h"
+#include "wire/provider-records.h"
+
+#define CHANNEL_FD 3
+#define NAMES 2000U
+#define TELLINGS_MAX 100 /* a story with more of them does not end */
+
+int blocklist_main(void); /* main() of providers/blocklist, by that name */
+int __wrap_poll(struct pollfd *fds, nfds_t n, int ms);
+
+static struct story {
+	int daemon, list;
+	unsigned int turn;
+	bool is_ready, is_refused;
+} story;
+
+static void say(uint16_t type, const void *body, int fd)
+{
+	assert_int_equal(
+		channel_send(story.daemon, &wire_provider_channel, type, body, NULL, 0, fd), 0);
+}
+
+static void say_flow(uint64_t id, const char *host)
+{
+	struct wire_flow_new flow = { .id = id, .protocol = 6, .host_source = 1 };
+
+	snprintf(flow.host, sizeof(flow.host), "%s", host);
+	say(WIRE_FLOW_NEW, &flow, -1);
+}
+
+static void check_ready(const struct wire_ready *ready)
+{
+	story.is_ready = ready->error == 0;
+	story.is_refused = !story.is_ready;
+	if (story.is_refused) {
+		assert_int_equal(ready->error, ENOMEM);
+		assert_non_null(strstr(ready->text, "list"));
+		assert_true(strstr(ready->text, "memory") || strstr(ready->text, strerror(ENOMEM)));
+	}
+}
+
+/* odd ones are listed */
+static void check_verdict(const struct wire_flow_verdict *verdict)
+{
+	assert_int_equal(verdict->verdict, verdict->id % 2);
+	if (verdict->verdict)
+		assert_non_null(strstr(verdict->reason, "list names.txt line"));
+}
+
+static void hear(void)
+{
+	uint8_t buffer[WIRE_RECORD_MAX];
+	struct wire_message message;
+	int fd = -1;
+
+	while (channel_recv(story.daemon, &wire_provider_channel, 1, buffer, &message, NULL, &fd) ==
+	       0) {
+		fd = close_fd(fd);
+		if (message.record->type == WIRE_READY)
+			check_ready(WIRE_BODY(&message, struct wire_ready));
+		else if (message.record->type == WIRE_FLOW_VERDICT)
+			check_verdict(WIRE_BODY(&message, struct wire_flow_verdict));
+	}
+}
+
+static void speak(void)
+{
+	struct wire_welcome welcome = { .version = WIRE_PROVIDER_VERSION, .session = 9 };
+	struct wire_option option = { .key = "list", .value = "names.txt" };
+
+	if (story.turn++ == 0) {
+		say(WIRE_WELCOME, &welcome, -1);
+		say(WIRE_OPTION, &option, story.list);
+		say(WIRE_OPTION, &option, story.list);
+		say(WIRE_START, &(struct wire_start){ 0 }, -1);
+		return;
+	}
+	for (uint64_t id = 0; id < 2 * NAMES && story.is_ready && story.turn == 2; id += 99) {
+		char host[64];
+
+		snprintf(host, sizeof(host), "x.name-%u.example", (unsigned int)id);
+		say_flow(id, host);
+	}
+	if (story.turn > 2 || !story.is_ready)
+		say(WIRE_STOP, &(struct wire_stop){ .reason = 1 }, -1);
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int ms)
+{
+	alloc_leave();
+	hear();
+	speak();
+	alloc_enter();
+	fds->revents = POLLIN;
+	return 1;
+}
+
+static int make_list(void)
+{
+	int any = memfd_create("names.txt", MFD_CLOEXEC);
+	int fd = fcntl(any, F_DUPFD_CLOEXEC, 100); /* not the channel's */
+
+	close_fd(any);
+	for (unsigned int i = 1; i < 2 * NAMES; i += 2)
+		dprintf(fd, "name-%u.example\n", i);
+	return fd;
+}
+
+/* Return: its exit status; what it printed on stderr is in @text */
+static int run(char *text, size_t n)
+{
+	int capture = memfd_create("stderr", MFD_CLOEXEC), old = dup(STDERR_FILENO);
+	int status;
+	ssize_t size;
+
+	dup2(capture, STDERR_FILENO);
+	alloc_enter();
+	status = blocklist_main();
+	alloc_leave();
+	dup2(old, STDERR_FILENO);
+	close_fd(old);
+	size = pread(capture, text, n - 1, 0);
+	text[MAX(size, 0)] = '\0';
+	close_fd(capture);
+	return status;
+}
+
+/* Return: has an allocation failed? */
+static bool tell(unsigned int nth, bool is_always)
+{
+	char text[1024];
+	int peer, status;
+
+	alloc_forgive();
+	story = (struct story){ .list = make_list() };
+	assert_int_equal(channel_pair(&story.daemon, &peer), 0);
+	story.daemon = fcntl(story.daemon, F_DUPFD_CLOEXEC, 100);
+	assert_int_equal(dup2(peer, CHANNEL_FD), CHANNEL_FD);
+	close_fd(peer);
+	alloc_fail(nth, is_always);
+	status = run(text, sizeof(text));
+	alloc_forgive();
+	hear();
+	assert_int_equal(status, alloc_has_failed());
+	if (status && !story.is_refused)
+		assert_non_null(strstr(text, strerror(ENOMEM)));
+	assert_int_equal(story.is_ready, !status);
+	close_fd(story.daemon);
+	close_fd(CHANNEL_FD);
+	close_fd(story.list);
+	return alloc_has_failed();
+}
+
+static void tell_each(bool is_always)
+{
+	unsigned int nth = 1;
+
+	while (tell(nth, is_always))
+		assert_true(nth++ < TELLINGS_MAX);
+	print_message("           %u tellings\n", nth - 1);
+	assert_true(nth > 10);
+}
+
+static void test_one_fails(void **state)
+{
+	tell_each(false);
+}
+
+static void test_all_fail(void **state)
+{
+	tell_each(true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_fails),
+		cmocka_unit_test(test_all_fail),
+	};
+
+	return cmocka_run_group_tests_name("blocklist-memory-out", tests, NULL, NULL);
+}
