@@ -199,6 +199,8 @@ void peeking_end(struct daemon *daemon, struct flow *flow)
 	peeking_charge(peeking);
 	if (is_tcp(flow) && (peeking->is_begun || flow->is_restored))
 		(void)plane_forget_peek(daemon->plane, &flow->tuple);
+	if (peeking->is_begun)
+		judge_settled(daemon, &flow->tuple);
 	take_out(daemon, peeking);
 	peek_free(peeking->core);
 	free(peeking);

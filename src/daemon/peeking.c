@@ -110,7 +110,6 @@ void peeking_packet(struct daemon *daemon, struct flow *flow, const struct packe
 	if (view->is_tcp_syn && !peeking->core->streams[dir].has_base)
 		peek_begin_at(peeking->core, dir, view->tcp_seq, 0);
 	carry(daemon, peeking, &segment, dir);
-	judge_settled(daemon, &flow->tuple);
 	peeking_go_on(daemon, peeking);
 }
 
@@ -145,7 +144,6 @@ static void deny(struct daemon *daemon, struct flow *flow, const struct peeking_
 		live_end_socket(daemon, flow);
 	}
 	peeking_end(daemon, flow);
-	judge_settled(daemon, &flow->tuple);
 }
 
 void peeking_judge(struct daemon *daemon, struct flow *flow, const struct peeking_verdict *verdict)

@@ -95,7 +95,8 @@ void verdict_carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict
 	flow->n_packets = 0;
 	if (verdict == SL_PEEK)
 		flow->n_held_bytes = 0; /* they are counted when they go */
-	judge_settled(daemon, &flow->tuple);
+	if (verdict != SL_PEEK)		/* its packets go on coming: peeking_end() */
+		judge_settled(daemon, &flow->tuple);
 	if (sl_is_denial(verdict) && flow->provider >= 0)
 		flow->denied_by = (uint16_t)(1U << flow->provider);
 	if (!flow->is_remembered)

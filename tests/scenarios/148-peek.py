@@ -202,7 +202,7 @@ def check_segments(t, lab):
             result = run.json()
             sides, wrong = seen(run)
             crc = f"{zlib.crc32(data):08x}"
-            t.equal(result["told"], told, f"{title}, {peek}: how it ends")
+            t.equal(result["told"], told, f"{title}, {peek}: how it ends, after {result['n']} bytes")
             if told == "0":
                 t.equal((result["n"], result["crc"]), (len(data), crc), f"{title}, {peek}: what arrives")
             t.equal(wrong, [], f"{title}, {peek}: offsets")

@@ -51,7 +51,10 @@ class RawPeer:
         ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(head) + len(data), 0, 0x4000, 64, 6, 0,
                          self._address, source)
         ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
-        self._socket.sendto(ip + head + data, self._to)
+        try:
+            self._socket.sendto(ip + head + data, self._to)
+        except OSError:
+            pass  # no room on the wire: it is sent again
 
     def _take(self, data):
         if len(data) < 40 or data[9] != 6 or data[16:20] != self._address:

@@ -111,7 +111,7 @@ def act_collect(address, port):
             while some := s.recv(65536):
                 got += some
         except OSError as error:
-            told = errno.errorcode[error.errno]
+            told = errno.errorcode.get(error.errno, "nothing")
     return {"n": len(got), "crc": f"{zlib.crc32(got):08x}", "told": told}
 
 
