@@ -19,6 +19,7 @@ from lib.orders import Decided, Ordered, check_load
 VICTIMS = ("sluiced", "test-filter", "sluice-names")
 ALLOWED, DENIED = "10.79.33.1", "10.79.34.1"
 PER_S = 200
+PATIENCE_S = 200  # longer than TCP has
 
 
 def victims(chance):
@@ -60,7 +61,7 @@ def scenario(t):
             decided = None
             try:
                 decided = Decided(lab, program)
-                program.ask("load", PER_S, 7, ALLOWED, DENIED)
+                program.ask("load", PER_S, PATIENCE_S, 7, ALLOWED, DENIED)
                 decided.gaps()
                 began = time.monotonic()
                 kill_them(t, program.run, random.Random(seed))

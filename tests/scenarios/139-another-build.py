@@ -30,8 +30,8 @@ class Plane:
             self._folder = next(line.strip()[len("bpffs="):] for line in notes if line.startswith("bpffs="))
 
     def _tool(self, *words):
-        mounts = f"--mount=/proc/{self._run.wait_pid('sluice-keeper')}/ns/mnt"
-        done = subprocess.run(["nsenter", mounts, "bpftool", "--json", *words], capture_output=True, text=True,
+        keeper = f"/proc/{self._run.wait_pid('sluice-keeper')}"
+        done = subprocess.run(["nsenter", f"--mount={keeper}/ns/mnt", f"--root={keeper}/root", "bpftool", "--json", *words], capture_output=True, text=True,
                               check=True)
         return json.loads(done.stdout or "null")
 

@@ -87,7 +87,7 @@ def check_successor(t, lab, rooms):
         syns = wire.packets(is_syn)
         t.equal((len(syns), len({packet.sport for packet in syns})), (N, N), f"{room.name}: SYNs on its wire")
         flows = run.flows(event="new", netns=room.guest.inode)
-        t.equal(len({f["id"] for f in flows if 40000 <= f["sport"] < 40000 + N}), N, f"{room.name}: flows")
+        t.equal(len({f["id"] for f in flows if 20000 <= f["sport"] < 20000 + N}), N, f"{room.name}: flows")
     t.equal([room.tables() for room in rooms], [[], []], "tables after the end of a successor")
 
 

@@ -129,6 +129,7 @@ def check_remembered(t, lab, one, two):
     """the same program and address elsewhere, or another file in its place, is asked anew"""
     program = lab.new_file("flowgen")
     shutil.copy(lab.path("tests/providers/flowgen"), program)
+    seen = lab.seen_path(program)
     flow = [program, "tcp", HOST4, "7", "2"]
     governed = {room: script(lab, room, NAMES) for room in (one, two)}
     steps = [*governed.values(), one.enter(flow), two.enter(flow), one.enter(flow),
@@ -137,7 +138,7 @@ def check_remembered(t, lab, one, two):
                   ["sh", "-c", "; ".join(" ".join(step) for step in steps)])
     t.equal([json.loads(line)["errors"] for line in run.stdout.splitlines() if "errors" in line],
             [{"0": 2}] * 4, f"allowed; {run.stderr}")
-    flows = wait_for(lambda: (f := run.flows(event="new", exe=program)) and len(f) >= 8 and f, 5, "eight records")
+    flows = wait_for(lambda: (f := run.flows(event="new", exe=seen)) and len(f) >= 8 and f, 5, "eight records")
     asked = [record["reason"] for record in sorted(flows, key=lambda record: record["id"])]
     for i in range(0, 8, 2):
         t.equal(asked[i], asked[i + 1], f"the second flow is remembered: {asked}")

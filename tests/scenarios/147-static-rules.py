@@ -56,7 +56,7 @@ def check_otherwise(t, lab):
 
 def check_remembered(t, lab):
     """what hangs on no local port the kernel may decide; the rest comes to sluiced each time"""
-    for rule in ("allow;address=10.79.47.0/24", "allow;exe=" + lab.path("tests/providers/flowgen"),
+    for rule in ("allow;address=10.79.47.0/24", "allow;exe=" + lab.seen_path(lab.path("tests/providers/flowgen")),
                  "allow;local-port=1024-65535"):
         command = flow(lab, "tcp", "10.79.47.1", count=40) + "; cat /proc/net/netfilter/nfnetlink_queue"
         run = lab.run([lab.test_filter(rule=rule, deny_all=1)], ["sh", "-c", command], fail="closed")
@@ -75,9 +75,9 @@ def check_two_paths(t, lab):
     for path in paths[1:]:
         os.link(paths[0], path)
     words = [" ".join([path, *lab.flowgen("tcp", "10.79.47.1", 7, 20, 1, int(3000 * SLOW))[1:]]) for path in paths]
-    got, run = flows(lab, [lab.test_filter(rule="allow;exe=" + paths[0], deny_all=1)], *words, *words)
+    got, run = flows(lab, [lab.test_filter(rule="allow;exe=" + lab.seen_path(paths[0]), deny_all=1)], *words, *words)
     t.equal(got, [{"0": 20}, {"ECONNREFUSED": 20}, {"ECONNREFUSED": 20}] * 2, "a program by three paths")
-    t.check({record["exe"] for record in run.flows(event="new")} == set(paths), "whose flows")
+    t.check({record["exe"] for record in run.flows(event="new")} == {lab.seen_path(path) for path in paths}, "whose flows")
 
 
 def python(*names):

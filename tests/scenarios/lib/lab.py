@@ -34,6 +34,7 @@ WIDE4, WIDE6 = "10.79.0.0/16", "fd00:79::/64"
 class Lab:
     def __init__(self, build):
         self.build = os.path.realpath(build)
+        self._prefix = None
         self.folder = tempfile.mkdtemp(prefix=f"sluice-t{os.getpid()}-")
         os.chmod(self.folder, 0o755)
         self._n_files = 0
@@ -187,6 +188,13 @@ class Lab:
         program = self.start(filters, command, **settings)
         program.wait(within)
         return program
+
+    def seen_path(self, path):
+        """as flow records have it: in a chroot, from the root outside of it"""
+        if self._prefix is None:
+            words = self.flowgen("tcp", SERVER4, 9, 1)
+            self._prefix = self.run([], words).wait_flow(event="new")["exe"][:-len(words[0])]
+        return self._prefix + path
 
     def flowgen(self, *words):
         """the command line of the flow generator"""

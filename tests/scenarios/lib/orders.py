@@ -81,10 +81,12 @@ class Decided:
         self._control.end()
 
 
-def check_load(t, load, wire, allowed, denied):
-    """what `unload` said of the connects, and that nothing of the denied ones left"""
+def check_load(t, load, wire, allowed, denied, also=()):
+    """what `unload` said of the connects, and that nothing of the denied ones left; some may have met @also"""
     t.note(f"connects: {load['errors']}, the slowest after {load['slowest_ms']} ms")
     t.equal(load["left"], 0, "connects without an end")
-    t.equal(set(load["errors"][allowed]), {"0"}, "what allowed connects got")
-    t.equal(set(load["errors"][denied]), {"ECONNREFUSED"}, "what denied connects got")
+    for end, wanted in ((allowed, "0"), (denied, "ECONNREFUSED")):
+        got = load["errors"][end]
+        t.equal(set(got) - {*also}, {wanted}, f"what connects to {end} got")
+        t.check(got[wanted] > sum(got.values()) * 0.8, f"most connects to {end} got {wanted}: {got}")
     t.equal(wire.count(lambda p: p.dst == denied), 0, "packets of denied connects")

@@ -9,6 +9,8 @@ from wait import wait_for
 
 from .calls import ask, connect
 
+FIRST_PORT = 20000  # below those that the kernel gives out
+
 
 def act_visit(room, four, six, free, forbidden, fail):
     """what the first flows got until it is governed, then all kinds"""
@@ -38,7 +40,7 @@ def act_hold(room, address, n, folder):
         pass
     open(f"{folder}/ready-{room}", "w").close()
     wait_for(lambda: os.path.exists(folder + "/go"), 60, "the word")
-    threads = [Thread(target=count, args=(40000 + i,)) for i in range(int(n))]
+    threads = [Thread(target=count, args=(FIRST_PORT + i,)) for i in range(int(n))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -69,10 +69,10 @@ def _echo(beat, address, port):
 
 
 class _Load:
-    """connects at a steady rate, to each end in turn; a new socket each"""
+    """connects at a steady rate, to each end in turn; a new socket each, for @patience_s at most"""
 
-    def __init__(self, per_s, port, *ends):
-        self._wait, self._port, self._ends = 1 / float(per_s), int(port), ends
+    def __init__(self, per_s, patience_s, port, *ends):
+        self._wait, self._patience_s, self._port, self._ends = 1 / float(per_s), float(patience_s), int(port), ends
         self._poll, self._open = select.epoll(), {}
         self._errors, self._slowest, self._is_ending = {end: {} for end in ends}, 0.0, False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -85,13 +85,19 @@ class _Load:
         self._open[s.fileno()] = (s, end, time.monotonic())
         self._poll.register(s.fileno(), select.EPOLLOUT)
 
-    def _end(self, fd):
+    def _end(self, fd, error=None):
         s, end, began = self._open.pop(fd)
-        error = errno.errorcode.get(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), "0")
+        error = error or errno.errorcode.get(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), "0")
         self._errors[end][error] = self._errors[end].get(error, 0) + 1
         self._slowest = max(self._slowest, time.monotonic() - began)
         self._poll.unregister(fd)
         s.close()
+
+    def _give_up(self):
+        """the kernel sends a SYN that was lost again after 1, 2, 4 … 64 s"""
+        longest = time.monotonic() - self._patience_s
+        while self._open and (oldest := next(iter(self._open.items())))[1][2] < longest:
+            self._end(oldest[0], "ETIMEDOUT")
 
     def _run(self):
         n, due = 0, time.monotonic()
@@ -101,6 +107,7 @@ class _Load:
                 n, due = n + 1, due + self._wait
             for fd, _ in self._poll.poll(max(0.001, due - time.monotonic())):
                 self._end(fd)
+            self._give_up()
 
     def stop(self):
         """the last ones are waited for"""
