@@ -24,7 +24,7 @@
  *	netns.c      network namespaces: into them and out again; netns-json.c
  *	owners.c     other programs that change our rules
  *	filter.h     filters: providers.c, providers-talk.c, output.c, ruling.c, reports.c, fail.c
- *	records.c    flow records, status, the control socket
+ *	records.c    flow records, the control socket; status.c
  *	explain.c    what would become of a flow that has not happened
  *	wake.c       after a suspend or a freeze
  *	why.c        what became of one that has, and why
@@ -300,6 +300,12 @@ void records_closed(struct daemon *daemon, const struct flow *flow, uint64_t byt
 		    uint64_t bytes_out);
 /** records_json() - as people get to see it. Return: NULL without memory. */
 struct json_object *records_json(struct daemon *daemon, const struct flow *flow);
+/** records_count_open() - flows that go on */
+size_t records_count_open(struct daemon *daemon);
+
+/* status.c: control_ops */
+int status_get(void *data, struct json_object **ret_status);
+int status_doctor(void *data, struct json_object **ret_checks);
 
 /* explain.c: control_ops */
 int explain_list_addresses(void *data, struct json_object *program, const char *host,
