@@ -101,7 +101,8 @@ static int open_tables(struct daemon *daemon)
 	if (r < 0)
 		return r;
 	daemon->packets = malloc(QUEUE_BUFFER_BYTES);
-	return daemon->packets ? 0 : -ENOMEM;
+	daemon->peekings.shown = malloc(PEEK_SHOWN_MAX);
+	return daemon->packets && daemon->peekings.shown ? 0 : -ENOMEM;
 }
 
 static int open_plane(struct daemon *daemon, const char **ret_error)
@@ -267,6 +268,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 		close_fd(daemon->kept[i]);
 	close_fd(daemon->flows_fd);
 	free(daemon->packets);
+	free(daemon->peekings.shown);
 	free(daemon->record);
 	close_fd(daemon->keeper_sock); /* last: the keeper takes it for our end */
 	free(daemon);

@@ -299,16 +299,29 @@ void judge_settle(struct daemon *daemon, bool is_all)
 
 /* ---- after a predecessor ---- */
 
+/* nobody can look at it any more: what comes in would go unseen */
+static void fail_restored(struct daemon *daemon, struct flow *flow)
+{
+	flow->is_restored = true; /* it has a socket */
+	snprintf(flow->reason, sizeof(flow->reason), "no memory to look at it again: fails %s",
+		 daemon->is_closed ? "closed" : "open");
+	verdict_decide(daemon, flow, daemon->is_closed ? SL_REJECT : SL_ALLOW);
+}
+
 /* it is held as when it was new, and every filter is asked again */
 static void look_again(struct daemon *daemon, struct flow *flow, const struct sl_flow *entry)
 {
-	if (!flow->user || peeking_restore(daemon, flow, entry) < 0) {
-		(void)plane_forget_peek(daemon->plane, &flow->tuple); /* nobody has its socket */
-		(void)plane_forget_flow(daemon->plane, &flow->key);
-		flow_table_close(daemon->flows, flow);
+	if (flow->user && peeking_restore(daemon, flow, entry) == 0) {
+		judge_ask(daemon, flow);
 		return;
 	}
-	judge_ask(daemon, flow);
+	(void)plane_forget_peek(daemon->plane, &flow->tuple);
+	if (flow->user) {
+		fail_restored(daemon, flow);
+		return;
+	}
+	(void)plane_forget_flow(daemon->plane, &flow->key); /* nobody has its socket */
+	flow_table_close(daemon->flows, flow);
 }
 
 static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,

@@ -14,19 +14,13 @@ static bool is_tcp(const struct flow *flow)
 	return flow->key.proto == IPPROTO_TCP;
 }
 
-int peeking_prepare(struct daemon *daemon)
+void peeking_prepare(struct daemon *daemon)
 {
-	int r;
+	int r = plane_peek(daemon->plane);
 
-	if (!daemon->peekings.shown)
-		daemon->peekings.shown = malloc(PEEK_SHOWN_MAX);
-	if (!daemon->peekings.shown)
-		return -ENOMEM;
-	r = plane_peek(daemon->plane);
 	if (r < 0)
 		log_error("what comes in cannot be held for filters: %s", strerror(-r));
 	daemon->peekings.has_rule = r == 0;
-	return r;
 }
 
 static int make(struct flow *flow)
@@ -234,19 +228,29 @@ int peeking_begin(struct daemon *daemon, struct flow *flow)
 	return 0;
 }
 
-/* what is held is for a successor, or nobody */
+static void let_be(struct flow *flow)
+{
+	struct peeking *peeking = flow->peeking;
+
+	if (!peeking)
+		return;
+	flow->peeking = NULL;
+	peek_free(peeking->core);
+	free(peeking);
+}
+
+/* what is held, and what the kernel knows, is for a successor, or nobody */
 void peeking_close(struct daemon *daemon)
 {
-	while (daemon->peekings.first) {
-		struct peeking *peeking = daemon->peekings.first;
+	struct flow *flow = daemon->flows ? flow_table_oldest_held(daemon->flows) : NULL;
 
-		daemon->peekings.first = peeking->next;
-		peeking->flow->peeking = NULL;
-		peek_free(peeking->core);
-		free(peeking);
+	for (; flow; flow = flow_next(flow))
+		let_be(flow);
+	while (daemon->peekings.first) {
+		flow = daemon->peekings.first->flow;
+		daemon->peekings.first = daemon->peekings.first->next;
+		let_be(flow);
 	}
-	free(daemon->peekings.shown);
-	daemon->peekings.shown = NULL;
 }
 
 /* ---- after a predecessor ---- */

@@ -51,7 +51,7 @@ struct peekings {
 	struct peeking *first; /* that have begun */
 	unsigned int n;
 	bool has_rule;	/* what comes in by TCP can be held */
-	uint8_t *shown; /* PEEK_SHOWN_MAX, once a filter looks */
+	uint8_t *shown; /* PEEK_SHOWN_MAX */
 };
 
 /** struct peeking_verdict - a filter is done with a flow, and why */
@@ -62,8 +62,8 @@ struct peeking_verdict {
 	const char *reason;
 };
 
-/** peeking_prepare() - a filter may look. Return: 0 or a negative errno: not at all */
-int peeking_prepare(struct daemon *daemon);
+/** peeking_prepare() - a filter may look */
+void peeking_prepare(struct daemon *daemon);
 /** peeking_add() - the filter looks, once all have been asked. Return: 0 or a negative errno */
 int peeking_add(struct daemon *daemon, struct flow *flow, unsigned int filter,
 		const struct wire_flow_peek *wanted);

@@ -153,7 +153,9 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 		/* its options had to fit; whoever asks next has what is unread before it */
 		channel_limit(filter->sock, QUESTIONS_BYTES);
 		ruling_ready(daemon, index);
-		filter->looks = ready->data && peeking_prepare(daemon) != -ENOMEM;
+		filter->looks = ready->data;
+		if (filter->looks)
+			peeking_prepare(daemon);
 	}
 	providers_tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);

@@ -188,6 +188,26 @@ static void test_a_successor_denies(void **state)
 	assert_true(peek_is_destroyed(lab));
 }
 
+/* the one that went before a filter was asked left everything as it was */
+static void test_a_successor_of_a_successor(void **state)
+{
+	struct lab *lab = *state;
+
+	peek_looked_at(lab, true, 5);
+	lab_crash(lab);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(lab_start(lab), 0);
+		assert_int_equal(fake_n(lab->kernel, FAKE_PEEKS), 1);
+		assert_int_equal(lab_flow(lab, &peek_syn)->verdict, SL_PEEK);
+		lab_crash(lab);
+	}
+	assert_int_equal(fake_n(lab->kernel, FAKE_PEEKS), 1);
+	assert_int_equal(lab_start(lab), 0);
+	lab_run_all(lab);
+	lab_judge(lab, 0, lab_take_flow(lab, 0), DROP);
+	assert_true(peek_is_destroyed(lab));
+}
+
 static void test_only_who_said_so_may_look(void **state)
 {
 	struct lab_config config = { .n_filters = 1 };
@@ -300,6 +320,7 @@ int main(void)
 		TEST(test_a_process_that_does_not_come_back, peek_one_closed),
 		TEST(test_a_successor_goes_on, peek_one_closed),
 		TEST(test_a_successor_denies, peek_one_closed),
+		TEST(test_a_successor_of_a_successor, peek_one_closed),
 		cmocka_unit_test_teardown(test_only_who_said_so_may_look, peek_tear_down),
 		cmocka_unit_test(test_a_kernel_that_refuses),
 		TEST(test_a_kernel_that_refuses_later, peek_one_closed),
