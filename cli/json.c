@@ -29,14 +29,18 @@ struct json_object *cli_json_new_list(void)
 
 void cli_json_append(struct json_object *list, struct json_object *value)
 {
-	if (json_object_array_add(list, value) < 0)
-		end();
+	if (json_object_array_add(list, value) == 0)
+		return;
+	json_object_put(value);
+	end();
 }
 
 void cli_json_add(struct json_object *object, const char *name, struct json_object *value)
 {
-	if (!value || json_object_object_add(object, name, value) < 0)
-		end();
+	if (value && json_object_object_add(object, name, value) == 0)
+		return;
+	json_object_put(value);
+	end();
 }
 
 const char *cli_json_text(struct json_object *object, const char *name)

@@ -90,7 +90,7 @@ static void print_canary(struct json_object *canary)
 	} texts[] = {
 		{ "ok", "held and refused, as it should be", COLOUR_GOOD },
 		{ "failed", "not held and refused: `sluice doctor` says more", COLOUR_BAD },
-		{ "untried", "not tried: no route off this machine", COLOUR_WARN },
+		{ "untried", "not tried: no route off this machine, or it changed meanwhile", COLOUR_WARN },
 	};
 	const char *state = cli_json_text(canary, "state"),
 		   *message = cli_json_text(canary, "message");

@@ -17,8 +17,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -27,6 +25,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/link-watch.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "wire/canary-records.h"
@@ -153,29 +152,6 @@ static bool find_place(int family, union address *to)
 	return leads_away(to) || find_next_door(to);
 }
 
-/* ---- what else happens ---- */
-
-/* Return: a socket that is readable once a link or an address has changed, or -1 */
-static int watch_links(void)
-{
-	struct sockaddr_nl group = {
-		.nl_family = AF_NETLINK,
-		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
-	};
-	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&group, sizeof(group)) < 0)
-		return -1;
-	return TAKE_FD(fd);
-}
-
-static bool has_changed(int links)
-{
-	struct pollfd poll_links = { .fd = links, .events = POLLIN };
-
-	return links >= 0 && poll(&poll_links, 1, 0) > 0;
-}
-
 /* ---- the probes ---- */
 
 /* Return: 0 or a negative errno of the channel */
@@ -295,7 +271,7 @@ static int tell_results(struct probe *probes, bool is_disturbed)
 
 static int run(struct probe *probes)
 {
-	_cleanup_close_ int links = watch_links();
+	_cleanup_close_ int links = link_watch_open();
 	uint64_t end_us;
 	int r = 0;
 
@@ -308,7 +284,7 @@ static int run(struct probe *probes)
 		send_probe(&probes[i], kinds[i].type);
 	while (!r && wait_for_errors(probes, end_us))
 		;
-	return r ? r : tell_results(probes, has_changed(links));
+	return r ? r : tell_results(probes, link_watch_has_changed(links));
 }
 
 int main(void)

@@ -13,7 +13,7 @@ import subprocess
 from lib import canary, machine, main
 from lib.wait import wait_for
 
-NOTICED_S = 12  # the interval, two canaries that wait for their errors, and a noisy machine
+NOTICED_S = 9  # the interval, two canaries that wait for their errors, and a noisy machine
 REFUSED = "refused in "
 
 

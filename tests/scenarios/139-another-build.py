@@ -31,8 +31,8 @@ class Plane:
 
     def _tool(self, *words):
         keeper = f"/proc/{self._run.wait_pid('sluice-keeper')}"
-        done = subprocess.run(["nsenter", f"--mount={keeper}/ns/mnt", f"--root={keeper}/root", "bpftool", "--json", *words], capture_output=True, text=True,
-                              check=True)
+        done = subprocess.run(["nsenter", f"--mount={keeper}/ns/mnt", f"--root={keeper}/root", "bpftool", "--json", *words],
+                              capture_output=True, text=True, check=True)
         return json.loads(done.stdout or "null")
 
     def attached(self):

@@ -19,6 +19,7 @@ from lib.rooms import HOST4, HOST6, Room
 from lib.wait import wait_for
 
 N = 40
+FIRST = 20000  # port, below those that the kernel gives out
 FORBIDDEN, FREE = 9, 7
 
 
@@ -59,7 +60,7 @@ def check_judged(t, lab, rooms, fail):
 def start_holding(lab, rooms, filter_text, **settings):
     folder = lab.new_file("held")
     os.mkdir(folder)
-    run = lab.start([filter_text], shell(*[room.enter(lab.actor("hold", room.name, HOST4, N, folder))
+    run = lab.start([filter_text], shell(*[room.enter(lab.actor("hold", room.name, HOST4, FIRST, N, folder))
                                            for room in rooms]), **settings)
     wait_for(lambda: all(os.path.exists(f"{folder}/ready-{room.name}") for room in rooms), 30,
              f"all rooms governed; {run.stderr}")
@@ -87,7 +88,7 @@ def check_successor(t, lab, rooms):
         syns = wire.packets(is_syn)
         t.equal((len(syns), len({packet.sport for packet in syns})), (N, N), f"{room.name}: SYNs on its wire")
         flows = run.flows(event="new", netns=room.guest.inode)
-        t.equal(len({f["id"] for f in flows if 20000 <= f["sport"] < 20000 + N}), N, f"{room.name}: flows")
+        t.equal(len({f["id"] for f in flows if FIRST <= f["sport"] < FIRST + N}), N, f"{room.name}: flows")
     t.equal([room.tables() for room in rooms], [[], []], "tables after the end of a successor")
 
 

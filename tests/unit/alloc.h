@@ -24,5 +24,20 @@ unsigned int alloc_count(void);
 /** alloc_spare_names() - strdup() does not fail meanwhile */
 void alloc_spare_names(bool is_spared);
 
+/** alloc_has_parser_failed() - did json-c's parser have no memory, and nothing before it? alloc-json.c */
+bool alloc_has_parser_failed(void);
+
 void alloc_enter(void);
 void alloc_leave(void);
+
+/** alloc_tell_fn - a story in which the @nth allocation fails. Return: did it, or was it over before? */
+typedef bool (*alloc_tell_fn)(unsigned int nth, bool is_always, void *data);
+
+/**
+ * alloc_tell_each() - a story once for each of its allocations, and once in which none fails
+ * @step: over the places, where all that differ little need not be told
+ *
+ * Fails unless there are more than @n_least tellings with a failure, and not more than @n_most.
+ */
+void alloc_tell_each(alloc_tell_fn tell, void *data, bool is_always, unsigned int step,
+		     unsigned int n_least, unsigned int n_most);

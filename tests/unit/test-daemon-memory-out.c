@@ -312,58 +312,57 @@ static void tell_stop(struct story *story, unsigned int nth, bool is_always)
 	assert_false(fake_is_installed(lab->kernel));
 }
 
-typedef void (*tell_fn)(struct story *story, unsigned int nth, bool is_always);
+struct plot {
+	void (*tell)(struct story *story, unsigned int nth, bool is_always);
+	bool is_closed;
+};
 
-static bool tell_once(tell_fn fn, bool is_closed, unsigned int nth, bool is_always)
+static bool tell_once(unsigned int nth, bool is_always, void *data)
 {
-	struct lab_config config = { .n_filters = FILTERS, .is_closed = { is_closed, is_closed } };
+	const struct plot *plot = data;
+	struct lab_config config = { .n_filters = FILTERS,
+				     .is_closed = { plot->is_closed, plot->is_closed } };
 	struct story story = { .client = -1,
 			       .lab = lab_new(&config),
 			       .rounds = is_always ? ROUNDS : ROUNDS_ONE };
 
 	alloc_forgive();
-	fn(&story, nth, is_always);
+	plot->tell(&story, nth, is_always);
 	alloc_forgive();
 	hang_up(&story);
 	lab_free(story.lab);
 	return alloc_has_failed();
 }
 
-/* @step: over the places where all begin to fail, which differ less */
-static void tell_each(tell_fn fn, bool is_closed, bool is_always, unsigned int step)
+static void tell_each(struct plot plot, bool is_always, unsigned int step)
 {
-	unsigned int nth = 1, n = 0;
-
-	for (; tell_once(fn, is_closed, nth, is_always); nth += step)
-		assert_true(n++ < ALLOCATIONS_MAX);
-	print_message("           %u tellings\n", n);
-	assert_true(n > 10);
+	alloc_tell_each(tell_once, &plot, is_always, step, 10, ALLOCATIONS_MAX);
 }
 
 static void test_one_fails_closed(void **state)
 {
-	tell_each(tell_life, true, false, 1);
+	tell_each((struct plot){ tell_life, true }, false, 1);
 }
 
 static void test_one_fails_open(void **state)
 {
-	tell_each(tell_life, false, false, 1);
+	tell_each((struct plot){ tell_life, false }, false, 1);
 }
 
 static void test_all_fail_closed(void **state)
 {
-	tell_each(tell_life, true, true, ALL_FAIL_STEP);
+	tell_each((struct plot){ tell_life, true }, true, ALL_FAIL_STEP);
 }
 
 static void test_all_fail_open(void **state)
 {
-	tell_each(tell_life, false, true, ALL_FAIL_STEP);
+	tell_each((struct plot){ tell_life, false }, true, ALL_FAIL_STEP);
 }
 
 static void test_stop(void **state)
 {
-	tell_each(tell_stop, true, false, 1);
-	tell_each(tell_stop, true, true, 1);
+	tell_each((struct plot){ tell_stop, true }, false, 1);
+	tell_each((struct plot){ tell_stop, true }, true, 1);
 }
 
 int main(int argc, char **argv)
@@ -377,7 +376,8 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1) { /* one telling alone, for a debugger; "NTH all" for all behind it */
-		tell_once(tell_life, true, (unsigned int)strtoul(argv[1], NULL, 10), argc > 2);
+		(void)tell_once((unsigned int)strtoul(argv[1], NULL, 10), argc > 2,
+				&(struct plot){ tell_life, true });
 		return 0;
 	}
 	return cmocka_run_group_tests_name("daemon-memory-out", tests, NULL, NULL);

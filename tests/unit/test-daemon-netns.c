@@ -287,7 +287,7 @@ static void goes_when_nobody_uses_it(void **state)
 	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
 		n_kept += lab->kept[i] >= 0;
 	assert_int_equal(n_kept, PLANE_KEPT_N); /* home's */
-	see(lab, ONE); /* and comes again */
+	see(lab, ONE);				/* and comes again */
 	assert_true(is_governed(lab, ONE));
 }
 

@@ -234,9 +234,10 @@ static void tell_life(struct story *story)
 	}
 }
 
-static bool tell_once(bool is_closed, unsigned int nth, bool is_always)
+/* @data: bool: does the filter fail closed? */
+static bool tell_once(unsigned int nth, bool is_always, void *data)
 {
-	const struct lab_config config = { .n_filters = 1, .is_closed = { is_closed } };
+	const struct lab_config config = { .n_filters = 1, .is_closed = { *(const bool *)data } };
 	struct story story = { .lab = lab_new(&config) };
 
 	assert_int_equal(lab_start(story.lab), 0);
@@ -257,12 +258,7 @@ static bool tell_once(bool is_closed, unsigned int nth, bool is_always)
 
 static void tell_each(bool is_closed, bool is_always)
 {
-	unsigned int nth = 1;
-
-	while (tell_once(is_closed, nth, is_always))
-		assert_true(nth++ < ALLOCATIONS_MAX);
-	print_message("           %u tellings\n", nth);
-	assert_true(nth > 20);
+	alloc_tell_each(tell_once, &is_closed, is_always, 1, 19, ALLOCATIONS_MAX);
 }
 
 static void test_one_fails_closed(void **state)

@@ -108,7 +108,7 @@ static void check_normal(struct lab *lab)
 		assert_int_not_equal(lab_fate(lab, i), FATE_HELD);
 }
 
-static bool tell(unsigned int nth, bool is_always)
+static bool tell(unsigned int nth, bool is_always, void *data)
 {
 	struct lab *lab = running_lab(1, true);
 	unsigned int no;
@@ -128,24 +128,14 @@ static bool tell(unsigned int nth, bool is_always)
 	return alloc_has_failed();
 }
 
-static void tell_each(bool is_always)
-{
-	unsigned int nth = 1;
-
-	while (tell(nth, is_always))
-		assert_true(nth++ < ALLOCATIONS_MAX);
-	print_message("           %u tellings\n", nth);
-	assert_true(nth > 20);
-}
-
 static void test_one_fails(void **state)
 {
-	tell_each(false);
+	alloc_tell_each(tell, NULL, false, 1, 19, ALLOCATIONS_MAX);
 }
 
 static void test_all_fail_from_one_on(void **state)
 {
-	tell_each(true);
+	alloc_tell_each(tell, NULL, true, 1, 19, ALLOCATIONS_MAX);
 }
 
 static void test_no_memory_for_a_set_leaves_the_one_of_before(void **state)

@@ -180,7 +180,8 @@ static void test_an_unreadable_packet_is_dropped(void **state)
 	struct lab *lab = *state;
 
 	for (size_t n = 0; n <= sizeof(bytes); n++) {
-		unsigned int packet = fake_put_packet(lab->kernel, FAKE_HOME, bytes, n, false, mark);
+		unsigned int packet =
+			fake_put_packet(lab->kernel, FAKE_HOME, bytes, n, false, mark);
 
 		lab_settle(lab);
 		assert_int_equal(lab_fate(lab, packet), FATE_SILENT);

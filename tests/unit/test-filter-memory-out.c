@@ -151,7 +151,7 @@ static void tell_end(struct story *story)
 }
 
 /* Return: has an allocation failed? */
-static bool tell(unsigned int nth, bool is_always)
+static bool tell(unsigned int nth, bool is_always, void *data)
 {
 	struct story story;
 	void *state;
@@ -178,24 +178,14 @@ static bool tell(unsigned int nth, bool is_always)
 	return alloc_has_failed();
 }
 
-static void tell_each(bool is_always)
-{
-	unsigned int nth = 1;
-
-	while (tell(nth, is_always))
-		assert_true(nth++ < TELLINGS_MAX);
-	print_message("           %u tellings\n", nth - 1);
-	assert_true(nth > 10);
-}
-
 static void test_one_fails(void **state)
 {
-	tell_each(false);
+	alloc_tell_each(tell, NULL, false, 1, 9, TELLINGS_MAX);
 }
 
 static void test_all_fail(void **state)
 {
-	tell_each(true);
+	alloc_tell_each(tell, NULL, true, 1, 9, TELLINGS_MAX);
 }
 
 /* ---- the kernel's memory ---- */

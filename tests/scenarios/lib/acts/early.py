@@ -9,8 +9,6 @@ from wait import wait_for
 
 from .calls import ask, connect
 
-FIRST_PORT = 20000  # below those that the kernel gives out
-
 
 def act_visit(room, four, six, free, forbidden, fail):
     """what the first flows got until it is governed, then all kinds"""
@@ -29,8 +27,8 @@ def act_visit(room, four, six, free, forbidden, fail):
     return said
 
 
-def act_hold(room, address, n, folder):
-    """`n` connections from the same ports in each room, once it is governed and told to go"""
+def act_hold(room, address, first, n, folder):
+    """`n` connections from the same ports in each room, `first` and on, once it is governed and told to go"""
     said = {}
 
     def count(sport):
@@ -40,7 +38,7 @@ def act_hold(room, address, n, folder):
         pass
     open(f"{folder}/ready-{room}", "w").close()
     wait_for(lambda: os.path.exists(folder + "/go"), 60, "the word")
-    threads = [Thread(target=count, args=(FIRST_PORT + i,)) for i in range(int(n))]
+    threads = [Thread(target=count, args=(int(first) + i,)) for i in range(int(n))]
     for thread in threads:
         thread.start()
     for thread in threads:
