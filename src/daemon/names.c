@@ -188,6 +188,7 @@ void names_connected(struct daemon *daemon, int sock, pid_t pid)
 	if (r >= 0)
 		return;
 	log_error("cannot watch sluice-names: %s: replacing it", strerror(-r));
+	session_unheard(&daemon->names_session);
 	keeper_kill(daemon, 0);
 	names_lost(daemon);
 }

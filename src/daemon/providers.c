@@ -118,6 +118,7 @@ void providers_connected(struct daemon *daemon, unsigned int index, int sock, pi
 		return;
 	/* it would not be heard, and flows wait for it: the next one may be */
 	log_error("cannot watch filter %s: %s: replacing it", filter->name, strerror(-r));
+	session_unheard(&filter->session);
 	keeper_kill(daemon, index + 1);
 	disconnect(filter);
 }
@@ -175,7 +176,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 		return;
 	say_exit(filter, status);
 	if (!daemon->is_ready && !daemon->generation && filter->session.state != SESSION_RUNNING &&
-	    filter->session.deaths >= 2)
+	    filter->session.deaths >= 2 && !filter->session.is_unheard)
 		filter->session.deaths = SESSION_DEATHS_MAX; /* never started: do not insist */
 	session_exited(&filter->session, daemon_now_us());
 	if (filter->session.state == SESSION_FAILED)

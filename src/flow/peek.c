@@ -56,8 +56,11 @@ void peek_grow(struct peek *peek, enum sl_dir dir, uint64_t now_us)
 
 void peek_leave(struct peek *peek, unsigned int filter, uint64_t now_us)
 {
-	for (int dir = 0; dir < PEEK_DIRS; dir++)
-		peek->streams[dir].views[filter].is_looking = false;
+	for (int dir = 0; dir < PEEK_DIRS; dir++) {
+		struct peek_view *view = &peek->streams[dir].views[filter];
+
+		view->is_looking = view->is_asked = false;
+	}
 	peek->paused &= (uint16_t) ~(1U << filter);
 	for (int dir = 0; dir < PEEK_DIRS; dir++)
 		peek_grow(peek, (enum sl_dir)dir, now_us);

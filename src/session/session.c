@@ -28,7 +28,7 @@ void session_init(struct session *session, uint64_t now_us)
 
 void session_spawned(struct session *session, uint64_t now_us)
 {
-	session->is_hung = false;
+	session->is_hung = session->is_unheard = false;
 	session->credit = SESSION_RECORDS_FREE;
 	session->credited_us = now_us;
 	enter(session, SESSION_CALLED, now_us);
@@ -93,12 +93,19 @@ void session_exited(struct session *session, uint64_t now_us)
 		return;
 	session->deaths = was_calm ? 1 : session->deaths + 1;
 	session->restarts++;
+	if (session->is_unheard) /* less often, and not given up */
+		session->deaths = MIN(session->deaths, SESSION_DEATHS_MAX - 1);
 	if (session->deaths > SESSION_DEATHS_MAX) {
 		enter(session, SESSION_FAILED, now_us);
 		return;
 	}
 	session->spawn_us = now_us + wait_us(session->deaths);
 	enter(session, SESSION_DOWN, now_us);
+}
+
+void session_unheard(struct session *session)
+{
+	session->is_unheard = true;
 }
 
 void session_postpone(struct session *session, uint64_t before_us, uint64_t us)

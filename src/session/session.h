@@ -52,6 +52,7 @@ struct session {
 	unsigned int deaths; /* in a row */
 	unsigned int restarts;
 	bool is_hung;	     /* we killed it for its silence */
+	bool is_unheard;     /* we end it because we cannot listen to it */
 	uint64_t credit;     /* records it may still say: session_may_say() */
 	uint64_t credited_us;
 };
@@ -64,6 +65,8 @@ void session_said_hello(struct session *session, uint64_t now_us);
 void session_ready(struct session *session, bool is_ok, uint64_t now_us);
 void session_heard(struct session *session, uint64_t now_us);
 void session_exited(struct session *session, uint64_t now_us);
+/** session_unheard() - it ends by no fault of its own: it will be started again, however often */
+void session_unheard(struct session *session);
 
 /** session_postpone() - nobody ran from @before_us on for @us: what waits for an answer waits on */
 void session_postpone(struct session *session, uint64_t before_us, uint64_t us);

@@ -216,6 +216,21 @@ static void paused(void **state)
 	peek_free(datagrams);
 }
 
+static void who_has_left_pauses_nothing(void **state)
+{
+	struct peek *peek = looking(true, 3);
+
+	peek_look(peek, 1, OUT, 3);
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_HOLD);
+	expect(peek, 0, 1000, 0, "abc");
+	expect(peek, 1, 1000, 0, "abc");
+	peek_leave(peek, 0, 1000); /* its answer: the rest may go */
+	assert_int_equal(peek_pause(peek, 0, 1000), PEEK_E_INVALID);
+	assert_int_equal(peek_pass(peek, 1, OUT, 3, 0, 1000), 0);
+	assert_int_equal(n_released(peek), 1);
+	peek_free(peek);
+}
+
 static void resets(void **state)
 {
 	struct peek *peek = looking(true, 100);
@@ -275,6 +290,7 @@ int main(void)
 		cmocka_unit_test(everybody_has_to_pass_it),
 		cmocka_unit_test(a_datagram_is_shown_at_once),
 		cmocka_unit_test(paused),
+		cmocka_unit_test(who_has_left_pauses_nothing),
 		cmocka_unit_test(resets),
 		cmocka_unit_test(bounded),
 		cmocka_unit_test(a_successor_goes_on),

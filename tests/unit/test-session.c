@@ -115,6 +115,22 @@ static void deaths_before_the_start_count_as_well(void **state)
 	assert_int_equal(session.state, SESSION_FAILED);
 }
 
+static void one_that_nobody_could_hear_is_not_given_up(void **state)
+{
+	uint64_t now_us = NOW_US;
+
+	for (unsigned int i = 0; i < 5 * SESSION_DEATHS_MAX; i++) {
+		now_us = next_spawn(now_us);
+		assert_true(now_us > 0);
+		session_spawned(&session, now_us);
+		session_unheard(&session);
+		session_exited(&session, now_us);
+	}
+	start(next_spawn(now_us));
+	assert_int_equal(session.state, SESSION_RUNNING);
+	assert_false(session.is_unheard);
+}
+
 static void a_calm_life_is_restarted_at_once_and_for_ever(void **state)
 {
 	uint64_t now_us = NOW_US;
@@ -247,6 +263,7 @@ int main(void)
 		TEST(the_first_restart_is_immediate),
 		TEST(later_restarts_wait_longer_each_time_and_then_it_has_failed),
 		TEST(deaths_before_the_start_count_as_well),
+		TEST(one_that_nobody_could_hear_is_not_given_up),
 		TEST(a_calm_life_is_restarted_at_once_and_for_ever),
 		TEST(a_configuration_that_cannot_start_is_not_tried_twice),
 		TEST(a_start_has_a_deadline_that_hello_does_not_extend),

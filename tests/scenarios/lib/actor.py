@@ -21,4 +21,6 @@ def find(name):
 
 
 if __name__ == "__main__":
-    print(json.dumps(find(sys.argv[1])(*sys.argv[2:])), flush=True)
+    # one write, whatever the environment says of buffers: several actors may share a pipe
+    sys.stdout.write(json.dumps(find(sys.argv[1])(*sys.argv[2:])) + "\n")
+    sys.stdout.flush()
