@@ -39,7 +39,7 @@ void providers_send_outcome(struct filter *filter)
 /* its silence counts from now on, but a full channel must not swallow the question */
 void providers_ping(struct filter *filter)
 {
-	struct wire_ping record = { .token = filter->session.pinged_us };
+	struct wire_ping record = { .token = filter->session.token };
 
 	filter->wants_ping = providers_say(filter, WIRE_PING, &record, -1) == -EAGAIN;
 	if (filter->wants_ping)
@@ -168,7 +168,7 @@ static int take_pong(struct daemon *daemon, unsigned int index, const struct wir
 	struct session *session = &daemon->filters[index].session;
 
 	/* of the last PING: one that was not read cannot be answered */
-	if (WIRE_BODY(message, struct wire_pong)->token == session->pinged_us)
+	if (WIRE_BODY(message, struct wire_pong)->token == session->token)
 		session_heard(session, daemon_now_us());
 	return 0;
 }

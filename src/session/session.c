@@ -127,7 +127,7 @@ static enum session_action tick_running(struct session *session, uint64_t now_us
 	}
 	if (session->heard_us >= session->pinged_us &&
 	    now_us - session->pinged_us >= SESSION_PING_US) {
-		session->pinged_us = now_us;
+		session->pinged_us = session->token = now_us;
 		return SESSION_DO_PING;
 	}
 	return SESSION_DO_NOTHING;

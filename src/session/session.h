@@ -26,11 +26,11 @@
 #define SESSION_SILENCE_US 2000000U /* no PONG for so long: hung, kill and restart */
 #define SESSION_WAIT_MIN_US 0U	    /* the first restart is immediate: nobody waits */
 #define SESSION_WAIT_MAX_US 5000000U
-#define SESSION_CALM_US 10000000U   /* ran so long: earlier deaths are forgotten */
-#define SESSION_RECORDS_A_FLOW 16U  /* it may say as many for each question, */
-#define SESSION_RECORDS_A_MS 2U	    /* without one, */
-#define SESSION_RECORDS_FREE 8192U  /* and at once */
-#define SESSION_DEATHS_MAX 8U	    /* in a row, each within SESSION_CALM_US: failed */
+#define SESSION_CALM_US 10000000U  /* ran so long: earlier deaths are forgotten */
+#define SESSION_RECORDS_A_FLOW 16U /* it may say as many for each question, */
+#define SESSION_RECORDS_A_MS 2U	   /* without one, */
+#define SESSION_RECORDS_FREE 8192U /* and at once */
+#define SESSION_DEATHS_MAX 8U	   /* in a row, each within SESSION_CALM_US: failed */
 
 enum session_state {
 	SESSION_DOWN,
@@ -45,15 +45,16 @@ enum session_action { SESSION_DO_NOTHING, SESSION_DO_SPAWN, SESSION_DO_PING, SES
 
 struct session {
 	enum session_state state;
-	uint64_t since_us;   /* when the state began */
-	uint64_t spawn_us;   /* when DOWN ends */
-	uint64_t pinged_us;
+	uint64_t since_us;  /* when the state began */
+	uint64_t spawn_us;  /* when DOWN ends */
+	uint64_t pinged_us; /* a wake moves it, and the answer has the ping's token */
+	uint64_t token;	    /* of the last ping */
 	uint64_t heard_us;
 	unsigned int deaths; /* in a row */
 	unsigned int restarts;
-	bool is_hung;	     /* we killed it for its silence */
-	bool is_unheard;     /* we end it because we cannot listen to it */
-	uint64_t credit;     /* records it may still say: session_may_say() */
+	bool is_hung;	 /* we killed it for its silence */
+	bool is_unheard; /* we end it because we cannot listen to it */
+	uint64_t credit; /* records it may still say: session_may_say() */
 	uint64_t credited_us;
 };
 

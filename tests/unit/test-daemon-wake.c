@@ -93,6 +93,22 @@ static void test_a_filter_that_was_pinged_before_does_not_hang(void **state)
 	assert_int_equal(lab->n_killed, 1);
 }
 
+static void test_an_answer_to_a_ping_of_before_the_night_is_one(void **state)
+{
+	struct lab *lab = *state;
+	const struct wire_ping *ping;
+	struct wire_pong pong;
+
+	lab_pass(lab, SESSION_PING_US);
+	ping = lab_take(lab, 0, WIRE_PING);
+	assert_non_null(ping);
+	pong.token = ping->token;
+	lab_sleep(lab, NIGHT_US);
+	lab_say(lab, 0, WIRE_PONG, &pong);
+	lab_pass(lab, SESSION_SILENCE_US + SESSION_PING_US / 2);
+	assert_int_equal(lab->n_killed, 0);
+}
+
 static void test_a_filter_that_starts_has_its_time(void **state)
 {
 	struct lab *lab = *state;
@@ -204,6 +220,7 @@ int main(void)
 		TEST(test_its_time_ends_all_the_same),
 		TEST(test_a_flow_of_the_morning_is_not_given_a_night),
 		TEST(test_a_filter_that_was_pinged_before_does_not_hang),
+		TEST(test_an_answer_to_a_ping_of_before_the_night_is_one),
 		TEST(test_a_filter_that_starts_has_its_time),
 		TEST(test_an_answer_that_is_being_read_is_read),
 		TEST(test_a_name_and_its_verdicts_have_grown_old),
