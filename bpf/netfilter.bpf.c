@@ -479,7 +479,8 @@ int sl_in_ours(struct __sk_buff *skb)
 	r = read_inbound(skb, &p);
 	if (r) /* asked for held packets only: as sl_in_held has it */
 		return r != LATER_FRAGMENT;
-	return find_bound(&p) || bpf_map_lookup_elem(&sl_held, &p.tuple);
+	return find_bound(&p) || bpf_map_lookup_elem(&sl_held, &p.tuple) ||
+	       (p.tuple.proto == IPPROTO_TCP && bpf_map_lookup_elem(&sl_peeks, &p.tuple));
 }
 
 static __always_inline __u32 in_verdict(struct __sk_buff *skb)
@@ -520,7 +521,8 @@ int sl_in_answer(struct __sk_buff *skb)
 	flow = find_flow(&p, query->cookie); /* sl_in_held does not see this packet */
 	if (flow && sl_is_denial(flow->verdict))
 		return 0;
-	if (flow && flow->verdict == SL_PEEK && flow->peek & SL_PEEK_IN) /* read first, then shown */
+	if (flow && flow->verdict == SL_PEEK &&
+	    flow->peek & SL_PEEK_IN) /* read first, then shown */
 		return (skb->mark & SL_MARK_MASK) != SL_MARK_NAMES << SL_MARK_SHIFT;
 	if (flow)
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);

@@ -22,6 +22,11 @@ static void to_fail_class(struct daemon *daemon, const struct queue_packet *pack
 	(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT, packet->mark);
 }
 
+static void drop(struct daemon *daemon, const struct queue_packet *packet)
+{
+	(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
+}
+
 void judge_forget(struct flow *flow, void *data)
 {
 	struct daemon *daemon = data;
@@ -176,6 +181,76 @@ static void note_first(struct flow *flow, const struct packet_view *view)
 	flow->has_first_seq = true;
 }
 
+/* of TCP in the middle the sender repeats it, and then it is somebody's; else nobody would */
+static void nobodys(struct daemon *daemon, const struct queue_packet *packet,
+		    const struct packet_view *view)
+{
+	if (view->tuple.proto == IPPROTO_TCP && !view->is_tcp_start)
+		drop(daemon, packet);
+	else
+		to_fail_class(daemon, packet);
+}
+
+/* Return: false: of nobody that could be asked about; it is answered */
+static bool find_holder(struct daemon *daemon, const struct queue_packet *packet,
+			const struct packet_view *view, struct sl_held *ret_held)
+{
+	if (plane_find_held(daemon->plane, &view->tuple, ret_held) < 0) {
+		nobodys(daemon, packet, view);
+		return false;
+	}
+	if (!ret_held->is_shared)
+		return true;
+	drop(daemon, packet);
+	judge_settled(daemon, &view->tuple);
+	return false;
+}
+
+/* Return: false: it is of no flow that was decided */
+static bool take_decided(struct daemon *daemon, struct flow *flow, const struct packet_view *view,
+			 const struct flow_packet *kept, bool is_inbound)
+{
+	bool is_open = flow && flow->state == FLOW_OPEN;
+
+	if (is_open && !view->is_tcp_start && flow->peeking) {
+		peeking_packet(daemon, flow, view, kept, is_inbound);
+		return true;
+	}
+	if (is_open && is_in_force(daemon, flow)) {
+		flow->n_held_bytes += view->n_payload;
+		verdict_let_go(daemon, flow, kept, flow->verdict);
+		judge_settled(daemon, &view->tuple);
+		return true;
+	}
+	if (!is_late(flow, view, is_inbound))
+		return false;
+	verdict_let_go(daemon, flow, kept, SL_ALLOW);
+	(void)plane_forget_peek(daemon->plane, &view->tuple);
+	judge_settled(daemon, &view->tuple);
+	return true;
+}
+
+/* @flow: one that is open is over: the kernel forgot it (LRU), or the socket connects again */
+static void take_undecided(struct daemon *daemon, struct flow *flow,
+			   const struct queue_packet *packet, const struct packet_view *view,
+			   const struct flow_packet *kept, const struct sl_held *held)
+{
+	bool is_new = !flow || flow->state == FLOW_OPEN;
+
+	if (is_new)
+		flow = judge_open(daemon, &view->tuple, held, packet->ifindex);
+	if (!flow) {
+		to_fail_class(daemon, packet);
+		return;
+	}
+	if (view->is_tcp_start)
+		note_first(flow, view);
+	if (flow_hold(flow, kept, view->n_payload))
+		drop(daemon, packet);
+	if (is_new)
+		judge_ask(daemon, flow);
+}
+
 static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
 {
 	struct packet_view view;
@@ -183,24 +258,16 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	struct sl_flow_key key;
 	struct sl_held held;
 	struct flow *flow;
-	bool is_new;
 
 	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view) ||
 	    (!packet->is_inbound && packet_has_route(packet->bytes))) {
 		daemon->n_bad_packets++; /* made by hand and cut: no filter could allow it */
-		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
+		drop(daemon, packet);
 		return;
 	}
 	view.tuple.netns = packet->netns;
-	if (plane_find_held(daemon->plane, &view.tuple, &held) < 0) {
-		to_fail_class(daemon, packet);
+	if (!find_holder(daemon, packet, &view, &held))
 		return;
-	}
-	if (held.is_shared) {
-		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
-		judge_settled(daemon, &view.tuple);
-		return;
-	}
 	kept = describe_packet(packet, &view);
 	if (canary_takes(daemon, held.cookie)) {
 		verdict_reject(daemon, &view.tuple, &kept);
@@ -209,36 +276,8 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	}
 	key = key_of(&view.tuple, held.cookie);
 	flow = flow_table_find(daemon->flows, &key);
-	if (flow && flow->state == FLOW_OPEN && !view.is_tcp_start && flow->peeking) {
-		peeking_packet(daemon, flow, &view, &kept, packet->is_inbound);
-		return;
-	}
-	if (flow && flow->state == FLOW_OPEN && is_in_force(daemon, flow)) {
-		flow->n_held_bytes += view.n_payload;
-		verdict_let_go(daemon, flow, &kept, flow->verdict);
-		judge_settled(daemon, &view.tuple);
-		return;
-	}
-	if (is_late(flow, &view, packet->is_inbound)) {
-		verdict_let_go(daemon, flow, &kept, SL_ALLOW);
-		(void)plane_forget_peek(daemon->plane, &view.tuple);
-		judge_settled(daemon, &view.tuple);
-		return;
-	}
-	/* one that is open is over: the kernel forgot it (LRU), or the socket connects again */
-	is_new = !flow || flow->state == FLOW_OPEN;
-	if (is_new)
-		flow = judge_open(daemon, &view.tuple, &held, packet->ifindex);
-	if (!flow) {
-		to_fail_class(daemon, packet);
-		return;
-	}
-	if (view.is_tcp_start)
-		note_first(flow, &view);
-	if (flow_hold(flow, &kept, view.n_payload))
-		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
-	if (is_new)
-		judge_ask(daemon, flow);
+	if (!take_decided(daemon, flow, &view, &kept, packet->is_inbound))
+		take_undecided(daemon, flow, packet, &view, &kept, &held);
 }
 
 static void take_packet(struct daemon *daemon, const struct queue_packet *packet)

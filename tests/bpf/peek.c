@@ -58,6 +58,10 @@ static void check_stream(struct lab *lab, const struct lab_ends *ends, peek_chec
 		      segments[i].held ? "is held" : "goes on");
 		check(is_held_as(lab, ends, SL_DIR_IN, COOKIE) == segments[i].held,
 		      "%s, looked at: %s, its ends", ends_text(ends), segments[i].what);
+		lab_clear(lab);
+		check(lab_run(lab, "sl_in_ours", &packet) == 1,
+		      "%s, looked at, whose packet it is being forgotten: %s is ours",
+		      ends_text(ends), segments[i].what);
 	}
 	lab_empty(lab, "sl_peeks");
 }

@@ -113,6 +113,24 @@ static void test_a_later_filter_denies_at_once(void **state)
 	assert_int_equal(lab_flow(lab, &peek_syn)->verdict, SL_REJECT);
 }
 
+/* whose it is was forgotten: no fail class may let it pass unseen, or end the connection */
+static void test_bytes_of_nobody_are_to_be_sent_again(void **state)
+{
+	struct lab_packet lost = peek_in(ACK, 5001, "ab");
+	struct lab *lab = *state;
+	uint64_t id = peek_looked_at(lab, true, 2);
+	unsigned int packet;
+
+	lost.is_foreign = true;
+	fake_delete(lab->kernel, FAKE_HELD, &flow_table_find_id(lab->daemon->flows, id)->tuple);
+	assert_int_equal(lab_fate(lab, lab_put(lab, &lost)), FATE_SILENT);
+	lost.is_foreign = false;
+	packet = lab_put(lab, &lost);
+	peek_expect(lab, 0, 0, "ab");
+	peek_answer(lab, 0, id, 1, 2, 2);
+	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+}
+
 static void test_what_comes_in(void **state)
 {
 	const struct lab_packet answer = peek_in(SYN | ACK, 5000, NULL),
@@ -219,6 +237,8 @@ int main(void)
 		TEST(test_order_is_that_of_the_bytes, peek_one_closed),
 		TEST(test_every_filter_has_its_say, peek_two_closed),
 		TEST(test_a_later_filter_denies_at_once, peek_two_closed),
+		TEST(test_bytes_of_nobody_are_to_be_sent_again, peek_one_closed),
+		TEST(test_bytes_of_nobody_are_to_be_sent_again, peek_one_open),
 		TEST(test_what_comes_in, peek_one_closed),
 		TEST(test_what_is_held_ends_with_its_connection, peek_one_closed),
 		TEST(test_datagrams, peek_one_closed),
