@@ -22,6 +22,14 @@ static bool is_covered(const struct peek_stream *stream, uint64_t at, uint64_t t
 	return at >= to;
 }
 
+bool peek_stream_holds_any(const struct peek_stream *stream, uint64_t from, uint64_t to)
+{
+	for (unsigned int i = 0; i < stream->n; i++)
+		if (stream->packets[i]->from < to && stream->packets[i]->to > from)
+			return true;
+	return false;
+}
+
 static bool contradicts(const struct peek_packet *held, const struct peek_segment *segment,
 			uint64_t from)
 {

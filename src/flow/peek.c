@@ -185,7 +185,9 @@ static enum peek_fate take_segment(struct peek *peek, enum sl_dir dir,
 		return PEEK_GO;
 	if (from < 0)
 		return PEEK_DROP;
+	/* before what is held has gone, another copy of it would be the receiver's first one */
 	if ((uint64_t)to <= peek_passed(peek, dir) &&
+	    !peek_stream_holds_any(stream, (uint64_t)from, (uint64_t)to) &&
 	    (!(segment->is_fin || segment->is_reset) || may_end_go(peek, dir)))
 		return let_go(peek, dir, (uint64_t)to, now_us);
 	return hold(peek, dir, segment, (uint64_t)from, now_us, ret_other);

@@ -197,6 +197,8 @@ enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_seg
 void peek_stream_out(struct peek_stream *stream, unsigned int i, struct flow_packet *ret_packet);
 /** peek_stream_grow() - `known` again. Return: has it grown? */
 bool peek_stream_grow(struct peek_stream *stream, uint64_t passed);
+/** peek_stream_holds_any() - is any byte from @from to @to held? */
+bool peek_stream_holds_any(const struct peek_stream *stream, uint64_t from, uint64_t to);
 /** peek_stream_copy() - @n bytes from @from on, all of which are held */
 void peek_stream_copy(const struct peek_stream *stream, uint64_t from, size_t n, uint8_t *to);
 /** peek_stream_is_full() - can nothing more be held? */

@@ -6,12 +6,10 @@
         └ test-filter looks at both directions, 0 to 2^31 - 1 bytes at once
           what it was shown = what was sent, in order; what is denied never leaves
 """
-import os
 import random
-import signal
 import zlib
 
-from lib import faults, machine, main
+from lib import main
 from lib.lab import CLIENT4, MAC, SERVER4
 from lib.rawpeer import FIN, RST, RawPeer
 from lib.wait import wait_for
@@ -220,88 +218,12 @@ def check_retransmission(t, lab):
     t.equal((run.json()["n"], wrong), (4, []), "sent again: the rest arrives")
 
 
-PROCESS = {"provider": "test-filter", "keeper": "sluice-keeper", "names": "sluice-names"}
-TALKS = [("say", "hello"), ("say", DENY_TEXT), ("say_datagram", "hello"), ("say_datagram", DENY_TEXT)]
-
-
-def bring_about(run, one):
-    """Return: what ends it"""
-    pid = run.wait_pid(PROCESS.get(one.part, one.part))
-    if one.kind == "killed":
-        if one.part == "keeper":  # or it would end COMMAND
-            run.kill(signal.SIGSTOP)
-        os.kill(pid, signal.SIGKILL)
-    elif one.kind == "hung":
-        os.kill(pid, signal.SIGSTOP)
-        if one.part == "keeper":
-            return lambda: os.kill(pid, signal.SIGCONT)
-    elif one.kind == "slow":
-        return faults.stumble(pid, 1.5, *((0.1, 0.05) if one.part == "names" else (0.3, 0.1))).join
-    elif one.part == "keeper":
-        faults.say_nonsense(pid, lambda fd: fd != 3)
-    else:
-        faults.say_nonsense(pid)
-    return lambda: None
-
-
-def end_without_keeper(t, lab, run):
-    run.kill(signal.SIGKILL)
-    run.wait()
-    for pid in machine.processes_in(lab.client.inode):
-        os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not machine.processes_in(lab.client.inode), 5, "the governed program to end")
-    t.equal(lab.sluice("panic", "--instance", f"r{run.pid}").popen.returncode, 0, "panic")
-
-
-def wanted_of(one, fails):
-    """of the four: what its last call was told"""
-    if one.outcome == faults.JUDGED:
-        return [("0",), ("ECONNABORTED", "ECONNRESET"), ("0",), ("ECONNREFUSED",)]
-    if fails == "open":  # a datagram that was held ends with the queue
-        return [("0",), ("0",)] + [("0",) if one.outcome == faults.CLASS else ("nothing",)] * 2
-    return [("ECONNABORTED", "ECONNRESET")] * 2 + [("ECONNREFUSED", "nothing")] * 2
-
-
-def check_fault(t, lab, fails, one):
-    """it happens while the filter has paused four flows: two that it allows, two that it denies"""
-    title = f"{one.part} {one.kind} while a filter looks, fails {fails}"
-    is_slow = (one.part, one.kind) == ("provider", "slow")
-    script = "& ".join(" ".join(lab.actor(act, TO4, 7, text, *(["8"] if act == "say_datagram" else [])))
-                       for act, text in TALKS)
-    how = {"never_answer": 1} if is_slow else {"pause_ms": 2000}
-    with lab.capture() as capture:
-        run = lab.start([lab.test_filter(peek_out=64, peek_in=64, deny_when_seen=DENY_TEXT, **how)],
-                        ["sh", "-c", script + "& wait"], fail=fails)
-        wait_for(lambda: len(run.flows(event="new", state="peeking")) == len(TALKS), 30, "every flow to be looked at")
-        ends = (lambda: None) if is_slow else bring_about(run, one)
-        wait_for(lambda: run.stdout.count("\n") >= len(TALKS), 40, f"{title}: what became of all")
-        ends()
-        if one.outcome == faults.NOBODY:
-            end_without_keeper(t, lab, run)
-        run.wait()
-        capture.stop()
-        packets = capture.packets(lambda packet: packet.dst == TO4)
-    told = {(result["text"], len(result["told"])): result["told"][-1] for result in run.jsons()}
-    for (act, text), wanted in zip(TALKS, wanted_of(one, fails), strict=True):
-        found = told.get((text, 3 if act == "say" else 2))
-        t.check(found in wanted, f"{title}: {act} {text}: {found}, wanted {wanted}")
-    if one.outcome == faults.JUDGED or fails == "closed":
-        t.equal([packet for packet in packets if DENY_TEXT.encode() in packet.payload], [], f"{title}: what leaves")
-
-
-def check_faults(t, lab):
-    for fails in ("closed", "open"):
-        for one in faults.FAULTS:
-            check_fault(t, lab, fails, one)
-
-
 def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         lab.udp_echo(7)
         for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_silent_filters, check_pauses,
-                      check_several, check_inbound, check_segments, check_retransmission, check_faults,
-                      check_names):
+                      check_several, check_inbound, check_segments, check_retransmission, check_names):
             check(t, lab)
 
 

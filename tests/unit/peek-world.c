@@ -25,7 +25,8 @@
 /** struct sent - what the kernel was handed, by its id */
 struct sent {
 	uint64_t from, to;
-	bool is_fin, is_forged, is_held;
+	uint64_t forged; /* the byte of it that is not the sender's; PEEK_ALL: none is */
+	bool is_fin, is_held;
 };
 
 /* the plain reference of a view */
@@ -45,7 +46,7 @@ struct world {
 	unsigned int n_sent, n_room;
 	struct mind minds[FILTERS];
 	unsigned int n_filters;
-	uint8_t *arrived; /* of each byte: has the receiver got it? */
+	uint8_t *arrived, *shown; /* of each byte: has the receiver got it, a filter seen it? */
 	uint64_t acked;
 	bool has_fin_arrived;
 	uint64_t cuts[DATAGRAMS_MAX + 1]; /* UDP: where datagrams begin */
@@ -93,14 +94,12 @@ static bool may_end(const struct world *world)
 
 static void arrives(struct world *world, const struct sent *sent)
 {
-	if (!sent->is_forged || sent->to > sent->from)
-		CHECK(sent->to <= may_go(world) || sent->to == sent->from);
-	if (sent->is_fin) {
+	CHECK(sent->to <= may_go(world) || sent->to == sent->from);
+	if (sent->is_fin)
 		CHECK(may_end(world));
-		CHECK(!sent->is_forged);
-	}
-	if (sent->is_forged) /* the receiver has these bytes already: it is held to what was passed */
-		return;
+	/* of two copies the receiver takes the first: that must be the one that was shown */
+	if (sent->forged != PEEK_ALL && may_go(world) != PEEK_ALL)
+		CHECK(world->arrived[sent->forged] || !world->shown[sent->forged]);
 	for (uint64_t i = sent->from; i < sent->to; i++)
 		world->arrived[i] = 1;
 	while (world->acked < world->size && world->arrived[world->acked])
@@ -153,11 +152,13 @@ static enum peek_fate send(struct world *world, uint64_t from, uint64_t to, bool
 	CHECK(bytes && world->sent);
 	for (uint64_t i = from; i < to; i++)
 		bytes[i - from] = byte_at(i);
-	if (forge && to > from)
-		bytes[forge % (to - from)] ^= 0x55;
 	segment.bytes = bytes;
 	sent = &world->sent[world->n_sent++];
-	*sent = (struct sent){ .from = from, .to = to, .is_fin = is_fin, .is_forged = forge };
+	*sent = (struct sent){ .from = from, .to = to, .is_fin = is_fin, .forged = PEEK_ALL };
+	if (forge && to > from) {
+		sent->forged = from + forge % (to - from);
+		bytes[sent->forged - from] ^= 0x55;
+	}
 	world->outcome.n_packets++;
 	fate = peek_take(world->peek, DIR, &segment, world->now_us, &other);
 	sent->is_held = fate == PEEK_HOLD || fate == PEEK_HOLD_INSTEAD;
@@ -228,8 +229,10 @@ static void check_question(struct world *world, const struct peek_question *ques
 	CHECK(question->offset + question->n <= world->size);
 	CHECK(!question->is_end || question->offset + question->n == world->size);
 	peek_copy(world->peek, DIR, question, shown);
-	for (size_t i = 0; i < question->n; i++)
+	for (size_t i = 0; i < question->n; i++) {
 		CHECK(shown[i] == byte_at(question->offset + i));
+		world->shown[question->offset + i] = 1;
+	}
 }
 
 static void ask(struct world *world, unsigned int filter)
@@ -343,7 +346,8 @@ static void begin(struct world *world)
 	world->n_filters = 1 + next(world) % FILTERS;
 	world->peek = peek_new(world->is_stream);
 	world->arrived = calloc(1, world->size);
-	CHECK(world->peek && world->arrived);
+	world->shown = calloc(1, world->size);
+	CHECK(world->peek && world->arrived && world->shown);
 	if (world->is_stream)
 		peek_begin_at(world->peek, DIR, world->base, 0);
 	for (unsigned int i = 0; i < world->n_filters; i++) {
@@ -422,5 +426,6 @@ struct peek_outcome peek_world_run(const uint8_t *bytes, size_t n_bytes)
 	peek_free(world.peek);
 	free(world.sent);
 	free(world.arrived);
+	free(world.shown);
 	return world.outcome;
 }

@@ -84,7 +84,7 @@ def _undecided(one, fails, proto):
     return f"{one.how}: {passes} at once; {HELD_THEN[proto]}"
 
 
-LOOKED_AT = "148"
+LOOKED_AT = "149"
 CUT = {"tcp": "0 bytes of it, ECONNABORTED, its peer gets a reset", "udp": "0 packets, ECONNREFUSED"}
 QUEUE_GONE = {"tcp": {"open": "TCP sends again what was held, and it passes",
                       "closed": "TCP sends again what was held, and gets a reset"},
