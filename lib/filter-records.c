@@ -63,7 +63,8 @@ static int take_option(struct sluice_filter *filter, const struct wire_message *
 
 static int take_start(struct sluice_filter *filter, const struct wire_message *message, int fd)
 {
-	struct wire_ready ready = { .data = FILTER_OPS_SET(filter->ops, flow_data) };
+	struct wire_ready ready = { .data = FILTER_OPS_SET(filter->ops, flow_data),
+				    .closed = FILTER_OPS_SET(filter->ops, flow_closed) };
 	int r = 0;
 
 	if (!filter->refused && FILTER_OPS_SET(filter->ops, start)) {

@@ -74,8 +74,9 @@ struct filter {
 	sd_event_source *source;
 	bool wants_write; /* its channel was full: flows wait to be sent */
 	bool looks;	  /* it may look at what flows carry */
+	bool wants_ends;  /* it is told of the ends of flows */
 	bool is_clamp_told;
-	bool wants_ping;  /* the same, for a PING */
+	bool wants_ping; /* the same, for a PING */
 	struct rejudge rejudge;
 	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
 	struct ruling ruling;

@@ -153,6 +153,7 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 		/* its options had to fit; whoever asks next has what is unread before it */
 		channel_limit(filter->sock, QUESTIONS_BYTES);
 		ruling_ready(daemon, index);
+		filter->wants_ends = ready->closed;
 		filter->looks = ready->data;
 		if (filter->looks)
 			peeking_prepare(daemon);

@@ -73,6 +73,8 @@ static int read_provider(struct daemon *daemon, unsigned int index)
 		r = providers_take(daemon, index, &message);
 		if (r < 0 && r != -EAGAIN)
 			return r;
+		if (flow_table_n_held(daemon->flows) == 0)
+			break; /* nobody waits for what more there is: it is read at its turn */
 	}
 	return -EAGAIN;
 }

@@ -51,10 +51,23 @@ void reports_forget(struct daemon *daemon, unsigned int filter)
 		daemon->reports[i].to &= (uint16_t) ~(1U << filter);
 }
 
+/* those who know of the flow, and want to hear of its end */
+static uint16_t hearers(const struct daemon *daemon, const struct flow *flow)
+{
+	uint16_t to = flow->told;
+
+	for (unsigned int i = 0; to && i < daemon->n_filters; i++)
+		if (!daemon->filters[i].wants_ends)
+			to &= (uint16_t) ~(1U << i);
+	return to;
+}
+
 void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
 		 uint64_t bytes_out)
 {
-	if (!flow->told)
+	uint16_t to = hearers(daemon, flow);
+
+	if (!to)
 		return;
 	if (daemon->n_reports == REPORTS_MAX)
 		reports_flush(daemon);
@@ -62,6 +75,6 @@ void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_
 		daemon->n_reports = 0;
 	daemon->reports[daemon->n_reports++] = (struct report){
 		.record = { .id = flow->id, .bytes_in = bytes_in, .bytes_out = bytes_out },
-		.to = flow->told,
+		.to = to,
 	};
 }

@@ -14,7 +14,7 @@
  *	   ◀─ FLOW_DATA ────────────────────    then, again and again, what the flow carries
  *	   ── FLOW_PASS or FLOW_VERDICT ───▶    exactly one for each FLOW_DATA
  *	   ── FLOW_PAUSE ──────────────────▶    before an answer that takes long
- *	   ◀─ FLOW_CLOSED ──────────────────    only for flows it allowed
+ *	   ◀─ FLOW_CLOSED ──────────────────    only for flows it allowed, and if it wants them
  *	   ── FLOW_UPDATE ─────────────────▶    the filter has changed its mind about a flow
  *	   ── FLOW_FORGET ─────────────────▶    at any time after READY
  *	   ── RULES_BEGIN, RULE…,
@@ -76,6 +76,7 @@
 #define WIRE_FIELDS_READY(F, S) \
 	F(S, u32,  error,      4095, "0, or the errno that kept it from starting") \
 	F(S, u8,   data,       1,   "1: it may answer FLOW_PEEK") \
+	F(S, u8,   closed,     1,   "1: it wants FLOW_CLOSED") \
 	F(S, str,  text,       256, "what it says about its start, for people")
 
 #define WIRE_FIELDS_FLOW_NEW(F, S) \

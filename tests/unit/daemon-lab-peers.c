@@ -37,7 +37,7 @@ const void *lab_take(struct lab *lab, unsigned int filter, uint16_t type)
 void lab_run_filter(struct lab *lab, unsigned int index)
 {
 	struct wire_hello hello = { .version = WIRE_PROVIDER_VERSION, .kind = 1 };
-	struct wire_ready ready = { .data = lab->config.looks[index] };
+	struct wire_ready ready = { .data = lab->config.looks[index], .closed = 1 };
 
 	assert_true(lab->filters[index].sock >= 0);
 	lab_say(lab, index, WIRE_HELLO, &hello);

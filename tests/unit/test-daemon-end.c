@@ -45,6 +45,17 @@ static void test_tcp_ends_with_its_byte_counts(void **state)
 	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
 }
 
+static void test_a_filter_that_does_not_want_to_know_is_not_told(void **state)
+{
+	struct lab *lab = *state;
+
+	lab->daemon->filters[0].wants_ends = false;
+	judged(lab, &tcp, 0);
+	lab_end_socket(lab, &tcp);
+	assert_null(lab_take(lab, 0, WIRE_FLOW_CLOSED));
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
+}
+
 static void test_udp_ends_with_its_socket(void **state)
 {
 	struct lab *lab = *state;
@@ -235,6 +246,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_tcp_ends_with_its_byte_counts),
+		TEST(test_a_filter_that_does_not_want_to_know_is_not_told),
 		TEST(test_udp_ends_with_its_socket),
 		TEST(test_a_flow_whose_socket_is_gone_ends_when_it_is_judged),
 		TEST(test_an_event_of_nobody_is_ignored),

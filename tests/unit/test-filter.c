@@ -278,6 +278,31 @@ static void test_a_closed_flow_brings_its_counts(void **state)
 	assert_int_equal(seen->bytes_out, 2);
 }
 
+static uint8_t wants_ends(struct seen *seen, const struct sluice_filter_ops *ops)
+{
+	const struct wire_ready *ready;
+
+	filter_begin(seen, ops);
+	filter_send_welcome(seen);
+	filter_send_start(seen);
+	assert_int_equal(filter_process(seen), 0);
+	ready = filter_expect(seen, WIRE_READY);
+	return ready->closed;
+}
+
+static void test_ready_tells_who_wants_ends(void **state)
+{
+	assert_int_equal(wants_ends(*state, &filter_full_ops), 1);
+}
+
+static void test_ready_tells_who_does_not(void **state)
+{
+	struct sluice_filter_ops ops = filter_full_ops;
+
+	ops.flow_closed = NULL;
+	assert_int_equal(wants_ends(*state, &ops), 0);
+}
+
 /* a program built against an older header has shorter ops: nothing behind them is read */
 static void test_older_ops_are_fine(void **state)
 {
@@ -359,6 +384,8 @@ int main(void)
 		TEST(test_updates_are_sent),
 		TEST(test_bad_answers_are_refused),
 		TEST(test_a_closed_flow_brings_its_counts),
+		TEST(test_ready_tells_who_wants_ends),
+		TEST(test_ready_tells_who_does_not),
 		TEST(test_older_ops_are_fine),
 		TEST(test_a_ping_is_answered),
 		TEST(test_addresses_read_well),
