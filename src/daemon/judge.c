@@ -67,11 +67,14 @@ static void forget_settled(struct daemon *daemon, unsigned int place)
 	space->has_settled = false;
 	space->n_settled = 0;
 	for (unsigned int i = 0; i < daemon->n_settled; i++) {
-		if (daemon->settled[i].netns == netns->cookie)
-			(void)plane_forget_held(daemon->plane, &daemon->settled[i]);
-		else
-			daemon->settled[n++] = daemon->settled[i];
+		const struct sl_tuple tuple = daemon->settled[i];
+
+		if (tuple.netns == netns->cookie)
+			continue;
+		daemon->settled[i] = daemon->settled[n]; /* those of this one gather at the end */
+		daemon->settled[n++] = tuple;
 	}
+	(void)plane_forget_held(daemon->plane, &daemon->settled[n], daemon->n_settled - n);
 	daemon->n_settled = n;
 }
 
@@ -161,7 +164,6 @@ static struct flow_packet describe_packet(const struct queue_packet *packet,
 
 	kept.is_empty = view->tuple.proto == IPPROTO_TCP && view->n_payload == 0 &&
 			!view->is_tcp_fin && !view->is_tcp_reset;
-
 	kept.has_refusal = view->is_ipv4 && !packet->is_inbound && !packet->is_segmented &&
 			   view->tuple.proto != IPPROTO_TCP;
 	memcpy(kept.head, view->transport, MIN(view->n_transport, sizeof(kept.head)));

@@ -84,12 +84,12 @@ int fake_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_
 	return find(plane, FAKE_FIND_HELD, FAKE_HELD, tuple, ret_held);
 }
 
-int fake_forget_held(struct plane *plane, const struct sl_tuple *tuple)
+int fake_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n)
 {
 	int r = fake_enter(fake_of(plane), FAKE_FORGET_HELD);
 
-	if (r == 0)
-		fake_delete(fake_of(plane), FAKE_HELD, tuple);
+	for (uint32_t i = 0; r == 0 && i < n; i++)
+		fake_delete(fake_of(plane), FAKE_HELD, &tuples[i]);
 	return r;
 }
 

@@ -252,9 +252,9 @@ int plane_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl
 	return plane->ops->find_held(plane, tuple, ret_held);
 }
 
-int plane_forget_held(struct plane *plane, const struct sl_tuple *tuple)
+int plane_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n)
 {
-	return plane->ops->forget_held(plane, tuple);
+	return plane->ops->forget_held(plane, tuples, n);
 }
 
 int plane_find_proc(struct plane *plane, const struct sl_who *who, struct sl_proc *ret_proc)

@@ -35,9 +35,20 @@ int real_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_
 	return r;
 }
 
-int real_forget_held(struct plane *plane, const struct sl_tuple *tuple)
+/* one that is not there ends a batch, and is stepped over */
+int real_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n)
 {
-	return bpf_map_delete_elem(real_of(plane)->maps[MAP_HELD], tuple) < 0 ? -errno : 0;
+	int fd = real_of(plane)->maps[MAP_HELD], r;
+	uint32_t n_gone;
+
+	for (; n > 0; tuples += n_gone, n -= n_gone) {
+		n_gone = n;
+		r = bpf_map_delete_batch(fd, tuples, &n_gone, NULL);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		n_gone += r < 0;
+	}
+	return 0;
 }
 
 int real_find_proc(struct plane *plane, const struct sl_proc_key *key, struct sl_proc *ret_proc)
