@@ -344,22 +344,21 @@ def quic_live():
         "server": ["--preferred-versions=v2draft"], "n_kept": 5}
 
 
-def cases(folder):
-    yield from numbered("tls", "curl", tls_curl())
-    yield from numbered("tls", "wget", tls_wget())
-    yield from numbered("tls", "openssl", tls_openssl())
-    yield from numbered("tls", "gnutls", tls_gnutls())
-    yield from numbered("tls", "nss", tls_nss())
-    yield from numbered("tls", "other", tls_others())
-    yield from tls_python()
-    yield from numbered("http1", "curl", http1_curl())
-    yield from numbered("http1", "other", http1_others())
-    yield from numbered("h2c", "curl", h2c_curl())
-    yield from numbered("h2c", "nghttp", h2c_nghttp())
-    yield from numbered("h2c", "h2load", h2c_h2load())
-    yield from h2c_python()
-    yield from numbered("quic", "ngtcp2", quic_ngtcp2())
-    yield from numbered("quic", "live", quic_live())
+# (reader, client, its flows); those without a client's name have their own
+CASES = (
+    ("tls", "curl", tls_curl), ("tls", "wget", tls_wget), ("tls", "openssl", tls_openssl),
+    ("tls", "gnutls", tls_gnutls), ("tls", "nss", tls_nss), ("tls", "other", tls_others),
+    ("tls", None, tls_python),
+    ("http1", "curl", http1_curl), ("http1", "other", http1_others),
+    ("h2c", "curl", h2c_curl), ("h2c", "nghttp", h2c_nghttp), ("h2c", "h2load", h2c_h2load),
+    ("h2c", None, h2c_python),
+    ("quic", "ngtcp2", quic_ngtcp2), ("quic", "live", quic_live),
+)
+
+
+def cases():
+    for kind, client, flows in CASES:
+        yield from numbered(kind, client, flows()) if client else flows()
 
 
 def seeds_of(kind, prefix, payloads):
