@@ -273,7 +273,7 @@ SLUICE_API int sluice_filter_answer_for(struct sluice_filter *filter, uint64_t f
  * In the place of sluice_filter_answer() inside or after new_flow. The flow begins: a
  * TCP connection is made; what it carries is held, and shown to ops->flow_data in
  * order, as soon as there is as much as was asked for, or when nothing more came
- * for 50 ms, or at the end of the direction. Each such call wants one answer:
+ * for 30 to 50 ms, or at the end of the direction. Each such call wants one answer:
  * sluice_filter_pass(), or sluice_filter_answer(), which is final for the whole flow.
  * A drop cuts it as sluice_filter_update() does. Without an answer within 5 seconds the
  * filter's fail class decides.

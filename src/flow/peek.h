@@ -36,7 +36,7 @@
 #define PEEK_SHOWN_MAX 32768U /* in one question */
 #define PEEK_PACKETS_MAX 64U
 #define PEEK_HELD_MAX (PEEK_BYTES_MAX + 65536U)
-#define PEEK_IDLE_US 50000U
+#define PEEK_IDLE_US 30000U	/* which a tick notices: shown within 50 ms */
 #define PEEK_PAUSE_US 10000000U /* UDP is not paused for longer */
 #define PEEK_ALL UINT64_MAX	/* pass, wanted: whatever comes */
 #define PEEK_DIRS 2
