@@ -452,17 +452,22 @@ SEC("socket")
 int sl_in_peeked(struct __sk_buff *skb)
 {
 	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
+	struct sl_config *conf = get_config();
 	struct segment segment;
 	struct sl_sock *sock;
 	struct packet p;
 	__u64 *cookie;
+	int r;
 
-	if (read_inbound(skb, &p) || p.tuple.proto != IPPROTO_TCP)
+	r = read_inbound(skb, &p);
+	if (r) /* as sl_in_held has it; without their first one, later fragments are nothing */
+		return r != LATER_FRAGMENT && conf && conf->is_closed;
+	if (p.tuple.proto != IPPROTO_TCP)
 		return 0;
 	cookie = bpf_map_lookup_elem(&sl_peeks, &p.tuple);
 	if (!cookie)
 		return 0;
-	if (!read_segment(skb, &p, &segment) && !segment.n &&
+	if (!p.is_fragment && !read_segment(skb, &p, &segment) && !segment.n &&
 	    !(segment.flags & (TCP_SYN | TCP_FIN | TCP_RST)))
 		return 0;
 	sock = bpf_map_lookup_elem(&sl_socks, cookie);

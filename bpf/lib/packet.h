@@ -19,7 +19,8 @@
 struct packet {
 	struct sl_tuple tuple;
 	__u32 n_payload;
-	__u32 transport; /* offset of its header */
+	__u32 transport;  /* offset of its header */
+	bool is_fragment; /* the first one of IPv6: it may have further ones */
 	__u8 icmp_type;
 };
 
@@ -137,6 +138,7 @@ static __always_inline int read_packet6(struct __sk_buff *skb, struct packet *p,
 		/* netfilter sees fragments that come in: the first has the ports */
 		if (next == IPPROTO_FRAGMENT && (head[2] || head[3] & 0xf8))
 			return LATER_FRAGMENT;
+		p->is_fragment |= next == IPPROTO_FRAGMENT;
 		if (next == IPPROTO_FRAGMENT)
 			at += 8;
 		else

@@ -177,10 +177,17 @@ static bool is_late(const struct flow *flow, const struct packet_view *view, boo
 	       (!flow || flow->state == FLOW_OPEN);
 }
 
-static void note_first(struct flow *flow, const struct packet_view *view)
+/* where a direction begins is said by its SYN. Return: false: the kernel keeps the one before, and
+ * would answer this one, so that what follows it would be taken for what it is not */
+static bool note_first(struct flow *flow, const struct packet_view *view, bool is_inbound)
 {
+	if (is_inbound != (flow->direction == SL_DIR_IN) || flow->is_restored)
+		return true;
+	if (is_inbound && flow->has_first_seq)
+		return flow->first_seq == view->tcp_seq;
 	flow->first_seq = view->tcp_seq;
 	flow->has_first_seq = true;
+	return true;
 }
 
 /* of TCP in the middle the sender repeats it, and then it is somebody's; else nobody would */
@@ -218,6 +225,10 @@ static bool take_decided(struct daemon *daemon, struct flow *flow, const struct 
 		peeking_packet(daemon, flow, view, kept, is_inbound);
 		return true;
 	}
+	if (is_open && flow->peeking && !kept->is_empty) { /* TCP begins again, without bytes */
+		peeking_drop(daemon, kept);
+		return true;
+	}
 	if (is_open && is_in_force(daemon, flow)) {
 		flow->n_held_bytes += view->n_payload;
 		verdict_let_go(daemon, flow, kept, flow->verdict);
@@ -245,9 +256,8 @@ static void take_undecided(struct daemon *daemon, struct flow *flow,
 		to_fail_class(daemon, packet);
 		return;
 	}
-	if (view->is_tcp_start)
-		note_first(flow, view);
-	if (flow_hold(flow, kept, view->n_payload))
+	if ((view->is_tcp_start && !note_first(flow, view, packet->is_inbound)) ||
+	    flow_hold(flow, kept, view->n_payload))
 		drop(daemon, packet);
 	if (is_new)
 		judge_ask(daemon, flow);
@@ -267,6 +277,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		drop(daemon, packet);
 		return;
 	}
+	view.is_fragment |= packet->is_cut; /* what was not copied would go unseen as well */
 	view.tuple.netns = packet->netns;
 	if (!find_holder(daemon, packet, &view, &held))
 		return;

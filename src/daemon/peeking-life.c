@@ -201,14 +201,11 @@ void peeking_end(struct daemon *daemon, struct flow *flow)
 	flow->peeking = NULL;
 }
 
-static int put_peek(struct daemon *daemon, struct flow *flow)
+int peeking_hold(struct daemon *daemon, struct flow *flow)
 {
-	bool is_incoming_held = is_tcp(flow) && peek_is_shown(flow->peeking->core, SL_DIR_IN);
-	int r = peeking_tell_kernel(daemon, flow->peeking);
-
-	if (r == 0 && is_incoming_held)
-		r = plane_set_peek(daemon->plane, &flow->tuple, flow->key.cookie);
-	return r;
+	if (!is_tcp(flow) || !peek_is_shown(flow->peeking->core, SL_DIR_IN))
+		return 0;
+	return plane_set_peek(daemon->plane, &flow->tuple, flow->key.cookie);
 }
 
 int peeking_begin(struct daemon *daemon, struct flow *flow)
@@ -220,7 +217,9 @@ int peeking_begin(struct daemon *daemon, struct flow *flow)
 		return -ENOENT;
 	if (flow->has_first_seq)
 		peek_begin_at(peeking->core, flow->direction, flow->first_seq, 0);
-	r = put_peek(daemon, flow);
+	r = peeking_tell_kernel(daemon, peeking);
+	if (r == 0)
+		r = peeking_hold(daemon, flow);
 	if (r < 0)
 		return r;
 	link_in(daemon, peeking);

@@ -109,6 +109,8 @@ int peeking_take_pause(struct daemon *daemon, unsigned int index,
 
 /** peeking_is_looked_at() - does any filter look at it? */
 bool peeking_is_looked_at(const struct peeking *peeking);
+/** peeking_hold() - what comes in by TCP, if any filter looks there. Return: 0 or a negative errno */
+int peeking_hold(struct daemon *daemon, struct flow *flow);
 /** peeking_put() - its entry in the kernel. Return: 0 or a negative errno */
 int peeking_put(struct daemon *daemon, struct peeking *peeking, enum sl_verdict verdict);
 /** peeking_tell_kernel() - before packets are let go: what may go. Return: 0, -EAGAIN: not now */

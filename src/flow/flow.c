@@ -310,8 +310,8 @@ void flow_table_close(struct flow_table *table, struct flow *flow)
 	}
 	leave_turn(table, flow);
 	list_remove(&table->lists[flow->state], flow);
+	table->forget_fn(flow, table->data); /* which gives back what its user was charged */
 	flow_users_disown(table->users, flow);
-	table->forget_fn(flow, table->data);
 	flow->state = FLOW_FREE;
 	flow->next_key = table->free;
 	table->free = flow;

@@ -49,6 +49,8 @@ static int parse_tcp(const uint8_t *p, size_t n, struct packet_view *view)
 		return PACKET_E_SHAPE;
 	view->is_tcp_start = (p[13] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	view->is_tcp_syn = p[13] & TCP_SYN;
+	view->is_tcp_ack = p[13] & TCP_ACK;
+	view->tcp_ack = get32(p + 8);
 	view->is_tcp_fin = p[13] & TCP_FIN;
 	view->is_tcp_reset = p[13] & TCP_RST;
 	view->tcp_seq = get32(p + 4) + (p[13] & TCP_SYN ? 1 : 0);

@@ -24,10 +24,11 @@ enum packet_error {
 struct packet_view {
 	struct sl_tuple tuple;
 	bool is_ipv4;
-	uint32_t tcp_seq;	  /* of the first payload byte */
-	bool is_tcp_start;	  /* SYN without ACK */
-	bool is_tcp_syn, is_tcp_fin, is_tcp_reset;
-	bool is_fragment; /* the first one of several */
+	uint32_t tcp_seq;  /* of the first payload byte */
+	uint32_t tcp_ack;  /* if is_tcp_ack */
+	bool is_tcp_start; /* SYN without ACK */
+	bool is_tcp_syn, is_tcp_ack, is_tcp_fin, is_tcp_reset;
+	bool is_fragment;	  /* the first one of several */
 	const uint8_t *transport; /* the header behind IP's, up to the end of the packet */
 	size_t n_transport;
 	const uint8_t *payload;

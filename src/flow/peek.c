@@ -54,7 +54,7 @@ void peek_grow(struct peek *peek, enum sl_dir dir, uint64_t now_us)
 		peek->streams[dir].news_us = now_us;
 }
 
-void peek_leave(struct peek *peek, unsigned int filter, uint64_t now_us)
+void peek_look_anew(struct peek *peek, unsigned int filter)
 {
 	for (int dir = 0; dir < PEEK_DIRS; dir++) {
 		struct peek_view *view = &peek->streams[dir].views[filter];
@@ -62,6 +62,11 @@ void peek_leave(struct peek *peek, unsigned int filter, uint64_t now_us)
 		view->is_looking = view->is_asked = false;
 	}
 	peek->paused &= (uint16_t) ~(1U << filter);
+}
+
+void peek_leave(struct peek *peek, unsigned int filter, uint64_t now_us)
+{
+	peek_look_anew(peek, filter);
 	for (int dir = 0; dir < PEEK_DIRS; dir++)
 		peek_grow(peek, (enum sl_dir)dir, now_us);
 }
@@ -181,9 +186,8 @@ static enum peek_fate take_segment(struct peek *peek, enum sl_dir dir,
 		return segment->n ? PEEK_DROP : PEEK_GO;
 	if (to - (int64_t)stream->known > PLAUSIBLE)
 		return PEEK_DROP;
-	if (to <= 0 && !segment->is_fin) /* a keep-alive */
-		return PEEK_GO;
-	if (from < 0)
+	if (from <
+	    0) /* before the first byte there is nothing, unless somebody has said a wrong one */
 		return PEEK_DROP;
 	/* before what is held has gone, another copy of it would be the receiver's first one */
 	if ((uint64_t)to <= peek_passed(peek, dir) &&
@@ -231,5 +235,6 @@ int peek_drop(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet
 void peek_copy(const struct peek *peek, enum sl_dir dir, const struct peek_question *question,
 	       uint8_t *to)
 {
+	memset(to, 0, question->n); /* never what was there of another flow */
 	peek_stream_copy(&peek->streams[dir], question->offset, question->n, to);
 }

@@ -121,6 +121,8 @@ struct peek *peek_free(struct peek *peek);
 
 /** peek_look() - @filter sees this direction: it is asked when there are @wanted bytes; 0: any */
 void peek_look(struct peek *peek, unsigned int filter, enum sl_dir dir, uint64_t wanted);
+/** peek_look_anew() - before peek_look() of a filter that looks already: nothing may go between */
+void peek_look_anew(struct peek *peek, unsigned int filter);
 /** peek_leave() - @filter is out: it lets everything go */
 void peek_leave(struct peek *peek, unsigned int filter, uint64_t now_us);
 /** peek_looks() - does this filter look at anything? */

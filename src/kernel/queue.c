@@ -118,6 +118,9 @@ static int read_attribute(const struct nlattr *attr, void *data)
 	case NFQA_MARK:
 		packet->mark = ntohl(mnl_attr_get_u32(attr));
 		break;
+	case NFQA_CAP_LEN: /* only there when more was to be copied than fits */
+		packet->is_cut = true;
+		break;
 	case NFQA_SKB_INFO:
 		packet->is_segmented = ntohl(mnl_attr_get_u32(attr)) & NFQA_SKB_GSO;
 		break;

@@ -15,7 +15,7 @@
 
 #define QUEUE_LENGTH_MAX 16384U /* packets held at once; more fall to the fail class */
 #define QUEUE_PACKET_MAX 65535U
-#define QUEUE_BATCH 8U /* packets read at once */
+#define QUEUE_BATCH 8U			      /* packets read at once */
 #define QUEUE_MESSAGE_BYTES ((size_t)2 << 16) /* a packet and what is said of it */
 #define QUEUE_BUFFER_BYTES (QUEUE_BATCH * QUEUE_MESSAGE_BYTES)
 
@@ -34,6 +34,7 @@ struct queue_packet {
 	uint32_t ifindex; /* out for outgoing, in for incoming */
 	bool is_inbound;
 	bool is_segmented;    /* GSO: the kernel will cut it into several packets */
+	bool is_cut;	      /* longer than what is copied of it */
 	const uint8_t *bytes; /* from the IP header; NULL: no packet that could be read */
 	size_t n_bytes;
 };

@@ -28,6 +28,8 @@ static size_t put_transport(const struct lab_packet *packet, uint8_t *at)
 	if (packet->proto == IPPROTO_TCP) {
 		put16(at + 4, (uint16_t)(packet->seq >> 16));
 		put16(at + 6, (uint16_t)packet->seq);
+		put16(at + 8, (uint16_t)(packet->ack >> 16));
+		put16(at + 10, (uint16_t)packet->ack);
 		at[12] = 5 << 4;
 		at[13] = packet->flags ? packet->flags : 2; /* SYN */
 		if (!packet->text)

@@ -117,7 +117,8 @@ struct lab_packet {
 	uint32_t uid;	/* of another user's socket, LAB_COOKIE + netns + uid; 0: of the lab's */
 	uint16_t lport, rport;
 	uint8_t last;
-	uint8_t flags;	  /* TCP; 0: SYN */
+	uint8_t flags; /* TCP; 0: SYN */
+	uint32_t ack;
 	uint32_t seq;	  /* TCP */
 	const char *text; /* payload; NULL: none in TCP, "data" elsewhere */
 };

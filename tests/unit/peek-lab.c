@@ -34,6 +34,7 @@ struct lab_packet peek_in(uint8_t flags, uint32_t seq, const char *text)
 
 	packet.is_inbound = true;
 	packet.seq = seq;
+	packet.ack = SEQ;
 	packet.flags = flags;
 	packet.text = text;
 	return packet;

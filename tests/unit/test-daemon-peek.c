@@ -116,10 +116,13 @@ static void test_a_later_filter_denies_at_once(void **state)
 /* whose it is was forgotten: no fail class may let it pass unseen, or end the connection */
 static void test_bytes_of_nobody_are_to_be_sent_again(void **state)
 {
+	const struct lab_packet answer = peek_in(SYN | ACK, 5000, NULL);
 	struct lab_packet lost = peek_in(ACK, 5001, "ab");
 	struct lab *lab = *state;
 	uint64_t id = peek_looked_at(lab, true, 2);
 	unsigned int packet;
+
+	assert_int_equal(lab_fate(lab, lab_put(lab, &answer)), FATE_ALLOWED);
 
 	lost.is_foreign = true;
 	fake_delete(lab->kernel, FAKE_HELD, &flow_table_find_id(lab->daemon->flows, id)->tuple);
@@ -129,6 +132,80 @@ static void test_bytes_of_nobody_are_to_be_sent_again(void **state)
 	peek_expect(lab, 0, 0, "ab");
 	peek_answer(lab, 0, id, 1, 2, 2);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+}
+
+/* where the other side begins nobody else can say: its bytes would go as those of before */
+static void test_an_answer_that_is_none_says_nothing(void **state)
+{
+	struct lab_packet forged = peek_in(SYN | ACK, 5000 + (1U << 29), NULL),
+			  early = peek_in(ACK, 5001 + (1U << 29), "xx");
+	const struct lab_packet answer = peek_in(SYN | ACK, 5000, NULL),
+				first = peek_in(ACK, 5001, "ab"), before = peek_in(ACK, 4990, "x");
+	struct lab *lab = *state;
+	uint64_t id = peek_looked_at(lab, true, 2);
+	unsigned int packet;
+
+	forged.ack = SEQ + 1;
+	assert_int_equal(lab_fate(lab, lab_put(lab, &forged)), FATE_ALLOWED); /* TCP refuses it */
+	forged.text = "xx";
+	assert_int_equal(lab_fate(lab, lab_put(lab, &forged)), FATE_SILENT);
+	assert_int_equal(lab_fate(lab, lab_put(lab, &early)), FATE_SILENT);
+	assert_int_equal(lab_fate(lab, lab_put(lab, &answer)), FATE_ALLOWED);
+	packet = lab_put(lab, &first);
+	peek_expect(lab, 0, 0, "ab");
+	peek_answer(lab, 0, id, 1, 2, 2);
+	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+	assert_int_equal(lab_fate(lab, lab_put(lab, &before)), FATE_SILENT);
+}
+
+/* an inbound connection begins where its first SYN says: the kernel keeps that one */
+static void test_a_second_syn_moves_nothing(void **state)
+{
+	struct lab_packet syn = peek_in(SYN, 4999, NULL),
+			  second = peek_in(SYN, 4999 + (1U << 29), NULL);
+	const struct lab_packet first = peek_in(ACK, 5000, "ab");
+	struct lab *lab = *state;
+	unsigned int packet = lab_put(lab, &syn);
+	uint64_t id = lab_take_flow(lab, 0);
+
+	assert_int_equal(lab_fate(lab, lab_put(lab, &second)), FATE_SILENT);
+	assert_int_equal(lab_fate(lab, lab_put(lab, &syn)), FATE_HELD);
+	peek_at(lab, 0, id, true, 2);
+	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+	packet = lab_put(lab, &first);
+	peek_expect(lab, 0, 0, "ab");
+	peek_answer(lab, 0, id, 1, 2, 2);
+	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+}
+
+/* it would be held, sent through the rules, and held again, for ever */
+static void test_a_start_with_bytes_is_dropped(void **state)
+{
+	struct lab_packet start = peek_syn;
+	struct lab *lab = *state;
+
+	peek_looked_at(lab, true, 2);
+	start.text = "fast";
+	assert_int_equal(lab_fate(lab, lab_put(lab, &start)), FATE_SILENT);
+	start = peek_in(SYN | FIN, 5000, NULL);
+	assert_int_equal(lab_fate(lab, lab_put(lab, &start)), FATE_SILENT);
+}
+
+static void test_what_is_held_at_the_end_is_charged_no_more(void **state)
+{
+	const struct lab_packet packet = {
+		.proto = IPPROTO_TCP, .lport = 40009, .rport = 81, .last = 9
+	};
+	struct lab *lab = *state;
+	const struct flow *other;
+
+	peek_looked_at(lab, false, 5);
+	lab_put(lab, &packet); /* of the same user, who would be forgotten without it */
+	other = flow_table_find_id(lab->daemon->flows, lab_take_flow(lab, 0));
+	peek_put_text(lab, 3, "behind a gap");
+	assert_true(flow_charged(other) > 0);
+	lab_end_socket(lab, &peek_syn);
+	assert_int_equal(flow_charged(other), 0);
 }
 
 static void test_what_comes_in(void **state)
@@ -239,6 +316,10 @@ int main(void)
 		TEST(test_a_later_filter_denies_at_once, peek_two_closed),
 		TEST(test_bytes_of_nobody_are_to_be_sent_again, peek_one_closed),
 		TEST(test_bytes_of_nobody_are_to_be_sent_again, peek_one_open),
+		TEST(test_an_answer_that_is_none_says_nothing, peek_one_closed),
+		TEST(test_a_second_syn_moves_nothing, peek_one_closed),
+		TEST(test_a_start_with_bytes_is_dropped, peek_one_closed),
+		TEST(test_what_is_held_at_the_end_is_charged_no_more, peek_one_closed),
 		TEST(test_what_comes_in, peek_one_closed),
 		TEST(test_what_is_held_ends_with_its_connection, peek_one_closed),
 		TEST(test_datagrams, peek_one_closed),
