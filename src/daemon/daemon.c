@@ -13,8 +13,9 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 
-#define TICK_ACCURACY_US 1000U /* sd-event takes 0 for a quarter of a second */
-#define LAST_EVENTS_US 100000U /* at the end: for the last states of TCP */
+#define TICK_ACCURACY_US 1000U	/* sd-event takes 0 for a quarter of a second */
+#define LAST_EVENTS_US 100000U	/* at the end: for the last states of TCP, */
+#define LAST_ANSWERS_US 500000U /* and for answers to what the last programs have sent */
 #define LAST_PAUSE_US 5000U
 
 struct daemon *daemon_new(const struct kernel *kernel, int keeper_sock)
@@ -197,16 +198,18 @@ int daemon_start(struct daemon *daemon, const char **ret_error)
 /* sockets of programs that just ended still say goodbye to their peers */
 static void take_last_events(struct daemon *daemon)
 {
-	uint64_t end = daemon_now_us() + LAST_EVENTS_US;
+	uint64_t began_us = daemon_now_us(), patience_us;
 
 	do {
 		judge_read_queues(daemon);
 		while (ends_drain(daemon))
 			keeper_beat(daemon);
-		if (flow_table_n_open(daemon->flows) == 0)
-			break;
-		daemon_sleep_us(LAST_PAUSE_US);
-	} while (daemon_now_us() < end);
+		patience_us = flow_table_n_held(daemon->flows)	 ? LAST_ANSWERS_US
+			      : flow_table_n_open(daemon->flows) ? LAST_EVENTS_US
+								 : 0;
+		if (patience_us)
+			daemon_sleep_us(LAST_PAUSE_US);
+	} while (daemon_now_us() < began_us + patience_us);
 }
 
 int daemon_run(struct daemon *daemon)

@@ -106,10 +106,16 @@ static struct sl_flow_key key_of(const struct sl_tuple *tuple, uint64_t cookie)
 static void keep_share(struct daemon *daemon, uint32_t uid)
 {
 	struct flow *flow = flow_table_oldest_of(daemon->flows, uid);
+	bool goes_on;
 
-	if (flow && flow->key.proto == IPPROTO_TCP && !sl_is_denial(flow->verdict))
-		flow_table_close(daemon->flows, flow); /* it goes on, its end is not reported */
-	else if (flow)
+	if (!flow)
+		return;
+	goes_on = flow->key.proto == IPPROTO_TCP && !sl_is_denial(flow->verdict);
+	if (flow->peeking)
+		peeking_evict(daemon, flow);
+	if (goes_on) /* its end is not reported, and a denial that it got just now stays in force */
+		flow_table_close(daemon->flows, flow);
+	else
 		ends_close(daemon, flow);
 }
 

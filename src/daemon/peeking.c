@@ -185,6 +185,19 @@ static void deny(struct daemon *daemon, struct flow *flow, const struct peeking_
 	peeking_end(daemon, flow);
 }
 
+void peeking_evict(struct daemon *daemon, struct flow *flow)
+{
+	struct peeking_verdict verdict = { .how = FLOW_FAILED,
+					   .verdict = SL_REJECT,
+					   .reason = "its user has too many flows" };
+
+	if (!daemon->is_closed || !flow->peeking->is_begun || !peeking_is_looked_at(flow->peeking))
+		return;
+	while (!peek_looks(flow->peeking->core, verdict.filter))
+		verdict.filter++;
+	deny(daemon, flow, &verdict);
+}
+
 void peeking_judge(struct daemon *daemon, struct flow *flow, const struct peeking_verdict *verdict)
 {
 	flow->steps[verdict->filter] = (struct flow_step){ .how = (uint8_t)verdict->how };

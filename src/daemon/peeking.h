@@ -76,6 +76,8 @@ void peeking_packet(struct daemon *daemon, struct flow *flow, const struct packe
 void peeking_go_on(struct daemon *daemon, struct peeking *peeking);
 /** peeking_judge() - a filter has decided. The flow goes on without it, or is cut */
 void peeking_judge(struct daemon *daemon, struct flow *flow, const struct peeking_verdict *verdict);
+/** peeking_evict() - there is no place for it: it is cut, failing closed, or goes on unseen */
+void peeking_evict(struct daemon *daemon, struct flow *flow);
 /** peeking_end() - what is held is dropped, and nobody looks any more */
 void peeking_end(struct daemon *daemon, struct flow *flow);
 /** peeking_count() - what it has let go is added to the kernel's counts */

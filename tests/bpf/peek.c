@@ -66,6 +66,27 @@ static void check_stream(struct lab *lab, const struct lab_ends *ends, peek_chec
 	lab_empty(lab, "sl_peeks");
 }
 
+/* the first of several may carry nothing itself: what follows it would go unseen */
+static void check_fragment(struct lab *lab, const struct lab_ends *ends, peek_check_fn check)
+{
+	static const uint8_t fragment[] = { IPPROTO_FRAGMENT };
+	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
+	uint64_t cookie = COOKIE;
+	struct lab_packet packet;
+
+	lab_clear(lab);
+	set_sock(lab, COOKIE, 0);
+	lab_set(lab, "sl_peeks", &tuple, &cookie);
+	lab_ipv6(&packet, ends, fragment, 1);
+	packet.bytes[40 + 2] = 0;
+	packet.bytes[40 + 3] = 1; /* offset 0, more to come */
+	packet.bytes[packet.n_headers + TCP_FLAGS] = ACK;
+	packet.n -= LAB_PAYLOAD;
+	check(lab_run(lab, "sl_in_peeked", &packet) == 1, "%s, looked at: a first fragment is held",
+	      ends_text(ends));
+	lab_empty(lab, "sl_peeks");
+}
+
 static void check_verdict(struct lab *lab, const struct lab_ends *ends, peek_check_fn check)
 {
 	struct sl_flow_key key = ends_key(ends, SL_DIR_IN, COOKIE);
@@ -90,5 +111,7 @@ void peek_check(struct lab *lab, const struct lab_ends *ends, peek_check_fn chec
 {
 	if (ends->proto == IPPROTO_TCP)
 		check_stream(lab, ends, check);
+	if (ends->proto == IPPROTO_TCP && ends_is_v6(ends))
+		check_fragment(lab, ends, check);
 	check_verdict(lab, ends, check);
 }

@@ -17,6 +17,8 @@
 #define FDS_MAX 256
 
 static uint64_t lab_now_us = 1000000000;
+static void (*sleep_fn)(void *data);
+static void *sleep_data;
 
 uint64_t daemon_now_us(void)
 {
@@ -26,6 +28,15 @@ uint64_t daemon_now_us(void)
 void daemon_sleep_us(uint32_t us)
 {
 	lab_now_us += us;
+	if (sleep_fn)
+		sleep_fn(sleep_data);
+	sleep_fn = NULL;
+}
+
+void lab_when_it_sleeps(void (*fn)(void *data), void *data)
+{
+	sleep_fn = fn;
+	sleep_data = data;
 }
 
 int daemon_give_up_rights(void)

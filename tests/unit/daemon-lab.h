@@ -104,6 +104,8 @@ void lab_judge_for(struct lab *lab, unsigned int filter, uint64_t id, uint8_t ve
 		   enum memory_scope scope);
 /** lab_forget() - FLOW_FORGET: its rules have changed */
 void lab_forget(struct lab *lab, unsigned int filter);
+/** lab_when_it_sleeps() - once, when sluiced sleeps next: at its end, for what is still to come */
+void lab_when_it_sleeps(void (*fn)(void *data), void *data);
 /** lab_take_look() - what sluice-names got; its payload is lab->message.tail. Return: NULL: none */
 const struct wire_look *lab_take_look(struct lab *lab);
 void lab_name(struct lab *lab, uint64_t token, const char *name, uint8_t last);

@@ -158,6 +158,27 @@ static void test_the_end_answers_everything(void **state)
 	assert_int_equal(fake_n(lab->kernel, FAKE_FLOWS), 0);
 }
 
+static void allow_last(void *data)
+{
+	struct lab *lab = data;
+	struct wire_flow_verdict record = { .id = lab_take_flow(lab, 0), .reason = "unit" };
+
+	assert_int_equal(channel_send(lab->filters[0].sock, &wire_provider_channel,
+				      WIRE_FLOW_VERDICT, &record, NULL, 0, -1),
+			 0);
+}
+
+/* the last program sends, and ends before its filter has answered */
+static void test_the_end_waits_for_the_last_answer(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int held = lab_put(lab, &udp);
+
+	lab_when_it_sleeps(allow_last, lab);
+	lab_stop(lab);
+	assert_int_equal(lab_fate(lab, held), FATE_ALLOWED);
+}
+
 static void test_a_successor_knows_what_was_decided_and_asks_the_rest(void **state)
 {
 	struct lab *lab = *state;
@@ -254,6 +275,7 @@ int main(void)
 		TEST(test_idle_udp_ends_and_busy_udp_does_not),
 		TEST(test_a_denial_is_forgotten_when_idle),
 		TEST(test_the_end_answers_everything),
+		TEST(test_the_end_waits_for_the_last_answer),
 		TEST(test_a_successor_knows_what_was_decided_and_asks_the_rest),
 		TEST(test_a_successor_keeps_denials),
 		TEST(test_an_undecided_entry_is_not_restored),

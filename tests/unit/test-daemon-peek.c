@@ -208,6 +208,21 @@ static void test_what_is_held_at_the_end_is_charged_no_more(void **state)
 	assert_int_equal(flow_charged(other), 0);
 }
 
+/* or what comes next would go unseen */
+static void test_one_that_has_no_place_any_more_is_cut(void **state)
+{
+	struct lab_packet packet = peek_datagram;
+	struct lab *lab = *state;
+
+	peek_looked_at(lab, true, 5);
+	for (size_t i = 0; i <= FLOW_USER_OPEN(LAB_FLOWS_MAX); i++, packet.rport++) {
+		lab_put(lab, &packet);
+		lab_judge(lab, 0, lab_take_flow(lab, 0), ALLOW);
+	}
+	assert_true(peek_is_destroyed(lab));
+	assert_int_equal(lab_flow(lab, &peek_syn)->verdict, SL_REJECT);
+}
+
 static void test_what_comes_in(void **state)
 {
 	const struct lab_packet answer = peek_in(SYN | ACK, 5000, NULL),
@@ -320,6 +335,7 @@ int main(void)
 		TEST(test_a_second_syn_moves_nothing, peek_one_closed),
 		TEST(test_a_start_with_bytes_is_dropped, peek_one_closed),
 		TEST(test_what_is_held_at_the_end_is_charged_no_more, peek_one_closed),
+		TEST(test_one_that_has_no_place_any_more_is_cut, peek_one_closed),
 		TEST(test_what_comes_in, peek_one_closed),
 		TEST(test_what_is_held_ends_with_its_connection, peek_one_closed),
 		TEST(test_datagrams, peek_one_closed),
