@@ -39,6 +39,7 @@ static int make(struct flow *flow)
 	}
 	peeking->flow = flow;
 	peeking->due_us = UINT64_MAX;
+	peeking->may = SL_PEEK_OUT | SL_PEEK_IN;
 	flow->peeking = peeking;
 	return 0;
 }
@@ -52,9 +53,9 @@ int peeking_add(struct daemon *daemon, struct flow *flow, unsigned int filter,
 		return r;
 	if (wanted->inbound && is_tcp(flow) && !daemon->peekings.has_rule)
 		return -EOPNOTSUPP;
-	if (wanted->outbound)
+	if (wanted->outbound && flow->peeking->may & SL_PEEK_OUT)
 		peek_look(flow->peeking->core, filter, SL_DIR_OUT, wanted->peek_out);
-	if (wanted->inbound)
+	if (wanted->inbound && flow->peeking->may & SL_PEEK_IN)
 		peek_look(flow->peeking->core, filter, SL_DIR_IN, wanted->peek_in);
 	return 0;
 }
@@ -70,6 +71,11 @@ static uint32_t flags_of(const struct peek *core)
 	       (peek_is_shown(core, SL_DIR_IN) ? SL_PEEK_IN : 0U) |
 	       (core->streams[SL_DIR_OUT].has_base ? SL_PEEK_BASE_OUT : 0U) |
 	       (core->streams[SL_DIR_IN].has_base ? SL_PEEK_BASE_IN : 0U);
+}
+
+void peeking_keep_let_go(struct peeking *peeking)
+{
+	peeking->may = flags_of(peeking->core) & (SL_PEEK_OUT | SL_PEEK_IN);
 }
 
 void peeking_count(const struct flow *flow, struct sl_flow *entry)
@@ -268,6 +274,7 @@ int peeking_restore(struct daemon *daemon, struct flow *flow, const struct sl_fl
 				      entry->passed[dir]);
 		flow->peeking->passed[dir] = entry->passed[dir];
 	}
+	flow->peeking->may = entry->peek & (SL_PEEK_OUT | SL_PEEK_IN);
 	flow->is_restored = true;
 	return 0;
 }

@@ -193,6 +193,7 @@ static bool look_again(struct daemon *daemon, unsigned int index, struct flow *f
 		       rejudge_answered(&daemon->filters[index].rejudge, peek->id);
 	peeking->told_anew &= (uint16_t)~bit_of(index);
 	peeking->waits_us[index] = 0;
+	peeking_keep_let_go(peeking);
 	peek_look_anew(peeking->core, index);
 	if (peeking_add(daemon, flow, index, peek) < 0 || peeking_hold(daemon, flow) < 0)
 		(void)fail(daemon, peeking, index, FLOW_FAILED);

@@ -42,6 +42,22 @@ static void release(struct daemon *daemon, struct peeking *peeking)
 	peeking_charge(peeking);
 }
 
+static void drop_stranded(struct daemon *daemon, struct peeking *peeking, uint64_t now_us)
+{
+	struct flow_packet packet;
+	uint64_t due_us;
+	int r = 0;
+
+	for (int dir = 0; dir < PEEK_DIRS; dir++) {
+		while ((r = peek_drop_stranded(peeking->core, (enum sl_dir)dir, now_us, &packet,
+					       &due_us)) == 0)
+			peeking_drop(daemon, &packet);
+		if (r == PEEK_E_WAIT)
+			peeking->due_us = MIN(peeking->due_us, due_us);
+	}
+	peeking_charge(peeking);
+}
+
 void peeking_go_on(struct daemon *daemon, struct peeking *peeking)
 {
 	uint64_t now_us = daemon_now_us();
@@ -49,6 +65,7 @@ void peeking_go_on(struct daemon *daemon, struct peeking *peeking)
 	if (peeking_tell_kernel(daemon, peeking) == 0)
 		release(daemon, peeking);
 	peeking->due_us = UINT64_MAX;
+	drop_stranded(daemon, peeking, now_us);
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		if (!peeking_ask(daemon, peeking, i, now_us))
 			return;

@@ -41,6 +41,7 @@ struct peeking {
 	size_t charged;	 /* to its user */
 	uint16_t anew, told_anew; /* filters whose process must be told of the flow; has been */
 	uint64_t waits_us[FLOW_FILTERS_MAX]; /* since when it cannot be asked, or told; 0: it can */
+	uint32_t may;			     /* SL_PEEK_OUT, SL_PEEK_IN: the rest was let go */
 	uint32_t flags;			     /* these as the kernel has them */
 	uint64_t passed[PEEK_DIRS];
 	uint64_t n_gone[PEEK_DIRS]; /* payload that was let go and the kernel has not counted */
@@ -109,6 +110,9 @@ int peeking_take_pause(struct daemon *daemon, unsigned int index,
 
 /* among themselves */
 
+/** peeking_keep_let_go() - before a filter looks anew: what nobody looks at stays let go, as nobody
+ * knows where it is by now */
+void peeking_keep_let_go(struct peeking *peeking);
 /** peeking_is_looked_at() - does any filter look at it? */
 bool peeking_is_looked_at(const struct peeking *peeking);
 /** peeking_hold() - what comes in by TCP, if any filter looks there. Return: 0 or a negative errno */

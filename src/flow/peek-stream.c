@@ -74,7 +74,8 @@ static bool make_room(struct peek_stream *stream, uint64_t from, struct flow_pac
 	return true;
 }
 
-static struct peek_packet *copy_of(const struct peek_segment *segment, uint64_t from)
+static struct peek_packet *copy_of(const struct peek_segment *segment, uint64_t from,
+				   uint64_t now_us)
 {
 	struct peek_packet *packet = malloc(sizeof(*packet) + segment->n);
 
@@ -83,6 +84,7 @@ static struct peek_packet *copy_of(const struct peek_segment *segment, uint64_t 
 	*packet = (struct peek_packet){ .packet = segment->packet,
 					.from = from,
 					.to = from + segment->n,
+					.since_us = now_us,
 					.is_end = segment->is_fin || segment->is_reset };
 	if (segment->n)
 		memcpy(packet->bytes, segment->bytes, segment->n);
@@ -113,7 +115,8 @@ static void insert(struct peek_stream *stream, struct peek_packet *packet)
 }
 
 enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_segment *segment,
-			       uint64_t from, uint64_t passed, struct flow_packet *ret_other)
+			       uint64_t from, uint64_t passed, uint64_t now_us,
+			       struct flow_packet *ret_other)
 {
 	struct peek_packet *packet;
 	bool is_full = stream->n == PEEK_PACKETS_MAX;
@@ -121,7 +124,7 @@ enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_seg
 	if (is_end_elsewhere(stream, segment, from) || is_repeated(stream, segment, from, passed) ||
 	    is_too_much(stream, segment, from))
 		return PEEK_DROP;
-	packet = copy_of(segment, from);
+	packet = copy_of(segment, from, now_us);
 	if (!packet)
 		return PEEK_DROP;
 	if (is_full && !make_room(stream, from, ret_other)) {

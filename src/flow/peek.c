@@ -153,7 +153,7 @@ static enum peek_fate hold(struct peek *peek, enum sl_dir dir, const struct peek
 {
 	struct peek_stream *stream = &peek->streams[dir];
 	enum peek_fate fate =
-		peek_stream_put(stream, segment, from, peek_passed(peek, dir), ret_other);
+		peek_stream_put(stream, segment, from, peek_passed(peek, dir), now_us, ret_other);
 
 	if (fate != PEEK_DROP)
 		peek_grow(peek, dir, now_us);
@@ -219,6 +219,23 @@ int peek_release(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_pac
 		return PEEK_E_NOTHING;
 	stream->gone = MAX(stream->gone, first->to);
 	peek_stream_out(stream, 0, ret_packet);
+	return 0;
+}
+
+int peek_drop_stranded(struct peek *peek, enum sl_dir dir, uint64_t now_us,
+		       struct flow_packet *ret_packet, uint64_t *ret_due_us)
+{
+	struct peek_stream *stream = &peek->streams[dir];
+	const struct peek_packet *last = stream->n ? stream->packets[stream->n - 1] : NULL;
+
+	if (!peek->is_stream || !last || last->from <= stream->known)
+		return PEEK_E_NOTHING;
+	*ret_due_us = last->since_us + FLOW_DEADLINE_US;
+	if (now_us < *ret_due_us)
+		return PEEK_E_WAIT;
+	if (last->is_end)
+		stream->has_end = false;
+	peek_stream_out(stream, stream->n - 1, ret_packet);
 	return 0;
 }
 

@@ -44,6 +44,7 @@
 struct peek_packet {
 	struct flow_packet packet;
 	uint64_t from, to; /* offsets of its payload in the stream */
+	uint64_t since_us; /* it is held */
 	bool is_end;	   /* nothing follows it */
 	uint8_t bytes[];
 };
@@ -145,6 +146,13 @@ enum peek_fate peek_take(struct peek *peek, enum sl_dir dir, const struct peek_s
 
 /** peek_release() - a held packet that may go on now; until PEEK_E_NOTHING */
 int peek_release(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet);
+/**
+ * peek_drop_stranded() - a packet behind a gap that nobody has filled for FLOW_DEADLINE_US
+ *
+ * Its sender repeats it. Return: 0; PEEK_E_WAIT: not before @ret_due_us; PEEK_E_NOTHING
+ */
+int peek_drop_stranded(struct peek *peek, enum sl_dir dir, uint64_t now_us,
+		       struct flow_packet *ret_packet, uint64_t *ret_due_us);
 /** peek_drop() - a held packet, whatever it is; until PEEK_E_NOTHING */
 int peek_drop(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet);
 
@@ -194,7 +202,8 @@ void peek_grow(struct peek *peek, enum sl_dir dir, uint64_t now_us);
 
 /** peek_stream_put() - hold a packet; @passed: peek_passed(). Return: as peek_take(), never PEEK_GO */
 enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_segment *segment,
-			       uint64_t from, uint64_t passed, struct flow_packet *ret_other);
+			       uint64_t from, uint64_t passed, uint64_t now_us,
+			       struct flow_packet *ret_other);
 /** peek_stream_out() - the packet at @i is not held any more */
 void peek_stream_out(struct peek_stream *stream, unsigned int i, struct flow_packet *ret_packet);
 /** peek_stream_grow() - `known` again. Return: has it grown? */

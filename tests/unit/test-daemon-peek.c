@@ -223,6 +223,47 @@ static void test_one_that_has_no_place_any_more_is_cut(void **state)
 	assert_int_equal(lab_flow(lab, &peek_syn)->verdict, SL_REJECT);
 }
 
+/* nobody knows where it is by now: what comes next would be behind a gap for ever */
+static void test_what_was_let_go_is_not_looked_at_again(void **state)
+{
+	const struct lab_packet answer = peek_in(SYN | ACK, 5000, NULL),
+				first = peek_in(ACK, 5001, "ab"), late = peek_in(ACK, 9001, "cd");
+	struct lab *lab = *state;
+	uint64_t id = peek_looked_at(lab, true, 2);
+
+	lab_put(lab, &answer);
+	lab_put(lab, &first);
+	peek_expect(lab, 0, 0, "ab");
+	peek_answer(lab, 0, id, 1, UINT64_MAX, 0);
+	assert_int_equal(lab_flow(lab, &peek_syn)->peek & (SL_PEEK_OUT | SL_PEEK_IN), SL_PEEK_OUT);
+	lab_end_filter(lab, 0);
+	lab_pass(lab, TICK_US);
+	lab_run_filter(lab, 0);
+	assert_int_equal(lab_take_flow(lab, 0), id);
+	peek_at(lab, 0, id, true, 2);
+	assert_int_equal(lab_flow(lab, &peek_syn)->peek & (SL_PEEK_OUT | SL_PEEK_IN), SL_PEEK_OUT);
+	assert_int_equal(lab_fate(lab, lab_put(lab, &late)), FATE_ALLOWED);
+	peek_put_text(lab, 0, "ab");
+	peek_expect(lab, 0, 0, "ab"); /* the other direction is */
+}
+
+/* its sender repeats it, and nobody's memory is used up for what never comes */
+static void test_what_is_behind_a_gap_is_not_held_for_ever(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int packet;
+
+	peek_looked_at(lab, false, 5);
+	packet = peek_put_text(lab, 3, "lo");
+	lab_pass(lab, FLOW_DEADLINE_US - TICK_US);
+	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
+	lab_pass(lab, 2 * TICK_US);
+	assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
+	peek_put_text(lab, 0, "hel");
+	packet = peek_put_text(lab, 3, "lo");
+	peek_expect(lab, 0, 0, "hello");
+}
+
 static void test_what_comes_in(void **state)
 {
 	const struct lab_packet answer = peek_in(SYN | ACK, 5000, NULL),
@@ -336,6 +377,8 @@ int main(void)
 		TEST(test_a_start_with_bytes_is_dropped, peek_one_closed),
 		TEST(test_what_is_held_at_the_end_is_charged_no_more, peek_one_closed),
 		TEST(test_one_that_has_no_place_any_more_is_cut, peek_one_closed),
+		TEST(test_what_was_let_go_is_not_looked_at_again, peek_one_closed),
+		TEST(test_what_is_behind_a_gap_is_not_held_for_ever, peek_one_closed),
 		TEST(test_what_comes_in, peek_one_closed),
 		TEST(test_what_is_held_ends_with_its_connection, peek_one_closed),
 		TEST(test_datagrams, peek_one_closed),
