@@ -182,7 +182,7 @@ int daemon_start(struct daemon *daemon, const char **ret_error)
 		return r;
 	}
 	if (plane_was_adopted(daemon->plane)) {
-		judge_restore(daemon);
+		restore_flows(daemon);
 		(void)owners_look(daemon); /* nobody watched since the predecessor's end */
 		daemon->wants_requeue = plane_requeue(daemon->plane) < 0;
 	}

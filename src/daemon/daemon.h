@@ -214,8 +214,8 @@ void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdic
 /** judge_ask() - hand a held flow to the filter whose turn it is, if that one can take it now */
 void judge_ask(struct daemon *daemon, struct flow *flow);
 void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew);
-/** judge_restore() - after adoption: the flow table from the kernel's */
-void judge_restore(struct daemon *daemon);
+/** restore_flows() - after adoption: the flow table from the kernel's */
+void restore_flows(struct daemon *daemon);
 void judge_close_all(struct daemon *daemon);
 void judge_forget(struct flow *flow, void *data);
 

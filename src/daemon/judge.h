@@ -8,6 +8,7 @@
  *	asking.c   the filters, one after the other; deadlines
  *	verdict.c  into the kernel, then to the packets
  *	peeking.c  what it carries, when filters look
+ *	restore.c  what a predecessor left
  */
 
 #include "daemon/daemon.h"
@@ -23,6 +24,9 @@ void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
 /** verdict_let_go() - one held packet of a flow, whose verdict the kernel knows */
 void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 		    const struct flow_packet *packet, enum sl_verdict verdict);
+/** verdict_entry() - a flow as the kernel has it, its counts kept, with this verdict; not put yet */
+struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
+			     enum sl_verdict verdict);
 /** verdict_decide() - of a held flow: into the kernel, to its packets, to whom it concerns */
 void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
 /** verdict_carry_out() - of a held flow, whose verdict the kernel knows: its packets, and the rest */

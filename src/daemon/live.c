@@ -20,20 +20,15 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "daemon/daemon.h"
+#include "daemon/judge.h"
 
 #define WALK_US 4000U /* of a round: long lists, and addresses with many names */
 
 static void put_denial(struct daemon *daemon, const struct flow *flow, enum sl_verdict verdict)
 {
-	struct sl_flow entry = { .tuple = flow->tuple, .dir = flow->direction };
-	int r;
+	const struct sl_flow entry = verdict_entry(daemon, flow, verdict);
+	int r = plane_set_flow(daemon->plane, &flow->key, &entry);
 
-	(void)plane_get_flow(daemon->plane, &flow->key, &entry); /* keep what it has counted */
-	entry.id = flow->id;
-	entry.verdict = verdict;
-	entry.last_ns = daemon_now_us() * 1000;
-	r = plane_set_flow(daemon->plane, &flow->key, &entry);
 	if (r == 0)
 		return;
 	log_error("cannot write a denial to the kernel: %s", strerror(-r));

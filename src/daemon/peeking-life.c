@@ -9,11 +9,6 @@
 
 #define AHEAD (1ULL << 30) /* passed in advance: so much of it is told to the kernel */
 
-static bool is_tcp(const struct flow *flow)
-{
-	return flow->key.proto == IPPROTO_TCP;
-}
-
 void peeking_prepare(struct daemon *daemon)
 {
 	int r = plane_peek(daemon->plane);
@@ -32,7 +27,7 @@ static int make(struct flow *flow)
 	peeking = calloc(1, sizeof(*peeking));
 	if (!peeking)
 		return -ENOMEM;
-	peeking->core = peek_new(is_tcp(flow));
+	peeking->core = peek_new(peeking_is_tcp(flow));
 	if (!peeking->core) {
 		free(peeking);
 		return -ENOMEM;
@@ -51,7 +46,7 @@ int peeking_add(struct daemon *daemon, struct flow *flow, unsigned int filter,
 
 	if (r < 0)
 		return r;
-	if (wanted->inbound && is_tcp(flow) && !daemon->peekings.has_rule)
+	if (wanted->inbound && peeking_is_tcp(flow) && !daemon->peekings.has_rule)
 		return -EOPNOTSUPP;
 	if (wanted->outbound && flow->peeking->may & SL_PEEK_OUT)
 		peek_look(flow->peeking->core, filter, SL_DIR_OUT, wanted->peek_out);
@@ -80,7 +75,7 @@ void peeking_keep_let_go(struct peeking *peeking)
 
 void peeking_count(const struct flow *flow, struct sl_flow *entry)
 {
-	if (!flow->peeking || is_tcp(flow))
+	if (!flow->peeking || peeking_is_tcp(flow))
 		return;
 	entry->bytes_out += flow->peeking->n_gone[SL_DIR_OUT];
 	entry->bytes_in += flow->peeking->n_gone[SL_DIR_IN];
@@ -90,13 +85,9 @@ int peeking_put(struct daemon *daemon, struct peeking *peeking, enum sl_verdict 
 {
 	const struct flow *flow = peeking->flow;
 	const struct peek *core = peeking->core;
-	struct sl_flow entry = { .tuple = flow->tuple, .dir = flow->direction };
+	struct sl_flow entry = verdict_entry(daemon, flow, verdict);
 	int r;
 
-	(void)plane_get_flow(daemon->plane, &flow->key, &entry); /* keep what it has counted */
-	entry.id = flow->id;
-	entry.verdict = verdict;
-	entry.last_ns = daemon_now_us() * 1000;
 	entry.peek = peeking->flags;
 	for (int dir = 0; dir < PEEK_DIRS; dir++) {
 		entry.base[dir] = core->streams[dir].base;
@@ -197,7 +188,7 @@ void peeking_end(struct daemon *daemon, struct flow *flow)
 		while (peek_drop(peeking->core, (enum sl_dir)dir, &packet) == 0)
 			peeking_drop(daemon, &packet);
 	peeking_charge(peeking);
-	if (is_tcp(flow) && (peeking->is_begun || flow->is_restored))
+	if (peeking_is_tcp(flow) && (peeking->is_begun || flow->is_restored))
 		(void)plane_forget_peek(daemon->plane, &flow->tuple);
 	if (peeking->is_begun)
 		judge_settled(daemon, &flow->tuple);
@@ -209,7 +200,7 @@ void peeking_end(struct daemon *daemon, struct flow *flow)
 
 int peeking_hold(struct daemon *daemon, struct flow *flow)
 {
-	if (!is_tcp(flow) || !peek_is_shown(flow->peeking->core, SL_DIR_IN))
+	if (!peeking_is_tcp(flow) || !peek_is_shown(flow->peeking->core, SL_DIR_IN))
 		return 0;
 	return plane_set_peek(daemon->plane, &flow->tuple, flow->key.cookie);
 }

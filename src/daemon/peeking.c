@@ -6,11 +6,6 @@
 #include "daemon/judge.h"
 #include "flow/packet.h"
 
-static bool is_tcp(const struct flow *flow)
-{
-	return flow->key.proto == IPPROTO_TCP;
-}
-
 /* every filter has let the rest go */
 static void finish(struct daemon *daemon, struct peeking *peeking)
 {
@@ -134,7 +129,7 @@ static enum peek_fate look_at_headers(struct flow *flow, const struct packet_vie
 {
 	if (view->is_fragment) /* the rest of it would go unseen */
 		return PEEK_DROP;
-	if (!is_tcp(flow))
+	if (!peeking_is_tcp(flow))
 		return PEEK_HOLD;
 	if (!view->is_tcp_ack && view->n_payload) /* no TCP takes it */
 		return PEEK_DROP;
@@ -174,7 +169,7 @@ void peeking_packet(struct daemon *daemon, struct flow *flow, const struct packe
 /* nothing of it has gone: the program is told as if it had been refused at once */
 static bool is_fresh(const struct peeking *peeking)
 {
-	return !is_tcp(peeking->flow) && peeking->core->streams[SL_DIR_OUT].gone == 0 &&
+	return !peeking_is_tcp(peeking->flow) && peeking->core->streams[SL_DIR_OUT].gone == 0 &&
 	       peeking->core->streams[SL_DIR_IN].gone == 0;
 }
 

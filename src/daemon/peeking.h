@@ -110,6 +110,11 @@ int peeking_take_pause(struct daemon *daemon, unsigned int index,
 
 /* among themselves */
 
+static inline bool peeking_is_tcp(const struct flow *flow)
+{
+	return flow->key.proto == IPPROTO_TCP;
+}
+
 /** peeking_keep_let_go() - before a filter looks anew: what nobody looks at stays let go, as nobody
  * knows where it is by now */
 void peeking_keep_let_go(struct peeking *peeking);

@@ -58,6 +58,18 @@ void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 	}
 }
 
+struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
+			     enum sl_verdict verdict)
+{
+	struct sl_flow entry = { .tuple = flow->tuple, .dir = flow->direction };
+
+	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
+	entry.id = flow->id;
+	entry.verdict = verdict;
+	entry.last_ns = daemon_now_us() * 1000;
+	return entry;
+}
+
 static int put_in_force(struct daemon *daemon, const struct flow *flow, enum sl_verdict verdict)
 {
 	struct sl_flow entry = { .id = flow->id,

@@ -28,7 +28,7 @@ struct packet_view {
 	uint32_t tcp_ack;  /* if is_tcp_ack */
 	bool is_tcp_start; /* SYN without ACK */
 	bool is_tcp_syn, is_tcp_ack, is_tcp_fin, is_tcp_reset;
-	bool is_fragment;	  /* the first one of several */
+	bool is_fragment;	  /* the first one of several, or cut: the rest is not here */
 	const uint8_t *transport; /* the header behind IP's, up to the end of the packet */
 	size_t n_transport;
 	const uint8_t *payload;

@@ -192,15 +192,19 @@ int filter_send_flow(struct seen *seen, uint64_t id)
 	return filter_send_with(seen, WIRE_FLOW_NEW, &flow, -1);
 }
 
-void filter_start(struct seen *seen, const struct sluice_filter_ops *ops)
+const struct wire_ready *filter_ready(struct seen *seen, const struct sluice_filter_ops *ops)
 {
-	const struct wire_ready *ready;
-
 	filter_begin(seen, ops);
 	filter_send_welcome(seen);
 	filter_send_start(seen);
 	assert_int_equal(filter_process(seen), 0);
-	ready = filter_expect(seen, WIRE_READY);
+	return filter_expect(seen, WIRE_READY);
+}
+
+void filter_start(struct seen *seen, const struct sluice_filter_ops *ops)
+{
+	const struct wire_ready *ready = filter_ready(seen, ops);
+
 	assert_int_equal(ready->error, 0);
 	assert_string_equal(ready->text, "");
 }

@@ -61,6 +61,8 @@ void filter_send_option(struct seen *seen, const char *key, const char *value, i
 void filter_send_start(struct seen *seen);
 void filter_send_stop(struct seen *seen);
 int filter_send_flow(struct seen *seen, uint64_t id);
+/** filter_ready() - a filter begins. Return: its READY, valid until the next record */
+const struct wire_ready *filter_ready(struct seen *seen, const struct sluice_filter_ops *ops);
 /** filter_start() - a filter that has said READY */
 void filter_start(struct seen *seen, const struct sluice_filter_ops *ops);
 /** filter_fill_channel() - answers, until one waits. Return: how many the channel itself took */

@@ -44,13 +44,8 @@ static const struct sluice_filter_ops older_ops = {
 
 static void begin(struct seen *seen, const struct sluice_filter_ops *ops, uint8_t data)
 {
-	const struct wire_ready *ready;
+	const struct wire_ready *ready = filter_ready(seen, ops);
 
-	filter_begin(seen, ops);
-	filter_send_welcome(seen);
-	filter_send_start(seen);
-	assert_int_equal(filter_process(seen), 0);
-	ready = filter_expect(seen, WIRE_READY);
 	assert_int_equal(ready->error, 0);
 	assert_int_equal(ready->data, data);
 }
