@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /**
- * DOC: sluice, and one of its allocations fails
+ * DOC: One allocation of one program fails
  *
- *	REPORT=FILE NTH=N sluice ARGUMENT...
- *
- * N 0: none fails. FILE gets the lines of inject.c: "memory ALLOCATIONS" and, if it came to
- * that, "failed memory N 12". What it starts has all the memory that it wants.
+ * Linked, with alloc.c, to what sluice, sluice-keeper or sluice-names is made of. PROGRAM.memory
+ * beside the program is a struct alloc_counts: which one fails, and what came of it, of
+ * all processes of this program one after the other, and of what they fork until it
+ * executes something. Without that file nothing fails.
  */
 
-#include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "base/macros.h"
 #include "tests/unit/alloc.h"
 
-int sluice_main(int argc, char **argv); /* main() of cli, by that name */
+static struct alloc_counts *counts;
 
 /* glibc (2.36) crashes in it when it gets no memory */
 struct passwd *__real_getpwnam(const char *name);
@@ -31,32 +30,20 @@ struct passwd *__wrap_getpwnam(const char *name)
 	return entry;
 }
 
-static void report(const char *path, unsigned long nth)
+static void __attribute__((constructor)) begin(void)
 {
-	FILE *file = fopen(path, "we");
+	char exe[512] = "", path[600];
 
-	if (!file)
+	if (readlink("/proc/self/exe", exe, sizeof(exe) - 1) < 0)
 		return;
-	if (alloc_has_failed())
-		fprintf(file, "failed memory %lu %d\n", nth, ENOMEM);
-	fprintf(file, "memory %u\n", alloc_count());
-	(void)fclose(file);
+	snprintf(path, sizeof(path), "%s.memory", exe);
+	counts = alloc_share(path);
+	if (counts)
+		alloc_enter();
 }
 
-int main(int argc, char **argv)
+static void __attribute__((destructor)) end(void)
 {
-	const char *path = getenv("REPORT"), *nth = getenv("NTH");
-	unsigned long n = nth ? strtoul(nth, NULL, 10) : 0;
-	int status;
-
-	if (!path) {
-		fprintf(stderr, "usage: REPORT=FILE NTH=N sluice ARGUMENT...\n");
-		return 2;
-	}
-	alloc_fail((unsigned int)n, false);
-	alloc_enter();
-	status = sluice_main(argc, argv);
-	alloc_leave();
-	report(path, n);
-	return status;
+	if (counts)
+		counts->n_blocks = alloc_blocks();
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """145 — every system call of start, first flow, reload and stop fails once, and every
-allocation of sluice run
+allocation of sluice run, sluice-keeper and sluice-names
 
    inject ─▶ sluice run ─┬─ sluice-keeper ─┬─ sluiced          the Nth call of one of them
      │                   │                 ├─ sluice-names     comes back with an error
@@ -20,13 +20,16 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 import time
 
 from lib import machine, main
 from lib.wait import SLOW, Timeout, wait_for
 
-VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter", "memory")  # that of sluice
+VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter")
+SHORT = ("sluice", "sluice-keeper", "sluice-names")  # of memory: tests/faults/memory.c
+COUNTS = struct.Struct("5I")  # struct alloc_counts of tests/unit/alloc.h
 WITHIN_S = 60     # of `make check`
 CALM = 3000       # calls of a `sluice run` that waits instead of asking again and again
 LIMIT_S = 20      # one telling: beyond it hangs
@@ -48,20 +51,20 @@ def is_sanitized(lab):
 class Telling:
     _numbers = itertools.count(1)
 
-    def __init__(self, t, lab, wire, short_sluice, victim=None, nth=0):
+    def __init__(self, t, lab, wire, short, victim=None, nth=0):
         self._t, self._lab, self._wire = t, lab, wire
         self.title = f"{victim} {nth}"
         self._report = lab.new_file("report")
-        sluice = lab.path("sluice")
-        if victim == "memory":
-            sluice = short_sluice
-            words = ["env", f"REPORT={self._report}", f"NTH={nth}"]
+        self._is_memory = victim == "memory" or victim in short.victims
+        if self._is_memory:
+            short.prepare(victim, nth)
+            words = [short.sluice]
         else:
             words = [lab.path("tests/faults/inject"), *(["--sanitized"] if is_sanitized(lab) else []), self._report,
-                     *([victim, nth] if victim else []), "--"]
+                     *([victim, nth] if victim else []), "--", lab.path("sluice")]
         always = lab.test_filter(deny_port=DENIED)  # the other one forgets with its process
         self.instance = f"t{os.getpid()}x{next(self._numbers)}"
-        words += [sluice, "run", "--instance", self.instance, "--filter", always,
+        words += ["run", "--instance", self.instance, "--filter", always,
                   "--filter", lab.test_filter(deny_port=DENIED, rejudge_port=AGAIN), "--fail", "closed", "--", "bash",
                   "-c", STORY, lab.path("tests/providers/flowgen")]
         self._denied = wire.count(self._is_denied)
@@ -72,6 +75,10 @@ class Telling:
         except subprocess.TimeoutExpired:
             raise Timeout(f"{self.title}, {self.what()}: hangs") from None
         self.took_s = time.monotonic() - began
+        if self._is_memory:
+            self.counts, self.has_failed, self.blocks = short.counts()
+            return
+        self.blocks = {}
         with open(self._report, "a+") as file:  # of one that crashed there is none
             file.seek(0)
             lines = [line.split() for line in file]
@@ -84,6 +91,8 @@ class Telling:
 
     def what(self):
         """the call that failed"""
+        if self._is_memory:
+            return "an allocation"
         try:
             with open(self._report) as file:
                 words = file.readline().split()
@@ -93,12 +102,14 @@ class Telling:
             return "no call failed"
         return f"call {words[2]} {errno.errorcode[int(words[3])]}"
 
-    def check(self):
+    def check(self, usual=None):
         t, text = self._t, self.program.stderr
         title = f"{self.title}, {self.what()}, status {self.status}: {text[-600:]}"
         t.check(self.status >= 0 and self.status not in (132, 134, 135, 136, 139), f"crash: {title}")
         t.check(not CRASHES.search(text), f"crash: {title}")
         t.equal(self._wire.count(self._is_denied) - self._denied, 0, f"denied packets on the wire: {title}")
+        for victim, n in self.blocks.items():
+            t.check(not usual or n <= usual.blocks[victim], f"{victim} leaks, {n} blocks: {title}")
         if self.status == 125:
             t.check(re.search(r"sluice[a-z-]*: .{15}", text), f"refuses to start without a reason: {title}")
         try:
@@ -108,6 +119,39 @@ class Telling:
             if PANIC not in text:  # it did not say that something may be left, and what to do
                 raise Timeout(f"{left}: {title}") from None
             self._lab.expect_nothing_left(instance=self.instance)
+
+
+class Short:
+    """our programs, some of them with memory that can be short: in folder"""
+
+    def __init__(self, lab):
+        self._folder = copy_programs(lab)
+        self.victims = [f"{name}-memory" for name in SHORT]
+        self.sluice = f"{self._folder}/sluice"
+        for name in SHORT:
+            shutil.copy(lab.path(f"tests/faults/{name}"), self._folder)
+
+    def prepare(self, victim, nth):
+        """the nth allocation of VICTIM fails, which is one of ours, or "memory": all count"""
+        for name, each in zip(SHORT, self.victims):
+            path = f"{self._folder}/{name}.memory"
+            if os.path.exists(path):
+                os.unlink(path)
+            if victim in ("memory", each):
+                with open(path, "wb") as file:
+                    os.chmod(path, 0o666)  # sluice-names is another user
+                    file.write(COUNTS.pack(nth, 0, 0, 0, 0))
+
+    def counts(self):
+        """Return: how many allocations of each, did one fail, blocks that each had left at its end"""
+        counts, blocks, has_failed = {}, {}, False
+        for name, each in zip(SHORT, self.victims):
+            path = f"{self._folder}/{name}.memory"
+            if os.path.exists(path):
+                with open(path, "rb") as file:
+                    _nth, _is_always, counts[each], failed, blocks[each] = COUNTS.unpack(file.read())
+                has_failed |= bool(failed)
+        return counts, has_failed, blocks
 
 
 KEEPER = """#!/usr/bin/python3
@@ -180,7 +224,7 @@ def check_slow_end(t, lab):
         t.equal((run.popen.returncode, file.read()), (0, "started "), f"sluiced is slow to exit: {run.stderr}")
 
 
-def check_no_overlap(t, lab, short_sluice):
+def check_no_overlap(t, lab, short):
     """what is governed is refused to another instance, also when memory is short for finding out"""
     name, nth, has_failed = f"t{os.getpid()}other", 0, True
     other = lab.start([], ["sleep", "1000"], options=["--instance", name], has_records=False)
@@ -188,10 +232,9 @@ def check_no_overlap(t, lab, short_sluice):
     config = lab.new_file("conf", f"[Instance]\nId={name}x\nCgroup={governed}\n")
     while has_failed:
         nth += 1
-        report = lab.new_file("report")
-        program = lab.plain(["env", f"REPORT={report}", f"NTH={nth}", short_sluice, "serve", "--config", config], 10)
-        with open(report) as file:
-            has_failed = "failed" in file.read()
+        short.prepare("sluice-memory", nth)
+        program = lab.plain([short.sluice, "serve", "--config", config], 10)
+        _, has_failed, _ = short.counts()
         t.check(program.popen.returncode > 0, f"allocation {nth} of {nth}: refused: {program.report()}")
         t.check(re.search("memory|govern", program.stderr), f"it says why: {program.report()}")
         t.equal(machine.traces_of(name + "x"), set(), f"allocation {nth}: left")
@@ -199,9 +242,9 @@ def check_no_overlap(t, lab, short_sluice):
     other.end()
 
 
-def choose(counts, seed):
+def choose(victims, counts, seed):
     """each call of each victim, in an order that any beginning of is a sample"""
-    places = [(victim, nth + 1) for victim in VICTIMS for nth in range(counts.get(victim, 0))]
+    places = [(victim, nth + 1) for victim in victims for nth in range(counts.get(victim, 0))]
     random.Random(seed).shuffle(places)
     return places
 
@@ -214,31 +257,31 @@ def scenario(t):
             lab.tcp_echo(port)
         lab.udp_echo(DENIED)
         with lab.capture() as wire:
-            short_sluice = copy_programs(lab) + "/sluice"
-            shutil.copy(lab.path("tests/faults/sluice"), short_sluice)
-            plain, rich = (Telling(t, lab, wire, short_sluice, victim) for victim in (None, "memory"))
+            short = Short(lab)
+            plain, rich = (Telling(t, lab, wire, short, victim) for victim in (None, "memory"))
             for one in (plain, rich):
                 one.check()
                 t.equal(one.status, 0, f"without a fault: {one.program.stderr}")
             plain.counts |= rich.counts
             t.check(plain.counts["sluice"] < CALM, f"sluice run waits without end: {plain.counts}")
-            check_no_overlap(t, lab, short_sluice)
+            check_no_overlap(t, lab, short)
             check_dead_keepers(t, lab)
             check_slow_end(t, lab)
             seed = t.seed or int(time.time()) % 100000
-            places = choose(plain.counts, seed)[t.part::t.parts]
+            victims = [*VICTIMS, *short.victims]
+            places = choose(victims, plain.counts, seed)[t.part::t.parts]
             if t.only:
                 places = [(victim, int(nth)) for victim, nth in re.findall(r"([a-z-]+) (\d+)", t.only)]
-            t.note(f"seed {seed}; {len(places)} calls: " + ", ".join(f"{v} {plain.counts.get(v, 0)}" for v in VICTIMS))
+            t.note(f"seed {seed}; {len(places)} calls: " + ", ".join(f"{v} {plain.counts.get(v, 0)}" for v in victims))
             ends = time.monotonic() + WITHIN_S * SLOW
             for victim, nth in places:
                 if not t.all and time.monotonic() > ends:
                     break
                 try:
-                    one = Telling(t, lab, wire, short_sluice, victim, nth)
+                    one = Telling(t, lab, wire, short, victim, nth)
                     n += one.has_failed
                     slowest = max(slowest, (one.took_s, f"{one.title}, {one.what()}"))
-                    one.check()
+                    one.check(rich)
                 except AssertionError as failure:
                     print(f"FAILED {failure}", flush=True)
                     failures.append(f"{victim} {nth}")

@@ -1,70 +1,91 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "alloc.h"
+#include "base/macros.h"
+
+static struct alloc_counts own, *counts = &own;
 
 static struct {
-	unsigned int depth, n_left, n;
-	bool is_always, has_failed, are_names_spared;
-} script;
+	unsigned int depth, n_blocks;
+	bool are_names_spared;
+} process;
+
+struct alloc_counts *alloc_share(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	void *shared = MAP_FAILED;
+
+	if (fd >= 0)
+		shared = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close_fd(fd);
+	if (shared == MAP_FAILED)
+		return NULL;
+	counts = shared;
+	return counts;
+}
 
 void alloc_fail(unsigned int nth, bool is_always)
 {
-	script.n_left = nth;
-	script.is_always = is_always;
-	script.has_failed = false;
-	script.n = 0;
-	script.depth = 0; /* a test that failed did not leave */
+	*counts = (struct alloc_counts){ .nth = nth, .is_always = is_always };
+	process.depth = 0; /* a test that failed did not leave */
 }
 
 void alloc_forgive(void)
 {
-	script.n_left = 0;
+	counts->nth = 0;
 }
 
 bool alloc_has_failed(void)
 {
-	return script.has_failed;
+	return counts->has_failed;
 }
 
 unsigned int alloc_count(void)
 {
-	return script.n;
+	return counts->n;
+}
+
+unsigned int alloc_blocks(void)
+{
+	return process.n_blocks;
 }
 
 void alloc_spare_names(bool is_spared)
 {
-	script.are_names_spared = is_spared;
+	process.are_names_spared = is_spared;
 }
 
 void alloc_enter(void)
 {
-	script.depth++;
+	process.depth++;
 }
 
 void alloc_leave(void)
 {
-	script.depth--;
+	process.depth--;
 }
 
 void __sanitizer_print_stack_trace(void) __attribute__((weak));
 
 /* SLUICE_ALLOC_TRACE: where, for who looks for a reason */
-static bool refuse(void)
+bool alloc_is_refused(void)
 {
-	script.n += script.depth > 0;
-	if (!script.depth || !script.n_left)
+	uint32_t nth, n;
+
+	if (!process.depth) /* the sanitizer's own, before its time: nothing else may be looked at */
 		return false;
-	if (script.n_left > 1) {
-		script.n_left--;
+	nth = counts->nth;
+	n = __atomic_add_fetch(&counts->n, 1, __ATOMIC_RELAXED);
+	if (!nth || n < nth || (n > nth && !counts->is_always))
 		return false;
-	}
-	script.n_left = script.is_always;
-	script.has_failed = true;
+	counts->has_failed = true;
 	if (__sanitizer_print_stack_trace && getenv("SLUICE_ALLOC_TRACE"))
 		__sanitizer_print_stack_trace();
 	errno = ENOMEM;
@@ -83,23 +104,44 @@ BEHIND(void *, malloc, (size_t n));
 BEHIND(void *, calloc, (size_t n, size_t size));
 BEHIND(void *, realloc, (void *old, size_t n));
 BEHIND(void *, memalign, (size_t alignment, size_t n));
+BEHIND(void, free, (void *old));
 
 #define CALL(name, ...)                                                                            \
 	(__interceptor_##name ? __interceptor_##name(__VA_ARGS__) : __libc_##name(__VA_ARGS__))
 
+static void *made(void *block)
+{
+	process.n_blocks += block != NULL;
+	return block;
+}
+
 void *malloc(size_t n)
 {
-	return refuse() ? NULL : CALL(malloc, n);
+	return alloc_is_refused() ? NULL : made(CALL(malloc, n));
 }
 
 void *calloc(size_t n, size_t size)
 {
-	return refuse() ? NULL : CALL(calloc, n, size);
+	return alloc_is_refused() ? NULL : made(CALL(calloc, n, size));
+}
+
+void free(void *old)
+{
+	process.n_blocks -= old != NULL;
+	CALL(free, old);
 }
 
 void *realloc(void *old, size_t n)
 {
-	return refuse() ? NULL : CALL(realloc, old, n);
+	void *block;
+
+	if (alloc_is_refused())
+		return NULL;
+	block = CALL(realloc, old, n);
+	if (!old)
+		return made(block);
+	process.n_blocks -= !block && !n; /* it was freed */
+	return block;
 }
 
 void *reallocarray(void *old, size_t n, size_t size)
@@ -115,7 +157,7 @@ void *reallocarray(void *old, size_t n, size_t size)
 
 void *memalign(size_t alignment, size_t n)
 {
-	return refuse() ? NULL : CALL(memalign, alignment, n);
+	return alloc_is_refused() ? NULL : made(CALL(memalign, alignment, n));
 }
 
 void *aligned_alloc(size_t alignment, size_t n)
@@ -137,7 +179,7 @@ int posix_memalign(void **ret, size_t alignment, size_t n)
 char *strndup(const char *text, size_t n_max)
 {
 	size_t n = strnlen(text, n_max);
-	char *copy = script.are_names_spared ? CALL(malloc, n + 1) : malloc(n + 1);
+	char *copy = process.are_names_spared ? made(CALL(malloc, n + 1)) : malloc(n + 1);
 
 	if (!copy)
 		return NULL;

@@ -11,6 +11,25 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * struct alloc_counts - which one fails, and what came of it
+ * @nth:      from 1; 0: none
+ * @n:        allocations so far
+ * @n_blocks: that were not freed; alloc.c leaves it to who knows when to look
+ */
+struct alloc_counts {
+	uint32_t nth, is_always, n, has_failed, n_blocks;
+};
+
+/**
+ * alloc_share() - from now on these lie in a file that holds them, for all processes that map it
+ * or are forked of one that did; those that are killed leave what they have counted
+ *
+ * Return: them, or NULL: there is no such file.
+ */
+struct alloc_counts *alloc_share(const char *path);
 
 /** alloc_fail() - from now on the @nth allocation (from 1) fails; @is_always: and all behind it */
 void alloc_fail(unsigned int nth, bool is_always);
@@ -20,6 +39,12 @@ void alloc_forgive(void);
 bool alloc_has_failed(void);
 /** alloc_count() - how many there were since then */
 unsigned int alloc_count(void);
+
+/** alloc_blocks() - of this process, now, whoever made them */
+unsigned int alloc_blocks(void);
+
+/** alloc_is_refused() - counts as one, for what stands for many. Return: is it the one that fails? */
+bool alloc_is_refused(void);
 
 /** alloc_spare_names() - strdup() does not fail meanwhile */
 void alloc_spare_names(bool is_spared);
