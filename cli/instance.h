@@ -10,8 +10,8 @@
  * The name is claimed first: /run/sluice/ID is made and locked, and the lock
  * is the keeper's as well, so that it lasts until the last of both is gone.
  * The keeper that read the record INSTANCE puts everything away at the end, also
- * when we are killed. One that ended before (KEEPER_EXIT_NOT_BEGUN) leaves that
- * to us.
+ * when we are killed. One that could not begin (KEEPER_EXIT_NOT_BEGUN) leaves to us
+ * what we made meanwhile.
  */
 
 #include "cli/run.h"

@@ -54,9 +54,11 @@ int files_empty_folder(const char *path, unsigned int *ret_n)
 int files_remove_folder(const char *path)
 {
 	unsigned int n;
+	int r = files_empty_folder(path, &n);
 
-	(void)files_empty_folder(path, &n);
 	if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL) /* nothing is mounted there */
 		return -errno;
-	return rmdir(path) < 0 ? -errno : 0;
+	if (rmdir(path) == 0)
+		return 0;
+	return r < 0 ? r : -errno; /* why it is not empty */
 }

@@ -301,8 +301,9 @@ static void finish(struct keeper *keeper)
 		return;
 	if (is_removed) {
 		place_kill_governed(keeper);
-		if (keeper->daemon_pid <= 0 && keeper->is_told)
-			(void)start_daemon(keeper); /* it adopts what is there, and removes it */
+		/* it adopts what an earlier one left, and removes it */
+		if (keeper->daemon_pid <= 0 && keeper->is_told && keeper->generation > 0)
+			(void)start_daemon(keeper);
 		/* one that hangs or fails is followed by one that only cleans up */
 		if (keeper->daemon_pid > 0 && !wait_for_daemon(keeper) && start_daemon(keeper) == 0)
 			(void)wait_for_daemon(keeper);
@@ -359,5 +360,5 @@ int main(void)
 	while (r == 0 && !turn(&keeper, keeper.run_sock, KEEPER_BEAT_MS))
 		watch(&keeper);
 	finish(&keeper);
-	return keeper.is_placed ? 0 : KEEPER_EXIT_NOT_BEGUN;
+	return keeper.generation > 0 ? 0 : KEEPER_EXIT_NOT_BEGUN;
 }

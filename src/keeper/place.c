@@ -40,7 +40,7 @@ void place_remove(const struct keeper *keeper)
 	char canary[600];
 
 	place_canary(keeper, canary, sizeof(canary));
-	(void)complain("remove", canary, cgroup2_remove(canary, EMPTY_MS));
+	is_left |= complain("remove", canary, cgroup2_remove(canary, EMPTY_MS));
 	(void)cgroup2_kill(instance->providers_cgroup);
 	is_left |= complain("remove", instance->providers_cgroup,
 			    cgroup2_remove(instance->providers_cgroup, EMPTY_MS));

@@ -28,7 +28,7 @@
 #define KEEPER_SILENCE_MS 1000U	   /* then it is taken to hang */
 #define KEEPER_CANARY_SLOT 17U	   /* of SPAWN and KILL: behind those of 16 filters */
 #define KEEPER_SUCCESSOR_MS 5000U  /* held packets wait that long for a new sluiced */
-#define KEEPER_EXIT_NOT_BEGUN 125  /* status of one that read no INSTANCE, and did nothing */
+#define KEEPER_EXIT_NOT_BEGUN 125  /* status of one that started no sluiced: the place is its maker's */
 
 #define KEEPER_NETNS_MAX 1024U	   /* namespaces whose descriptors are kept, two of each */
 #define KEEPER_KEPT_MAX (2U * KEEPER_NETNS_MAX) /* slots of KEEP; even ones are queues */

@@ -35,6 +35,9 @@ CALM = 3000       # calls of a `sluice run` that waits instead of asking again a
 LIMIT_S = 20      # one telling: beyond it hangs
 DENIED, AGAIN, OPEN = 9, 8, 7
 STORY = f"""exec 3<>/dev/tcp/10.79.45.1/{OPEN}
+dig @10.79.45.1 +tries=1 +time=1 +short a.example +tcp a.example
+unshare -n -- bash -c "
+for i in {{1..50}}; do (: <>/dev/udp/10.79.45.1/{OPEN}) 2>&1 | grep -q permitted || break; sleep 0.02; done"
 $0 tcp 10.79.45.1 {AGAIN} 1 1 6000
 $0 tcp 10.79.45.1 {DENIED} 1 1 6000
 $0 udp-once 10.79.45.1 {DENIED} 1 1 6000
@@ -250,12 +253,13 @@ def choose(victims, counts, seed):
 
 
 def scenario(t):
-    t.needs("tests/faults/inject", "bash")
+    t.needs("tests/faults/inject", "bash", "dig", "unshare")
     failures, slowest, n = [], (0, ""), 0
     with t.lab() as lab:
         for port in (OPEN, AGAIN, DENIED):
             lab.tcp_echo(port)
         lab.udp_echo(DENIED)
+        lab.dns().add("a.example", "A", "10.79.45.1")
         with lab.capture() as wire:
             short = Short(lab)
             plain, rich = (Telling(t, lab, wire, short, victim) for victim in (None, "memory"))
