@@ -19,11 +19,10 @@ static struct {
 
 struct alloc_counts *alloc_share(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	void *shared = MAP_FAILED;
+	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	int flags = MAP_SHARED | (path ? 0 : MAP_ANONYMOUS);
+	void *shared = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, flags, fd, 0);
 
-	if (fd >= 0)
-		shared = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close_fd(fd);
 	if (shared == MAP_FAILED)
 		return NULL;

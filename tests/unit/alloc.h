@@ -24,8 +24,9 @@ struct alloc_counts {
 };
 
 /**
- * alloc_share() - from now on these lie in a file that holds them, for all processes that map it
- * or are forked of one that did; those that are killed leave what they have counted
+ * alloc_share() - from now on these are one for all processes that are forked of this one, and
+ * for those that map the same file; who is killed leaves what it has counted
+ * @path: of a file that holds them; NULL: in none
  *
  * Return: them, or NULL: there is no such file.
  */
