@@ -41,7 +41,13 @@ for i in {{1..50}}; do (: <>/dev/udp/10.79.45.1/{OPEN}) 2>&1 | grep -q permitted
 $0 tcp 10.79.45.1 {AGAIN} 1 1 6000
 $0 tcp 10.79.45.1 {DENIED} 1 1 6000
 $0 udp-once 10.79.45.1 {DENIED} 1 1 6000
-true"""
+"""
+# a sluiced that is told all again, and has its children started again: what others do then
+SUCCESSOR = f"""keeper=$(pgrep -x sluice-keeper -P $PPID) && pkill -9 -x sluiced -P $keeper
+$0 tcp 10.79.45.1 {DENIED} 1 1 6000
+dig @10.79.45.1 +tries=1 +time=1 +short a.example
+"""
+WITH_SUCCESSOR = ("sluice-keeper", "sluice-names")  # victims; longer for the others would be for nothing
 CRASHES = re.compile(r"signal (4|6|7|8|11)\b|Sanitizer|runtime error|Assertion")
 PANIC = "sluice panic"
 
@@ -54,7 +60,7 @@ def is_sanitized(lab):
 class Telling:
     _numbers = itertools.count(1)
 
-    def __init__(self, t, lab, wire, short, victim=None, nth=0):
+    def __init__(self, t, lab, wire, short, victim=None, nth=0, has_successor=False):
         self._t, self._lab, self._wire = t, lab, wire
         self.title = f"{victim} {nth}"
         self._report = lab.new_file("report")
@@ -67,9 +73,11 @@ class Telling:
                      *([victim, nth] if victim else []), "--", lab.path("sluice")]
         always = lab.test_filter(deny_port=DENIED)  # the other one forgets with its process
         self.instance = f"t{os.getpid()}x{next(self._numbers)}"
+        has_successor |= bool(victim) and victim.startswith(WITH_SUCCESSOR)
+        story = STORY + (SUCCESSOR if has_successor else "") + "true"
         words += ["run", "--instance", self.instance, "--filter", always,
                   "--filter", lab.test_filter(deny_port=DENIED, rejudge_port=AGAIN), "--fail", "closed", "--", "bash",
-                  "-c", STORY, lab.path("tests/providers/flowgen")]
+                  "-c", story, lab.path("tests/providers/flowgen")]
         self._denied = wire.count(self._is_denied)
         began = time.monotonic()
         self.program = lab.start_plain(words)
@@ -253,7 +261,7 @@ def choose(victims, counts, seed):
 
 
 def scenario(t):
-    t.needs("tests/faults/inject", "bash", "dig", "unshare")
+    t.needs("tests/faults/inject", "bash", "dig", "unshare", "pgrep")
     failures, slowest, n = [], (0, ""), 0
     with t.lab() as lab:
         for port in (OPEN, AGAIN, DENIED):
@@ -262,21 +270,23 @@ def scenario(t):
         lab.dns().add("a.example", "A", "10.79.45.1")
         with lab.capture() as wire:
             short = Short(lab)
-            plain, rich = (Telling(t, lab, wire, short, victim) for victim in (None, "memory"))
-            for one in (plain, rich):
+            plain = Telling(t, lab, wire, short)
+            twice = Telling(t, lab, wire, short, has_successor=True)
+            rich = Telling(t, lab, wire, short, "memory", has_successor=True)
+            for one in (plain, twice, rich):
                 one.check()
                 t.equal(one.status, 0, f"without a fault: {one.program.stderr}")
-            plain.counts |= rich.counts
-            t.check(plain.counts["sluice"] < CALM, f"sluice run waits without end: {plain.counts}")
+            counts = plain.counts | {name: twice.counts[name] for name in WITH_SUCCESSOR} | rich.counts
+            t.check(counts["sluice"] < CALM, f"sluice run waits without end: {counts}")
             check_no_overlap(t, lab, short)
             check_dead_keepers(t, lab)
             check_slow_end(t, lab)
             seed = t.seed or int(time.time()) % 100000
             victims = [*VICTIMS, *short.victims]
-            places = choose(victims, plain.counts, seed)[t.part::t.parts]
+            places = choose(victims, counts, seed)[t.part::t.parts]
             if t.only:
                 places = [(victim, int(nth)) for victim, nth in re.findall(r"([a-z-]+) (\d+)", t.only)]
-            t.note(f"seed {seed}; {len(places)} calls: " + ", ".join(f"{v} {plain.counts.get(v, 0)}" for v in victims))
+            t.note(f"seed {seed}; {len(places)} calls: " + ", ".join(f"{v} {counts.get(v, 0)}" for v in victims))
             ends = time.monotonic() + WITHIN_S * SLOW
             for victim, nth in places:
                 if not t.all and time.monotonic() > ends:
