@@ -69,6 +69,7 @@ class Filter:
     exception leaves process() and ends the program, which is then started again.
     """
     name = None  # for people and logs; the program's if not set
+    error_text = "nothing has failed"  # the last failure in words
     _channel = None
 
     # callbacks
@@ -104,7 +105,6 @@ class Filter:
         self.name = self.name or os.path.basename(sys.argv[0])
         if not 0 < len(self.name.encode()) < 32:
             raise Misuse(f"the name \"{self.name}\" has not 1 to 31 bytes")
-        self.error_text = "nothing has failed"
         self.is_refused = False
         self._broken = None
         self._state = State.NEW

@@ -26,6 +26,11 @@ class Scope(enum.IntEnum):
     THIS_FLOW, THIS_ADDRESS, THIS_NAME = range(3)
 
 
+def known(kind, number):
+    """one of @kind, or the number of one that a newer daemon has"""
+    return kind(number) if number in kind.__members__.values() else number
+
+
 def address(data):
     """IPv4Address or IPv6Address of 16 bytes"""
     six = ipaddress.IPv6Address(data)
@@ -61,8 +66,8 @@ class Flow(_Judged):
         self.protocol = record["protocol"]  # socket.IPPROTO_TCP …
         self.local_address, self.remote_address = address(record["src"]), address(record["dst"])
         self.local_port, self.remote_port = record["sport"], record["dport"]
-        self.host_source = HostSource(record["host_source"])
-        self.interface_kind = INTERFACE_KINDS[record["interface_kind"]]
+        self.host_source = known(HostSource, record["host_source"])
+        self.interface_kind = dict(enumerate(INTERFACE_KINDS)).get(record["interface_kind"], "other")
         self.is_cut, self.is_again = bool(record["is_cut"]), bool(record["again"])
         for name in ("host", "pid", "owner_pid", "uid", "gid", "owner_uid", "exe", "exe_inode",
                      "exe_device", "command", "cgroup", "unit", "container", "ifindex", "interface"):
