@@ -27,12 +27,13 @@
 
 #define SCRIPTS_MAX 16U
 #define WAITING_MAX 1024U
+#define WAITS_MS 5000U /* then the fail class has decided */
 #define SCRIPT_BYTES 65536
 #define TEXT_BYTES 256
 
 struct question {
 	struct question *next;
-	uint64_t id, asked_ms;
+	uint64_t id, asked_ms, started_ms;
 	char **environment;
 	struct script script; /* while it runs */
 };
@@ -71,6 +72,7 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 					  key);
 	if (fd < 0)
 		return sluice_filter_fail(filter, -EINVAL, "script: not given as a file");
+	free(shell->script);
 	shell->script = calloc(1, SCRIPT_BYTES + 1);
 	if (!shell->script)
 		return -ENOMEM;
@@ -165,7 +167,7 @@ static void end_script(struct sluice_filter *filter, struct question *question)
 	const char *problem = why;
 
 	if (status == -1)
-		problem = now_ms() - question->asked_ms >= SCRIPT_SECONDS * 1000
+		problem = now_ms() - question->started_ms >= SCRIPT_SECONDS * 1000
 				  ? "the script took longer than 4 seconds"
 				  : "the script was killed";
 	else if (WIFSIGNALED(status))
@@ -181,21 +183,32 @@ static void end_script(struct sluice_filter *filter, struct question *question)
 
 /* ---- questions ---- */
 
+static struct question *take_first(struct shell *shell)
+{
+	struct question *question = shell->first;
+
+	shell->first = question->next;
+	if (!shell->first)
+		shell->last = &shell->first;
+	shell->n_waiting--;
+	return question;
+}
+
 static void start_waiting(struct sluice_filter *filter, struct shell *shell)
 {
 	const char *const words[] = { "/bin/sh", "-c", shell->script, "script", NULL };
 
 	for (unsigned int i = 0; i < SCRIPTS_MAX && shell->first; i++) {
-		struct question *question = shell->first;
+		struct question *question;
 		int r;
 
 		if (shell->running[i])
 			continue;
-		shell->first = question->next;
-		if (!shell->first)
-			shell->last = &shell->first;
-		shell->n_waiting--;
-		r = script_start(words, question->environment, false, &question->script);
+		question = take_first(shell);
+		question->started_ms = now_ms();
+		r = question->started_ms - question->asked_ms < WAITS_MS
+			    ? script_start(words, question->environment, false, &question->script)
+			    : -ETIMEDOUT;
 		if (r < 0) {
 			complain(filter, question, strerror(-r));
 			free_question(question);
@@ -262,6 +275,17 @@ static int run(struct sluice_filter *filter, struct shell *shell)
 	return r;
 }
 
+/* what still runs ends with this process */
+static void free_shell(struct shell *shell)
+{
+	for (unsigned int i = 0; i < SCRIPTS_MAX; i++)
+		if (shell->running[i])
+			free_question(shell->running[i]);
+	while (shell->first)
+		free_question(take_first(shell));
+	free(shell->script);
+}
+
 int main(int argc, char **argv)
 {
 	const struct sluice_filter_ops ops = { .size = sizeof(ops),
@@ -281,5 +305,6 @@ int main(int argc, char **argv)
 	if (r != -ESHUTDOWN)
 		fprintf(stderr, "shell: %s\n", sluice_filter_error(filter));
 	sluice_filter_free(filter);
+	free_shell(&shell);
 	return r == -ESHUTDOWN ? 0 : 1;
 }
