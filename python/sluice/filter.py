@@ -216,7 +216,11 @@ class Filter:
         if not self._is_alive():
             raise Stopped()
         self._check(self._state == State.STARTED, "the filter has not started yet")
-        self._send(wire.encode(kind, **fields), is_answer=True)
+        try:
+            record = wire.encode(kind, **fields)
+        except ValueError as problem:
+            raise Misuse(str(problem)) from None
+        self._send(record, is_answer=True)
 
     # sending
 

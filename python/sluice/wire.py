@@ -67,8 +67,9 @@ def _write(field, value):
         return cut(value, field.bytes - 1)
     if field.kind == "addr":
         return bytes(value)
-    if field.limit and value > field.limit:
-        raise ValueError(f"{field.name}: {value} is above {field.limit}")
+    most = field.limit or (1 << 8 * field.bytes) - 1
+    if not 0 <= value <= most:
+        raise ValueError(f"{field.name} is {value}: 0 to {most} can be")
     return value
 
 
