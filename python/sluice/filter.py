@@ -12,46 +12,23 @@ import enum
 import errno
 import os
 import select
-import socket
 import sys
 from collections import deque
 
 from . import rules as static_rules
 from . import wire
+from .channel import Channel
 from .errors import DaemonGone, Error, Full, Misuse, NotStarted, ProtocolError, Refusal, Stopped
 from .flow import BYTES_MAX, Data, Direction, Flow, Scope, Verdict
-from .records import RECORD_MAX, VERSION
+from .records import VERSION
 from .rules import RuleAction
 
-CHANNEL_FD = 3
 ANSWERS_MAX = 4096
 CONTROL_MAX = 64  # READY, PONG, STOPPED behind them
 BATCH = 256       # records per process(): other descriptors live too
 
-_FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
-_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
-
-
 class State(enum.IntEnum):
     NEW, WELCOMED, STARTED, REFUSED, STOPPING, ENDED = range(6)
-
-
-def _open_channel():
-    """an open file or another socket that happens to be descriptor 3 is not ours"""
-    try:
-        channel = socket.socket(fileno=CHANNEL_FD)
-    except OSError:
-        raise NotStarted() from None
-    try:
-        channel.getpeername()
-        if (channel.family, channel.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
-            raise OSError
-    except OSError:
-        channel.detach()
-        raise NotStarted() from None
-    # what the filter starts must not keep the channel open, or speak on it
-    channel.set_inheritable(False)
-    return channel
 
 
 class Filter:
@@ -110,7 +87,7 @@ class Filter:
         self._state = State.NEW
         self._out, self._n_answers, self._is_corked = deque(), 0, False
         self._rules, self._set = deque(), 0
-        self._channel = _open_channel()
+        self._channel = Channel()
         self._send_now(wire.encode("HELLO", version=VERSION, kind=1, name=self.name))
 
     def close(self):
@@ -200,10 +177,9 @@ class Filter:
         if self._broken or self._state == State.ENDED:
             return
         try:
-            self._channel.send(wire.encode("LOG", level=max(0, min(level, 7)), text=text),
-                               socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-        except OSError:
-            pass
+            self._channel.send(wire.encode("LOG", level=max(0, min(level, 7)), text=text))
+        except Error:
+            pass  # process() finds it
 
     def _check(self, is_good, text):
         if not is_good and self._is_alive():
@@ -227,14 +203,12 @@ class Filter:
     def _send_now(self, record):
         """Return: False: no place for it now"""
         try:
-            self._channel.send(record, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-        except OSError as failure:
-            if failure.errno in _FULL:
-                return False
+            return self._channel.send(record)
+        except DaemonGone:
+            self._drop()  # it may have left a STOP: the reader finds that, or the end
+        except Error as failure:
             self._drop()
-            # a peer that is gone may have left a STOP: the reader finds that, or the end
-            if failure.errno not in _GONE:
-                self._broken = Error(f"cannot send: {failure.strerror}", failure.errno)
+            self._broken, self.error_text = failure, str(failure)
         return True
 
     def _send(self, record, is_answer):
@@ -285,40 +259,17 @@ class Filter:
     def _fail(self, record, why):
         self._break(ProtocolError(f"the daemon broke the protocol: {record}: {why}"))
 
-    def _receive(self):
-        """Return: bytes and a descriptor or None; None: nothing is there"""
-        try:
-            data, extra, flags, _ = self._channel.recvmsg(
-                RECORD_MAX, socket.CMSG_SPACE(16), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
-        except OSError as failure:
-            if failure.errno == errno.EAGAIN:
-                return None
-            if failure.errno == errno.ECONNRESET:
-                data, extra, flags = b"", [], 0
-            else:
-                self._break(Error(f"cannot receive: {failure.strerror}", failure.errno))
-        fds = [int.from_bytes(some[at:at + 4], sys.byteorder) for level, kind, some in extra
-               if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
-               for at in range(0, len(some) - 3, 4)]
-        for fd in fds[1:]:  # at most one may travel with a record
-            os.close(fd)
-        fd = fds[0] if fds else None
-        if not data:
-            self._break(DaemonGone("the daemon went away"))
-        if flags & socket.MSG_TRUNC:
-            self._fail("a record", "unexpected or oversized tail")
-        return data, fd
-
     def _process_one(self):
-        got = self._receive()
-        if not got:
-            return False
-        data, fd = got
-        file = os.fdopen(fd, "rb") if fd is not None else None
         try:
+            got = self._channel.receive()
+            if not got:
+                return False
+            data, file = got
             record, fields, tail = wire.decode(0, data)
         except wire.Malformed as problem:
             self._fail("a record", problem)
+        except Error as failure:
+            self._break(failure)
         states, take = _RECORDS[record.name]
         if self._state not in states:
             self._fail(record.name, "not expected now")

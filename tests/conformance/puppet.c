@@ -94,6 +94,23 @@ static int do_log(const struct order *order)
 	return 0;
 }
 
+/* until one of them fails, which `said` tells later: the channel is full then, for a LOG as well */
+static int repeated_with;
+
+static int do_repeat(const struct order *order)
+{
+	uint64_t n = number(order, 1);
+
+	for (repeated_with = 0; n-- && !repeated_with;)
+		repeated_with = sluice_filter_answer(order->filter, order->id, SLUICE_ALLOW, "");
+	return 0;
+}
+
+static int do_said(const struct order *order)
+{
+	return repeated_with;
+}
+
 static int do_die(const struct order *order)
 {
 	_exit(7);
@@ -169,7 +186,8 @@ static const struct {
 	{ "answer", do_answer }, { "peek", do_peek },	    { "pass", do_pass },
 	{ "pause", do_pause },	 { "resume", do_resume },   { "update", do_update },
 	{ "forget", do_forget }, { "rejudge", do_rejudge }, { "log", do_log },
-	{ "rules", do_rules },	 { "die", do_die },
+	{ "repeat", do_repeat }, { "said", do_said },	    { "rules", do_rules },
+	{ "die", do_die },
 };
 
 static void split(struct order *order, char *text, char *rest)

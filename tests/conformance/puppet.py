@@ -45,6 +45,7 @@ def split_rules(words):
 class Puppet(sluice.Filter):
     name = "puppet"
     at_start = at_stop = ""
+    repeated_with = None
 
     def say(self, text, level=LOG_INFO):
         self.log(text, level)
@@ -78,8 +79,20 @@ class Puppet(sluice.Filter):
             self.log(rest(1), int(words[0]))
         elif name == "rules":
             self.set_rules(split_rules(words[1:]), int(words[0]))
+        elif name == "repeat":
+            self.repeat(flow_id, int(words[0]))
+        elif name == "said" and self.repeated_with:
+            raise self.repeated_with
         elif name == "die":
             os._exit(7)
+
+    def repeat(self, flow_id, n):
+        """answers, until one of them fails, which `said` tells later: the channel is full then, for a LOG as well"""
+        try:
+            for _ in range(n):
+                self.answer(flow_id, 0)
+        except sluice.Error as failure:
+            self.repeated_with = failure
 
     def option(self, key, value, file):
         self.say(f"option {key}={value}" + (f": file of \"{file.read().decode()}\"" if file else ""))
