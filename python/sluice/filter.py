@@ -273,7 +273,12 @@ class Filter:
         states, take = _RECORDS[record.name]
         if self._state not in states:
             self._fail(record.name, "not expected now")
-        take(self, fields, file if record.name == "OPTION" else tail)
+        if record.name == "OPTION":
+            take(self, fields, file)
+            return True
+        if file:
+            file.close()
+        take(self, fields, tail)
         return True
 
     def _take_welcome(self, fields, _):

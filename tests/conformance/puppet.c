@@ -8,6 +8,7 @@
  * it was told: puppet.py is the same with the Python binding, sluice.cases uses them.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,12 +104,27 @@ static int do_repeat(const struct order *order)
 
 	for (repeated_with = 0; n-- && !repeated_with;)
 		repeated_with = sluice_filter_answer(order->filter, order->id, SLUICE_ALLOW, "");
+	fprintf(stderr, "repeated\n");
 	return 0;
 }
 
 static int do_said(const struct order *order)
 {
 	return repeated_with;
+}
+
+/* how many more are open than when this was first asked */
+static int do_descriptors(const struct order *order)
+{
+	static int before = -1;
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	if (before >= 0)
+		sluice_filter_log(order->filter, LOG_INFO, "descriptors: %d", n - before);
+	before = n;
+	return 0;
 }
 
 static int do_die(const struct order *order)
@@ -186,8 +202,8 @@ static const struct {
 	{ "answer", do_answer }, { "peek", do_peek },	    { "pass", do_pass },
 	{ "pause", do_pause },	 { "resume", do_resume },   { "update", do_update },
 	{ "forget", do_forget }, { "rejudge", do_rejudge }, { "log", do_log },
-	{ "repeat", do_repeat }, { "said", do_said },	    { "rules", do_rules },
-	{ "die", do_die },
+	{ "repeat", do_repeat }, { "said", do_said },	    { "descriptors", do_descriptors },
+	{ "rules", do_rules },	 { "die", do_die },
 };
 
 static void split(struct order *order, char *text, char *rest)

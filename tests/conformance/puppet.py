@@ -45,7 +45,7 @@ def split_rules(words):
 class Puppet(sluice.Filter):
     name = "puppet"
     at_start = at_stop = ""
-    repeated_with = None
+    repeated_with = n_descriptors = None
 
     def say(self, text, level=LOG_INFO):
         self.log(text, level)
@@ -83,6 +83,8 @@ class Puppet(sluice.Filter):
             self.repeat(flow_id, int(words[0]))
         elif name == "said" and self.repeated_with:
             raise self.repeated_with
+        elif name == "descriptors":
+            self.descriptors()
         elif name == "die":
             os._exit(7)
 
@@ -93,6 +95,14 @@ class Puppet(sluice.Filter):
                 self.answer(flow_id, 0)
         except sluice.Error as failure:
             self.repeated_with = failure
+        print("repeated", file=sys.stderr, flush=True)
+
+    def descriptors(self):
+        """how many more are open than when this was first asked"""
+        n = sum(os.path.exists(f"/proc/self/fd/{fd}") for fd in range(256))
+        if self.n_descriptors is not None:
+            self.say(f"descriptors: {n - self.n_descriptors}")
+        self.n_descriptors = n
 
     def option(self, key, value, file):
         self.say(f"option {key}={value}" + (f": file of \"{file.read().decode()}\"" if file else ""))
