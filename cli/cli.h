@@ -28,6 +28,7 @@ enum cli_status {
 
 int cmd_status(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_filter(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_flows(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

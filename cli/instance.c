@@ -59,7 +59,9 @@ static int send_record(struct instance *instance, uint16_t type, const void *bod
 static int send_filter(struct instance *instance, uint32_t index)
 {
 	const struct run_filter *filter = &instance->filters[index];
-	struct wire_k_filter record = { .index = index, .is_closed = filter->is_closed };
+	struct wire_k_filter record = { .index = index,
+					.is_closed = filter->is_closed,
+					.processes = filter->has_processes };
 	int r;
 
 	snprintf(record.name, sizeof(record.name), "%s", filter->name);

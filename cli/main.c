@@ -13,6 +13,7 @@ struct verb {
 static const struct verb verbs[] = {
 	{ "status", cmd_status, "what an instance does now (the default)" },
 	{ "run", cmd_run, "run a command in an instance of its own" },
+	{ "filter", cmd_filter, "run a command, and let a shell script judge its connections" },
 	{ "serve", cmd_serve, "govern programs that are there already, until told to end" },
 	{ "flows", cmd_flows, "connections, with their program, name and verdict" },
 	{ "why", cmd_why, "what became of a flow: who decided, and the next step" },
@@ -30,9 +31,9 @@ static void print_help(FILE *to)
 		    "  sluice VERB --help   options of a verb; sluice(1) has the rest\n"
 		    "  sluice --version\n"
 		    "\n"
-		    "All but run and serve take --json, and all but serve --instance ID.\n"
+		    "All but run, filter and serve take --json, and all but serve --instance ID.\n"
 		    "Exit status: 0 yes, 1 no, 2 usage, 3 daemon unreachable, 4 not permitted,\n"
-		    "5 not found; run returns the command's, or 125 to 127 like env(1).\n");
+		    "5 not found; run and filter return the command's, or 125 to 127 like env(1).\n");
 }
 
 int main(int argc, char **argv)

@@ -18,6 +18,8 @@ static int take_line(void *data, const char *section, const char *name, const ch
 
 	if (!strcmp(section, "Extension") && !strcmp(name, "Executable"))
 		snprintf(manifest->exe, sizeof(manifest->exe), "%s", value);
+	if (!strcmp(section, "Extension") && !strcmp(name, "Processes"))
+		manifest->has_processes = !strcmp(value, "yes");
 	if (!strcmp(section, "Options") && manifest->n_options < RUN_OPTIONS_MAX) {
 		unsigned int i = manifest->n_options++;
 
@@ -187,11 +189,15 @@ int run_filter_check(const struct run_filter *filter, const struct run_manifest 
 int run_filter_find(const char *word, struct run_filter *ret_filter,
 		    struct run_manifest *ret_manifest)
 {
+	int r;
+
 	*ret_filter = (struct run_filter){ 0 };
 	*ret_manifest = (struct run_manifest){ 0 };
 	snprintf(ret_filter->name, sizeof(ret_filter->name), "%s", word);
-	return strchr(word, '/') ? find_by_path(word, ret_filter, ret_manifest)
-				 : find_by_name(ret_filter, ret_manifest);
+	r = strchr(word, '/') ? find_by_path(word, ret_filter, ret_manifest)
+			      : find_by_name(ret_filter, ret_manifest);
+	ret_filter->has_processes = ret_manifest->has_processes;
+	return r;
 }
 
 int run_filter_parse(const char *spec, struct run_filter *ret_filter)

@@ -24,7 +24,7 @@
 #define EMPTY_MS 5000U /* for processes that were killed to be gone */
 
 /* like env(1): COMMAND's own statuses stay its own */
-enum { EXIT_SLUICE = 125, EXIT_CANNOT_EXEC = 126, EXIT_NO_COMMAND = 127 };
+enum { EXIT_SLUICE = RUN_EXIT_SLUICE, EXIT_CANNOT_EXEC = 126, EXIT_NO_COMMAND = 127 };
 
 struct run {
 	struct instance instance;
@@ -115,8 +115,9 @@ static int parse(struct run *run, int argc, char **argv)
 		if (options[i].take(run, optarg))
 			return EXIT_SLUICE;
 	}
-	run->command = argv + optind;
-	return run->command[0] ? 0 : usage(stderr, EXIT_SLUICE);
+	if (argv[optind])
+		run->command = argv + optind;
+	return run->command ? 0 : usage(stderr, EXIT_SLUICE);
 }
 
 static void on_signal(struct run *run)
@@ -267,18 +268,26 @@ static void finish(struct run *run)
 
 int cmd_run(int argc, char **argv)
 {
-	struct run *run;
-	int status;
-
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
 		return usage(stdout, 0);
-	run = calloc(1, sizeof(*run));
+	return run_with(argc, argv, NULL);
+}
+
+int run_with(int argc, char **argv, const char *spec)
+{
+	char *shell = getenv("SHELL");
+	char *shell_command[] = { shell && *shell ? shell : "/bin/sh", NULL };
+	struct run *run = calloc(1, sizeof(*run));
+	int status;
+
 	if (!run)
 		return cli_error(EXIT_SLUICE, "cannot begin: %s", strerror(ENOMEM));
 	*run = (struct run){ .is_closed = true, .signal_fd = -1 };
 	instance_init(&run->instance);
 	snprintf(run->instance.record.id, sizeof(run->instance.record.id), "r%d", getpid());
-	status = parse(run, argc, argv);
+	if (spec)
+		run->command = shell_command;
+	status = spec && take_filter(run, spec) ? EXIT_SLUICE : parse(run, argc, argv);
 	if (!status && geteuid() != 0) {
 		fprintf(stderr, "sluice: `sluice run` needs root: try `sudo sluice run …`\n");
 		status = EXIT_SLUICE;

@@ -25,7 +25,8 @@ struct run_option {
 struct run_filter {
 	char name[32];
 	char exe[256];
-	bool is_closed; /* fail class */
+	bool is_closed;	    /* fail class */
+	bool has_processes; /* it may start programs */
 	struct run_option options[RUN_OPTIONS_MAX];
 	unsigned int n_options;
 };
@@ -33,6 +34,7 @@ struct run_filter {
 /** struct run_manifest - what the provider's manifest says: its executable and options */
 struct run_manifest {
 	char exe[256];
+	bool has_processes;
 	struct {
 		char key[32];
 		bool is_file, is_required, is_repeatable;
@@ -62,6 +64,17 @@ int run_filter_check(const struct run_filter *filter, const struct run_manifest 
  */
 int run_filter_parse(const char *spec, struct run_filter *ret_filter);
 void run_filter_close(struct run_filter *filter);
+
+/** RUN_EXIT_SLUICE - of `sluice run`, as of env(1): its own failure; COMMAND's statuses stay its own */
+#define RUN_EXIT_SLUICE 125
+
+/**
+ * run_with() - `sluice run`, with @spec as its first filter, and a shell where there is no COMMAND
+ * @argv: options from [1] on; not --help
+ *
+ * Return: the exit status.
+ */
+int run_with(int argc, char **argv, const char *spec);
 
 /** run_sibling() - a program of ours: beside this one, or installed. Return: 0 or -errno. */
 int run_sibling(const char *name, const char *installed, char *path, size_t n);

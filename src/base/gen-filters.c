@@ -41,7 +41,7 @@ static int add_self_signals(scmp_filter_ctx filter)
 
 static int add_profile(scmp_filter_ctx filter, const struct profile *p)
 {
-	int r = 0;
+	int r = p->base ? add_profile(filter, p->base) : 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(p->groups) && p->groups[i]; i++)
 		r = add_group(filter, SCMP_ACT_ALLOW, p->groups[i]);
@@ -50,10 +50,10 @@ static int add_profile(scmp_filter_ctx filter, const struct profile *p)
 					   p->checked[i].n_args, p->checked[i].args);
 	if (r == 0 && p->absent)
 		r = add_group(filter, SCMP_ACT_ERRNO(ENOSYS), p->absent);
-	if (r == 0 && !p->may_signal)
+	if (r == 0 && !p->may_signal && !p->base)
 		r = add_self_signals(filter);
 #ifdef SLUICE_SANITIZED
-	if (r == 0)
+	if (r == 0 && !p->base)
 		r = add_group(filter, SCMP_ACT_ALLOW, &sandbox_sanitizer_calls);
 #endif
 	return r;

@@ -9,8 +9,9 @@
  * whose flags are in memory (clone3, openat2) are ENOSYS where the flags matter
  * and libraries then use the older call.
  *
- * What nobody but the keeper gets: fork, setns, mount, set*id, kill of another
- * process. What nobody gets: ptrace, process_vm_*, add_key, keyctl, unshare,
+ * What nobody but the keeper gets: setns, mount, set*id, kill of another process. Nor
+ * fork, but for a provider whose manifest asks for it: it, and what it starts, may end
+ * its own process group, which is all that it can reach. What nobody gets: ptrace, process_vm_*, add_key, keyctl, unshare,
  * perf_event_open, io_uring_*, init_module, kexec_*, userfaultfd, open_by_handle_at.
  */
 
@@ -122,6 +123,19 @@ static const struct checked_call provider_checked[] = {
 	{ S(ioctl), 1, { IS(1, LOW32, FIONCLEX) } },
 };
 
+/* what a provider starts has its rights, its limits and its cgroup, and stays in its namespaces */
+#define NEW_OR_ANOTHERS                                                                            \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+	 CLONE_NEWPID | CLONE_NEWNET | CLONE_PARENT | CLONE_PTRACE)
+
+static const struct call_group group_start = { CALLS(S(fork), S(vfork), S(wait4), S(waitid),
+	S(setpgid)) };
+
+static const struct checked_call starter_checked[] = {
+	{ S(clone), 1, { IS(0, (uint64_t)NEW_OR_ANOTHERS, 0) } },
+	{ S(kill), 1, { IS(0, LOW32, 0) } },
+};
+
 /* the flags are behind a pointer: absent, so that libc takes clone and openat */
 static const struct call_group group_absent = { CALLS(S(clone3), S(openat2)) };
 
@@ -175,6 +189,12 @@ const struct profile sandbox_profiles[_SANDBOX_N] = {
 		.groups = { &group_answer, &group_run, &group_look, &group_execute },
 		.absent = &group_absent,
 		.checked = provider_checked, .n_checked = ARRAY_SIZE(provider_checked),
+	},
+	[SANDBOX_STARTER] = {
+		.name = "provider that starts programs",
+		.base = &sandbox_profiles[SANDBOX_PROVIDER],
+		.groups = { &group_start },
+		.checked = starter_checked, .n_checked = ARRAY_SIZE(starter_checked),
 	},
 };
 /* clang-format on */

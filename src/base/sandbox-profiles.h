@@ -35,6 +35,7 @@ struct checked_call {
 
 struct profile {
 	const char *name;
+	const struct profile *base; /* all that this one may, and more */
 	const cap_value_t *start_caps; /* given to it by sandbox_become(); the first n_caps stay */
 	int n_start_caps, n_caps;
 	const struct call_group *groups[6];

@@ -144,7 +144,7 @@ int sandbox_enter(enum sandbox_profile profile)
 	int r;
 
 	r = sandbox_keep_caps(profile);
-	if (r == 0 && profile == SANDBOX_PROVIDER)
+	if (r == 0 && (profile == SANDBOX_PROVIDER || profile == SANDBOX_STARTER))
 		r = confine_provider();
 	if (r < 0)
 		return r;

@@ -139,7 +139,9 @@ static int plan_child(const struct keeper *keeper, uint32_t slot, struct plan *p
 		if (slot > keeper->n_filters)
 			return -EINVAL;
 		*plan = (struct plan){ .uid = instance->provider_uid + slot - 1,
-				       .profile = SANDBOX_PROVIDER,
+				       .profile = keeper->filters[slot - 1].processes
+							  ? SANDBOX_STARTER
+							  : SANDBOX_PROVIDER,
 				       .network = keeper->no_net,
 				       .is_confined = true };
 		snprintf(plan->exe, sizeof(plan->exe), "%s", keeper->filters[slot - 1].exe);

@@ -5,12 +5,15 @@
  *
  *	gen-tables --man	the records of every channel, in mdoc, for sluice-wire(7)
  *	gen-tables --dict	a libFuzzer dictionary: the header of every record
+ *	gen-tables --python	the provider channel, for the Python binding
  */
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/macros.h"
+#include "wire/provider-records.h"
+#include "wire/rule.h"
 #include "wire/wire.h"
 
 static const struct wire_channel *const channels[] = {
@@ -100,12 +103,40 @@ static void print_dict(const struct wire_channel *channel)
 	}
 }
 
+static void print_python_record(const struct wire_record *record)
+{
+	printf("    Record(\"%s\", %u, %u, %s, (  # %s\n", record->name, record->type, record->from,
+	       record->has_tail ? "True" : "False", record->doc);
+	for (size_t i = 0; i < record->n_fields; i++) {
+		const struct wire_field *field = &record->fields[i];
+
+		printf("        Field(\"%s\", \"%s\", %u, %u),  # %s\n", field->name,
+		       kind_names[field->kind], field->bytes, field->limit, field->doc);
+	}
+	printf("    )),\n");
+}
+
+static void print_python(const struct wire_channel *channel)
+{
+	if (channel != &wire_provider_channel)
+		return;
+	printf("HEADER_BYTES = %u\nTAIL_MAX = %u\nRECORD_MAX = %u\nVERSION = %u\n\n",
+	       WIRE_HEADER_BYTES, WIRE_TAIL_MAX, WIRE_RECORD_MAX, WIRE_PROVIDER_VERSION);
+	printf("RULES_MAX = %u\n\n", WIRE_RULES_MAX);
+	printf("# origin: 0 %s, 1 %s\nRECORDS = (\n", channel->ends[0], channel->ends[1]);
+	for (size_t i = 0; i < channel->n_records; i++)
+		print_python_record(&channel->records[i]);
+	printf(")\n");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *option;
 		void (*print)(const struct wire_channel *channel);
-	} forms[] = { { "--man", print_man }, { "--dict", print_dict } };
+	} forms[] = { { "--man", print_man },
+		      { "--dict", print_dict },
+		      { "--python", print_python } };
 
 	for (size_t f = 0; argc == 2 && f < ARRAY_SIZE(forms); f++) {
 		if (strcmp(argv[1], forms[f].option) != 0)
@@ -114,6 +145,6 @@ int main(int argc, char **argv)
 			forms[f].print(channels[i]);
 		return fflush(stdout) == 0 ? 0 : 1;
 	}
-	fprintf(stderr, "usage: gen-tables --man | --dict\n");
+	fprintf(stderr, "usage: gen-tables --man | --dict | --python\n");
 	return 2;
 }

@@ -51,6 +51,7 @@
 #define WIRE_FIELDS_K_FILTER(F, S) \
 	F(S, u32,  index,      15,  "which provider, from 0") \
 	F(S, u8,   is_closed,  1,   "fail class: 1 refuses what it cannot judge") \
+	F(S, u8,   processes,  1,   "1: it may start programs, with the rights that it has") \
 	F(S, str,  name,       32,  "name for people") \
 	F(S, str,  exe,        256, "executable of the provider")
 

@@ -41,7 +41,8 @@
 #define K (1U << SANDBOX_KEEPER)
 #define N (1U << SANDBOX_NAMES)
 #define C (1U << SANDBOX_CANARY)
-#define P (1U << SANDBOX_PROVIDER)
+#define S (1U << SANDBOX_STARTER)
+#define P (1U << SANDBOX_PROVIDER | S)
 
 typedef long (*attempt_fn)(void);
 
@@ -136,6 +137,25 @@ static long try_fork(void)
 	return pid;
 }
 
+static long fork_with(unsigned long flags)
+{
+	long pid = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
+
+	if (pid == 0)
+		_exit(0);
+	return pid;
+}
+
+static long try_fork_away(void)
+{
+	return fork_with(CLONE_NEWUSER);
+}
+
+static long try_fork_for_parent(void)
+{
+	return fork_with(CLONE_PARENT);
+}
+
 static void *run_thread(void *data)
 {
 	return data;
@@ -201,6 +221,17 @@ static long try_kill_parent(void)
 	return syscall(SYS_kill, getppid(), 0);
 }
 
+static long try_kill_group(void)
+{
+	return syscall(SYS_kill, 0, 0);
+}
+
+/* signal 0: only asks whether it might */
+static long try_kill_all(void)
+{
+	return syscall(SYS_kill, -1, 0);
+}
+
 static long try_kill_self(void)
 {
 	return syscall(SYS_kill, getpid(), 0);
@@ -235,7 +266,9 @@ static const struct {
 	{ "socketpair, stream", try_pair, N | C },
 	{ "socketpair, datagram", try_datagram_pair, N | C | P },
 	{ "execve", try_execve, N | C | D },
-	{ "fork", try_fork, N | C | D | P },
+	{ "fork", try_fork, N | C | D | (P & ~S) },
+	{ "fork into another namespace", try_fork_away, N | C | D | P },
+	{ "fork for its parent", try_fork_for_parent, N | C | D | P },
 	{ "thread", try_thread, N | C | D },
 	{ "ptrace", try_ptrace, N | C | D | P | K },
 	{ "process_vm_readv", try_process_vm, N | C | D | P | K },
@@ -248,6 +281,8 @@ static const struct {
 	{ "setuid", try_setuid, N | C | D | P },
 	{ "kill of the parent", try_kill_parent, N | C | D | P },
 	{ "kill of itself", try_kill_self, 0 },
+	{ "kill of its group", try_kill_group, N | C | D | (P & ~S) },
+	{ "kill of all", try_kill_all, N | C | D | P },
 	{ "ioctl TIOCSTI", try_type_in_terminal, N | C | P },
 	{ "ioctl TIOCGWINSZ", try_terminal_size, N | C },
 };

@@ -50,14 +50,24 @@ def act_exchange(address, port, size, seed="1", piece="0"):
             "first_ms": round(first_s * 1000), "total_ms": round((time.monotonic() - begun) * 1000)}
 
 
-def act_say(address, port, text, times="1"):
-    """says it, and what its calls were told"""
+def say(address, port, data):
+    """what its calls were told"""
     with socket.socket(family_of(address)) as s:
         s.settimeout(15)
         told = [errno_of(lambda: s.connect((address, int(port))))]
-        told.append(errno_of(lambda: s.sendall(text.encode() * int(times))))
+        told.append(errno_of(lambda: s.sendall(data)))
         told.append(errno_of(lambda: s.recv(100) or (_ for _ in ()).throw(OSError(0, "end"))))
-    return {"text": text, "told": told}
+    return told
+
+
+def act_say(address, port, text, times="1"):
+    """says it, and what its calls were told"""
+    return {"text": text, "told": say(address, port, text.encode() * int(times))}
+
+
+def act_say_hex(address, port, text):
+    """the same with any bytes"""
+    return {"told": say(address, port, bytes.fromhex(text))}
 
 
 def act_datagrams(address, port, n, size, seed="1"):

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Write a filter for Sluice: sluice-python(7) is the manual.
+
+    import sluice
+
+    class Hello(sluice.Filter):
+        def new_flow(self, flow):
+            flow.drop("by name") if flow.host == "blocked.example" else flow.allow()
+
+    sluice.main(Hello())
+"""
+from .errors import (BadRule, DaemonGone, Error, Full, Misuse, NotStarted, ProtocolError, Refusal,
+                     Stopped)
+from .filter import Filter, main
+from .flow import BYTES_MAX, PEEK_MAX, Data, Direction, Flow, HostSource, Scope, Verdict
+from .rules import Rule, RuleAction, RuleDirection
+
+__all__ = ["BYTES_MAX", "BadRule", "DaemonGone", "Data", "Direction", "Error", "Filter", "Flow", "Full",
+           "HostSource", "Misuse", "NotStarted", "PEEK_MAX", "ProtocolError", "Refusal", "Rule",
+           "RuleAction", "RuleDirection", "Scope", "Stopped", "Verdict", "main"]

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a filter is asked about. What each word means is said in sluice_filter(3)."""
+import enum
+import ipaddress
+
+PEEK_MAX = 14000
+BYTES_MAX = (1 << 64) - 1
+
+INTERFACE_KINDS = ("other", "loopback", "ethernet", "wifi", "cellular", "tunnel", "bridge", "virtual")
+
+
+class Direction(enum.IntEnum):
+    OUTBOUND, INBOUND = range(2)
+
+
+class HostSource(enum.IntEnum):
+    NONE, DNS = range(2)
+
+
+class Verdict(enum.IntEnum):
+    ALLOW, DROP, DROP_SILENT = range(3)
+
+
+class Scope(enum.IntEnum):
+    """how far a verdict reaches; more than THIS_FLOW is a promise"""
+    THIS_FLOW, THIS_ADDRESS, THIS_NAME = range(3)
+
+
+def known(kind, number):
+    """one of @kind, or the number of one that a newer daemon has"""
+    return kind(number) if number in kind.__members__.values() else number
+
+
+def address(data):
+    """IPv4Address or IPv6Address of 16 bytes"""
+    six = ipaddress.IPv6Address(data)
+    return six.ipv4_mapped or six
+
+
+class _Judged:
+    """answers about the flow that this is, or is of"""
+
+    def allow(self, reason="", scope=Scope.THIS_FLOW):
+        self._filter.answer(self._id, Verdict.ALLOW, scope, reason)
+
+    def drop(self, reason="", scope=Scope.THIS_FLOW):
+        self._filter.answer(self._id, Verdict.DROP, scope, reason)
+
+    def drop_silent(self, reason="", scope=Scope.THIS_FLOW):
+        self._filter.answer(self._id, Verdict.DROP_SILENT, scope, reason)
+
+    def pause(self):
+        self._filter.pause(self._id)
+
+    def resume(self):
+        self._filter.resume(self._id)
+
+
+class Flow(_Judged):
+    """a new flow: judge it once, with allow(), drop(), drop_silent() or peek(), now or later"""
+
+    def __init__(self, session, record):
+        self._filter, self._id = session, record["id"]
+        self.id = record["id"]
+        self.direction = Direction(record["direction"])
+        self.protocol = record["protocol"]  # socket.IPPROTO_TCP …
+        self.local_address, self.remote_address = address(record["src"]), address(record["dst"])
+        self.local_port, self.remote_port = record["sport"], record["dport"]
+        self.host_source = known(HostSource, record["host_source"])
+        self.interface_kind = dict(enumerate(INTERFACE_KINDS)).get(record["interface_kind"], "other")
+        self.is_cut, self.is_again = bool(record["is_cut"]), bool(record["again"])
+        for name in ("host", "pid", "owner_pid", "uid", "gid", "owner_uid", "exe", "exe_inode",
+                     "exe_device", "command", "cgroup", "unit", "container", "ifindex", "interface"):
+            setattr(self, name, record[name])
+
+    def peek(self, outbound=None, inbound=None, reason=""):
+        """not before seeing what it carries: bytes to be shown at once, 0: as they come,
+        None: this direction passes freely"""
+        self._filter.peek(self._id, outbound, inbound, reason)
+
+    def update(self, verdict, reason=""):
+        """another verdict, of a flow that goes on"""
+        self._filter.update(self._id, verdict, reason)
+
+
+class Data(_Judged):
+    """bytes of a flow, which are held: answer once, with pass_bytes(), allow() or drop()"""
+
+    def __init__(self, session, record, tail):
+        self._filter, self._id = session, record["id"]
+        self.flow_id = record["id"]
+        self.direction = Direction(record["direction"])  # of the bytes, not of the flow
+        self.offset = record["offset"]
+        self.bytes = tail
+        self.is_end = bool(record["end"])
+        self.most = record["most"]
+
+    def pass_bytes(self, count=BYTES_MAX, peek=0):
+        """so many of them go, counted from the first one here; then show @peek more at once"""
+        self._filter.pass_bytes(self._id, self.direction, count, peek)

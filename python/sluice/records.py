@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The records of the provider channel, from the tables of src/wire: do not edit below.
+
+    tests/abi/wire-man BUILD/src/wire/gen-tables python/sluice/records.py --update
+"""
+from collections import namedtuple
+
+Field = namedtuple("Field", "name kind bytes limit")  # limit: the largest number; 0: any
+Record = namedtuple("Record", "name type origin has_tail fields")
+
+# BEGIN TABLES
+HEADER_BYTES = 8
+TAIL_MAX = 32768
+RECORD_MAX = 36872
+VERSION = 1
+
+RULES_MAX = 65536
+
+# origin: 0 sluiced, 1 provider
+RECORDS = (
+    Record("HELLO", 1, 1, False, (  # first record of a provider
+        Field("version", "u32", 4, 0),  # protocol version the provider speaks
+        Field("kind", "u8", 1, 1),  # 1: filter
+        Field("name", "str", 32, 0),  # name for people and logs
+    )),
+    Record("WELCOME", 2, 0, False, (  # answer to HELLO
+        Field("version", "u32", 4, 0),  # protocol version in force
+        Field("session", "u64", 8, 0),  # names this run of the provider
+        Field("instance", "str", 32, 0),  # the instance that governs
+    )),
+    Record("OPTION", 3, 0, False, (  # one option of the configuration
+        Field("key", "str", 32, 0),  # name of the option
+        Field("value", "str", 256, 0),  # its text; a file option carries the open file as descriptor
+    )),
+    Record("START", 4, 0, False, (  # all options are there: start
+        Field("reason", "u8", 1, 2),  # 0 enabled, 1 restarted after it died, 2 restarted after it hung
+    )),
+    Record("READY", 5, 1, False, (  # started, or why not
+        Field("error", "u32", 4, 4095),  # 0, or the errno that kept it from starting
+        Field("data", "u8", 1, 1),  # 1: it may answer FLOW_PEEK
+        Field("closed", "u8", 1, 1),  # 1: it wants FLOW_CLOSED
+        Field("text", "str", 256, 0),  # what it says about its start, for people
+    )),
+    Record("PING", 6, 0, False, (  # are you there
+        Field("token", "u64", 8, 0),  # to be returned
+    )),
+    Record("PONG", 7, 1, False, (  # yes
+        Field("token", "u64", 8, 0),  # of the PING
+    )),
+    Record("STOP", 8, 0, False, (  # end; held flows are no longer yours
+        Field("reason", "u8", 1, 3),  # 0 disabled, 1 instance ends, 2 replaced, 3 protocol error
+    )),
+    Record("STOPPED", 9, 1, False, (  # ended
+        Field("error", "u32", 4, 4095),  # 0, or what went wrong while stopping
+    )),
+    Record("LOG", 10, 1, False, (  # a line for people
+        Field("level", "u8", 1, 7),  # syslog priority
+        Field("text", "str", 512, 0),  # one line, shown by status and in the log
+    )),
+    Record("FLOW_NEW", 16, 0, False, (  # judge this flow
+        Field("id", "u64", 8, 0),  # the flow, for ever unique in this instance
+        Field("cookie", "u64", 8, 0),  # socket cookie
+        Field("exe_inode", "u64", 8, 0),  # inode of the executable
+        Field("exe_device", "u32", 4, 0),  # its device, as in the kernel's dev_t
+        Field("pid", "u32", 4, 0),  # process that uses the socket
+        Field("owner_pid", "u32", 4, 0),  # process that created the socket; 0: unknown
+        Field("uid", "u32", 4, 0),  # user id of the user of the socket
+        Field("gid", "u32", 4, 0),  # its group id
+        Field("owner_uid", "u32", 4, 0),  # user id of the creator
+        Field("ifindex", "u32", 4, 0),  # egress (inbound: ingress) interface; 0: unknown
+        Field("direction", "u8", 1, 1),  # 0 outbound, 1 inbound
+        Field("protocol", "u8", 1, 0),  # IP protocol number
+        Field("host_source", "u8", 1, 1),  # 0 none, 1 dns
+        Field("interface_kind", "u8", 1, 7),  # 0 other, 1 loopback, 2 ethernet, 3 wifi, 4 cellular, 5 tunnel, 6 bridge, 7 virtual
+        Field("is_cut", "u8", 1, 1),  # 1: exe or command is longer than its field
+        Field("sport", "u16", 2, 0),  # local port; ICMP: identifier
+        Field("dport", "u16", 2, 0),  # remote port
+        Field("src", "addr", 16, 0),  # local address
+        Field("dst", "addr", 16, 0),  # remote address
+        Field("interface", "str", 16, 0),  # name of the interface
+        Field("unit", "str", 128, 0),  # systemd unit, from the cgroup
+        Field("container", "str", 72, 0),  # container id or machine name, from the cgroup
+        Field("host", "str", 256, 0),  # name this application resolved to the address
+        Field("exe", "str", 512, 0),  # path of the executable
+        Field("command", "str", 256, 0),  # command line, arguments joined by spaces
+        Field("cgroup", "str", 512, 0),  # cgroup, below the cgroup root
+        Field("again", "u8", 1, 1),  # 1: judged before; its verdict stays until the answer
+    )),
+    Record("FLOW_VERDICT", 17, 1, False, (  # the judgement
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
+        Field("verdict", "u8", 1, 2),  # 0 allow, 1 drop with an error, 2 drop silently
+        Field("scope", "u8", 1, 2),  # 0 this flow, 1 this application and address and port, 2 this application and name
+        Field("reason", "str", 128, 0),  # why, for people: list and line, rule …
+    )),
+    Record("FLOW_CLOSED", 18, 0, False, (  # an allowed flow ended
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
+        Field("bytes_in", "u64", 8, 0),  # payload bytes received by the socket
+        Field("bytes_out", "u64", 8, 0),  # payload bytes sent by the socket
+    )),
+    Record("FLOW_FORGET", 19, 1, False, (  # its rules changed: forget verdicts that reach beyond a flow
+        Field("again", "u8", 1, 1),  # 1: and ask again about the flows that are open
+    )),
+    Record("FLOW_UPDATE", 20, 1, False, (  # another verdict for a flow
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
+        Field("verdict", "u8", 1, 2),  # 0 allow, 1 drop with an error, 2 drop silently
+        Field("reason", "str", 128, 0),  # why, for people
+    )),
+    Record("RULES_BEGIN", 21, 1, False, (  # a set of static rules follows
+        Field("set", "u64", 8, 0),  # number of the set, for RULES_DONE
+    )),
+    Record("RULE", 22, 1, False, (  # one rule; the first that matches a flow decides
+        Field("action", "u8", 1, 3),  # 0 ask the provider, 1 allow, 2 drop with an error, 3 drop silently
+        Field("direction", "u8", 1, 2),  # 0 any, 1 outbound, 2 inbound
+        Field("protocol", "u8", 1, 0),  # IP protocol number; 0: any
+        Field("family", "u8", 1, 6),  # of the remote address: 0 any, 4, 6
+        Field("bits", "u8", 1, 128),  # leading bits of `remote` that count, of all 128; 0: none
+        Field("host_kind", "u8", 1, 2),  # 0 any host, 1 this name, 2 this name and all below it
+        Field("has_uid", "u8", 1, 1),  # 1: flows of this user only
+        Field("uid", "u32", 4, 0),  # user id of the user of the socket
+        Field("rport", "u16", 2, 0),  # first remote port; 0: any, ICMP too
+        Field("rport_last", "u16", 2, 0),  # last one; 0: the first alone
+        Field("lport", "u16", 2, 0),  # first local port; 0: any, ICMP too
+        Field("lport_last", "u16", 2, 0),  # last one; 0: the first alone
+        Field("remote", "addr", 16, 0),  # remote address; the bits behind the first `bits` are 0
+        Field("host", "str", 256, 0),  # name, without a dot at its end
+        Field("exe", "str", 512, 0),  # path of the executable; empty: any
+        Field("reason", "str", 128, 0),  # why, for people
+    )),
+    Record("RULES_COMMIT", 23, 1, False, (  # the set is complete: put it in force
+        Field("otherwise", "u8", 1, 3),  # what becomes of a flow that no rule matches; as action
+    )),
+    Record("RULES_DONE", 24, 0, False, (  # the set is in force, or why not
+        Field("set", "u64", 8, 0),  # number of the set
+        Field("error", "u32", 4, 4095),  # 0, or the errno that kept it from being in force
+        Field("rule", "u32", 4, 0),  # the rule that is wrong, counted from 1; 0: none is
+        Field("text", "str", 256, 0),  # what is wrong, for people
+    )),
+    Record("FLOW_PEEK", 25, 1, False, (  # the judgement: not before seeing what the flow carries
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
+        Field("outbound", "u8", 1, 1),  # 1: show what leaves this machine, and hold it
+        Field("inbound", "u8", 1, 1),  # 1: the same for what comes in
+        Field("peek_out", "u64", 8, 0),  # bytes to show at once; all ones: as many as can be
+        Field("peek_in", "u64", 8, 0),  # the same for what comes in
+        Field("reason", "str", 128, 0),  # why, for people
+    )),
+    Record("FLOW_DATA", 26, 0, True, (  # judge these bytes
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
+        Field("direction", "u8", 1, 1),  # 0 outbound, 1 inbound
+        Field("end", "u8", 1, 1),  # 1: nothing follows these bytes in this direction
+        Field("most", "u32", 4, 0),  # 0; or more was to be shown at once than this, which is the most
+        Field("offset", "u64", 8, 0),  # of the first byte, from the beginning of the direction
+    )),
+    Record("FLOW_PASS", 27, 1, False, (  # the judgement on them
+        Field("id", "u64", 8, 0),  # the flow of FLOW_DATA
+        Field("direction", "u8", 1, 1),  # of FLOW_DATA
+        Field("pass", "u64", 8, 0),  # bytes from its offset on that go; all ones: all that ever come
+        Field("peek", "u64", 8, 0),  # bytes behind these to show next; all ones: as many as can be
+    )),
+    Record("FLOW_PAUSE", 28, 1, False, (  # the judgement takes longer; or not any more
+        Field("id", "u64", 8, 0),  # the flow that the provider is asked about
+        Field("pause", "u8", 1, 1),  # 1: the answer comes later; 0: it comes now
+    )),
+)
+# END TABLES
