@@ -223,7 +223,8 @@ static bool find_holder(struct daemon *daemon, const struct queue_packet *packet
 
 /* Return: false: it is of no flow that was decided */
 static bool take_decided(struct daemon *daemon, struct flow *flow, const struct packet_view *view,
-			 const struct flow_packet *kept, bool is_inbound)
+			 const struct flow_packet *kept, const struct sl_held *held,
+			 bool is_inbound)
 {
 	bool is_open = flow && flow->state == FLOW_OPEN;
 
@@ -236,6 +237,8 @@ static bool take_decided(struct daemon *daemon, struct flow *flow, const struct 
 		return true;
 	}
 	if (is_open && is_in_force(daemon, flow)) {
+		if (flow->peeking && is_inbound)
+			peeking_begin_anew(daemon, flow, view);
 		flow->n_held_bytes += view->n_payload;
 		verdict_let_go(daemon, flow, kept, flow->verdict);
 		judge_settled(daemon, &view->tuple);
@@ -244,7 +247,7 @@ static bool take_decided(struct daemon *daemon, struct flow *flow, const struct 
 	if (!is_late(flow, view, is_inbound))
 		return false;
 	verdict_let_go(daemon, flow, kept, SL_ALLOW);
-	(void)plane_forget_peek(daemon->plane, &view->tuple);
+	(void)plane_forget_peek(daemon->plane, &view->tuple, held->cookie);
 	judge_settled(daemon, &view->tuple);
 	return true;
 }
@@ -295,7 +298,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	}
 	key = key_of(&view.tuple, held.cookie);
 	flow = flow_table_find(daemon->flows, &key);
-	if (!take_decided(daemon, flow, &view, &kept, packet->is_inbound))
+	if (!take_decided(daemon, flow, &view, &kept, &held, packet->is_inbound))
 		take_undecided(daemon, flow, packet, &view, &kept, &held);
 }
 
