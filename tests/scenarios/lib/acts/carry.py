@@ -13,6 +13,7 @@ from sockets import family_of
 
 from .calls import errno_of
 
+TCP_CLOSE = 7  # enum in the kernel's tcp_states.h
 FIRST = 100  # bytes, after which a client waits for an answer
 
 
@@ -90,12 +91,21 @@ def act_say_datagram(address, port, text, within="5"):
     return {"text": text, "told": told}
 
 
+def _wait_end(s, within=20):
+    """the other side has our end: who ends before it was shown to filters takes them along"""
+    until = time.monotonic() + within
+    while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_CLOSE and time.monotonic() < until:
+        time.sleep(0.01)
+
+
 def _echo(s):
     n = 0
     with s:
         while some := s.recv(65536):
             s.sendall(some)
             n += len(some)
+        s.shutdown(socket.SHUT_WR)
+        _wait_end(s)
     return n
 
 
