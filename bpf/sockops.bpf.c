@@ -71,9 +71,9 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 	bind_add(sock, &key, cookie);
 }
 
-static __always_inline struct sl_peek *find_peek(struct bpf_sock_ops *ctx, __u64 netns)
+static __always_inline struct sl_peek *find_peek(struct bpf_sock_ops *ctx)
 {
-	struct sl_tuple tuple = { .netns = netns, .proto = IPPROTO_TCP };
+	struct sl_tuple tuple = { .netns = bpf_get_netns_cookie(ctx), .proto = IPPROTO_TCP };
 
 	local_address(ctx, tuple.laddr);
 	remote_address(ctx, tuple.raddr);
@@ -85,9 +85,7 @@ static __always_inline struct sl_peek *find_peek(struct bpf_sock_ops *ctx, __u64
 /* no handshake but this one was taken: what sluiced lets in must be of it */
 static __always_inline void connected(struct bpf_sock_ops *ctx)
 {
-	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
-	struct sl_peek *peek = sock ? find_peek(ctx, sock->netns) : NULL;
+	struct sl_peek *peek = find_peek(ctx);
 
 	if (peek)
 		peek->begin = SL_PEEK_BEGUN | ctx->rcv_nxt;
@@ -97,7 +95,7 @@ static __always_inline void connected(struct bpf_sock_ops *ctx)
 static __always_inline struct sl_flow *
 find_judged(struct bpf_sock_ops *ctx, const struct sl_sock *listener, struct sl_flow_key *key)
 {
-	struct sl_peek *peek = find_peek(ctx, listener->netns);
+	struct sl_peek *peek = find_peek(ctx);
 	struct sl_bind_key bind_key;
 	struct sl_bind *bind;
 	struct sl_flow *flow;

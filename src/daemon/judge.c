@@ -185,10 +185,13 @@ static bool is_late(const struct flow *flow, const struct packet_view *view, boo
 
 /* where a direction begins is said by its SYN. Return: false: the kernel keeps the one before, and
  * would answer this one, so that what follows it would be taken for what it is not */
-static bool note_first(struct flow *flow, const struct packet_view *view, bool is_inbound)
+static bool note_first(struct flow *flow, const struct packet_view *view,
+		       const struct sl_held *held, bool is_inbound)
 {
 	if (is_inbound != (flow->direction == SL_DIR_IN) || flow->is_restored)
 		return true;
+	if (!is_inbound && !(held->sock.flags & SL_SOCK_STREAM))
+		return true; /* a program's own TCP: nobody will say what it takes */
 	if (is_inbound && flow->has_first_seq)
 		return flow->first_seq == view->tcp_seq;
 	flow->first_seq = view->tcp_seq;
@@ -265,7 +268,7 @@ static void take_undecided(struct daemon *daemon, struct flow *flow,
 		to_fail_class(daemon, packet);
 		return;
 	}
-	if ((view->is_tcp_start && !note_first(flow, view, packet->is_inbound)) ||
+	if ((view->is_tcp_start && !note_first(flow, view, held, packet->is_inbound)) ||
 	    flow_hold(flow, kept, view->n_payload))
 		drop(daemon, packet);
 	if (is_new)

@@ -169,6 +169,21 @@ static void test_nobody_answers_for_the_other_side(void **state)
 	expect_begin(lab, id, FIRST);
 }
 
+/* a raw socket: there is no connection in the kernel, and what answers is all there is */
+static void test_a_tcp_of_its_own(void **state)
+{
+	struct lab *lab = *state;
+	const uint64_t cookie = LAB_COOKIE;
+	struct sl_sock sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &cookie);
+	uint64_t id;
+
+	sock.flags &= ~(uint32_t)SL_SOCK_STREAM;
+	fake_put(lab->kernel, FAKE_SOCKS, &cookie, &sock);
+	id = peek_looked_at(lab, true, 2);
+	assert_int_equal(fate_of(lab, peek_in(SYN | ACK, FIRST - 1, NULL)), FATE_ALLOWED);
+	expect_begin(lab, id, FIRST);
+}
+
 /* the same ends, and another socket by now: it is not this flow's to say that nobody looks */
 static void test_the_ends_of_another(void **state)
 {
@@ -197,6 +212,7 @@ int main(void)
 		TEST(test_what_is_not_read_was_shown),
 		TEST(test_a_reset_before_the_connection_is_no_end),
 		TEST(test_nobody_answers_for_the_other_side),
+		TEST(test_a_tcp_of_its_own),
 		TEST(test_the_ends_of_another),
 	};
 
