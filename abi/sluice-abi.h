@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 6
+#define SL_ABI 7
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -82,7 +82,7 @@ struct sl_sock {
 	struct sl_who owner; /* created it: socket(2) */
 	struct sl_who user;  /* last connect(2) or addressed sendmsg(2) */
 	__u64 netns;	     /* cookie of the network namespace that it is in for ever */
-	__u64 listener;	     /* accepted: cookie of the listener; else 0 */
+	__u64 listener;	     /* accepted: of which listener it was judged to be; else 0 */
 	__u32 flags;	     /* enum sl_sock_flags */
 	__u16 bound_port;    /* entry in sl_binds to drop at release; 0: none */
 	__u8 bound_proto;
@@ -268,6 +268,17 @@ struct sl_flow {
 	__u32 pad;
 };
 _Static_assert(sizeof(struct sl_flow) == 128, "sl_flow");
+
+#define SL_PEEK_BEGUN (1ULL << 32)
+
+/** struct sl_peek - map sl_peeks: ends of a TCP connection that filters look at → whose it is */
+struct sl_peek {
+	__u64 cookie; /* of its key in sl_flows */
+	/* written by BPF: SL_PEEK_BEGUN | the sequence number that the program's TCP reads first;
+	 * 0: it has no connection yet */
+	__u64 begin;
+};
+_Static_assert(sizeof(struct sl_peek) == 16, "sl_peek");
 
 /** struct sl_memory_key - map sl_memory: one application to one address, port and protocol */
 struct sl_memory_key {

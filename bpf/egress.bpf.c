@@ -50,13 +50,18 @@ static __always_inline struct sl_flow *find_peer(const struct packet *p, __u64 c
 	return bpf_map_lookup_elem(&sl_flows, &key);
 }
 
-/* several sockets may listen on a port: sl_in_held judges in the name of the newest */
+/* several sockets may listen on a port: sl_in_held judges in the name of the newest, which
+ * may be another one since */
 static __always_inline struct sl_flow *find_inbound(const struct packet *p,
 						    const struct sl_sock *listener)
 {
+	struct sl_peek *peek = bpf_map_lookup_elem(&sl_peeks, &p->tuple);
 	struct sl_bind_key key;
-	struct sl_bind *bind = bind_find(listener, &key);
+	struct sl_bind *bind;
 
+	if (peek)
+		return find_flow(p, peek->cookie);
+	bind = bind_find(listener, &key);
 	return bind ? find_flow(p, bind->cookie) : NULL;
 }
 
@@ -116,6 +121,7 @@ int sl_egress(struct __sk_buff *skb)
 		return GO_ON;
 	if (read_packet(skb, &p, true))
 		return REFUSE;
+	p.tuple.netns = sock->netns;
 	flow = find_flow(&p, sock->listener ? sock->listener : cookie);
 	if (flow)
 		return may_leave(skb, &p, flow);

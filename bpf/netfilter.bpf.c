@@ -338,12 +338,14 @@ int sl_out_ours(struct __sk_buff *skb)
 
 static __always_inline __u32 out_verdict(struct __sk_buff *skb)
 {
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	struct sl_flow *flow;
 	struct packet p;
 
 	if (read_packet(skb, &p, true))
 		return SL_UNDECIDED;
-	flow = find_flow(&p, bpf_get_socket_cookie(skb));
+	flow = find_flow(&p, sock && sock->listener ? sock->listener : cookie);
 	return flow ? flow->verdict : SL_UNDECIDED;
 }
 
@@ -405,6 +407,22 @@ static __always_inline __u64 find_bound(const struct packet *p)
 	return bind ? bind->cookie : 0;
 }
 
+/* one that is looked at stays what it is, whoever has come to listen since; but a handshake that
+ * nobody is left for is over */
+static __always_inline struct sl_flow *find_looked_at(const struct packet *p, __u64 *ret_cookie)
+{
+	struct sl_peek *peek = NULL;
+	struct sl_flow *flow;
+
+	if (p->tuple.proto == IPPROTO_TCP)
+		peek = bpf_map_lookup_elem(&sl_peeks, &p->tuple);
+	flow = peek ? find_flow(p, peek->cookie) : NULL;
+	if (!flow || !(peek->begin || bpf_map_lookup_elem(&sl_socks, &peek->cookie)))
+		return NULL;
+	*ret_cookie = peek->cookie;
+	return flow;
+}
+
 SEC("socket")
 int sl_in_held(struct __sk_buff *skb)
 {
@@ -422,8 +440,8 @@ int sl_in_held(struct __sk_buff *skb)
 	cookie = find_bound(&p);
 	if (!cookie)
 		return 0;
+	flow = find_looked_at(&p, &cookie) ?: find_flow(&p, cookie);
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
-	flow = find_flow(&p, cookie);
 	if ((!flow || flow->verdict != SL_ALLOW) && p.tuple.proto != IPPROTO_TCP) {
 		other = find_by_ends(&p, &peer);
 		flow = other ?: flow;
@@ -435,7 +453,8 @@ int sl_in_held(struct __sk_buff *skb)
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
 	}
-	if (flow && flow->verdict == SL_PEEK && !is_looked_at(skb, &p, flow, SL_DIR_IN)) {
+	if (flow && flow->verdict == SL_PEEK && !is_looked_at(skb, &p, flow, SL_DIR_IN) &&
+	    !begins_anew(skb, &p, flow)) {
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
@@ -447,16 +466,15 @@ int sl_in_held(struct __sk_buff *skb)
 	return 1;
 }
 
-/* an answer to our SYN says where the other side begins to count: sluiced wants to know it */
 SEC("socket")
 int sl_in_peeked(struct __sk_buff *skb)
 {
 	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
 	struct sl_config *conf = get_config();
-	struct segment segment;
+	struct sl_peek *peek;
 	struct sl_sock *sock;
+	struct sl_flow *flow;
 	struct packet p;
-	__u64 *cookie;
 	int r;
 
 	r = read_inbound(skb, &p);
@@ -464,14 +482,16 @@ int sl_in_peeked(struct __sk_buff *skb)
 		return r != LATER_FRAGMENT && conf && conf->is_closed;
 	if (p.tuple.proto != IPPROTO_TCP)
 		return 0;
-	cookie = bpf_map_lookup_elem(&sl_peeks, &p.tuple);
-	if (!cookie)
+	peek = bpf_map_lookup_elem(&sl_peeks, &p.tuple);
+	if (!peek)
 		return 0;
-	if (!p.is_fragment && !read_segment(skb, &p, &segment) && !segment.n &&
-	    !(segment.flags & (TCP_SYN | TCP_FIN | TCP_RST)))
+	flow = find_flow(&p, peek->cookie);
+	if (flow && flow->verdict == SL_PEEK && !(flow->peek & SL_PEEK_IN))
 		return 0;
-	sock = bpf_map_lookup_elem(&sl_socks, cookie);
-	hold(&p, *cookie, sock ? sock : &nobody, SL_DIR_IN);
+	if (!p.is_fragment && !carries(skb, &p))
+		return 0;
+	sock = bpf_map_lookup_elem(&sl_socks, &peek->cookie);
+	hold(&p, peek->cookie, sock ? sock : &nobody, SL_DIR_IN);
 	return 1;
 }
 

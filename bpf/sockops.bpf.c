@@ -3,7 +3,9 @@
  * DOC: sockops - listeners, accepted sockets, the end of TCP
  *
  * An accepted socket is made in softirq, where "current" is nobody: it gets
- * the identity of its listener through socket storage that the kernel clones.
+ * the identity of its listener through socket storage that the kernel clones. Its flow was
+ * judged in the name of the newest listener on the port, which may be another one.
+ * Of a connection that filters look at, sl_peeks has that name, and is told where TCP begins.
  * At the last TCP state the byte counts of the socket itself are reported.
  */
 #include "bpf/lib/binds.h"
@@ -69,6 +71,46 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 	bind_add(sock, &key, cookie);
 }
 
+static __always_inline struct sl_peek *find_peek(struct bpf_sock_ops *ctx)
+{
+	struct sl_tuple tuple = { .netns = bpf_get_netns_cookie(ctx), .proto = IPPROTO_TCP };
+
+	local_address(ctx, tuple.laddr);
+	remote_address(ctx, tuple.raddr);
+	tuple.lport = ctx->local_port;
+	tuple.rport = bpf_ntohl(ctx->remote_port);
+	return bpf_map_lookup_elem(&sl_peeks, &tuple);
+}
+
+/* no handshake but this one was taken: what sluiced lets in must be of it */
+static __always_inline void connected(struct bpf_sock_ops *ctx)
+{
+	struct sl_peek *peek = find_peek(ctx);
+
+	if (peek)
+		peek->begin = SL_PEEK_BEGUN | ctx->rcv_nxt;
+}
+
+/* its key in sl_flows. Of one that nobody looks at: its listener's, or the newest's on the port */
+static __always_inline struct sl_flow *
+find_judged(struct bpf_sock_ops *ctx, const struct sl_sock *listener, struct sl_flow_key *key)
+{
+	struct sl_peek *peek = find_peek(ctx);
+	struct sl_bind_key bind_key;
+	struct sl_bind *bind;
+	struct sl_flow *flow;
+
+	if (peek)
+		key->cookie = peek->cookie;
+	flow = bpf_map_lookup_elem(&sl_flows, key);
+	if (flow || peek)
+		return flow;
+	bind = bind_find(listener, &bind_key);
+	if (bind)
+		key->cookie = bind->cookie;
+	return bpf_map_lookup_elem(&sl_flows, key);
+}
+
 static __always_inline void accepted(struct bpf_sock_ops *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
@@ -81,21 +123,21 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	if (!sk)
 		return;
 	parent = bpf_sk_storage_get(&sl_listener, sk, 0, 0);
-	if (!parent)
-		return;
-	listener = bpf_map_lookup_elem(&sl_socks, parent);
-	if (!listener)
+	listener = parent ? bpf_map_lookup_elem(&sl_socks, parent) : NULL;
+	if (!listener) /* both sides have begun it, or it is not governed */
 		return;
 	child = *listener;
-	child.listener = *parent;
 	child.bound_port = 0; /* the entry in sl_binds stays the listener's */
 	key.cookie = *parent;
 	key.rport = bpf_ntohl(ctx->remote_port);
 	remote_address(ctx, key.raddr);
-	flow = bpf_map_lookup_elem(&sl_flows, &key);
+	flow = find_judged(ctx, listener, &key);
+	child.listener = flow ? key.cookie : *parent;
 	/* its SYN was let in, or it would not be here */
 	child.flags |= SL_SOCK_PASSIVE;
-	if (!flow || flow->verdict != SL_PEEK)
+	if (flow)
+		child.flags |= SL_SOCK_JUDGED;
+	if (!flow || flow->verdict == SL_ALLOW)
 		child.flags |= SL_SOCK_ALLOWED;
 	bpf_map_update_elem(&sl_socks, &cookie, &child, BPF_ANY);
 	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
@@ -170,6 +212,10 @@ int sl_sockops(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		accepted(ctx);
+		connected(ctx);
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		connected(ctx);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ctx->args[1] == BPF_TCP_CLOSE)

@@ -193,16 +193,31 @@ static __always_inline int read_segment(struct __sk_buff *skb, const struct pack
 }
 
 /* does it carry, or end, what filters look at? Acknowledgements do not */
-static __always_inline bool is_looked_at(struct __sk_buff *skb, const struct packet *p,
-					 const struct sl_flow *flow, __u32 dir)
+static __always_inline bool carries(struct __sk_buff *skb, const struct packet *p)
 {
 	struct segment segment;
 
-	if (!(flow->peek & 1U << dir))
-		return false;
 	if (p->tuple.proto != IPPROTO_TCP || read_segment(skb, p, &segment))
 		return true;
 	return segment.n || segment.flags & (TCP_FIN | TCP_RST);
+}
+
+static __always_inline bool is_looked_at(struct __sk_buff *skb, const struct packet *p,
+					 const struct sl_flow *flow, __u32 dir)
+{
+	return flow->peek & 1U << dir && carries(skb, p);
+}
+
+/* it asks for another connection than the one that filters look at */
+static __always_inline bool begins_anew(struct __sk_buff *skb, const struct packet *p,
+					const struct sl_flow *flow)
+{
+	struct segment segment;
+
+	if (p->tuple.proto != IPPROTO_TCP || !(flow->peek & SL_PEEK_IN))
+		return false;
+	return read_segment(skb, p, &segment) ||
+	       (segment.flags & TCP_SYN && segment.seq != flow->base[SL_DIR_IN]);
 }
 
 static __always_inline struct sl_flow *find_flow(const struct packet *p, __u64 cookie)

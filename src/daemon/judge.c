@@ -197,10 +197,13 @@ static bool is_late(const struct flow *flow, const struct packet_view *view, boo
 
 /* where a direction begins is said by its SYN. Return: false: the kernel keeps the one before, and
  * would answer this one, so that what follows it would be taken for what it is not */
-static bool note_first(struct flow *flow, const struct packet_view *view, bool is_inbound)
+static bool note_first(struct flow *flow, const struct packet_view *view,
+		       const struct sl_held *held, bool is_inbound)
 {
 	if (is_inbound != (flow->direction == SL_DIR_IN) || flow->is_restored)
 		return true;
+	if (!is_inbound && !(held->sock.flags & SL_SOCK_STREAM))
+		return true; /* a program's own TCP: nobody will say what it takes */
 	if (is_inbound && flow->has_first_seq)
 		return flow->first_seq == view->tcp_seq;
 	flow->first_seq = view->tcp_seq;
@@ -235,7 +238,8 @@ static bool find_holder(struct daemon *daemon, const struct queue_packet *packet
 
 /* Return: false: it is of no flow that was decided */
 static bool take_decided(struct daemon *daemon, struct flow *flow, const struct packet_view *view,
-			 const struct flow_packet *kept, bool is_inbound)
+			 const struct flow_packet *kept, const struct sl_held *held,
+			 bool is_inbound)
 {
 	bool is_open = flow && flow->state == FLOW_OPEN;
 
@@ -248,6 +252,8 @@ static bool take_decided(struct daemon *daemon, struct flow *flow, const struct 
 		return true;
 	}
 	if (is_open && is_in_force(daemon, flow)) {
+		if (flow->peeking && is_inbound)
+			peeking_begin_anew(daemon, flow, view);
 		flow->n_held_bytes += view->n_payload;
 		verdict_let_go(daemon, flow, kept, flow->verdict);
 		judge_settled(daemon, &view->tuple);
@@ -256,7 +262,7 @@ static bool take_decided(struct daemon *daemon, struct flow *flow, const struct 
 	if (!is_late(flow, view, is_inbound))
 		return false;
 	verdict_let_go(daemon, flow, kept, SL_ALLOW);
-	(void)plane_forget_peek(daemon->plane, &view->tuple);
+	(void)plane_forget_peek(daemon->plane, &view->tuple, held->cookie);
 	judge_settled(daemon, &view->tuple);
 	return true;
 }
@@ -274,7 +280,7 @@ static void take_undecided(struct daemon *daemon, struct flow *flow,
 		to_fail_class(daemon, packet);
 		return;
 	}
-	if ((view->is_tcp_start && !note_first(flow, view, packet->is_inbound)) ||
+	if ((view->is_tcp_start && !note_first(flow, view, held, packet->is_inbound)) ||
 	    flow_hold(flow, kept, view->n_payload))
 		drop(daemon, packet);
 	if (is_new)
@@ -307,7 +313,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	}
 	key = key_of(&view.tuple, held.cookie);
 	flow = flow_table_find(daemon->flows, &key);
-	if (!take_decided(daemon, flow, &view, &kept, packet->is_inbound))
+	if (!take_decided(daemon, flow, &view, &kept, &held, packet->is_inbound))
 		take_undecided(daemon, flow, packet, &view, &kept, &held);
 }
 

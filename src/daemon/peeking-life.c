@@ -189,7 +189,7 @@ void peeking_end(struct daemon *daemon, struct flow *flow)
 			peeking_drop(daemon, &packet);
 	peeking_charge(peeking);
 	if (peeking_is_tcp(flow) && (peeking->is_begun || flow->is_restored))
-		(void)plane_forget_peek(daemon->plane, &flow->tuple);
+		(void)plane_forget_peek(daemon->plane, &flow->tuple, flow->key.cookie);
 	if (peeking->is_begun)
 		judge_settled(daemon, &flow->tuple);
 	take_out(daemon, peeking);
@@ -200,7 +200,7 @@ void peeking_end(struct daemon *daemon, struct flow *flow)
 
 int peeking_hold(struct daemon *daemon, struct flow *flow)
 {
-	if (!peeking_is_tcp(flow) || !peek_is_shown(flow->peeking->core, SL_DIR_IN))
+	if (!peeking_is_tcp(flow))
 		return 0;
 	return plane_set_peek(daemon->plane, &flow->tuple, flow->key.cookie);
 }
@@ -214,6 +214,7 @@ int peeking_begin(struct daemon *daemon, struct flow *flow)
 		return -ENOENT;
 	if (flow->has_first_seq)
 		peek_begin_at(peeking->core, flow->direction, flow->first_seq, 0);
+	peeking->has_begun = !flow->has_first_seq && !flow->is_restored;
 	r = peeking_tell_kernel(daemon, peeking);
 	if (r == 0)
 		r = peeking_hold(daemon, flow);

@@ -103,29 +103,9 @@ static void carry(struct daemon *daemon, struct peeking *peeking,
 	}
 }
 
-/*
- * What answers our SYN says where the other side begins, and only that does: another base,
- * and its bytes would be taken for some that went before. Return: PEEK_HOLD: it is, or was, said;
- * else what becomes of a packet that the program's TCP does not take either
- */
-static enum peek_fate see_answer(struct flow *flow, const struct packet_view *view, enum sl_dir dir)
-{
-	struct peek *core = flow->peeking->core;
-	const struct peek_stream *asked = &core->streams[SL_DIR_OUT];
-
-	if (dir == SL_DIR_OUT || flow->direction == SL_DIR_IN || !flow->has_first_seq ||
-	    core->streams[dir].has_base)
-		return PEEK_HOLD;
-	if (!view->is_tcp_syn || !view->is_tcp_ack ||
-	    (uint32_t)(view->tcp_ack - asked->base) > asked->gone)
-		return view->n_payload || view->is_tcp_fin ? PEEK_DROP : PEEK_GO;
-	peek_begin_at(core, dir, view->tcp_seq, 0);
-	return PEEK_HOLD;
-}
-
 /* Return: PEEK_HOLD: it is to be shown, if it carries anything */
-static enum peek_fate look_at_headers(struct flow *flow, const struct packet_view *view,
-				      enum sl_dir dir)
+static enum peek_fate look_at_headers(struct daemon *daemon, struct flow *flow,
+				      const struct packet_view *view, enum sl_dir dir)
 {
 	if (view->is_fragment) /* the rest of it would go unseen */
 		return PEEK_DROP;
@@ -133,7 +113,7 @@ static enum peek_fate look_at_headers(struct flow *flow, const struct packet_vie
 		return PEEK_HOLD;
 	if (!view->is_tcp_ack && view->n_payload) /* no TCP takes it */
 		return PEEK_DROP;
-	return see_answer(flow, view, dir);
+	return peeking_see_begin(daemon, flow, view, dir);
 }
 
 void peeking_packet(struct daemon *daemon, struct flow *flow, const struct packet_view *view,
@@ -148,7 +128,7 @@ void peeking_packet(struct daemon *daemon, struct flow *flow, const struct packe
 					.n = view->n_payload };
 	enum sl_dir dir = is_inbound ? SL_DIR_IN : SL_DIR_OUT;
 
-	switch (look_at_headers(flow, view, dir)) {
+	switch (look_at_headers(daemon, flow, view, dir)) {
 	case PEEK_GO:
 		peeking_accept(daemon, packet);
 		return;
@@ -158,8 +138,6 @@ void peeking_packet(struct daemon *daemon, struct flow *flow, const struct packe
 	default:
 		break;
 	}
-	if (view->is_tcp_syn && !peeking->core->streams[dir].has_base)
-		peek_begin_at(peeking->core, dir, view->tcp_seq, 0);
 	carry(daemon, peeking, &segment, dir);
 	peeking_go_on(daemon, peeking);
 }

@@ -15,6 +15,7 @@
  *
  *	peeking.c	packets, and what filters have decided
  *	peeking-life.c	beginning and end, and what the kernel is told
+ *	peeking-begin.c	where a connection's bytes begin
  *	peeking-talk.c	what is said to filters, and what they say
  *
  * sl_flows says how many bytes were let go before they are: behind netfilter nothing else
@@ -37,6 +38,7 @@ struct peeking {
 	struct flow *flow;
 	struct peek *core;
 	bool is_begun;
+	bool has_begun;	 /* TCP has said where, or it began before anybody looked */
 	uint64_t due_us; /* when something is to be done; UINT64_MAX: when something comes */
 	size_t charged;	 /* to its user */
 	uint16_t anew, told_anew; /* filters whose process must be told of the flow; has been */
@@ -89,6 +91,14 @@ void peeking_tick(struct daemon *daemon, uint64_t now_us);
 void peeking_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us);
 void peeking_close(struct daemon *daemon);
 
+/* peeking-begin.c */
+/** peeking_see_begin() - of TCP. Return: PEEK_HOLD: it is to be shown, if it carries anything; else
+ *  what becomes of it, and the flow may be decided */
+enum peek_fate peeking_see_begin(struct daemon *daemon, struct flow *flow,
+				 const struct packet_view *view, enum sl_dir dir);
+/** peeking_begin_anew() - a SYN of a connection that nobody has yet; the flow may be decided */
+void peeking_begin_anew(struct daemon *daemon, struct flow *flow, const struct packet_view *view);
+
 /* peeking-talk.c */
 /** peeking_ask() - what is next for this filter. Return: false: the flow is not looked at any more */
 bool peeking_ask(struct daemon *daemon, struct peeking *peeking, unsigned int filter,
@@ -120,7 +130,7 @@ static inline bool peeking_is_tcp(const struct flow *flow)
 void peeking_keep_let_go(struct peeking *peeking);
 /** peeking_is_looked_at() - does any filter look at it? */
 bool peeking_is_looked_at(const struct peeking *peeking);
-/** peeking_hold() - what comes in by TCP, if any filter looks there. Return: 0 or a negative errno */
+/** peeking_hold() - of TCP what comes in, if any filter looks there. Return: 0 or a negative errno */
 int peeking_hold(struct daemon *daemon, struct flow *flow);
 /** peeking_put() - its entry in the kernel. Return: 0 or a negative errno */
 int peeking_put(struct daemon *daemon, struct peeking *peeking, enum sl_verdict verdict);

@@ -24,7 +24,7 @@ static void look_again(struct daemon *daemon, struct flow *flow, const struct sl
 		judge_ask(daemon, flow);
 		return;
 	}
-	(void)plane_forget_peek(daemon->plane, &flow->tuple);
+	(void)plane_forget_peek(daemon->plane, &flow->tuple, flow->key.cookie);
 	if (flow->user) {
 		fail_restored(daemon, flow);
 		return;

@@ -85,11 +85,22 @@ bool peek_is_shown(const struct peek *peek, enum sl_dir dir)
 	return false;
 }
 
+bool peek_is_untouched(const struct peek *peek, enum sl_dir dir)
+{
+	const struct peek_stream *stream = &peek->streams[dir];
+
+	for (unsigned int i = 0; i < FLOW_FILTERS_MAX; i++)
+		if (stream->views[i].seen > 0 || stream->views[i].shows_end)
+			return false;
+	return stream->gone == 0;
+}
+
 void peek_begin_at(struct peek *peek, enum sl_dir dir, uint32_t seq, uint64_t passed)
 {
 	struct peek_stream *stream = &peek->streams[dir];
 
 	stream->has_base = true;
+	stream->has_end = false;
 	stream->base = seq;
 	stream->known = stream->gone = passed;
 	for (unsigned int i = 0; i < FLOW_FILTERS_MAX; i++) {

@@ -131,8 +131,10 @@ bool peek_looks(const struct peek *peek, unsigned int filter);
 /** peek_is_shown() - does any filter look at this direction? */
 bool peek_is_shown(const struct peek *peek, enum sl_dir dir);
 
+/** peek_is_untouched() - nothing of this direction was shown to anybody, or let go */
+bool peek_is_untouched(const struct peek *peek, enum sl_dir dir);
 /** peek_begin_at() - TCP: sequence number of the first byte; else it is the first that comes.
- *  @passed: so many bytes had gone before a predecessor's end */
+ *  Nothing is held. @passed: so many bytes had gone before a predecessor's end */
 void peek_begin_at(struct peek *peek, enum sl_dir dir, uint32_t seq, uint64_t passed);
 
 /**

@@ -171,9 +171,12 @@ int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key);
 /** plane_next_flow() - iterate; @key is in/out, zero it to begin. Return: 0, -ENOENT at the end. */
 int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 
-/** plane_set_peek() - TCP: what comes in with these ends is held; its entry has this @cookie */
+/** plane_set_peek() - TCP: what comes in with these ends is held, if the entry with this @cookie
+ *  says so. Where it begins stays known */
 int plane_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
-int plane_forget_peek(struct plane *plane, const struct sl_tuple *tuple);
+int plane_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek);
+/** plane_forget_peek() - unless it is another one's by now */
+int plane_forget_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
 
 /** struct plane_end - one conversation, and the socket that holds our end of it */
 struct plane_end {

@@ -145,12 +145,29 @@ int real_forget_memory(struct plane *plane, const struct sl_memory_key *key)
 int real_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie)
 {
 	int fd = real_of(plane)->maps[MAP_PEEKS];
+	struct sl_peek fresh = { .cookie = cookie }, known;
 
-	return bpf_map_update_elem(fd, tuple, &cookie, BPF_ANY) < 0 ? -errno : 0;
+	if (bpf_map_update_elem(fd, tuple, &fresh, BPF_NOEXIST) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (bpf_map_lookup_elem(fd, tuple, &known) == 0 && known.cookie == cookie)
+		return 0;
+	return bpf_map_update_elem(fd, tuple, &fresh, BPF_ANY) < 0 ? -errno : 0;
 }
 
-int real_forget_peek(struct plane *plane, const struct sl_tuple *tuple)
+int real_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek)
 {
+	return lookup(plane, MAP_PEEKS, tuple, ret_peek);
+}
+
+int real_forget_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie)
+{
+	struct sl_peek known;
+	int r = lookup(plane, MAP_PEEKS, tuple, &known);
+
+	if (r < 0 || known.cookie != cookie)
+		return r;
 	return bpf_map_delete_elem(real_of(plane)->maps[MAP_PEEKS], tuple) < 0 ? -errno : 0;
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <netinet/in.h>
+#include <string.h>
 
 #include "peek.h"
 
+#define OLDER (COOKIE + 1) /* the newest listener was another one when the SYN came */
+#define TCP_SEQ 4
 #define TCP_FLAGS 13
 #define FIN 0x01
 #define SYN 0x02
@@ -39,9 +42,9 @@ static void check_stream(struct lab *lab, const struct lab_ends *ends, peek_chec
 			 { ACK, false, 0, "an acknowledgement" },
 			 { FIN | ACK, false, 1, "an end" },
 			 { RST, false, 1, "a reset" },
-			 { SYN | ACK, false, 1, "the answer to a SYN" } };
+			 { SYN | ACK, false, 0, "the answer to a SYN" } };
 	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
-	uint64_t cookie = COOKIE;
+	struct sl_peek peek = { .cookie = COOKIE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(segments); i++) {
 		struct lab_packet packet =
@@ -52,7 +55,7 @@ static void check_stream(struct lab *lab, const struct lab_ends *ends, peek_chec
 		set_sock(lab, COOKIE, 0);
 		check(lab_run(lab, "sl_in_peeked", &packet) == 0, "%s: %s of another flow goes on",
 		      ends_text(ends), segments[i].what);
-		lab_set(lab, "sl_peeks", &tuple, &cookie);
+		lab_set(lab, "sl_peeks", &tuple, &peek);
 		check(lab_run(lab, "sl_in_peeked", &packet) == segments[i].held,
 		      "%s, looked at: %s %s", ends_text(ends), segments[i].what,
 		      segments[i].held ? "is held" : "goes on");
@@ -71,12 +74,12 @@ static void check_fragment(struct lab *lab, const struct lab_ends *ends, peek_ch
 {
 	static const uint8_t fragment[] = { IPPROTO_FRAGMENT };
 	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
-	uint64_t cookie = COOKIE;
+	struct sl_peek peek = { .cookie = COOKIE };
 	struct lab_packet packet;
 
 	lab_clear(lab);
 	set_sock(lab, COOKIE, 0);
-	lab_set(lab, "sl_peeks", &tuple, &cookie);
+	lab_set(lab, "sl_peeks", &tuple, &peek);
 	lab_ipv6(&packet, ends, fragment, 1);
 	packet.bytes[40 + 2] = 0;
 	packet.bytes[40 + 3] = 1; /* offset 0, more to come */
@@ -84,6 +87,46 @@ static void check_fragment(struct lab *lab, const struct lab_ends *ends, peek_ch
 	packet.n -= LAB_PAYLOAD;
 	check(lab_run(lab, "sl_in_peeked", &packet) == 1, "%s, looked at: a first fragment is held",
 	      ends_text(ends));
+	lab_empty(lab, "sl_peeks");
+}
+
+static struct lab_packet syn(const struct lab_ends *ends, uint8_t seq)
+{
+	struct lab_packet packet = segment(ends, SYN, false);
+
+	memset(packet.bytes + packet.n_headers + TCP_SEQ, 0, 4);
+	packet.bytes[packet.n_headers + TCP_SEQ + 3] = seq;
+	return packet;
+}
+
+static void check_handshake(struct lab *lab, const struct lab_ends *ends, peek_check_fn check)
+{
+	struct sl_flow flow = {
+		.id = 1, .verdict = SL_PEEK, .peek = SL_PEEK_IN | SL_PEEK_BASE_IN, .base = { 0, 10 }
+	};
+	struct sl_flow_key key = ends_key(ends, SL_DIR_IN, OLDER);
+	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
+	struct sl_peek peek = { .cookie = OLDER };
+	struct lab_packet again = syn(ends, 9), other = syn(ends, 8),
+			  bytes = segment(ends, ACK, true);
+
+	set_server(lab, ends, NULL);
+	set_sock(lab, OLDER, 0);
+	lab_set(lab, "sl_flows", &key, &flow);
+	lab_set(lab, "sl_peeks", &tuple, &peek);
+	check(lab_run(lab, "sl_in_held", &again) == 0,
+	      "%s, looked at for a listener of before: its SYN again goes on", ends_text(ends));
+	check(lab_run(lab, "sl_in_held", &other) == 1 && is_held_as(lab, ends, SL_DIR_IN, OLDER),
+	      "%s, looked at: another SYN is held", ends_text(ends));
+	lab_clear(lab);
+	set_server(lab, ends, NULL);
+	lab_set(lab, "sl_flows", &key, &flow);
+	check(lab_run(lab, "sl_in_held", &again) == 1 && is_held_as(lab, ends, SL_DIR_IN, COOKIE),
+	      "%s, looked at for one that is closed: a SYN is the newest's", ends_text(ends));
+	flow.peek = SL_PEEK_OUT;
+	lab_set(lab, "sl_flows", &key, &flow);
+	check(lab_run(lab, "sl_in_peeked", &bytes) == 0,
+	      "%s, of which only what leaves is looked at: bytes go on", ends_text(ends));
 	lab_empty(lab, "sl_peeks");
 }
 
@@ -111,6 +154,8 @@ void peek_check(struct lab *lab, const struct lab_ends *ends, peek_check_fn chec
 {
 	if (ends->proto == IPPROTO_TCP)
 		check_stream(lab, ends, check);
+	if (ends->proto == IPPROTO_TCP)
+		check_handshake(lab, ends, check);
 	if (ends->proto == IPPROTO_TCP && ends_is_v6(ends))
 		check_fragment(lab, ends, check);
 	check_verdict(lab, ends, check);

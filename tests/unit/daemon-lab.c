@@ -191,7 +191,8 @@ static void put_world(struct lab *lab)
 				.args_len = 9,
 				.args = "curl\0url\0" };
 	struct sl_path path = { .len = 12, .buf = "app.service\0" };
-	struct sl_sock sock = { .user = { .start_ns = 5,
+	struct sl_sock sock = { .flags = SL_SOCK_STREAM,
+				.user = { .start_ns = 5,
 					  .exe_ino = 6,
 					  .exe_dev = 7,
 					  .pid = LAB_PID,

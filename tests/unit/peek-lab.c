@@ -154,6 +154,20 @@ unsigned int peek_put_text(struct lab *lab, uint32_t at, const char *text)
 	return lab_put(lab, &packet);
 }
 
+void peek_connect(struct lab *lab, const struct lab_packet *first, uint32_t seq)
+{
+	const struct sl_flow *flow = lab_flow(lab, first);
+	const struct sl_tuple tuple = flow ? flow->tuple : (struct sl_tuple){ 0 };
+	const struct sl_peek *known = fake_get(lab->kernel, FAKE_PEEKS, &tuple);
+	struct sl_peek peek;
+
+	if (!known) /* nobody looks at it */
+		return;
+	peek = *known;
+	peek.begin = SL_PEEK_BEGUN | seq;
+	fake_put(lab->kernel, FAKE_PEEKS, &tuple, &peek);
+}
+
 bool peek_is_destroyed(struct lab *lab)
 {
 	const struct sl_flow *flow = lab_flow(lab, &peek_syn);

@@ -10,6 +10,7 @@
 #define ACK 0x10U
 #define FIN 0x01U
 #define SYN 0x02U
+#define RST 0x04U
 #define DEADLINE (FLOW_DEADLINE_US + TICK_US)
 
 enum { ALLOW, DROP, SILENT };
@@ -37,4 +38,6 @@ void peek_expect_nothing(struct lab *lab, unsigned int filter);
 /** peek_looked_at() - a connection that every filter looks at. Return: its id */
 uint64_t peek_looked_at(struct lab *lab, bool has_in, uint64_t bytes);
 unsigned int peek_put_text(struct lab *lab, uint32_t at, const char *text);
+/** peek_connect() - the program's TCP has the connection, and reads @seq first */
+void peek_connect(struct lab *lab, const struct lab_packet *first, uint32_t seq);
 bool peek_is_destroyed(struct lab *lab);

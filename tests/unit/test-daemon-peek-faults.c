@@ -261,7 +261,6 @@ static void test_a_kernel_that_refuses_later(void **state)
 /* two connections and a datagram; what the filter denies is "deny" */
 static void tell(struct lab *lab, unsigned int nth)
 {
-	const struct lab_packet answer = peek_in(SYN | ACK, 5000, NULL);
 	const struct lab_packet incoming = peek_in(ACK, 5001, "deny"), first = peek_out(0, "fine"),
 				second = peek_out(4, "deny");
 	unsigned int held[3], n_shown = 0;
@@ -275,7 +274,7 @@ static void tell(struct lab *lab, unsigned int nth)
 	id = lab_take_flow(lab, 0);
 	if (id)
 		peek_at(lab, 0, id, true, 4);
-	lab_put(lab, &answer);
+	peek_connect(lab, &peek_syn, 5001);
 	lab_put(lab, &first);
 	held[0] = lab_put(lab, &second);
 	if (lab_take(lab, 0, WIRE_FLOW_DATA)) {

@@ -23,15 +23,30 @@ def checksum(data):
     return ~total & 0xffff
 
 
+def packet(ends, seq, ack, flags, data=b""):
+    """of IPv4; `ends`: address and port of the source, then of the destination"""
+    source, sport, target, dport = ends
+    head = struct.pack("!HHIIBBHHH", sport, dport, seq & 0xffffffff, ack & 0xffffffff, 5 << 4, flags, 60000, 0, 0)
+    pseudo = source + target + struct.pack("!BBH", 0, 6, len(head) + len(data))
+    head = head[:16] + struct.pack("!H", checksum(pseudo + head + data)) + head[18:]
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(head) + len(data), 0, 0x4000, 64, 6, 0, source, target)
+    return ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:] + head + data
+
+
+def link(namespace, interface, mac):
+    """Return: a socket for whole packets, and where it sends them"""
+    with namespace:
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
+    s.bind((interface, ETH_P_IP))
+    s.settimeout(AGAIN_S)
+    return s, (interface, ETH_P_IP, 0, 0, bytes.fromhex(mac.replace(":", "")))
+
+
 class RawPeer:
     """`segments`: (offset, bytes, flags), sent once the client has said something"""
 
     def __init__(self, namespace, interface, mac, address, port, segments, ignores_s=0):
-        with namespace:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
-        self._socket.bind((interface, ETH_P_IP))
-        self._socket.settimeout(AGAIN_S)
-        self._to = (interface, ETH_P_IP, 0, 0, bytes.fromhex(mac.replace(":", "")))
+        self._socket, self._to = link(namespace, interface, mac)
         self._address, self._port, self._segments = socket.inet_aton(address), port, segments
         self._client = None
         self._got, self._their_first, self._acked = b"", 0, 0
@@ -44,15 +59,9 @@ class RawPeer:
         source, port = self._client
         fin = getattr(self, "_has_their_fin", False)
         acked = (self._their_first + len(self._got) + fin) & 0xffffffff
-        head = struct.pack("!HHIIBBHHH", self._port, port, (FIRST + offset) & 0xffffffff, acked,
-                           5 << 4, flags | ACK, 60000, 0, 0)
-        pseudo = self._address + source + struct.pack("!BBH", 0, 6, len(head) + len(data))
-        head = head[:16] + struct.pack("!H", checksum(pseudo + head + data)) + head[18:]
-        ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(head) + len(data), 0, 0x4000, 64, 6, 0,
-                         self._address, source)
-        ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+        ends = (self._address, self._port, source, port)
         try:
-            self._socket.sendto(ip + head + data, self._to)
+            self._socket.sendto(packet(ends, FIRST + offset, acked, flags | ACK, data), self._to)
         except OSError:
             pass  # no room on the wire: it is sent again
 

@@ -3,6 +3,7 @@
 
 import errno
 import random
+import select
 import socket
 import sys
 import time
@@ -12,6 +13,7 @@ from sockets import family_of
 
 from .calls import errno_of
 
+TCP_CLOSE = 7  # enum in the kernel's tcp_states.h
 FIRST = 100  # bytes, after which a client waits for an answer
 
 
@@ -99,16 +101,62 @@ def act_say_datagram(address, port, text, within="5"):
     return {"text": text, "told": told}
 
 
-def act_serve_echo(port):
-    """one TCP connection, whose bytes go back"""
-    with socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
-        print("listening", file=sys.stderr, flush=True)
-        s, _ = listener.accept()
+def _wait_end(s, within=20):
+    """the other side has our end: who ends before it was shown to filters takes them along"""
+    until = time.monotonic() + within
+    while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_CLOSE and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _echo(s):
     n = 0
     with s:
         while some := s.recv(65536):
             s.sendall(some)
             n += len(some)
+        s.shutdown(socket.SHUT_WR)
+        _wait_end(s)
+    return n
+
+
+def act_serve_echo(port, defers=""):
+    """one TCP connection, whose bytes go back"""
+    with socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        if defers:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(defers))
+        print("listening", file=sys.stderr, flush=True)
+        s, _ = listener.accept()
+    return {"n": _echo(s)}
+
+
+class _Sharing:
+    """listeners that share a port, each of which may get a connection"""
+
+    def __init__(self, port):
+        self._port, self._by_fd, self._poll = port, {}, select.poll()
+
+    def add(self):
+        s = socket.create_server(("", self._port), reuse_port=True)
+        self._by_fd[s.fileno()] = s
+        self._poll.register(s, select.POLLIN)
+
+    def accept(self):
+        return self._by_fd[self._poll.poll()[0][0]].accept()[0]
+
+
+def act_serve_sharing(port, n_listeners, n_connections, n_more="0"):
+    """the same, one connection after the other; then as many listeners come, and connections"""
+    listeners, n = _Sharing(int(port)), 0
+    for _ in range(int(n_listeners)):
+        listeners.add()
+    print("listening", file=sys.stderr, flush=True)
+    for _ in range(int(n_connections)):
+        n += _echo(listeners.accept())
+    for _ in range(int(n_more)):
+        listeners.add()
+    print("sharing", file=sys.stderr, flush=True)
+    for _ in range(int(n_more)):
+        n += _echo(listeners.accept())
     return {"n": n}
 
 
