@@ -90,7 +90,7 @@ static void describe(struct daemon *daemon, struct flow *flow, const struct sl_h
 	flow->identity = identity_get(daemon, user);
 	if (names_find(daemon->names, &app, user->pid, flow->tuple.raddr, flow->opened_us, &host))
 		return;
-	flow->host_source = 1;
+	flow->host_source = FLOW_HOST_DNS;
 	text_copy(flow->host, sizeof(flow->host), host);
 }
 

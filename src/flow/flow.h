@@ -60,6 +60,27 @@ enum flow_how {
 	FLOW_RULED,	 /* a static rule of it */
 };
 
+/** enum flow_host - who says which host a flow wants; values of FLOW_NEW and of HOST */
+enum flow_host {
+	FLOW_HOST_NONE,
+	FLOW_HOST_DNS,	/* an answer that its program got; the others: its own first bytes */
+	FLOW_HOST_TLS,
+	FLOW_HOST_TLS_OUTER, /* there may be an encrypted hello inside, with another one */
+	FLOW_HOST_HTTP,
+	FLOW_HOST_H2C,
+	FLOW_HOST_QUIC,
+	FLOW_HOST_QUIC_OUTER,
+};
+
+/** enum flow_reading - what came of reading its first bytes; values of FLOW_NEW */
+enum flow_reading {
+	FLOW_UNREAD,
+	FLOW_READABLE, /* of FLOW_NEW alone: a filter may have them read */
+	FLOW_READ,     /* they name the host, or none */
+	FLOW_REFUSED,  /* readers would differ about the name */
+	FLOW_UNREADABLE, /* too late, too large, cut off, or nobody could read them */
+};
+
 struct flow_step {
 	uint8_t how;   /* enum flow_how */
 	uint8_t scope; /* FLOW_ANSWERED: enum memory_scope */
@@ -91,7 +112,8 @@ struct flow {
 	struct sl_tuple tuple;
 	uint8_t direction;  /* enum sl_dir */
 	uint8_t verdict;    /* enum sl_verdict */
-	uint8_t host_source; /* 0 none, 1 dns */
+	uint8_t host_source; /* enum flow_host */
+	uint8_t host_reading; /* enum flow_reading */
 	uint8_t asked;	    /* index of the filter that may answer */
 	bool is_sent;	    /* the filter has been told; see flow_table_ask() */
 	bool is_waiting;    /* it is to be told; see flow_table_wait() */

@@ -262,7 +262,8 @@ static bool is_certain(const struct rules *rules, const struct rules_question *f
 	const uint32_t *first = rules->first;
 	uint32_t first_port = first[flow->is_inbound ? RULES_FIRST_PORT_IN : RULES_FIRST_PORT_OUT];
 
-	return (flow->exe || i < first[RULES_FIRST_EXE]) &&
+	return (flow->n_hosts || !flow->may_have_host || i < first[RULES_FIRST_HOST]) &&
+	       (flow->exe || i < first[RULES_FIRST_EXE]) &&
 	       (flow->knows_uid || i < first[RULES_FIRST_UID]) &&
 	       (flow->knows_local_port || i < first_port);
 }

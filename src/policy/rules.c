@@ -30,6 +30,11 @@ uint32_t rules_count(const struct rules *rules)
 	return rules ? rules->n : 0;
 }
 
+bool rules_have_host(const struct rules *rules)
+{
+	return rules->first[RULES_FIRST_HOST] != RULES_NONE;
+}
+
 bool rules_are_idle(const struct rules *rules)
 {
 	return rules->n == 0 && rules->otherwise == RULES_ASK;
