@@ -315,7 +315,8 @@ SLUICE_API int sluice_filter_answer_peek(struct sluice_filter *filter, uint64_t 
  * it names (TLS, HTTP/1, HTTP/2 without TLS, QUIC). Then it comes to new_flow once more,
  * with is_again set, the host if there is one, and what came of the reading; in the
  * place of a verdict the filter may then ask for its bytes, but not for what comes in. A
- * program that sends nothing waits for nothing; what it sends is held for 5 seconds at most.
+ * program that sends nothing waits for nothing; one that begins and does not go on is held
+ * for a second.
  *
  * For another flow it is no answer. Since 0.1. Return: as sluice_filter_answer().
  */

@@ -174,6 +174,7 @@ static bool wants_more(struct peeking *peeking, uint32_t needs)
 	}
 	if (needs > PEEK_BYTES_MAX)
 		return false;
+	peeking->naming.deadline_us = daemon_now_us() + NAMING_MORE_US;
 	return peek_pass(peeking->core, reader_of(peeking), SL_DIR_OUT, 0, wanted,
 			 daemon_now_us()) == 0;
 }
@@ -289,21 +290,22 @@ static void ask(struct daemon *daemon, struct peeking *peeking,
 
 static void go_on(struct daemon *daemon, struct peeking *peeking, uint64_t now_us)
 {
+	uint64_t deadline_us = peeking->naming.deadline_us;
 	struct peek_question question;
+	int r = peek_next(peeking->core, reader_of(peeking), SL_DIR_OUT, now_us, &question);
 
-	switch (peek_next(peeking->core, reader_of(peeking), SL_DIR_OUT, now_us, &question)) {
-	case 0:
+	if (r == 0) {
 		ask(daemon, peeking, &question, now_us);
-		break;
-	case PEEK_E_WAIT:
-		peeking->due_us = MIN(peeking->due_us, question.due_us);
-		break;
-	case PEEK_E_LATE:
-		settle(peeking, FLOW_UNREADABLE);
-		break;
-	default:
-		break;
+		return;
 	}
+	if (deadline_us && now_us >= deadline_us) {
+		settle(peeking, FLOW_UNREADABLE);
+		return;
+	}
+	if (r == PEEK_E_WAIT)
+		peeking->due_us = MIN(peeking->due_us, question.due_us);
+	if (deadline_us)
+		peeking->due_us = MIN(peeking->due_us, deadline_us);
 }
 
 bool naming_read(struct daemon *daemon, struct peeking *peeking, unsigned int filter,

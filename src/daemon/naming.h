@@ -16,7 +16,7 @@
  * A filter that waits for the name looks at what leaves (flow/peek.h) as if it were shown
  * that, so nothing goes; what would be shown to the first of them is read instead.
  * sluiced forwards it unread. It is settled in any case: by what sluice-names says, when
- * the client sends no more (5 s), or when sluice-names does not answer, dies twice over
+ * the client has begun and sends no more for NAMING_MORE_US, or when sluice-names does not answer, dies twice over
  * the same bytes, or is not there for NAMING_WAIT_US. Then the filter decides by what is
  * known, and is told that nothing was read.
  */
@@ -24,6 +24,7 @@
 #include "flow/flow.h"
 
 #define NAMING_WAIT_US 1000000U /* for a sluice-names that is being started again */
+#define NAMING_MORE_US 1000000U /* for more bytes, when those that are there are a beginning */
 #define NAMING_FOR_RULES "its host is read for rules" /* a reason */
 #define NAMING_TRIES_MAX 2U	/* it may have died over the bytes of another flow */
 
@@ -39,7 +40,7 @@ struct naming {
 	uint32_t n_looks;     /* answers to come */
 	bool is_cut;	      /* not all could be put */
 	uint32_t n_tries;     /* sluice-names ended before it answered */
-	uint64_t deadline_us; /* of the answers; or of sluice-names to take the question; 0: none */
+	uint64_t deadline_us; /* of the answers, of more bytes, of sluice-names to be there; 0: none */
 };
 
 /** naming_is_possible() - is there anything that could be read? */

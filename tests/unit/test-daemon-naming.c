@@ -104,7 +104,7 @@ static void test_a_client_that_stops_is_not_waited_for_forever(void **state)
 
 	more.token = naming_look(lab, 2, 0, "hello");
 	lab_host(lab, &more);
-	lab_pass(lab, DEADLINE);
+	lab_pass(lab, NAMING_MORE_US);
 	naming_ask(lab, 0, FLOW_UNREADABLE, FLOW_HOST_NONE, "");
 	lab_judge(lab, 0, id, ALLOW);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
