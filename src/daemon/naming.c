@@ -7,7 +7,7 @@
 #include "daemon/naming.h"
 #include "wire/names-records.h"
 
-enum { LOOK_CONNECTION = 2, LOOK_DATAGRAM };		  /* LOOK, kind */
+enum { LOOK_CONNECTION = 2, LOOK_DATAGRAM };		 /* LOOK, kind */
 enum { HOST_NAMED, HOST_NONE, HOST_MORE, HOST_REFUSED }; /* HOST, answer */
 
 static uint16_t bit_of(unsigned int filter)

@@ -26,7 +26,7 @@
 #define NAMING_WAIT_US 1000000U /* for a sluice-names that is being started again */
 #define NAMING_MORE_US 1000000U /* for more bytes, when those that are there are a beginning */
 #define NAMING_FOR_RULES "its host is read for rules" /* a reason */
-#define NAMING_TRIES_MAX 2U	/* it may have died over the bytes of another flow */
+#define NAMING_TRIES_MAX 2U /* it may have died over the bytes of another flow */
 
 struct daemon;
 struct peeking;
@@ -35,12 +35,13 @@ struct wire_message;
 
 /** struct naming - of a flow that is looked at (daemon/peeking.h) */
 struct naming {
-	uint16_t waiting;     /* filters for whose sake it is read, a bit each */
-	uint16_t to_judge;    /* it was read for them, and they have not been asked since */
-	uint32_t n_looks;     /* answers to come */
-	bool is_cut;	      /* not all could be put */
-	uint32_t n_tries;     /* sluice-names ended before it answered */
-	uint64_t deadline_us; /* of the answers, of more bytes, of sluice-names to be there; 0: none */
+	uint16_t waiting;  /* filters for whose sake it is read, a bit each */
+	uint16_t to_judge; /* it was read for them, and they have not been asked since */
+	uint32_t n_looks;  /* answers to come */
+	bool is_cut;	   /* not all could be put */
+	uint32_t n_tries;  /* sluice-names ended before it answered */
+	uint64_t
+		deadline_us; /* of the answers, of more bytes, of sluice-names to be there; 0: none */
 };
 
 /** naming_is_possible() - is there anything that could be read? */
