@@ -151,7 +151,8 @@ void remember_answer(struct daemon *daemon, struct flow *flow, unsigned int filt
 	struct memory_question question;
 
 	/* what has no name after it was read is no word on what has not been read */
-	if (scope == MEMORY_FLOW || (flow->host_reading && !flow->host[0]) || !put_question(daemon, flow, names, &question))
+	if (scope == MEMORY_FLOW || (flow->host_reading && !flow->host[0]) ||
+	    !put_question(daemon, flow, names, &question))
 		return;
 	memory_learn(daemon->memory, filter, &question, flow->host, scope, verdict, reason);
 }

@@ -94,7 +94,7 @@ static void take_answer(struct ruling *ruling, const struct rules_answer *answer
 }
 
 int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
-		 struct memory_answer *ret_answer)
+		struct memory_answer *ret_answer)
 {
 	const char *hosts[NAMES_PER_ADDRESS_MAX + 1];
 	struct ruling *ruling = &daemon->filters[filter].ruling;

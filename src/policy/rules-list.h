@@ -82,7 +82,7 @@ struct rules {
 	char *text;
 	uint32_t first[_RULES_FIRST_N];
 	uint8_t host_actions; /* of the rules that have a host: a bit each */
-	uint32_t work; /* the sum of all that is longest */
+	uint32_t work;	      /* the sum of all that is longest */
 	unsigned int n_shapes;
 	struct rules_shape shapes[RULES_SHAPES_MAX];
 };

@@ -37,7 +37,7 @@
 #include "wire/rule.h"
 
 #define RULES_TEXT_MAX (16U << 20) /* names, paths and reasons of one list together */
-#define RULES_WORK_MAX 4096U /* rules looked at for one question, at most: some 25 us */
+#define RULES_WORK_MAX 4096U	   /* rules looked at for one question, at most: some 25 us */
 
 enum rules_action { RULES_ASK, RULES_ALLOW, RULES_DROP, RULES_DROP_SILENT }; /* of the wire */
 
