@@ -179,19 +179,23 @@ static bool wants_more(struct peeking *peeking, uint32_t needs)
 			 daemon_now_us()) == 0;
 }
 
-static void take_name(struct flow *flow, const struct wire_host *host)
+static void take_name(struct daemon *daemon, struct peeking *peeking, const struct wire_host *host)
 {
+	struct flow *flow = peeking->flow;
+
 	if (!host->name[0] || host->source < FLOW_HOST_TLS)
 		return;
-	text_copy(flow->host, sizeof(flow->host), host->name);
-	flow->host_source = host->source;
+	if (texts_set(daemon->texts, &flow->host, host->name) < 0)
+		peeking->naming.is_forgotten = true;
+	else
+		flow->host_source = host->source;
 }
 
-static void take(struct peeking *peeking, const struct wire_host *host)
+static void take(struct daemon *daemon, struct peeking *peeking, const struct wire_host *host)
 {
 	switch (host->answer) {
 	case HOST_NAMED:
-		take_name(peeking->flow, host);
+		take_name(daemon, peeking, host);
 		settle(peeking, FLOW_READ);
 		break;
 	case HOST_NONE:
@@ -216,7 +220,7 @@ void naming_take_host(struct daemon *daemon, const struct wire_host *host)
 		return;
 	peeking->naming.deadline_us = 0;
 	if (peeking->naming.waiting)
-		take(peeking, host);
+		take(daemon, peeking, host);
 	peeking_go_on(daemon, peeking);
 }
 
@@ -318,6 +322,16 @@ bool naming_read(struct daemon *daemon, struct peeking *peeking, unsigned int fi
 	return !(naming->waiting & bit_of(filter));
 }
 
+/* there is no memory for its name: without it it would be judged as another one */
+static void fail(const struct filter *filter, struct peeking_verdict *verdict,
+		 char reason[FLOW_REASON_BYTES])
+{
+	fail_say(filter, FLOW_FAILED, filter->is_closed, reason);
+	verdict->how = FLOW_FAILED;
+	verdict->verdict = filter->is_closed ? SL_REJECT : SL_ALLOW;
+	verdict->reason = reason;
+}
+
 static bool is_answered_for(struct daemon *daemon, const struct flow *flow, unsigned int filter,
 			    struct peeking_verdict *verdict)
 {
@@ -337,11 +351,14 @@ static bool is_answered_for(struct daemon *daemon, const struct flow *flow, unsi
 bool naming_judge(struct daemon *daemon, struct peeking *peeking, unsigned int filter)
 {
 	struct peeking_verdict verdict = { .filter = filter };
+	char reason[FLOW_REASON_BYTES];
 
 	if (!(peeking->naming.to_judge & bit_of(filter)))
 		return false;
 	peeking->naming.to_judge &= (uint16_t)~bit_of(filter);
-	if (!is_answered_for(daemon, peeking->flow, filter, &verdict)) {
+	if (peeking->naming.is_forgotten) {
+		fail(&daemon->filters[filter], &verdict, reason);
+	} else if (!is_answered_for(daemon, peeking->flow, filter, &verdict)) {
 		peeking->anew |= bit_of(filter);
 		return false;
 	}

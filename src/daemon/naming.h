@@ -39,6 +39,7 @@ struct naming {
 	uint16_t to_judge; /* it was read for them, and they have not been asked since */
 	uint32_t n_looks;  /* answers to come */
 	bool is_cut;	   /* not all could be put */
+	bool is_forgotten; /* there was no memory for the name */
 	uint32_t n_tries;  /* sluice-names ended before it answered */
 	uint64_t
 		deadline_us; /* of the answers, of more bytes, of sluice-names to be there; 0: none */
