@@ -13,6 +13,7 @@
 
 #include "naming-lab.h"
 #include "rules-lab.h"
+#include "story.h"
 
 /* ---- rules ---- */
 
@@ -286,6 +287,41 @@ static void test_a_reader_that_says_what_nobody_asked(void **state)
 	assert_null(lab_take(lab, 0, WIRE_FLOW_NEW));
 }
 
+/* ---- whatever call of the kernel fails ---- */
+
+static void tell(struct lab *lab, unsigned int nth)
+{
+	const struct wire_look *look;
+	unsigned int packet;
+	uint64_t id;
+
+	assert_int_equal(lab_start(lab), 0);
+	lab_run_all(lab);
+	fake_fail(lab->kernel, FAKE_ANY, nth, ENOMEM);
+	lab_put(lab, &peek_syn);
+	id = lab_take_flow(lab, 0);
+	if (id)
+		naming_wish(lab, 0, id);
+	packet = peek_put_text(lab, 0, "hello");
+	for (unsigned int i = 0; i < 4; i++)
+		lab_pass(lab, TICK_US);
+	look = lab_take_look(lab);
+	if (look)
+		naming_say(lab, look->token, HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	while ((id = lab_take_flow(lab, 0)))
+		lab_judge(lab, 0, id, DROP);
+	lab_pass(lab, FLOW_DEADLINE_US);
+	while ((id = lab_take_flow(lab, 0)))
+		lab_judge(lab, 0, id, DROP);
+	lab_pass(lab, TICK_US);
+	assert_int_not_equal(lab_fate(lab, packet), FATE_ALLOWED);
+}
+
+static void test_no_failure_lets_it_go_unread(void **state)
+{
+	story_tell_each(tell, true, 8);
+}
+
 #define TEST(fn, setup) cmocka_unit_test_setup_teardown(fn, setup, peek_tear_down)
 
 int main(void)
@@ -307,6 +343,7 @@ int main(void)
 		TEST(test_a_filter_that_hangs_fails_as_it_is_told, naming_one_closed),
 		TEST(test_a_successor_reads_it_anew, naming_one_closed),
 		TEST(test_a_reader_that_says_what_nobody_asked, naming_one_closed),
+		cmocka_unit_test(test_no_failure_lets_it_go_unread),
 	};
 
 	return cmocka_run_group_tests_name("daemon-naming-rules", tests, NULL, NULL);

@@ -90,7 +90,7 @@ def _try(way, name, port, what):
 def act_fetch(rounds, listed, free, ways, *titles):
     """@ways: WAY:PORT,…; @titles: WAY:FILE:TITLE of the listed and the free name, for recorded
     ones. Each round fetches the one and the other, by each way"""
-    what, counts, ports, wrong = {}, {}, [], []
+    what, n, ports, wrong = {}, 0, {listed: set(), free: set()}, []
     for title in titles:
         way, file, *words = title.split(":")
         what[way] = {name: (file, word) for name, word in zip((listed, free), words)}
@@ -101,13 +101,12 @@ def act_fetch(rounds, listed, free, ways, *titles):
                 begun = time.monotonic()
                 local, told = _try(way, name, int(port), what.get(way))
                 slowest = max(slowest, time.monotonic() - begun)
-                counts[way, name] = counts.get((way, name), 0) + 1
-                if name == listed:
-                    ports.append(local)
+                n += 1
+                ports[name].add((local, int(port)))
                 if (told == "ok") != (name == free):
                     wrong.append([way, name, told])
-    return {"n": sum(counts.values()), "wrong": wrong[:20], "n_wrong": len(wrong), "denied_ports": ports,
-            "slowest_ms": round(slowest * 1000)}
+    return {"n": n, "wrong": wrong[:20], "n_wrong": len(wrong), "slowest_ms": round(slowest * 1000),
+            "denied": sorted(ports[listed] - ports[free])}  # local and remote ports; one may be used twice
 
 
 def act_pieces(address, port, file, title, size, pause_s="0", record="0"):
