@@ -22,6 +22,7 @@
 #include "base/macros.h"
 #include "peek-lab.h"
 
+#define NAMED_PORT 8014U /* of a flow that is judged by its host */
 #define ALLOCATIONS_MAX 5000U
 #define PUT_MAX 32U
 #define ROUNDS 400U  /* more than any back-off */
@@ -83,6 +84,32 @@ static void judge(struct lab *lab, const struct wire_flow_data *data)
 		say(lab, WIRE_FLOW_PASS, &pass);
 }
 
+/* it denies what it then knows, and what nobody could read */
+static void ask_for_name(struct lab *lab, const struct wire_flow_new *flow)
+{
+	const struct wire_flow_name wish = { .id = flow->id };
+	const struct wire_flow_verdict drop = { .id = flow->id, .verdict = 1 };
+
+	if (flow->host_reading == FLOW_READABLE)
+		say(lab, WIRE_FLOW_NAME, &wish);
+	else
+		say(lab, WIRE_FLOW_VERDICT, &drop);
+}
+
+/* sluice-names */
+static bool hear_bytes(struct lab *lab)
+{
+	const struct wire_look *look = lab_take_look(lab);
+	struct wire_host host = { .source = FLOW_HOST_TLS, .name = "bad.example" };
+
+	if (!look)
+		return false;
+	host.token = look->token;
+	(void)channel_send(lab->names.sock, &wire_names_channel, WIRE_HOST, &host, NULL, 0, -1);
+	lab_settle(lab);
+	return true;
+}
+
 static bool hear(struct lab *lab)
 {
 	_cleanup_close_ int fd = -1;
@@ -90,7 +117,10 @@ static bool hear(struct lab *lab)
 	if (lab->filters[0].sock < 0 || channel_recv(lab->filters[0].sock, &wire_provider_channel,
 						     0, lab->record, &lab->message, NULL, &fd))
 		return false;
-	if (lab->message.record->type == WIRE_FLOW_NEW)
+	if (lab->message.record->type == WIRE_FLOW_NEW &&
+	    WIRE_BODY(&lab->message, struct wire_flow_new)->dport == NAMED_PORT)
+		ask_for_name(lab, WIRE_BODY(&lab->message, struct wire_flow_new));
+	else if (lab->message.record->type == WIRE_FLOW_NEW)
 		look(lab, WIRE_BODY(&lab->message, struct wire_flow_new));
 	else if (lab->message.record->type == WIRE_FLOW_DATA)
 		judge(lab, WIRE_BODY(&lab->message, struct wire_flow_data));
@@ -111,7 +141,7 @@ static void pass(struct story *story, uint64_t us)
 {
 	lab_pass(story->lab, us);
 	begin(story);
-	while (hear(story->lab))
+	while (hear(story->lab) || hear_bytes(story->lab))
 		;
 	say(story->lab, WIRE_PONG, &(struct wire_pong){ 0 });
 	if (story->lab->loop_error)
@@ -198,6 +228,18 @@ static void tell_successor(struct story *story)
 	}
 }
 
+static void tell_name(struct story *story)
+{
+	struct lab_packet datagram = peek_datagram;
+
+	put(story, peek_syn, NAMED_PORT);
+	for (int i = 0; i < 2; i++) {
+		put(story, peek_out(0, bad), NAMED_PORT);
+		datagram.text = bad;
+		put(story, datagram, NAMED_PORT);
+	}
+}
+
 /* ---- tellings ---- */
 
 static void check(const struct story *story)
@@ -228,7 +270,8 @@ typedef void (*tell_fn)(struct story *story);
 
 static void tell_life(struct story *story)
 {
-	static const tell_fn parts[] = { tell_out, tell_in, tell_datagrams, tell_successor };
+	static const tell_fn parts[] = { tell_out, tell_in, tell_datagrams, tell_name,
+					 tell_successor };
 
 	run_filter(story);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
