@@ -77,7 +77,10 @@ static void print_flow(struct json_object *why, bool has_happened)
 		printf("the program has not asked for this name: it was resolved here\n");
 	} else if (*cli_json_text(flow, "host")) {
 		label("");
-		printf("the name is from an answer that the program got (%s)\n",
+		printf("the name is from %s (%s)\n",
+		       strcmp(cli_json_text(flow, "host_source"), "dns") == 0
+			       ? "an answer that the program got"
+			       : "its first bytes",
 		       cli_json_text(flow, "host_source"));
 	}
 	label("app");

@@ -57,6 +57,7 @@ struct outbox_entry {
 		struct wire_flow_peek peek;
 		struct wire_flow_pass pass;
 		struct wire_flow_pause pause;
+		struct wire_flow_name name;
 	} body;
 };
 

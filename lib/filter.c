@@ -232,6 +232,14 @@ int sluice_filter_answer(struct sluice_filter *filter, uint64_t flow_id,
 	return sluice_filter_answer_for(filter, flow_id, verdict, SLUICE_THIS_FLOW, reason);
 }
 
+int sluice_filter_answer_name(struct sluice_filter *filter, uint64_t flow_id, const char *reason)
+{
+	struct wire_flow_name body = { .id = flow_id };
+
+	filter_copy_reason(body.reason, sizeof(body.reason), reason);
+	return filter_send_started(filter, WIRE_FLOW_NAME, &body);
+}
+
 int sluice_filter_forget(struct sluice_filter *filter)
 {
 	struct wire_flow_forget body = { 0 };

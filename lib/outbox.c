@@ -22,7 +22,8 @@ int filter_send_now(int fd, uint16_t type, const void *body)
 static bool is_answer(uint16_t type)
 {
 	return type == WIRE_FLOW_VERDICT || type == WIRE_FLOW_FORGET || type == WIRE_FLOW_UPDATE ||
-	       type == WIRE_FLOW_PEEK || type == WIRE_FLOW_PASS || type == WIRE_FLOW_PAUSE;
+	       type == WIRE_FLOW_PEEK || type == WIRE_FLOW_PASS || type == WIRE_FLOW_PAUSE ||
+	       type == WIRE_FLOW_NAME;
 }
 
 static int keep(struct outbox *outbox, uint16_t type, const void *body)

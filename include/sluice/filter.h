@@ -34,7 +34,26 @@ struct sluice_filter; /* one filter session with the daemon */
 enum sluice_direction { SLUICE_OUTBOUND, SLUICE_INBOUND };
 
 /** enum sluice_host_source - where a flow's host name was learnt; never guessed */
-enum sluice_host_source { SLUICE_HOST_NONE, SLUICE_HOST_DNS };
+enum sluice_host_source {
+	SLUICE_HOST_NONE,
+	SLUICE_HOST_DNS, /* an answer that this application got for the address */
+	/* the flow's own first bytes: what the client says that it wants */
+	SLUICE_HOST_TLS,
+	SLUICE_HOST_TLS_OUTER, /* there may be an encrypted hello inside, for another host */
+	SLUICE_HOST_HTTP,
+	SLUICE_HOST_H2C,
+	SLUICE_HOST_QUIC,
+	SLUICE_HOST_QUIC_OUTER,
+};
+
+/** enum sluice_host_reading - what came of reading a flow's first bytes for its host */
+enum sluice_host_reading {
+	SLUICE_UNREAD,	   /* nobody has; they are not to be had, or dns is sure */
+	SLUICE_READABLE,   /* host is empty or not sure: see sluice_filter_answer_name() */
+	SLUICE_READ,	   /* host is what they say; else they name none */
+	SLUICE_REFUSED,	   /* servers would differ about the name in them */
+	SLUICE_UNREADABLE, /* cut off, too large, or not read in time */
+};
 
 /** enum sluice_verdict - what becomes of a flow; errors an application gets: sluice-errno table */
 enum sluice_verdict {
@@ -80,7 +99,7 @@ struct sluice_flow {
 	uint8_t remote_address[16];
 	uint16_t local_port;	  /* ICMP: the identifier */
 	uint16_t remote_port;	  /* ICMP: 0 */
-	const char *host;	  /* name this application resolved to the address */
+	const char *host;	  /* name of the remote side, as host_source says */
 	enum sluice_host_source host_source;
 	uint32_t pid;		  /* process that connects or sends */
 	uint32_t owner_pid;	  /* process that created the socket; 0: unknown */
@@ -97,7 +116,9 @@ struct sluice_flow {
 	uint32_t ifindex;	  /* interface it would leave (or came in) by */
 	const char *interface;
 	const char *interface_kind; /* "ethernet", "wifi", "tunnel" …; "other" if unknown */
-	bool is_again;		    /* it is open: see sluice_filter_rejudge() */
+	bool is_again;		    /* it was asked about before: it is open, see
+				     * sluice_filter_rejudge(), or its first bytes were read */
+	enum sluice_host_reading host_reading;
 };
 
 /* the largest peek: what a sender has in flight before its first acknowledgement */
@@ -285,6 +306,24 @@ SLUICE_API int sluice_filter_answer_peek(struct sluice_filter *filter, uint64_t 
 					 const struct sluice_peek *peek, const char *reason);
 
 /**
+ * sluice_filter_answer_name() - not before knowing which host it wants
+ * @reason: as for sluice_filter_answer()
+ *
+ * In the place of sluice_filter_answer() for a flow whose host_reading is SLUICE_READABLE:
+ * no name is known, or several lead to its address. The flow begins: a TCP connection is
+ * made, what comes in passes, what leaves is held until sluice-names has read which host
+ * it names (TLS, HTTP/1, HTTP/2 without TLS, QUIC). Then it comes to new_flow once more,
+ * with is_again set, the host if there is one, and what came of the reading; in the
+ * place of a verdict the filter may then ask for its bytes, but not for what comes in. A
+ * program that sends nothing waits for nothing; one that begins and does not go on is held
+ * for a second.
+ *
+ * For another flow it is no answer. Since 0.1. Return: as sluice_filter_answer().
+ */
+SLUICE_API int sluice_filter_answer_name(struct sluice_filter *filter, uint64_t flow_id,
+					 const char *reason);
+
+/**
  * sluice_filter_pass() - these bytes go
  * @direction: as in struct sluice_data
  * @pass:      how many, counted from the first one that was shown; more than were
@@ -392,8 +431,9 @@ SLUICE_API int sluice_filter_rules_begin(struct sluice_filter *filter);
  *
  * The first rule that matches decides. An application may know an address by
  * several names: rules decide a flow there only if they say the same under each
- * of them; else, or if the program of a flow is not known and a rule asks for it,
- * the flow comes to new_flow.
+ * of them; else, or if no name is known and a rule asks for one, its first bytes are
+ * read, as by sluice_filter_answer_name(), and the rules asked again. If the program of a
+ * flow is not known and a rule asks for it, the flow comes to new_flow.
  *
  * Since 0.1. Return: 0; -EINVAL for a rule that cannot be, or without a
  *         sluice_filter_rules_begin(); -E2BIG for more than 65536 rules, or for a

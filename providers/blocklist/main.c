@@ -171,7 +171,9 @@ static void on_flow(struct sluice_filter *filter, const struct sluice_flow *flow
 	char reason[REASON_BYTES];
 	struct names_hit hit;
 
-	if (names_find(&blocklist->names, flow->host, &hit)) {
+	if (flow->host_reading == SLUICE_READABLE)
+		sluice_filter_answer_name(filter, flow->id, "its host is read first");
+	else if (names_find(&blocklist->names, flow->host, &hit)) {
 		write_reason(blocklist, &hit, reason);
 		sluice_filter_answer_for(filter, flow->id, SLUICE_DROP, SLUICE_THIS_NAME, reason);
 	} else {

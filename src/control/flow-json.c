@@ -13,7 +13,8 @@ static const char *const event_names[] = { "new", "closed", "changed" };
 static const char *const verdict_names[] = { "allow", "drop" };
 static const char *const state_names[] = { "judged", "peeking" };
 static const char *const direction_names[] = { "outbound", "inbound" };
-static const char *const host_source_names[] = { "none", "dns" };
+static const char *const host_source_names[] = { "none", "dns",  "tls",  "tls-outer",
+						  "http", "h2c", "quic", "quic-outer" };
 
 _Static_assert(ARRAY_SIZE(event_names) == _RECORD_EVENT_N, "event_names");
 _Static_assert(ARRAY_SIZE(verdict_names) == _RECORD_VERDICT_N, "verdict_names");
@@ -46,8 +47,8 @@ const struct flow_field flow_fields[] = {
 	{ "sport", "local port; ICMP: the identifier", FLOW_KIND_U16, AT(local_port) },
 	{ "dst", "remote address", FLOW_KIND_ADDRESS, AT(remote_address), COLUMN(6, 26, "DESTINATION") },
 	{ "dport", "remote port; ICMP: 0", FLOW_KIND_U16, AT(remote_port) },
-	{ "host", "name this program resolved to the address", FLOW_KIND_STRING, AT(host), NULLABLE },
-	{ "host_source", "where the name was learnt: none, dns", FLOW_KIND_ENUM, AT(host_source),
+	{ "host", "name of the remote side: host_source says where it is from", FLOW_KIND_STRING, AT(host), NULLABLE },
+	{ "host_source", "where the name was learnt: dns: an answer that this program got; else its first bytes", FLOW_KIND_ENUM, AT(host_source),
 	  NAMES(host_source_names) },
 	{ "interface", "network interface", FLOW_KIND_STRING, AT(interface), NULLABLE },
 	{ "interface_kind", "its kind: ethernet, wifi, tunnel …", FLOW_KIND_STRING, AT(interface_kind),

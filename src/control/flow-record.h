@@ -19,7 +19,17 @@ enum record_event { RECORD_NEW, RECORD_CLOSED, RECORD_CHANGED, _RECORD_EVENT_N }
 enum record_verdict { RECORD_ALLOW, RECORD_DROP, _RECORD_VERDICT_N };
 enum record_state { RECORD_JUDGED, RECORD_PEEKING, _RECORD_STATE_N };
 enum record_direction { RECORD_OUTBOUND, RECORD_INBOUND, _RECORD_DIRECTION_N };
-enum record_host_source { RECORD_HOST_NONE, RECORD_HOST_DNS, _RECORD_HOST_SOURCE_N };
+enum record_host_source { /* as enum flow_host */
+			  RECORD_HOST_NONE,
+			  RECORD_HOST_DNS,
+			  RECORD_HOST_TLS,
+			  RECORD_HOST_TLS_OUTER,
+			  RECORD_HOST_HTTP,
+			  RECORD_HOST_H2C,
+			  RECORD_HOST_QUIC,
+			  RECORD_HOST_QUIC_OUTER,
+			  _RECORD_HOST_SOURCE_N
+};
 
 struct flow_record {
 	uint64_t time_us; /* CLOCK_REALTIME: when it was judged, or when it closed */
@@ -33,7 +43,7 @@ struct flow_record {
 	const char *unit;
 	const char *container;
 	const char *cgroup;
-	uint32_t netns; /* inode number of the network namespace; 0: unknown */
+	uint32_t netns;		   /* inode number of the network namespace; 0: unknown */
 	uint8_t protocol;	   /* IPPROTO_* */
 	uint32_t direction;	   /* enum record_direction */
 	uint8_t local_address[16]; /* network order, IPv4 as ::ffff:a.b.c.d */

@@ -40,16 +40,32 @@ static bool can_take(const struct filter *filter)
 	return filter->session.state == SESSION_RUNNING && !filter->wants_write;
 }
 
+/* its rules are asked again when the host is known */
+static void read_for_rules(struct daemon *daemon, struct flow *flow)
+{
+	flow->steps[flow->asked].how = FLOW_RULED;
+	if (naming_want(daemon, flow, flow->asked) < 0)
+		judge_fail(daemon, flow);
+	else
+		judge_flow(daemon, flow, SL_ALLOW, flow->asked, NAMING_FOR_RULES);
+}
+
 void judge_ask(struct daemon *daemon, struct flow *flow)
 {
 	struct filter *filter = &daemon->filters[flow->asked];
 	struct memory_answer known;
+	int ruled;
 
 	if (daemon->n_filters == 0) {
 		judge_flow(daemon, flow, SL_ALLOW, -1, "no filter");
 		return;
 	}
-	if (ruling_find(daemon, flow, flow->asked, &known)) {
+	ruled = ruling_find(daemon, flow, flow->asked, &known);
+	if (ruled == RULING_E_HOST) {
+		read_for_rules(daemon, flow);
+		return;
+	}
+	if (ruled == 0) {
 		filter->n_dropped += known.verdict != SL_ALLOW;
 		flow->steps[flow->asked].how = FLOW_RULED;
 		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
@@ -123,6 +139,9 @@ void judge_tick(struct daemon *daemon, uint64_t now_us)
 		texts_say(daemon->texts, &flow->reason, reason);
 		flow->steps[flow->provider].how = FLOW_RULED;
 		flow->steps[flow->asked].how = FLOW_LATE;
+		if (verdict == SL_ALLOW &&
+		    naming_want_for_rules(daemon, flow, flow->asked + 1U) < 0 && daemon->is_closed)
+			verdict = SL_REJECT;
 		verdict_decide(daemon, flow, verdict);
 	}
 	for (unsigned int i = 0; i < daemon->n_filters; i++)

@@ -15,6 +15,7 @@
  *	asking.c     flow → provider; deadlines
  *	verdict.c    verdict → kernel, packets
  *	peeking.c    what flows carry, shown to filters; peeking-talk.c
+ *	naming.c     which host first bytes name: sluice-names reads them
  *	ends.c       what the kernel tells of flows that it decides; the end of flows
  *	identity.c   who: paths and names for a struct sl_who
  *	live.c       flows that go on: another verdict, a filter that judges all of them again

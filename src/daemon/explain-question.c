@@ -172,7 +172,7 @@ static void find_host(struct daemon *daemon, struct explanation *explanation)
 	else if (names_find(daemon->names, &app, flow->identity->who.pid, flow->tuple.raddr,
 			    daemon_now_us(), &host) == 0)
 		text_copy(explanation->host, sizeof(explanation->host), host);
-	flow->host_source = flow->host[0] != '\0';
+	flow->host_source = flow->host[0] ? FLOW_HOST_DNS : FLOW_HOST_NONE;
 }
 
 int explain_read(struct daemon *daemon, struct json_object *program, struct json_object *target,

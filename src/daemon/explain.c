@@ -122,7 +122,7 @@ static void ask(struct daemon *daemon, struct explanation *explanation, unsigned
 	struct flow *flow = &explanation->flow;
 	struct memory_answer known;
 
-	if (ruling_find(daemon, flow, index, &known)) {
+	if (ruling_find(daemon, flow, index, &known) == 0) {
 		answer->how = FLOW_RULED;
 		answer->verdict = known.verdict;
 		snprintf(answer->reason, sizeof(answer->reason), "%s", known.reason);

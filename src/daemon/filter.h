@@ -139,9 +139,14 @@ void output_close(struct filter *filter);
 /**
  * ruling_find() - what this filter's static rules say of a flow
  *
- * Return: true when they decide; the reason is valid until the next call for this filter.
+ * Return: 0 when they decide; the reason is valid until the next call for this filter.
  */
-bool ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
+enum ruling_error {
+	_RULING_E_SUCCESS,
+	RULING_E_ASK,  /* the filter */
+	RULING_E_HOST, /* they may, when the first bytes have been read for the host: naming.h */
+};
+int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
 		 struct memory_answer *ret_answer);
 /** ruling_conclude() - memory_ops.rule */
 int ruling_conclude(unsigned int filter, const struct memory_question *question,

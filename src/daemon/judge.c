@@ -150,7 +150,7 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 	flow->netns = netns_inode(daemon, tuple->netns);
 	flow->ifindex = ifindex;
 	flow->host = host;
-	flow->host_source = host != texts_none();
+	flow->host_source = host != texts_none() ? FLOW_HOST_DNS : FLOW_HOST_NONE;
 	describe(daemon, flow, held);
 	return flow;
 }

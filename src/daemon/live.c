@@ -168,10 +168,32 @@ void live_ask_more(struct daemon *daemon, unsigned int index)
 	       rejudge_next(&filter->rejudge, daemon->flows, index, &looks, &flow) == 0) {
 		struct memory_answer ruled;
 
-		if (ruling_find(daemon, flow, index, &ruled))
+		/* by rules, or when it has been read: then it is asked anyway */
+		if (naming_waits(flow, index) ||
+		    ruling_find(daemon, flow, index, &ruled) != RULING_E_ASK)
 			rejudge_passed(&filter->rejudge);
 		else if (!ask_again(daemon, index, flow))
 			return;
+	}
+}
+
+static void rule(struct daemon *daemon, unsigned int index, struct flow *flow)
+{
+	struct memory_answer ruled;
+
+	switch (ruling_find(daemon, flow, index, &ruled)) {
+	case 0:
+		change(daemon, flow,
+		       &(struct opinion){ index, FLOW_RULED, ruled.verdict, ruled.reason });
+		break;
+	case RULING_E_HOST:
+		if (!naming_waits(flow, index) && naming_want(daemon, flow, index) == 0 &&
+		    flow->state == FLOW_HELD)
+			change(daemon, flow,
+			       &(struct opinion){ index, FLOW_RULED, SL_ALLOW, NAMING_FOR_RULES });
+		break;
+	default:
+		break;
 	}
 }
 
@@ -180,18 +202,12 @@ static void rule_more(struct daemon *daemon, unsigned int index)
 	struct rejudge *rejudge = &daemon->filters[index].ruling.rejudge;
 	uint64_t until_us = daemon_now_us() + WALK_US;
 	unsigned int looks = REJUDGE_LOOKS;
-	struct memory_answer ruled;
 	struct flow *flow;
 
 	while (daemon_now_us() < until_us &&
 	       rejudge_next(rejudge, daemon->flows, index, &looks, &flow) == 0) {
 		rejudge_passed(rejudge);
-		if (ruling_find(daemon, flow, index, &ruled)) {
-			const struct opinion opinion = { index, FLOW_RULED, ruled.verdict,
-							 ruled.reason };
-
-			change(daemon, flow, &opinion);
-		}
+		rule(daemon, index, flow);
 	}
 }
 

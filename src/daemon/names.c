@@ -9,6 +9,8 @@
  * While the kernel has not taken that verdicts are out of date, it may allow an
  * address for a name it had before: an instance that fails closed drops answers
  * until then, the application asks again.
+ *
+ * What the first bytes of a flow name is asked of sluice-names too: naming.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -167,6 +169,8 @@ static int on_names(sd_event_source *source, int fd, uint32_t events, void *data
 		close_fd(passed);
 		if (message.record->type == WIRE_NAME)
 			take_name(daemon, WIRE_BODY(&message, struct wire_name));
+		else if (message.record->type == WIRE_HOST)
+			naming_take_host(daemon, WIRE_BODY(&message, struct wire_host));
 		else
 			take_done(daemon, WIRE_BODY(&message, struct wire_done));
 	}
@@ -209,11 +213,12 @@ void names_lost(struct daemon *daemon)
 	for (size_t i = 0; i < NAMES_PENDING_MAX; i++)
 		if (daemon->answers[i].token)
 			let_answer_go(daemon, &daemon->answers[i]);
+	naming_lost(daemon);
 }
 
 void names_tick(struct daemon *daemon, uint64_t now_us)
 {
-	bool is_slow = false;
+	bool is_slow = naming_is_late(daemon, now_us);
 
 	for (size_t i = 0; daemon->n_answers && i < NAMES_PENDING_MAX; i++)
 		if (daemon->answers[i].token && now_us >= daemon->answers[i].deadline_us) {
@@ -221,7 +226,7 @@ void names_tick(struct daemon *daemon, uint64_t now_us)
 			is_slow = true;
 		}
 	if (is_slow) { /* it hangs: an answer is read in microseconds */
-		log_warning("sluice-names did not read an answer in time: replacing it");
+		log_warning("sluice-names did not read what it was sent in time: replacing it");
 		keeper_kill(daemon, 0);
 		names_lost(daemon);
 	}

@@ -133,6 +133,10 @@ bool peeking_ask(struct daemon *daemon, struct peeking *peeking, unsigned int in
 {
 	if (!peek_looks(peeking->core, index))
 		return true;
+	if (naming_waits(peeking->flow, index) && !naming_read(daemon, peeking, index, now_us))
+		return true;
+	if (naming_judge(daemon, peeking, index))
+		return false;
 	if (daemon->filters[index].session.state == SESSION_FAILED)
 		return fail(daemon, peeking, index, FLOW_FAILED);
 	if ((peeking->anew | peeking->told_anew) & bit_of(index))
@@ -146,7 +150,7 @@ void peeking_lost(struct daemon *daemon, unsigned int filter)
 	struct peeking *peeking = daemon->peekings.first;
 
 	for (; peeking; peeking = peeking->next) {
-		if (!peek_looks(peeking->core, filter))
+		if (!peek_looks(peeking->core, filter) || naming_waits(peeking->flow, filter))
 			continue;
 		peek_ask_anew(peeking->core, filter);
 		peeking->anew |= bit_of(filter);
@@ -257,7 +261,7 @@ int peeking_take_pass(struct daemon *daemon, unsigned int index, const struct wi
 	enum sl_dir dir = pass->direction ? SL_DIR_IN : SL_DIR_OUT;
 	struct filter *filter = &daemon->filters[index];
 
-	if (!peeking ||
+	if (!peeking || naming_waits(peeking->flow, index) ||
 	    peek_pass(peeking->core, index, dir, pass->pass, pass->peek, daemon_now_us())) {
 		filter->n_late++;
 		return 0;
@@ -284,7 +288,9 @@ int peeking_take_pause(struct daemon *daemon, unsigned int index,
 	struct flow *flow = flow_table_find_id(daemon->flows, pause->id);
 	bool is_good;
 
-	if (peeking)
+	if (naming_waits(flow, index))
+		is_good = false;
+	else if (peeking)
 		is_good = (pause->pause ? peek_pause(peeking->core, index, daemon_now_us())
 					: peek_resume(peeking->core, index, daemon_now_us())) == 0;
 	else
@@ -311,10 +317,13 @@ bool peeking_take_verdict(struct daemon *daemon, unsigned int index,
 						 providers_verdict(answer->verdict),
 						 answer->reason };
 
-	if (!peeking || !peek_looks(peeking->core, index) ||
+	if (!peeking || !peek_looks(peeking->core, index) || naming_waits(peeking->flow, index) ||
 	    peeking->core->paused & bit_of(index) ||
 	    !(peeking->told_anew & bit_of(index) || peek_has_question(peeking->core, index)))
 		return false;
+	if (peeking->told_anew & bit_of(index))
+		remember_answer(daemon, peeking->flow, index, (enum memory_scope)answer->scope,
+				verdict.verdict, answer->reason);
 	daemon->filters[index].n_dropped += verdict.verdict != SL_ALLOW;
 	peeking_judge(daemon, peeking->flow, &verdict);
 	return true;

@@ -218,9 +218,11 @@ void peeking_judge(struct daemon *daemon, struct flow *flow, const struct peekin
 		return;
 	}
 	peek_leave(flow->peeking->core, verdict->filter, daemon_now_us());
+	naming_leave(flow->peeking, verdict->filter);
 	flow->peeking->anew &= (uint16_t) ~(1U << verdict->filter);
 	flow->peeking->told_anew &= (uint16_t) ~(1U << verdict->filter);
-	if (verdict->how != FLOW_ANSWERED) /* it did not decide: people are told why it goes on */
+	/* it did not decide, or by more than before: people are told why it goes on */
+	if (verdict->how != FLOW_ANSWERED || flow->host_reading)
 		texts_say(daemon->texts, &flow->reason, verdict->reason);
 	peeking_go_on(daemon, flow->peeking);
 }
@@ -247,5 +249,7 @@ void peeking_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us)
 		for (unsigned int i = 0; i < daemon->n_filters; i++)
 			if (peeking->waits_us[i] && peeking->waits_us[i] <= before_us)
 				peeking->waits_us[i] += us;
+		if (peeking->naming.deadline_us) /* longer than it would have had, if it is newer */
+			peeking->naming.deadline_us += us;
 	}
 }

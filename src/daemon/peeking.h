@@ -21,6 +21,7 @@
  * leaves (bpf/egress.bpf.c), and a successor goes on from there. It asks new_flow again.
  */
 
+#include "daemon/naming.h"
 #include "flow/peek.h"
 #include "kernel/plane.h"
 
@@ -45,6 +46,7 @@ struct peeking {
 	uint32_t flags;			     /* these as the kernel has them */
 	uint64_t passed[PEEK_DIRS];
 	uint64_t n_gone[PEEK_DIRS]; /* payload that was let go and the kernel has not counted */
+	struct naming naming;
 };
 
 /** struct peekings - of the daemon */

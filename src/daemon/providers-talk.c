@@ -59,6 +59,7 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 					  .direction = flow->direction,
 					  .protocol = flow->tuple.proto,
 					  .host_source = flow->host_source,
+					  .host_reading = flow->host_reading,
 					  .interface_kind = (uint8_t)link->kind,
 					  .sport = flow->tuple.lport,
 					  .dport = flow->tuple.rport };
@@ -66,6 +67,8 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 	memcpy(record->dst, flow->tuple.raddr, sizeof(record->dst));
 	text_copy(record->interface, sizeof(record->interface), link->name);
 	text_copy(record->host, sizeof(record->host), flow->host);
+	if (naming_may_help(daemon, flow))
+		record->host_reading = FLOW_READABLE;
 	if (!identity)
 		return;
 	record->pid = identity->who.pid;
@@ -256,6 +259,7 @@ static const struct {
 	{ WIRE_FLOW_PEEK, true, peeking_take_peek },
 	{ WIRE_FLOW_PASS, true, peeking_take_pass },
 	{ WIRE_FLOW_PAUSE, true, peeking_take_pause },
+	{ WIRE_FLOW_NAME, true, naming_take_wish },
 	{ WIRE_HELLO, false, take_hello },
 	{ WIRE_READY, false, take_ready },
 	{ WIRE_PONG, false, take_pong },

@@ -107,14 +107,27 @@ static bool put_question(struct daemon *daemon, const struct flow *flow,
 	return true;
 }
 
+/* what its first bytes say is its one name; to the kernel, which does not read them, an address
+ * has the names that the program knows */
+static void take_read_host(const struct flow *flow, struct names_name *name,
+			   struct memory_question *question)
+{
+	if (flow->host_source < FLOW_HOST_TLS)
+		return;
+	*name = (struct names_name){ flow->host, MEMORY_NEVER };
+	question->n_names = 1;
+}
+
 bool remember_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
 		   struct memory_answer *ret_answer)
 {
 	struct names_name names[NAMES_PER_ADDRESS_MAX];
 	struct memory_question question;
 
-	return put_question(daemon, flow, names, &question) &&
-	       memory_find(daemon->memory, filter, &question, ret_answer) == 0;
+	if (!put_question(daemon, flow, names, &question))
+		return false;
+	take_read_host(flow, &names[0], &question);
+	return memory_find(daemon->memory, filter, &question, ret_answer) == 0;
 }
 
 bool remember_entry(struct daemon *daemon, const struct flow *flow, struct sl_memory_key *ret_key,
@@ -137,7 +150,9 @@ void remember_answer(struct daemon *daemon, struct flow *flow, unsigned int filt
 	struct names_name names[NAMES_PER_ADDRESS_MAX];
 	struct memory_question question;
 
-	if (scope == MEMORY_FLOW || !put_question(daemon, flow, names, &question))
+	/* what has no name after it was read is no word on what has not been read */
+	if (scope == MEMORY_FLOW || (flow->host_reading && !flow->host[0]) ||
+	    !put_question(daemon, flow, names, &question))
 		return;
 	memory_learn(daemon->memory, filter, &question, flow->host, scope, verdict, reason);
 }
@@ -169,7 +184,7 @@ static void describe(struct daemon *daemon, struct flow *flow)
 	flow->provider = (int8_t)(daemon->n_filters - 1);
 	flow->is_remembered = true;
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
-		is_ruled = ruling_find(daemon, flow, i, &answer);
+		is_ruled = ruling_find(daemon, flow, i, &answer) == 0;
 		if (is_ruled)
 			flow->steps[i].how = FLOW_RULED;
 	}

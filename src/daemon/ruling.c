@@ -11,7 +11,8 @@
  * in one step. One that comes before READY waits for it, since a start may still
  * fail. What a rule says is not put into verdict memory, where it might outlive
  * a change of names: conclusions look at the rules themselves (ruling_conclude()),
- * and hold only where what they do not know, the local port, changes nothing.
+ * and hold only where what they do not know, the local port or the host of an address
+ * without a name, changes nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -42,7 +43,7 @@ static size_t list_hosts(struct daemon *daemon, const struct flow *flow,
 	struct names_name names[NAMES_PER_ADDRESS_MAX];
 	size_t n = 0, n_names = 0;
 
-	if (flow->identity && flow->identity->who.start_ns) {
+	if (flow->host_source < FLOW_HOST_TLS && flow->identity && flow->identity->who.start_ns) {
 		struct sl_app app = sl_app_of(&flow->identity->who, flow->tuple.netns);
 
 		n_names = names_all(daemon->names, &app, flow->tuple.raddr, daemon_now_us(), names,
@@ -92,23 +93,27 @@ static void take_answer(struct ruling *ruling, const struct rules_answer *answer
 					      .reason = ruling->reason };
 }
 
-bool ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
-		 struct memory_answer *ret_answer)
+int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
+		struct memory_answer *ret_answer)
 {
 	const char *hosts[NAMES_PER_ADDRESS_MAX + 1];
 	struct ruling *ruling = &daemon->filters[filter].ruling;
 	struct rules_question question;
 	struct rules_answer answer;
+	int r;
 
 	if (!ruling->in_force)
-		return false;
+		return RULING_E_ASK;
 	question = describe(flow);
 	question.hosts = hosts;
 	question.n_hosts = list_hosts(daemon, flow, hosts);
-	if (rules_find(ruling->in_force, &question, &answer))
-		return false;
-	take_answer(ruling, &answer, filter, ret_answer);
-	return true;
+	question.may_have_host = rules_have_host(ruling->in_force) && naming_may_help(daemon, flow);
+	r = rules_find(ruling->in_force, &question, &answer);
+	if (r == 0)
+		take_answer(ruling, &answer, filter, ret_answer);
+	else if (r == RULES_E_VARIES && question.may_have_host)
+		return RULING_E_HOST;
+	return r ? RULING_E_ASK : 0;
 }
 
 int ruling_conclude(unsigned int filter, const struct memory_question *flows,
@@ -123,7 +128,8 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 					   .protocol = flows->to.proto,
 					   .remote_port = flows->to.rport,
 					   .hosts = hosts,
-					   .n_hosts = MIN(flows->n_names, NAMES_PER_ADDRESS_MAX) };
+					   .n_hosts = MIN(flows->n_names, NAMES_PER_ADDRESS_MAX),
+					   .may_have_host = !is_icmp(flows->to.proto) };
 	struct rules_answer answer;
 	int r;
 

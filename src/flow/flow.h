@@ -60,6 +60,27 @@ enum flow_how {
 	FLOW_RULED,	 /* a static rule of it */
 };
 
+/** enum flow_host - who says which host a flow wants; values of FLOW_NEW and of HOST */
+enum flow_host {
+	FLOW_HOST_NONE,
+	FLOW_HOST_DNS,	/* an answer that its program got; the others: its own first bytes */
+	FLOW_HOST_TLS,
+	FLOW_HOST_TLS_OUTER, /* there may be an encrypted hello inside, with another one */
+	FLOW_HOST_HTTP,
+	FLOW_HOST_H2C,
+	FLOW_HOST_QUIC,
+	FLOW_HOST_QUIC_OUTER,
+};
+
+/** enum flow_reading - what came of reading its first bytes; values of FLOW_NEW */
+enum flow_reading {
+	FLOW_UNREAD,
+	FLOW_READABLE, /* of FLOW_NEW alone: a filter may have them read */
+	FLOW_READ,     /* they name the host, or none */
+	FLOW_REFUSED,  /* readers would differ about the name */
+	FLOW_UNREADABLE, /* too late, too large, cut off, or nobody could read them */
+};
+
 struct flow_step {
 	uint8_t how : 4;   /* enum flow_how */
 	uint8_t scope : 4; /* FLOW_ANSWERED: enum memory_scope */
@@ -112,7 +133,8 @@ struct flow {
 	uint8_t state;		  /* enum flow_state */
 	uint8_t direction;	  /* enum sl_dir */
 	uint8_t verdict;	  /* enum sl_verdict */
-	uint8_t host_source;	  /* 0 none, 1 dns */
+	uint8_t host_source : 4;  /* enum flow_host */
+	uint8_t host_reading : 4; /* enum flow_reading */
 	uint8_t asked;		  /* index of the filter that may answer */
 	int8_t provider;	  /* index of the filter that decided; -1: sluiced itself */
 	bool is_sent : 1;	  /* the filter has been told; see flow_table_ask() */

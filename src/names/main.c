@@ -3,12 +3,13 @@
 /**
  * DOC: sluice-names
  *
- * Reads what servers answered to the governed applications, so that sluiced
- * need not. The bytes are hostile; therefore this process has descriptor 3 and
+ * Reads what servers answered to the governed applications, and which host their
+ * first bytes name, so that sluiced need not. The bytes are hostile; therefore this process has descriptor 3 and
  * nothing else: no network, no file, no capability, twenty-one system calls. It
- * keeps nothing but unfinished TCP streams and never logs content.
+ * keeps nothing but unfinished TCP streams of name servers and the last QUIC client,
+ * and never logs content.
  *
- * sluiced sends LOOK and FORGET, and gets NAME… and one DONE for each LOOK.
+ * sluiced sends LOOK and FORGET, and gets NAME… and one DONE, or one HOST, for each LOOK.
  * When sluiced is slow in taking answers this process waits; sluiced never
  * waits for it, so the two cannot block each other.
  */
@@ -20,6 +21,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "names/dns.h"
+#include "names/sniff.h"
 #include "names/stream.h"
 #include "wire/channel.h"
 #include "wire/names-records.h"
@@ -28,10 +30,12 @@
 
 _Static_assert(STREAM_SEGMENT_MAX == WIRE_TAIL_MAX, "a LOOK is a segment");
 
+enum look_kind { LOOK_DNS = 1, LOOK_CONNECTION, LOOK_DATAGRAM };
 enum done_status { DONE_READ, DONE_MORE, DONE_NOT_ANSWER, DONE_MALFORMED };
 
 struct names_process {
 	struct stream_table streams;
+	struct sniff_quic quic; /* the last client that datagrams were of */
 	struct wire_message message;
 	uint8_t buffer[WIRE_RECORD_MAX];
 };
@@ -115,6 +119,43 @@ static int look_at_stream(struct names_process *process, const struct wire_look 
 	return 0;
 }
 
+/* by protocol and is_outer; values of FLOW_NEW's host_source */
+static const uint8_t sources[][2] = {
+	[SNIFF_UNKNOWN] = { 0, 0 }, [SNIFF_TLS] = { 2, 3 },  [SNIFF_HTTP1] = { 4, 4 },
+	[SNIFF_H2C] = { 5, 5 },	    [SNIFF_QUIC] = { 6, 7 },
+};
+
+static int send_host(uint64_t token, const struct sniff *sniff)
+{
+	struct wire_host host = { .token = token,
+				  .needs = sniff->needs,
+				  .answer = (uint8_t)sniff->answer };
+
+	_Static_assert(SNIFF_NAME == 0 && SNIFF_NONE == 1 && SNIFF_MORE == 2 && SNIFF_BROKEN == 3,
+		       "answers of HOST");
+	_Static_assert(sizeof(sniff->name) <= sizeof(host.name), "a name fits");
+	if (sniff->answer == SNIFF_NAME) {
+		host.source = sources[sniff->protocol][sniff->is_outer];
+		memcpy(host.name, sniff->name, strlen(sniff->name));
+	}
+	return send_record(WIRE_HOST, &host);
+}
+
+static int look_at_client(struct names_process *process, const struct wire_look *look)
+{
+	const struct wire_message *message = &process->message;
+	struct sniff sniff;
+
+	if (look->kind == LOOK_CONNECTION) {
+		sniff_tcp(message->tail, message->n_tail, &sniff);
+	} else {
+		if (look->seq == 0)
+			sniff_quic_start(&process->quic);
+		sniff_quic_push(&process->quic, message->tail, message->n_tail, &sniff);
+	}
+	return send_host(look->token, &sniff);
+}
+
 static int on_look(struct names_process *process)
 {
 	const struct wire_look *look = WIRE_BODY(&process->message, struct wire_look);
@@ -122,6 +163,8 @@ static int on_look(struct names_process *process)
 	struct wire_done done;
 	int r;
 
+	if (look->kind != LOOK_DNS)
+		return look_at_client(process, look);
 	if (look->stream)
 		r = look_at_stream(process, look, &status);
 	else

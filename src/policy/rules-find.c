@@ -272,12 +272,19 @@ static uint8_t action_of(const struct rules *rules, uint32_t i)
 	return i < rules->n ? rules->rules[i].action : rules->otherwise;
 }
 
+/* it has no name that is known, but one all the same: would a rule before @i say another thing? */
+static bool hangs_on_host(const struct rules *rules, const struct rules_question *flow, uint32_t i)
+{
+	return flow->may_have_host && !flow->n_hosts && i > rules->first[RULES_FIRST_HOST] &&
+	       rules->host_actions & ~(1U << action_of(rules, i));
+}
+
 int rules_find(const struct rules *rules, const struct rules_question *flow,
 	       struct rules_answer *ret_answer)
 {
 	uint32_t any = find_under_any(rules, flow);
 	uint32_t i = flow->n_hosts ? find_under(rules, flow, flow->hosts[0], any) : any;
-	bool is_same = is_certain(rules, flow, i);
+	bool is_same = is_certain(rules, flow, i) && !hangs_on_host(rules, flow, i);
 
 	for (size_t k = 1; k < flow->n_hosts && is_same; k++) {
 		uint32_t other;

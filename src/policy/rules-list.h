@@ -81,7 +81,8 @@ struct rules {
 	uint32_t n_text, n_text_places;
 	char *text;
 	uint32_t first[_RULES_FIRST_N];
-	uint32_t work; /* the sum of all that is longest */
+	uint8_t host_actions; /* of the rules that have a host: a bit each */
+	uint32_t work;	      /* the sum of all that is longest */
 	unsigned int n_shapes;
 	struct rules_shape shapes[RULES_SHAPES_MAX];
 };

@@ -30,6 +30,11 @@ uint32_t rules_count(const struct rules *rules)
 	return rules ? rules->n : 0;
 }
 
+bool rules_have_host(const struct rules *rules)
+{
+	return rules->first[RULES_FIRST_HOST] != RULES_NONE;
+}
+
 bool rules_are_idle(const struct rules *rules)
 {
 	return rules->n == 0 && rules->otherwise == RULES_ASK;
@@ -256,6 +261,8 @@ static void note_first(struct rules *rules, const struct rules_rule *rule, uint3
 		[RULES_FIRST_PORT_IN] = rule->lport && rule->direction != RULES_OUTBOUND,
 	};
 
+	if (rule->host_kind)
+		rules->host_actions |= (uint8_t)(1U << rule->action);
 	for (unsigned int k = 0; k < _RULES_FIRST_N; k++)
 		if (has[k] && rules->first[k] == RULES_NONE)
 			rules->first[k] = i;

@@ -14,8 +14,8 @@
  *
  * Names: the kernel sees an address, and an application may know it by several
  * names. A list decides only if it says the same under each of them; so does the
- * rest of Sluice (flow/memory.h). What is not known of a flow, its program or its
- * local port, may be anything: the list decides only if that changes nothing.
+ * rest of Sluice (flow/memory.h). What is not known of a flow, its program, its local
+ * port or its host, may be anything: the list decides only if that changes nothing.
  *
  * Finding does not look at each rule. Every rule stands in a chain, under one of its
  * conditions (a name, or of a prefix, a program, a user, a local port that which is
@@ -37,7 +37,7 @@
 #include "wire/rule.h"
 
 #define RULES_TEXT_MAX (16U << 20) /* names, paths and reasons of one list together */
-#define RULES_WORK_MAX 4096U /* rules looked at for one question, at most: some 25 us */
+#define RULES_WORK_MAX 4096U	   /* rules looked at for one question, at most: some 25 us */
 
 enum rules_action { RULES_ASK, RULES_ALLOW, RULES_DROP, RULES_DROP_SILENT }; /* of the wire */
 
@@ -57,6 +57,7 @@ struct rules_question {
 	const char *exe;
 	const char *const *hosts; /* all names it may be meant by, in lower case */
 	size_t n_hosts;
+	bool may_have_host; /* without @hosts: it may want one all the same */
 };
 
 struct rules_answer {
@@ -83,6 +84,8 @@ int rules_add(struct rules *rules, const struct wire_rule *rule, const char **re
 void rules_set_otherwise(struct rules *rules, enum rules_action action);
 
 uint32_t rules_count(const struct rules *rules);
+/** rules_have_host() - does any rule ask for a host? */
+bool rules_have_host(const struct rules *rules);
 /** rules_are_idle() - every flow is asked about: as good as no list */
 bool rules_are_idle(const struct rules *rules);
 /** rules_are_equal() - the same rules in the same order; NULL: no list */

@@ -92,7 +92,7 @@
 	F(S, u32,  ifindex,    0,   "egress (inbound: ingress) interface; 0: unknown") \
 	F(S, u8,   direction,  1,   "0 outbound, 1 inbound") \
 	F(S, u8,   protocol,   0,   "IP protocol number") \
-	F(S, u8,   host_source, 1,  "0 none, 1 dns") \
+	F(S, u8,   host_source, 7,  "0 none, 1 dns, 2 tls, 3 tls-outer, 4 http, 5 h2c, 6 quic, 7 quic-outer") \
 	F(S, u8,   interface_kind, 7, "0 other, 1 loopback, 2 ethernet, 3 wifi, 4 cellular, 5 tunnel, 6 bridge, 7 virtual") \
 	F(S, u8,   is_cut,     1,   "1: exe or command is longer than its field") \
 	F(S, u16,  sport,      0,   "local port; ICMP: identifier") \
@@ -102,11 +102,16 @@
 	F(S, str,  interface,  16,  "name of the interface") \
 	F(S, str,  unit,       128, "systemd unit, from the cgroup") \
 	F(S, str,  container,  72,  "container id or machine name, from the cgroup") \
-	F(S, str,  host,       256, "name this application resolved to the address") \
+	F(S, str,  host,       256, "name of the remote side; host_source says who says so") \
 	F(S, str,  exe,        512, "path of the executable") \
 	F(S, str,  command,    256, "command line, arguments joined by spaces") \
 	F(S, str,  cgroup,     512, "cgroup, below the cgroup root") \
-	F(S, u8,   again,      1,   "1: judged before; its verdict stays until the answer")
+	F(S, u8,   again,      1,   "1: judged before; its verdict stays until the answer") \
+	F(S, u8,   host_reading, 4, "first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read")
+
+#define WIRE_FIELDS_FLOW_NAME(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
+	F(S, str,  reason,     128, "why, for people")
 
 #define WIRE_FIELDS_FLOW_VERDICT(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
@@ -221,7 +226,8 @@
 	R(FLOW_PEEK,    wire_flow_peek,    WIRE_FIELDS_FLOW_PEEK,    25, 1, 0, "the judgement: not before seeing what the flow carries") \
 	R(FLOW_DATA,    wire_flow_data,    WIRE_FIELDS_FLOW_DATA,    26, 0, 1, "judge these bytes") \
 	R(FLOW_PASS,    wire_flow_pass,    WIRE_FIELDS_FLOW_PASS,    27, 1, 0, "the judgement on them") \
-	R(FLOW_PAUSE,   wire_flow_pause,   WIRE_FIELDS_FLOW_PAUSE,   28, 1, 0, "the judgement takes longer; or not any more")
+	R(FLOW_PAUSE,   wire_flow_pause,   WIRE_FIELDS_FLOW_PAUSE,   28, 1, 0, "the judgement takes longer; or not any more") \
+	R(FLOW_NAME,    wire_flow_name,    WIRE_FIELDS_FLOW_NAME,    29, 1, 0, "the judgement: not before its first bytes were read for the host")
 /* clang-format on */
 
 enum wire_provider_type { WIRE_PROVIDER_TABLE(WIRE_ENUM) };

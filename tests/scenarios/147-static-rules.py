@@ -87,7 +87,8 @@ def python(*names):
 
 
 def check_names(t, lab):
-    """an address with two names that differ is the process's to judge"""
+    """of an address with two names that differ the first bytes are read (151); where they name
+    nobody, as here, where there are none, it is the process's to judge"""
     lab.zone.add("www.good.example", "A", "10.79.47.1", ttl=60)
     lab.zone.add("www.bad.example", "A", "10.79.47.2", ttl=60)
     lab.zone.add("two.good.example", "A", "10.79.47.3", ttl=60)
@@ -95,9 +96,11 @@ def check_names(t, lab):
     rules = ["allow;port=53", "drop;host=www.bad.example", "drop;domain=bad.example", "allow;domain=GOOD.example"]
     run = lab.run([lab.test_filter(rule=rules, deny_all=1, count=1)],
                   python("www.good.example", "www.bad.example", "two.good.example", "two.bad.example", "www.good.example"))
-    t.equal(run.stdout.split(), ["0", "1", "0", "1", "0"], "by name")
-    t.equal([record["reason"] for record in run.flows(event="new", proto="tcp")],
-            ["rule 4", "rule 2", "rule 4", "asked 1", "rule 4"], "who decided")
+    t.equal(run.stdout.split(), ["0", "1", "0", "0", "0"], "by name")
+    changed = run.wait_flow(event="changed")
+    t.equal((changed["dst"], changed["verdict"]), ("10.79.47.3", "drop"), "what was read, and asked about")
+    reasons = [record["reason"] for record in run.flows(event="new", proto="tcp") if record["sport"] != changed["sport"]]
+    t.equal(reasons, ["rule 4", "rule 2", "rule 4", "rule 4"], "who decided")
 
 
 def check_inbound(t, lab):

@@ -116,3 +116,8 @@ void lab_done(struct lab *lab, uint64_t token)
 
 	names_say(lab, WIRE_DONE, &done);
 }
+
+void lab_host(struct lab *lab, const struct wire_host *host)
+{
+	names_say(lab, WIRE_HOST, host);
+}

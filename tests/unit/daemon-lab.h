@@ -110,6 +110,8 @@ void lab_when_it_sleeps(void (*fn)(void *data), void *data);
 const struct wire_look *lab_take_look(struct lab *lab);
 void lab_name(struct lab *lab, uint64_t token, const char *name, uint8_t last);
 void lab_done(struct lab *lab, uint64_t token);
+/** lab_host() - HOST; @answer: 0 name, 1 none, 2 more bytes, 3 refused */
+void lab_host(struct lab *lab, const struct wire_host *host);
 
 /* daemon-lab-packets.c: packets from 192.0.2.1 or 2001:db8::1 to 198.51.100.LAST or 2001:db8::LAST */
 struct lab_packet {

@@ -135,6 +135,8 @@ static struct word oracle(const struct rules_world *world, const struct flow *fl
 
 /* ---- what is asked ---- */
 
+#define MAY_HAVE_HOST 8U /* of what is known, and not */
+
 static struct word ask(const struct rules_world *world, const struct flow *flow, unsigned int known)
 {
 	struct rules_question question = { .is_inbound = flow->is_inbound,
@@ -146,7 +148,8 @@ static struct word ask(const struct rules_world *world, const struct flow *flow,
 					   .uid = known & 1 ? flow->uid : 0,
 					   .exe = known & 4 ? flow->exe : NULL,
 					   .hosts = flow->hosts,
-					   .n_hosts = flow->n_hosts };
+					   .n_hosts = flow->n_hosts,
+					   .may_have_host = known & MAY_HAVE_HOST };
 	struct rules_answer answer;
 	int r;
 
@@ -183,6 +186,23 @@ static bool is_true_of_all(const struct rules_world *world, const struct flow *f
 	return true;
 }
 
+/* without a name that is known: whatever it wants */
+static const char *check_host(struct rules_world *world, const struct flow *flow)
+{
+	struct word said = ask(world, flow, 7 | MAY_HAVE_HOST);
+	struct flow other = *flow;
+
+	if (flow->n_hosts || said.r == RULES_E_VARIES)
+		return NULL;
+	other.n_hosts = 1;
+	for (size_t i = 0; i < 8; i++) {
+		other.hosts[0] = hosts[i];
+		if (!is_same(oracle(world, &other), said))
+			return "a list decides without a host, and one would change that";
+	}
+	return NULL;
+}
+
 static const char *check(struct rules_world *world, const struct flow *flow, unsigned int known)
 {
 	struct word wanted = oracle(world, flow), said = ask(world, flow, 7);
@@ -193,7 +213,7 @@ static const char *check(struct rules_world *world, const struct flow *flow, uns
 	world->counts.n_asked += said.r == RULES_E_ASK;
 	world->counts.n_varying += said.r == RULES_E_VARIES;
 	if (known == 7)
-		return NULL;
+		return check_host(world, flow);
 	said = ask(world, flow, known);
 	if (said.r == RULES_E_VARIES)
 		return NULL;

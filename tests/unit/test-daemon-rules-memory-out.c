@@ -58,9 +58,9 @@ static void give(struct lab *lab, uint32_t n)
 
 	(void)say(lab, WIRE_RULES_BEGIN, &(struct wire_rules_begin){ .set = n });
 	for (uint32_t i = 0; i < n; i++) {
-		struct wire_rule rule = { .action = RULES_DROP, .host_kind = 2 };
+		struct wire_rule rule = { .action = RULES_DROP, .rport = (uint16_t)(1000 + i) };
 
-		snprintf(rule.host, sizeof(rule.host), "name-%u.example", i);
+		snprintf(rule.reason, sizeof(rule.reason), "the reason of rule %u", i);
 		(void)say(lab, WIRE_RULE, &rule);
 	}
 	(void)say(lab, WIRE_RULE, &web);

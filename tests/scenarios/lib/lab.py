@@ -14,6 +14,7 @@ mount namespace: the machine's own file is never touched.
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 
 from . import machine, programs, servers
@@ -135,6 +136,20 @@ class Lab:
     def http(self, port=80):
         self._servers.append(servers.http_server(self.server, port))
         return self._servers[-1]
+
+    def https(self, port=443):
+        """with a certificate that it makes for itself"""
+        path = self.new_file("pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-subj", "/CN=example.com", "-days", "2", "-keyout", path, "-out", path + ".crt"],
+                       check=True, capture_output=True)
+        with open(path, "a") as file, open(path + ".crt") as certificate:
+            file.write(certificate.read())
+        self._servers.append(servers.https_server(self.server, port, path))
+        return path
+
+    def greeter(self, port):
+        self._servers.append(servers.greeter(self.server, port))
 
     def tcp_echo(self, port):
         self._servers.append(servers.tcp_echo(self.server, port))

@@ -8,6 +8,7 @@ asked at, because the server namespace owns whole networks.
 import http.server
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 
@@ -29,9 +30,17 @@ class _Tcp6(socketserver.ThreadingTCPServer):
         pass  # clients that go away are what many scenarios are about
 
 
-def _serve(namespace, port, handler, **attributes):
+class _Tls6(_Tcp6):
+    """shakes hands in the thread of the connection"""
+
+    def finish_request(self, request, client_address):
+        with self.context.wrap_socket(request, server_side=True) as secure:
+            super().finish_request(secure, client_address)
+
+
+def _serve(namespace, port, handler, kind=_Tcp6, **attributes):
     with namespace:
-        server = _Tcp6(("::", port), handler)
+        server = kind(("::", port), handler)
     for name, value in attributes.items():
         setattr(server, name, value)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -42,6 +51,15 @@ class _Echo(socketserver.BaseRequestHandler):
     def handle(self):
         while data := self.request.recv(65536):
             self.request.sendall(data)
+
+
+class _Greeter(socketserver.BaseRequestHandler):
+    """speaks first, then answers a line"""
+
+    def handle(self):
+        self.request.sendall(b"220 hello\r\n")
+        if self.request.recv(1000):
+            self.request.sendall(b"221 bye\r\n")
 
 
 class _Http(http.server.BaseHTTPRequestHandler):
@@ -147,6 +165,17 @@ def tcp_echo(namespace, port):
 
 def http_server(namespace, port):
     return _serve(namespace, port, _Http, pause=threading.Event())
+
+
+def https_server(namespace, port, certificate):
+    """@certificate: a file with the key as well"""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return _serve(namespace, port, _Http, _Tls6, pause=threading.Event(), context=context)
+
+
+def greeter(namespace, port):
+    return _serve(namespace, port, _Greeter)
 
 
 def dns_servers(namespace, zone, port=53):
