@@ -12,9 +12,9 @@
 from .errors import (BadRule, DaemonGone, Error, Full, Misuse, NotStarted, ProtocolError, Refusal,
                      Stopped)
 from .filter import Filter, main
-from .flow import BYTES_MAX, PEEK_MAX, Data, Direction, Flow, HostSource, Scope, Verdict
+from .flow import BYTES_MAX, PEEK_MAX, Data, Direction, Flow, HostReading, HostSource, Scope, Verdict
 from .rules import Rule, RuleAction, RuleDirection
 
 __all__ = ["BYTES_MAX", "BadRule", "DaemonGone", "Data", "Direction", "Error", "Filter", "Flow", "Full",
-           "HostSource", "Misuse", "NotStarted", "PEEK_MAX", "ProtocolError", "Refusal", "Rule",
+           "HostReading", "HostSource", "Misuse", "NotStarted", "PEEK_MAX", "ProtocolError", "Refusal", "Rule",
            "RuleAction", "RuleDirection", "Scope", "Stopped", "Verdict", "main"]

@@ -142,6 +142,9 @@ class Filter:
         self._say("FLOW_PEEK", id=flow_id, outbound=outbound is not None, inbound=inbound is not None,
                   peek_out=outbound or 0, peek_in=inbound or 0, reason=reason)
 
+    def read_name(self, flow_id, reason=""):
+        self._say("FLOW_NAME", id=flow_id, reason=reason)
+
     def pass_bytes(self, flow_id, direction, count=BYTES_MAX, peek=0):
         self._check(direction in Direction.__members__.values(), "the direction is out of range")
         self._say("FLOW_PASS", id=flow_id, direction=direction, peek=peek, **{"pass": count})

@@ -14,7 +14,12 @@ class Direction(enum.IntEnum):
 
 
 class HostSource(enum.IntEnum):
-    NONE, DNS = range(2)
+    NONE, DNS, TLS, TLS_OUTER, HTTP, H2C, QUIC, QUIC_OUTER = range(8)
+
+
+class HostReading(enum.IntEnum):
+    """what came of reading a flow's first bytes for its host"""
+    UNREAD, READABLE, READ, REFUSED, UNREADABLE = range(5)
 
 
 class Verdict(enum.IntEnum):
@@ -57,7 +62,7 @@ class _Judged:
 
 
 class Flow(_Judged):
-    """a new flow: judge it once, with allow(), drop(), drop_silent() or peek(), now or later"""
+    """a new flow: judge it once, with allow(), drop(), drop_silent(), peek() or read_name(), now or later"""
 
     def __init__(self, session, record):
         self._filter, self._id = session, record["id"]
@@ -67,6 +72,7 @@ class Flow(_Judged):
         self.local_address, self.remote_address = address(record["src"]), address(record["dst"])
         self.local_port, self.remote_port = record["sport"], record["dport"]
         self.host_source = known(HostSource, record["host_source"])
+        self.host_reading = known(HostReading, record["host_reading"])
         self.interface_kind = dict(enumerate(INTERFACE_KINDS)).get(record["interface_kind"], "other")
         self.is_cut, self.is_again = bool(record["is_cut"]), bool(record["again"])
         for name in ("host", "pid", "owner_pid", "uid", "gid", "owner_uid", "exe", "exe_inode",
@@ -77,6 +83,10 @@ class Flow(_Judged):
         """not before seeing what it carries: bytes to be shown at once, 0: as they come,
         None: this direction passes freely"""
         self._filter.peek(self._id, outbound, inbound, reason)
+
+    def read_name(self, reason=""):
+        """of one that is READABLE: not before knowing which host it wants; it comes once more"""
+        self._filter.read_name(self._id, reason)
 
     def update(self, verdict, reason=""):
         """another verdict, of a flow that goes on"""

@@ -70,7 +70,7 @@ RECORDS = (
         Field("ifindex", "u32", 4, 0),  # egress (inbound: ingress) interface; 0: unknown
         Field("direction", "u8", 1, 1),  # 0 outbound, 1 inbound
         Field("protocol", "u8", 1, 0),  # IP protocol number
-        Field("host_source", "u8", 1, 1),  # 0 none, 1 dns
+        Field("host_source", "u8", 1, 7),  # 0 none, 1 dns, 2 tls, 3 tls-outer, 4 http, 5 h2c, 6 quic, 7 quic-outer
         Field("interface_kind", "u8", 1, 7),  # 0 other, 1 loopback, 2 ethernet, 3 wifi, 4 cellular, 5 tunnel, 6 bridge, 7 virtual
         Field("is_cut", "u8", 1, 1),  # 1: exe or command is longer than its field
         Field("sport", "u16", 2, 0),  # local port; ICMP: identifier
@@ -80,11 +80,12 @@ RECORDS = (
         Field("interface", "str", 16, 0),  # name of the interface
         Field("unit", "str", 128, 0),  # systemd unit, from the cgroup
         Field("container", "str", 72, 0),  # container id or machine name, from the cgroup
-        Field("host", "str", 256, 0),  # name this application resolved to the address
+        Field("host", "str", 256, 0),  # name of the remote side; host_source says who says so
         Field("exe", "str", 512, 0),  # path of the executable
         Field("command", "str", 256, 0),  # command line, arguments joined by spaces
         Field("cgroup", "str", 512, 0),  # cgroup, below the cgroup root
         Field("again", "u8", 1, 1),  # 1: judged before; its verdict stays until the answer
+        Field("host_reading", "u8", 1, 4),  # first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read
     )),
     Record("FLOW_VERDICT", 17, 1, False, (  # the judgement
         Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
@@ -159,6 +160,10 @@ RECORDS = (
     Record("FLOW_PAUSE", 28, 1, False, (  # the judgement takes longer; or not any more
         Field("id", "u64", 8, 0),  # the flow that the provider is asked about
         Field("pause", "u8", 1, 1),  # 1: the answer comes later; 0: it comes now
+    )),
+    Record("FLOW_NAME", 29, 1, False, (  # the judgement: not before its first bytes were read for the host
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
+        Field("reason", "str", 128, 0),  # why, for people
     )),
 )
 # END TABLES

@@ -56,6 +56,11 @@ static int do_peek(const struct order *order)
 	return sluice_filter_answer_peek(order->filter, order->id, &peek, order->rest[3]);
 }
 
+static int do_name(const struct order *order)
+{
+	return sluice_filter_answer_name(order->filter, order->id, order->rest[1]);
+}
+
 static int do_pass(const struct order *order)
 {
 	return sluice_filter_pass(order->filter, order->id,
@@ -199,11 +204,21 @@ static const struct {
 	const char *name;
 	int (*run)(const struct order *order);
 } orders[] = {
-	{ "answer", do_answer }, { "peek", do_peek },	    { "pass", do_pass },
-	{ "pause", do_pause },	 { "resume", do_resume },   { "update", do_update },
-	{ "forget", do_forget }, { "rejudge", do_rejudge }, { "log", do_log },
-	{ "repeat", do_repeat }, { "said", do_said },	    { "descriptors", do_descriptors },
-	{ "rules", do_rules },	 { "die", do_die },
+	{ "answer", do_answer },
+	{ "peek", do_peek },
+	{ "name", do_name },
+	{ "pass", do_pass },
+	{ "pause", do_pause },
+	{ "resume", do_resume },
+	{ "update", do_update },
+	{ "forget", do_forget },
+	{ "rejudge", do_rejudge },
+	{ "log", do_log },
+	{ "repeat", do_repeat },
+	{ "said", do_said },
+	{ "descriptors", do_descriptors },
+	{ "rules", do_rules },
+	{ "die", do_die },
 };
 
 static void split(struct order *order, char *text, char *rest)
@@ -291,12 +306,12 @@ static void show(struct sluice_filter *filter, const struct sluice_flow *flow)
 
 	sluice_filter_log(filter, LOG_INFO,
 			  "flow %llu: direction %d protocol %u ports %u %u source %d pids %u %u "
-			  "ids %u %u %u exe %llu %u ifindex %u cut %d again %d",
+			  "ids %u %u %u exe %llu %u ifindex %u cut %d again %d reading %d",
 			  (unsigned long long)flow->id, flow->direction, flow->protocol,
 			  flow->local_port, flow->remote_port, flow->host_source, flow->pid,
 			  flow->owner_pid, flow->uid, flow->gid, flow->owner_uid,
 			  (unsigned long long)flow->exe_inode, flow->exe_device, flow->ifindex,
-			  flow->is_cut, flow->is_again);
+			  flow->is_cut, flow->is_again, flow->host_reading);
 	sluice_filter_log(filter, LOG_INFO, "from %s to %s by %s, %s",
 			  sluice_address_to_text(flow->local_address, local, sizeof(local)),
 			  sluice_address_to_text(flow->remote_address, remote, sizeof(remote)),

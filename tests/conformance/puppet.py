@@ -67,6 +67,8 @@ class Puppet(sluice.Filter):
         elif name == "peek":
             sides = [None if word == "-" else number(word) for word in words[:2]]
             self.peek(flow_id, *sides, rest(2))
+        elif name == "name":
+            self.read_name(flow_id, rest(0))
         elif name == "pass":
             self.pass_bytes(flow_id, int(words[0]), number(words[1]), number(words[2]))
         elif name == "update":
@@ -125,7 +127,7 @@ class Puppet(sluice.Filter):
         self.say(f"flow {flow.id}: direction {flow.direction:d} protocol {flow.protocol} ports {flow.local_port} "
                  f"{flow.remote_port} source {flow.host_source:d} pids {flow.pid} {flow.owner_pid} ids {flow.uid} "
                  f"{flow.gid} {flow.owner_uid} exe {flow.exe_inode} {flow.exe_device} ifindex {flow.ifindex} "
-                 f"cut {flow.is_cut:d} again {flow.is_again:d}")
+                 f"cut {flow.is_cut:d} again {flow.is_again:d} reading {flow.host_reading:d}")
         self.say(f"from {flow.local_address} to {flow.remote_address} by {flow.interface}, {flow.interface_kind}")
         self.say("|".join((flow.exe, flow.command, flow.cgroup, flow.unit, flow.container)))
 
