@@ -165,11 +165,17 @@ int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow 
 
 int fake_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie)
 {
+	const struct sl_peek peek = { .cookie = cookie };
 	int r = fake_enter(fake_of(plane), FAKE_SET_PEEK);
 
 	if (r == 0)
-		fake_put(fake_of(plane), FAKE_PEEKS, tuple, &cookie);
+		fake_put(fake_of(plane), FAKE_PEEKS, tuple, &peek);
 	return r;
+}
+
+int fake_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek)
+{
+	return find(plane, FAKE_FIND_PEEK, FAKE_PEEKS, tuple, ret_peek);
 }
 
 int fake_forget_peek(struct plane *plane, const struct sl_tuple *tuple)
@@ -245,7 +251,7 @@ static const struct store kinds[] = {
 	[FAKE_QUERIES] = { sizeof(struct sl_tuple), sizeof(uint64_t) },
 	[FAKE_SOCKS] = { sizeof(uint64_t), sizeof(struct sl_sock) },
 	[FAKE_FLOWS] = { sizeof(struct sl_flow_key), sizeof(struct sl_flow) },
-	[FAKE_PEEKS] = { sizeof(struct sl_tuple), sizeof(uint64_t) },
+	[FAKE_PEEKS] = { sizeof(struct sl_tuple), sizeof(struct sl_peek) },
 	[FAKE_MEMORY] = { sizeof(struct sl_memory_key), sizeof(struct sl_memory) },
 	[FAKE_LINKS] = { sizeof(uint32_t), sizeof(struct link) },
 	[FAKE_ENDED] = { sizeof(struct sl_tuple), sizeof(struct plane_end) },

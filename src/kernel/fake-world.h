@@ -86,6 +86,7 @@ int fake_set_flow(struct plane *plane, const struct sl_flow_key *key, const stru
 int fake_forget_flow(struct plane *plane, const struct sl_flow_key *key);
 int fake_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 int fake_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+int fake_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek);
 int fake_forget_peek(struct plane *plane, const struct sl_tuple *tuple);
 int fake_set_memory(struct plane *plane, const struct sl_memory_key *key,
 		    const struct sl_memory *memory);

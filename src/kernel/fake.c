@@ -161,6 +161,7 @@ static const struct plane_ops fake_ops = {
 	.forget_flow = fake_forget_flow,
 	.next_flow = fake_next_flow,
 	.set_peek = fake_set_peek,
+	.find_peek = fake_find_peek,
 	.forget_peek = fake_forget_peek,
 	.destroy = fake_destroy,
 	.hold_again = fake_hold_again,

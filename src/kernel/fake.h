@@ -40,6 +40,7 @@ enum fake_op {
 	FAKE_FORGET_FLOW,
 	FAKE_NEXT_FLOW,
 	FAKE_SET_PEEK,
+	FAKE_FIND_PEEK,
 	FAKE_FORGET_PEEK,
 	FAKE_DESTROY,
 	FAKE_HOLD_AGAIN,
@@ -61,7 +62,7 @@ enum fake_map {
 	FAKE_QUERIES, /* struct sl_tuple → uint64_t, the cookie */
 	FAKE_SOCKS,   /* uint64_t, the cookie → struct sl_sock */
 	FAKE_FLOWS,   /* struct sl_flow_key → struct sl_flow */
-	FAKE_PEEKS,   /* struct sl_tuple → uint64_t, the cookie */
+	FAKE_PEEKS,   /* struct sl_tuple → struct sl_peek */
 	FAKE_MEMORY,  /* struct sl_memory_key → struct sl_memory */
 	FAKE_LINKS,   /* uint32_t, the index → struct link */
 	FAKE_ENDED,   /* struct sl_tuple → struct plane_end, of sockets that were destroyed */

@@ -59,6 +59,8 @@ struct plane_ops {
 	int (*next_flow)(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 
 	int (*set_peek)(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+	int (*find_peek)(struct plane *plane, const struct sl_tuple *tuple,
+			 struct sl_peek *ret_peek);
 	int (*forget_peek)(struct plane *plane, const struct sl_tuple *tuple);
 
 	int (*destroy)(struct plane *plane, struct netns *netns, const struct plane_end *end);

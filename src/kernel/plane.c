@@ -308,6 +308,11 @@ int plane_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t c
 	return plane->ops->set_peek(plane, tuple, cookie);
 }
 
+int plane_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek)
+{
+	return plane->ops->find_peek(plane, tuple, ret_peek);
+}
+
 int plane_forget_peek(struct plane *plane, const struct sl_tuple *tuple)
 {
 	return plane->ops->forget_peek(plane, tuple);

@@ -173,6 +173,8 @@ int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow
 
 /** plane_set_peek() - TCP: what comes in with these ends is held; its entry has this @cookie */
 int plane_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+/** plane_find_peek() - as the kernel side has it now. Return: 0 or a negative errno */
+int plane_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek);
 int plane_forget_peek(struct plane *plane, const struct sl_tuple *tuple);
 
 /** struct plane_end - one conversation, and the socket that holds our end of it */

@@ -145,8 +145,14 @@ int real_forget_memory(struct plane *plane, const struct sl_memory_key *key)
 int real_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie)
 {
 	int fd = real_of(plane)->maps[MAP_PEEKS];
+	struct sl_peek peek = { .cookie = cookie };
 
-	return bpf_map_update_elem(fd, tuple, &cookie, BPF_ANY) < 0 ? -errno : 0;
+	return bpf_map_update_elem(fd, tuple, &peek, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int real_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek)
+{
+	return lookup(plane, MAP_PEEKS, tuple, ret_peek);
 }
 
 int real_forget_peek(struct plane *plane, const struct sl_tuple *tuple)

@@ -240,6 +240,7 @@ static const struct plane_ops real_ops = {
 	.forget_flow = real_forget_flow,
 	.next_flow = real_next_flow,
 	.set_peek = real_set_peek,
+	.find_peek = real_find_peek,
 	.forget_peek = real_forget_peek,
 	.destroy = real_destroy,
 	.hold_again = real_hold_again,

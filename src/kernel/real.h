@@ -82,6 +82,7 @@ int real_get_memory(struct plane *plane, const struct sl_memory_key *key,
 		    struct sl_memory *ret_memory);
 int real_forget_memory(struct plane *plane, const struct sl_memory_key *key);
 int real_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+int real_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek);
 int real_forget_peek(struct plane *plane, const struct sl_tuple *tuple);
 int real_generation(struct plane *plane, uint32_t *ret_generation);
 int real_secret(struct plane *plane, uint64_t ret_secret[2]);

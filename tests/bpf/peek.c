@@ -41,7 +41,7 @@ static void check_stream(struct lab *lab, const struct lab_ends *ends, peek_chec
 			 { RST, false, 1, "a reset" },
 			 { SYN | ACK, false, 1, "the answer to a SYN" } };
 	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
-	uint64_t cookie = COOKIE;
+	const struct sl_peek looked = { .cookie = COOKIE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(segments); i++) {
 		struct lab_packet packet =
@@ -52,7 +52,7 @@ static void check_stream(struct lab *lab, const struct lab_ends *ends, peek_chec
 		set_sock(lab, COOKIE, 0);
 		check(lab_run(lab, "sl_in_peeked", &packet) == 0, "%s: %s of another flow goes on",
 		      ends_text(ends), segments[i].what);
-		lab_set(lab, "sl_peeks", &tuple, &cookie);
+		lab_set(lab, "sl_peeks", &tuple, &looked);
 		check(lab_run(lab, "sl_in_peeked", &packet) == segments[i].held,
 		      "%s, looked at: %s %s", ends_text(ends), segments[i].what,
 		      segments[i].held ? "is held" : "goes on");
@@ -71,12 +71,12 @@ static void check_fragment(struct lab *lab, const struct lab_ends *ends, peek_ch
 {
 	static const uint8_t fragment[] = { IPPROTO_FRAGMENT };
 	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
-	uint64_t cookie = COOKIE;
+	const struct sl_peek looked = { .cookie = COOKIE };
 	struct lab_packet packet;
 
 	lab_clear(lab);
 	set_sock(lab, COOKIE, 0);
-	lab_set(lab, "sl_peeks", &tuple, &cookie);
+	lab_set(lab, "sl_peeks", &tuple, &looked);
 	lab_ipv6(&packet, ends, fragment, 1);
 	packet.bytes[40 + 2] = 0;
 	packet.bytes[40 + 3] = 1; /* offset 0, more to come */
