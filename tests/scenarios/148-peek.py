@@ -6,12 +6,13 @@
         └ test-filter looks at both directions, 0 to 2^31 - 1 bytes at once
           what it was shown = what was sent, in order; what is denied never leaves
 """
+import json
 import random
 import zlib
 
 from lib import main
 from lib.lab import CLIENT4, MAC, SERVER4
-from lib.rawpeer import FIN, RST, RawPeer
+from lib.rawpeer import AHEAD, DAMAGED, FIN, RST, URGENT, RawPeer
 from lib.wait import wait_for
 
 TO4, TO6 = "10.79.48.1", "fd00:79::48:1"
@@ -208,6 +209,48 @@ def check_segments(t, lab):
             t.equal(sides.get("in", (0, 0))[:2], (len(data), crc), f"{title}, {peek}: what was shown")
 
 
+def lies():
+    """title, what the other side sends at first, then instead of it, and which of the two arrives"""
+    innocent, other = b"innocent", b"forbids!"
+    shown = [(0, innocent, AHEAD)]  # our TCP discards it, and has been seen
+    yield "other bytes instead", shown, [(0, other, 0)], innocent
+    yield "a part of them, and more", shown, [(4, other[4:] + b"...", 0)], innocent
+    yield "the end before it", shown, [(0, innocent[:3], FIN), (3, b"", FIN)], innocent
+    yield "marked as urgent", shown, [(0, innocent, URGENT), (8, b"", URGENT)], innocent
+    yield "damaged", [(0, innocent, DAMAGED)], [(0, other, 0)], other
+
+
+def check_changes(t, lab):
+    """what was shown and got lost behind us is sent again, changed: only what was shown arrives"""
+    for number, (title, first, instead, arrives) in enumerate(lies()):
+        honest = [(0, arrives + b" and the rest", 0), (21, b"", FIN)]
+        for peek, more in ((8, {}), (3, {}), (8, {"peek_all": 1})):
+            port = 6000 + 100 * number + 10 * peek + len(more)
+            peer = RawPeer(lab.server, "wire", MAC[CLIENT4], RAW, port, first, instead=[instead, instead, honest])
+            run = lab.run([lab.test_filter(peek_in=peek, **more)], lab.actor("collect", RAW, port), fail="closed")
+            peer.close()
+            sides, wrong = seen(run)
+            data = honest[0][1]
+            crc = f"{zlib.crc32(data):08x}"
+            t.equal((run.json()["n"], run.json()["crc"]), (len(data), crc), f"{title}, {peek} {more}: what arrives")
+            if not more:
+                t.equal(sides.get("in", (0, 0))[:2], (len(data), crc), f"{title}, {peek}: what was shown")
+            t.equal(wrong, [], f"{title}, {peek}: offsets")
+
+
+def check_let_go(t, lab):
+    """a stream is out of user space once what was shown is acknowledged, also while its other way is looked at"""
+    lab.http(80)
+    size = 8_000_000
+    for others in ([], [lab.test_filter(peek_out=64)]):
+        command = " ".join(lab.actor("download", TO4, 80, f"/bytes/{size}")) + "; cat /proc/net/netfilter/nfnetlink_queue"
+        run = lab.run([lab.test_filter(peek_in=64, peek_all=1), *others], ["sh", "-c", command], fail="closed")
+        got, *queues = run.stdout.splitlines()
+        n_held = sum(int(line.split()[7]) for line in queues)
+        t.equal(json.loads(got)["size"], size, "a download of which 64 bytes are looked at")
+        t.check(n_held < 60, f"and {len(others)} filters look at what is asked: {n_held} packets were held")
+
+
 def check_retransmission(t, lab):
     """the other side does not hear our first bytes for a while"""
     peer = RawPeer(lab.server, "wire", MAC[CLIENT4], RAW, 5000, [(0, b"here", 0), (4, b"", FIN)], ignores_s=0.7)
@@ -224,7 +267,8 @@ def scenario(t):
         lab.tcp_echo(7)
         lab.udp_echo(7)
         for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_silent_filters, check_pauses,
-                      check_several, check_inbound, check_segments, check_retransmission, check_names):
+                      check_several, check_inbound, check_segments, check_changes, check_let_go,
+                      check_retransmission, check_names):
             check(t, lab)
 
 
