@@ -97,6 +97,8 @@ static int parse_transport(const uint8_t *p, size_t n, bool is_inbound, struct p
 		return parse_tcp(p, n, view);
 	view->payload = p + UDP_HEADER;
 	view->n_payload = n - UDP_HEADER;
+	if (is_inbound && tuple->proto == IPPROTO_UDP && get16(p + 4) >= UDP_HEADER)
+		view->n_payload = MIN(n, get16(p + 4)) - UDP_HEADER; /* no program gets more */
 	return 0;
 }
 
