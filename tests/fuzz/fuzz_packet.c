@@ -71,7 +71,9 @@ static void require_mirrored(const struct packet_view *out, const struct packet_
 		require(a->lport == b->rport && a->rport == b->lport);
 	else
 		require(a->lport == b->lport && a->rport == 0 && b->rport == 0);
-	require(out->payload == in->payload && out->n_payload == in->n_payload);
+	require(out->payload == in->payload && in->n_payload <= out->n_payload);
+	require(out->n_payload == in->n_payload || a->proto == IPPROTO_UDP);
+	require(packet_has_sum(out) == packet_has_sum(in));
 	require(out->tcp_seq == in->tcp_seq && out->is_tcp_start == in->is_tcp_start);
 }
 
