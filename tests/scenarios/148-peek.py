@@ -7,6 +7,7 @@
           what it was shown = what was sent, in order; what is denied never leaves
 """
 import json
+import os
 import random
 import zlib
 
@@ -142,7 +143,9 @@ def check_several(t, lab):
 
 def check_inbound(t, lab):
     """a connection that comes in: what it brings, and what is answered"""
-    run = lab.start([lab.test_filter(peek_out=512, peek_in=512)], lab.actor("serve_echo", 4848), fail="closed")
+    told = os.path.join(lab.folder, "told")  # until then: the end of an instance does not wait for filters
+    script = " ".join(lab.actor("serve_echo", 4848)) + f"; while ! [ -e {told} ]; do sleep 0.1; done"
+    run = lab.start([lab.test_filter(peek_out=512, peek_in=512)], ["sh", "-c", script], fail="closed")
     wait_for(lambda: "listening" in run.stderr, 10, "the program to listen")
     sent = random.Random(5).randbytes(SIZE)
     with lab.connect_in(4848, within=20) as s:
@@ -153,6 +156,8 @@ def check_inbound(t, lab):
         s.shutdown(1)
         while some := s.recv(65536):
             got += some
+    wait_for(lambda: len(seen(run)[0]) == 2, 10, "the filter to see both ends")
+    open(told, "w").close()
     run.wait()
     sides, wrong = seen(run)
     t.check(got == sent, "an inbound connection: what comes back")
