@@ -12,6 +12,8 @@
 #include "flow/turns.h"
 #include "flow/users.h"
 
+#define FLOWS_A_BUCKET 4U /* when the table is full; a thousand flows touch every page of them */
+
 struct flow_list {
 	struct flow *oldest, *newest;
 	size_t n;
@@ -89,7 +91,7 @@ int flow_table_new(size_t n_max, uint64_t seed, uint64_t first_id, flow_forget_f
 	table->seed = seed;
 	table->n_slots = n_max;
 	table->n_buckets = 1;
-	while (table->n_buckets < n_max)
+	while (table->n_buckets < n_max / FLOWS_A_BUCKET)
 		table->n_buckets *= 2;
 	table->next_id = first_id;
 	table->forget_fn = forget_fn;
