@@ -249,6 +249,7 @@ enum sl_peek_flags {
 	SL_PEEK_IN = 1 << SL_DIR_IN,   /* what comes in is */
 	SL_PEEK_BASE_OUT = 1 << 2,     /* base[] is known */
 	SL_PEEK_BASE_IN = 1 << 3,
+	SL_PEEK_GUARD = 1 << 4, /* nobody looks at it, but what was shown must not change */
 };
 
 /** struct sl_flow - map sl_flows: the verdict and what it carried (UDP, ICMP) */
@@ -265,20 +266,27 @@ struct sl_flow {
 	__u64 left;	 /* not TCP: bytes that have left, counted behind netfilter */
 	__u32 base[2];	 /* TCP: sequence number of the first byte */
 	__u32 peek;	 /* enum sl_peek_flags */
-	__u32 pad;
+	__u32 shown;	 /* TCP that comes in: sequence number behind what was shown */
 };
 _Static_assert(sizeof(struct sl_flow) == 128, "sl_flow");
 
 #define SL_PEEK_BEGUN (1ULL << 32)
 
-/** struct sl_peek - map sl_peeks: ends of a TCP connection that filters look at → whose it is */
+/**
+ * struct sl_peek - map sl_peeks: ends of a TCP connection that filters look at → whose it is
+ *
+ * The daemon makes it. The kernel side writes what the socket says of itself: nothing of that
+ * may get lost, so it is not in struct sl_flow, which the daemon writes.
+ */
 struct sl_peek {
 	__u64 cookie; /* of its key in sl_flows */
-	/* written by BPF: SL_PEEK_BEGUN | the sequence number that the program's TCP reads first;
-	 * 0: it has no connection yet */
+	/* SL_PEEK_BEGUN | the sequence number that the program's TCP reads first; 0: it has no
+	 * connection yet */
 	__u64 begin;
+	__u32 acked; /* sequence number: the socket has everything before it */
+	__u32 has_acked;
 };
-_Static_assert(sizeof(struct sl_peek) == 16, "sl_peek");
+_Static_assert(sizeof(struct sl_peek) == 24, "sl_peek");
 
 /** struct sl_memory_key - map sl_memory: one application to one address, port and protocol */
 struct sl_memory_key {

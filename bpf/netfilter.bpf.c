@@ -213,6 +213,22 @@ static __always_inline bool allow_remembered(struct __sk_buff *skb, const struct
 	return true;
 }
 
+/* what comes in and is looked at: the socket has it for good, as it says in all that it sends. A
+ * packet that is queued again says less than is known */
+static __always_inline void note_acked(struct __sk_buff *skb, const struct packet *p, __u64 owner)
+{
+	struct sl_peek *peek = bpf_map_lookup_elem(&sl_peeks, &p->tuple);
+	struct segment segment;
+
+	if (!peek || peek->cookie != owner || read_segment(skb, p, &segment) ||
+	    (segment.flags & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK)
+		return;
+	if (peek->has_acked && (__s32)(segment.ack - peek->acked) <= 0)
+		return;
+	peek->acked = segment.ack;
+	peek->has_acked = 1;
+}
+
 SEC("socket")
 int sl_out_held(struct __sk_buff *skb)
 {
@@ -246,6 +262,8 @@ int sl_out_held(struct __sk_buff *skb)
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
 	}
+	if (flow && flow->verdict == SL_PEEK && is_stream(&p, sock))
+		note_acked(skb, &p, owner);
 	if (flow && flow->verdict == SL_PEEK && !is_looked_at(skb, &p, flow, SL_DIR_OUT)) {
 		__sync_fetch_and_add(&flow->bytes_out, p.n_payload);
 		flow->last_ns = bpf_ktime_get_boot_ns();
@@ -466,14 +484,41 @@ int sl_in_held(struct __sk_buff *skb)
 	return 1;
 }
 
+/* of what was shown, and may be lost behind us until it is acknowledged, a copy has to be the same;
+ * nothing may mark it as urgent, which the program would not read in its place */
+static __always_inline bool is_guarded(const struct segment *segment, const struct sl_flow *flow,
+				       const struct sl_peek *peek)
+{
+	__u32 end = segment->seq + segment->n + !!(segment->flags & TCP_FIN);
+	__u32 acked = peek->has_acked ? peek->acked : flow->base[SL_DIR_IN];
+
+	if (!(flow->peek & SL_PEEK_GUARD) || (__s32)(acked - flow->shown) >= 0)
+		return false;
+	return segment->flags & TCP_URG ||
+	       ((__s32)(segment->seq - flow->shown) < 0 && (__s32)(end - acked) > 0);
+}
+
+/* does it go on unseen? Of one whose verdict was forgotten nobody knows */
+static __always_inline bool is_let_go(const struct segment *segment, const struct packet *p,
+				      const struct sl_peek *peek)
+{
+	struct sl_flow *flow;
+
+	if (!segment->n && !(segment->flags & (TCP_FIN | TCP_RST | TCP_URG)))
+		return true;
+	flow = find_flow(p, peek->cookie);
+	return flow && flow->verdict == SL_PEEK && !(flow->peek & SL_PEEK_IN) &&
+	       !is_guarded(segment, flow, peek);
+}
+
 SEC("socket")
 int sl_in_peeked(struct __sk_buff *skb)
 {
 	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
 	struct sl_config *conf = get_config();
+	struct segment segment;
 	struct sl_peek *peek;
 	struct sl_sock *sock;
-	struct sl_flow *flow;
 	struct packet p;
 	int r;
 
@@ -485,10 +530,7 @@ int sl_in_peeked(struct __sk_buff *skb)
 	peek = bpf_map_lookup_elem(&sl_peeks, &p.tuple);
 	if (!peek)
 		return 0;
-	flow = find_flow(&p, peek->cookie);
-	if (flow && flow->verdict == SL_PEEK && !(flow->peek & SL_PEEK_IN))
-		return 0;
-	if (!p.is_fragment && !carries(skb, &p))
+	if (!p.is_fragment && !read_segment(skb, &p, &segment) && is_let_go(&segment, &p, peek))
 		return 0;
 	sock = bpf_map_lookup_elem(&sl_socks, &peek->cookie);
 	hold(&p, peek->cookie, sock ? sock : &nobody, SL_DIR_IN);
@@ -547,7 +589,7 @@ int sl_in_answer(struct __sk_buff *skb)
 	if (flow && sl_is_denial(flow->verdict))
 		return 0;
 	if (flow && flow->verdict == SL_PEEK &&
-	    flow->peek & SL_PEEK_IN) /* read first, then shown */
+	    flow->peek & (SL_PEEK_IN | SL_PEEK_GUARD)) /* read first, then shown */
 		return (skb->mark & SL_MARK_MASK) != SL_MARK_NAMES << SL_MARK_SHIFT;
 	if (flow)
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);

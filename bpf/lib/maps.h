@@ -61,7 +61,8 @@ LRU(SL_MEMORY_MAX, struct sl_memory_key, struct sl_memory) sl_memory SEC(".maps"
 HASH(65536, struct sl_bind_key, struct sl_bind) sl_binds SEC(".maps") __weak;
 /* ends of a conversation, not TCP → the socket that has it; forgotten ones are the newest's */
 LRU(16384, struct sl_tuple, __u64) sl_ends SEC(".maps") __weak;
-/* TCP that filters look at → its key in sl_flows has this cookie, and where it begins */
+/* TCP that filters look at → its key in sl_flows has this cookie, where it begins, and how far it is
+ * acknowledged */
 HASH(65536, struct sl_tuple, struct sl_peek) sl_peeks SEC(".maps") __weak;
 /* conversations with a name server → the socket that asked, its queries */
 LRU(4096, struct sl_tuple, struct sl_query) sl_resolving SEC(".maps") __weak;

@@ -167,10 +167,13 @@ static __always_inline int read_packet(struct __sk_buff *skb, struct packet *p, 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
+#define TCP_ACK 0x10
+#define TCP_URG 0x20
 
 /** struct segment - what TCP says of a packet */
 struct segment {
 	__u32 seq, n; /* of the first byte of payload; bytes of it */
+	__u32 ack;
 	__u8 flags;
 };
 
@@ -188,6 +191,8 @@ static __always_inline int read_segment(struct __sk_buff *skb, const struct pack
 	segment->n = skb->len - header;
 	segment->flags = head[13];
 	segment->seq = (__u32)head[4] << 24 | (__u32)head[5] << 16 | (__u32)head[6] << 8 | head[7];
+	segment->ack =
+		(__u32)head[8] << 24 | (__u32)head[9] << 16 | (__u32)head[10] << 8 | head[11];
 	segment->seq += !!(segment->flags & TCP_SYN);
 	return 0;
 }

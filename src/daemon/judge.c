@@ -287,6 +287,13 @@ static void take_undecided(struct daemon *daemon, struct flow *flow,
 		judge_ask(daemon, flow);
 }
 
+/* the kernel would drop it, but after it was shown: the right copy would contradict it then */
+static bool is_damaged(const struct queue_packet *packet, const struct packet_view *view)
+{
+	return packet->is_inbound && packet->is_unchecked && !view->is_fragment &&
+	       !packet->is_cut && !packet_has_sum(view);
+}
+
 static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
 {
 	struct packet_view view;
@@ -296,7 +303,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	struct flow *flow;
 
 	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view) ||
-	    (!packet->is_inbound && packet_has_route(packet->bytes))) {
+	    (!packet->is_inbound && packet_has_route(packet->bytes)) || is_damaged(packet, &view)) {
 		daemon->n_bad_packets++; /* made by hand and cut: no filter could allow it */
 		drop(daemon, packet);
 		return;

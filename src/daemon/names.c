@@ -76,7 +76,8 @@ static bool is_shown(struct daemon *daemon, const struct sl_tuple *tuple, uint64
 	memcpy(key.raddr, tuple->raddr, sizeof(key.raddr));
 	flow = flow_table_find(daemon->flows, &key);
 	return flow && flow->peeking &&
-	       (!flow->peeking->is_begun || peek_is_shown(flow->peeking->core, SL_DIR_IN));
+	       (!flow->peeking->is_begun || peek_is_shown(flow->peeking->core, SL_DIR_IN) ||
+		peek_is_guarded(flow->peeking->core, SL_DIR_IN));
 }
 
 static int begin_answer(struct daemon *daemon, const struct queue_packet *packet,

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "daemon/judge.h"
 
+#define ACK_WAIT_US 200000U
 #define AHEAD (1ULL << 30) /* passed in advance: so much of it is told to the kernel */
 
 void peeking_prepare(struct daemon *daemon)
@@ -62,8 +63,10 @@ bool peeking_is_looked_at(const struct peeking *peeking)
 
 static uint32_t flags_of(const struct peek *core)
 {
-	return (peek_is_shown(core, SL_DIR_OUT) ? SL_PEEK_OUT : 0U) |
-	       (peek_is_shown(core, SL_DIR_IN) ? SL_PEEK_IN : 0U) |
+	bool is_shown = peek_is_shown(core, SL_DIR_IN);
+
+	return (peek_is_shown(core, SL_DIR_OUT) ? SL_PEEK_OUT : 0U) | (is_shown ? SL_PEEK_IN : 0U) |
+	       (!is_shown && peek_is_guarded(core, SL_DIR_IN) ? SL_PEEK_GUARD : 0U) |
 	       (core->streams[SL_DIR_OUT].has_base ? SL_PEEK_BASE_OUT : 0U) |
 	       (core->streams[SL_DIR_IN].has_base ? SL_PEEK_BASE_IN : 0U);
 }
@@ -93,6 +96,7 @@ int peeking_put(struct daemon *daemon, struct peeking *peeking, enum sl_verdict 
 		entry.base[dir] = core->streams[dir].base;
 		entry.passed[dir] = peeking->passed[dir];
 	}
+	entry.shown = core->streams[SL_DIR_IN].base + (uint32_t)core->streams[SL_DIR_IN].shown;
 	peeking_count(flow, &entry);
 	r = plane_set_flow(daemon->plane, &flow->key, &entry);
 	if (r == 0)
@@ -108,7 +112,7 @@ static uint64_t passed_of(const struct peeking *peeking, enum sl_dir dir)
 	uint64_t known = peeking->core->streams[dir].known;
 
 	if (passed == PEEK_ALL) /* nobody looks there */
-		return before;
+		return MAX(before, known);
 	if (passed > known + AHEAD) /* sequence numbers go around */
 		passed = before > known + AHEAD / 2 ? before : known + AHEAD;
 	return MAX(passed, before);
@@ -132,13 +136,30 @@ int peeking_tell_kernel(struct daemon *daemon, struct peeking *peeking)
 	return -EAGAIN;
 }
 
+/* the kernel side does not tell of them: it is looked less and less often while none come */
+void peeking_take_acks(struct daemon *daemon, struct peeking *peeking)
+{
+	struct peek *core = peeking->core;
+	uint64_t before = core->streams[SL_DIR_IN].acked;
+	struct sl_peek peek;
+
+	if (peek_is_acked(core, SL_DIR_IN))
+		return;
+	if (plane_find_peek(daemon->plane, &peeking->flow->tuple, &peek) == 0 && peek.has_acked)
+		peek_ack(core, SL_DIR_IN, peek.acked, daemon_now_us());
+	peeking->ack_wait_us = core->streams[SL_DIR_IN].acked > before
+				       ? TICK_US
+				       : MIN(MAX(2 * peeking->ack_wait_us, TICK_US), ACK_WAIT_US);
+}
+
 void peeking_charge(struct peeking *peeking)
 {
 	const struct peek_stream *streams = peeking->core->streams;
 	size_t bytes = 0;
 
 	for (int dir = 0; dir < PEEK_DIRS; dir++)
-		bytes += streams[dir].n_bytes + streams[dir].n * PEEKING_PACKET_BYTES;
+		bytes += streams[dir].n_bytes + streams[dir].n_kept_bytes +
+			 (streams[dir].n + streams[dir].n_kept) * PEEKING_PACKET_BYTES;
 	flow_charge(peeking->flow, (ssize_t)bytes - (ssize_t)peeking->charged);
 	peeking->charged = bytes;
 }
@@ -187,6 +208,7 @@ void peeking_end(struct daemon *daemon, struct flow *flow)
 	for (int dir = 0; dir < PEEK_DIRS; dir++)
 		while (peek_drop(peeking->core, (enum sl_dir)dir, &packet) == 0)
 			peeking_drop(daemon, &packet);
+	peek_keep_free(&peeking->core->streams[SL_DIR_IN]);
 	peeking_charge(peeking);
 	if (peeking_is_tcp(flow) && (peeking->is_begun || flow->is_restored))
 		(void)plane_forget_peek(daemon->plane, &flow->tuple, flow->key.cookie);
@@ -252,6 +274,22 @@ void peeking_close(struct daemon *daemon)
 
 /* ---- after a predecessor ---- */
 
+/* what went to filters of then and is not acknowledged may come again, and differ: it is shown */
+static void go_back(struct daemon *daemon, const struct flow *flow, bool was_guarded)
+{
+	struct peeking *peeking = flow->peeking;
+	struct peek *core = peeking->core;
+	struct sl_peek peek;
+
+	if (plane_find_peek(daemon->plane, &flow->tuple, &peek) < 0 ||
+	    peek.cookie != flow->key.cookie)
+		return;
+	if (core->streams[SL_DIR_IN].has_base)
+		peek_go_back(core, SL_DIR_IN,
+			     peek.has_acked ? peek.acked : core->streams[SL_DIR_IN].base,
+			     was_guarded);
+}
+
 int peeking_restore(struct daemon *daemon, struct flow *flow, const struct sl_flow *entry)
 {
 	int r = make(flow);
@@ -267,6 +305,9 @@ int peeking_restore(struct daemon *daemon, struct flow *flow, const struct sl_fl
 		flow->peeking->passed[dir] = entry->passed[dir];
 	}
 	flow->peeking->may = entry->peek & (SL_PEEK_OUT | SL_PEEK_IN);
+	if (entry->peek & SL_PEEK_GUARD)
+		flow->peeking->may |= SL_PEEK_IN;
+	go_back(daemon, flow, entry->peek & SL_PEEK_GUARD);
 	flow->is_restored = true;
 	return 0;
 }

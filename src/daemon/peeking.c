@@ -6,25 +6,6 @@
 #include "daemon/judge.h"
 #include "flow/packet.h"
 
-/* every filter has let the rest go */
-static void finish(struct daemon *daemon, struct peeking *peeking)
-{
-	struct flow *flow = peeking->flow;
-	struct flow_packet packet;
-
-	if (peeking_put(daemon, peeking, SL_ALLOW) <
-	    0) { /* it goes on packet by packet until then */
-		peeking->due_us = daemon_now_us() + TICK_US;
-		return;
-	}
-	flow->verdict = SL_ALLOW;
-	for (int dir = 0; dir < PEEK_DIRS; dir++)
-		while (peek_release(peeking->core, (enum sl_dir)dir, &packet) == 0)
-			peeking_accept(daemon, &packet);
-	peeking_end(daemon, flow);
-	records_changed(daemon, flow);
-}
-
 static void release(struct daemon *daemon, struct peeking *peeking)
 {
 	struct flow_packet packet;
@@ -35,6 +16,47 @@ static void release(struct daemon *daemon, struct peeking *peeking)
 			peeking_accept(daemon, &packet);
 		}
 	peeking_charge(peeking);
+}
+
+/* every filter has let the rest go. What they were shown is guarded until it is acknowledged; all
+ * else goes by itself meanwhile */
+static void guard(struct daemon *daemon, struct peeking *peeking)
+{
+	struct flow *flow = peeking->flow;
+
+	if (peeking_tell_kernel(daemon, peeking) < 0) {
+		peeking->due_us = daemon_now_us() + TICK_US;
+		return;
+	}
+	release(daemon, peeking);
+	if (flow->verdict == SL_ALLOW)
+		return;
+	flow->verdict = SL_ALLOW;
+	records_changed(daemon, flow);
+}
+
+static void finish(struct daemon *daemon, struct peeking *peeking)
+{
+	struct flow *flow = peeking->flow;
+	struct flow_packet packet;
+	bool is_told = flow->verdict == SL_ALLOW;
+
+	if (peek_is_guarded(peeking->core, SL_DIR_IN)) {
+		guard(daemon, peeking);
+		return;
+	}
+	if (peeking_put(daemon, peeking, SL_ALLOW) <
+	    0) { /* it goes on packet by packet until then */
+		peeking->due_us = daemon_now_us() + TICK_US;
+		return;
+	}
+	flow->verdict = SL_ALLOW;
+	for (int dir = 0; dir < PEEK_DIRS; dir++)
+		while (peek_release(peeking->core, (enum sl_dir)dir, &packet) == 0)
+			peeking_accept(daemon, &packet);
+	peeking_end(daemon, flow);
+	if (!is_told)
+		records_changed(daemon, flow);
 }
 
 static void drop_stranded(struct daemon *daemon, struct peeking *peeking, uint64_t now_us)
@@ -57,9 +79,12 @@ void peeking_go_on(struct daemon *daemon, struct peeking *peeking)
 {
 	uint64_t now_us = daemon_now_us();
 
+	peeking_take_acks(daemon, peeking);
 	if (peeking_tell_kernel(daemon, peeking) == 0)
 		release(daemon, peeking);
 	peeking->due_us = UINT64_MAX;
+	if (!peek_is_acked(peeking->core, SL_DIR_IN))
+		peeking->due_us = now_us + MAX(peeking->ack_wait_us, TICK_US);
 	drop_stranded(daemon, peeking, now_us);
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		if (!peeking_ask(daemon, peeking, i, now_us))
@@ -83,14 +108,15 @@ static void carry(struct daemon *daemon, struct peeking *peeking,
 		  const struct peek_segment *segment, enum sl_dir dir)
 {
 	struct flow_packet other;
-	enum peek_fate fate = is_too_much(peeking, segment) ? PEEK_DROP
-							    : peek_take(peeking->core, dir, segment,
-									daemon_now_us(), &other);
 
-	switch (fate) {
+	switch (peek_take(peeking->core, dir, segment, daemon_now_us(), &other)) {
 	case PEEK_GO:
 		peeking->n_gone[dir] += segment->n;
 		peeking_accept(daemon, &segment->packet);
+		break;
+	case PEEK_LIE:
+		daemon->peekings.n_lies++;
+		peeking_drop(daemon, &segment->packet);
 		break;
 	case PEEK_DROP:
 		peeking_drop(daemon, &segment->packet);
@@ -111,6 +137,8 @@ static enum peek_fate look_at_headers(struct daemon *daemon, struct flow *flow,
 		return PEEK_DROP;
 	if (!peeking_is_tcp(flow))
 		return PEEK_HOLD;
+	if (view->is_tcp_urgent && dir == SL_DIR_IN) /* the program would read other bytes */
+		return PEEK_DROP;
 	if (!view->is_tcp_ack && view->n_payload) /* no TCP takes it */
 		return PEEK_DROP;
 	return peeking_see_begin(daemon, flow, view, dir);
@@ -138,6 +166,7 @@ void peeking_packet(struct daemon *daemon, struct flow *flow, const struct packe
 	default:
 		break;
 	}
+	segment.must_not_stay = is_too_much(peeking, &segment);
 	carry(daemon, peeking, &segment, dir);
 	peeking_go_on(daemon, peeking);
 }

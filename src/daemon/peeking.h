@@ -47,6 +47,7 @@ struct peeking {
 	uint32_t may;			     /* SL_PEEK_OUT, SL_PEEK_IN: the rest was let go */
 	uint32_t flags;			     /* these as the kernel has them */
 	uint64_t passed[PEEK_DIRS];
+	uint64_t ack_wait_us;	    /* until it is looked again for acknowledgements */
 	uint64_t n_gone[PEEK_DIRS]; /* payload that was let go and the kernel has not counted */
 	struct naming naming;
 };
@@ -55,8 +56,9 @@ struct peeking {
 struct peekings {
 	struct peeking *first; /* that have begun */
 	unsigned int n;
-	bool has_rule;	/* what comes in by TCP can be held */
-	uint8_t *shown; /* PEEK_SHOWN_MAX */
+	uint64_t n_lies; /* packets that contradicted what was here before, and were dropped */
+	bool has_rule;	 /* what comes in by TCP can be held */
+	uint8_t *shown;	 /* PEEK_SHOWN_MAX */
 };
 
 /** struct peeking_verdict - a filter is done with a flow, and why */
@@ -136,6 +138,8 @@ bool peeking_is_looked_at(const struct peeking *peeking);
 int peeking_hold(struct daemon *daemon, struct flow *flow);
 /** peeking_put() - its entry in the kernel. Return: 0 or a negative errno */
 int peeking_put(struct daemon *daemon, struct peeking *peeking, enum sl_verdict verdict);
+/** peeking_take_acks() - how far our side's TCP has what comes in */
+void peeking_take_acks(struct daemon *daemon, struct peeking *peeking);
 /** peeking_tell_kernel() - before packets are let go: what may go. Return: 0, -EAGAIN: not now */
 int peeking_tell_kernel(struct daemon *daemon, struct peeking *peeking);
 /** peeking_charge() - its user, with what is held */

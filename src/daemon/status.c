@@ -83,6 +83,7 @@ int status_get(void *data, struct json_object **ret_status)
 	add_count(json, "flows_open", records_count_open(daemon));
 	add_count(json, "flows_held", flow_table_n_held(daemon->flows));
 	add_count(json, "flows_peeking", daemon->peekings.n);
+	add_count(json, "repeats_changed", daemon->peekings.n_lies);
 	add_count(json, "flows_total", daemon->n_total);
 	add_count(json, "flows_dropped", daemon->n_dropped);
 	add_count(json, "deadlines_missed", daemon->n_deadlines);

@@ -20,6 +20,7 @@
 #define IPV4_MORE 0x2000
 #define IPV6_MORE 1
 #define TCP_ACK 0x10
+#define TCP_URG 0x20
 
 static uint16_t get16(const uint8_t *p)
 {
@@ -53,6 +54,7 @@ static int parse_tcp(const uint8_t *p, size_t n, struct packet_view *view)
 	view->tcp_ack = get32(p + 8);
 	view->is_tcp_fin = p[13] & TCP_FIN;
 	view->is_tcp_reset = p[13] & TCP_RST;
+	view->is_tcp_urgent = p[13] & TCP_URG;
 	view->tcp_seq = get32(p + 4) + (p[13] & TCP_SYN ? 1 : 0);
 	view->payload = p + header;
 	view->n_payload = n - header;
@@ -95,6 +97,8 @@ static int parse_transport(const uint8_t *p, size_t n, bool is_inbound, struct p
 		return parse_tcp(p, n, view);
 	view->payload = p + UDP_HEADER;
 	view->n_payload = n - UDP_HEADER;
+	if (is_inbound && tuple->proto == IPPROTO_UDP && get16(p + 4) >= UDP_HEADER)
+		view->n_payload = MIN(n, get16(p + 4)) - UDP_HEADER; /* no program gets more */
 	return 0;
 }
 
@@ -180,6 +184,36 @@ int packet_parse(const uint8_t *bytes, size_t n_bytes, bool is_inbound,
 	if (r == 0)
 		*ret_view = view;
 	return r;
+}
+
+static uint64_t sum16(const uint8_t *p, size_t n)
+{
+	uint64_t sum = n & 1 ? (uint64_t)p[n - 1] << 8 : 0;
+
+	for (size_t i = 0; i + 1 < n; i += 2)
+		sum += get16(p + i);
+	return sum;
+}
+
+/* ones' complement (RFC 1071): what maps an IPv4 address, ::ffff, adds nothing to it */
+bool packet_has_sum(const struct packet_view *view)
+{
+	const struct sl_tuple *tuple = &view->tuple;
+	size_t n = view->n_transport;
+	uint64_t sum;
+
+	if (tuple->proto == IPPROTO_UDP) {
+		n = MIN(n, get16(view->transport + 4));
+		if (get16(view->transport + 6) == 0)
+			return true;
+	} else if (tuple->proto != IPPROTO_TCP) {
+		return true;
+	}
+	sum = sum16(tuple->laddr, 16) + sum16(tuple->raddr, 16) + tuple->proto + n +
+	      sum16(view->transport, n);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
 }
 
 static bool has_route4(const uint8_t *p)

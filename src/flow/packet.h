@@ -27,7 +27,7 @@ struct packet_view {
 	uint32_t tcp_seq;  /* of the first payload byte */
 	uint32_t tcp_ack;  /* if is_tcp_ack */
 	bool is_tcp_start; /* SYN without ACK */
-	bool is_tcp_syn, is_tcp_ack, is_tcp_fin, is_tcp_reset;
+	bool is_tcp_syn, is_tcp_ack, is_tcp_fin, is_tcp_reset, is_tcp_urgent;
 	bool is_fragment;	  /* the first one of several, or cut: the rest is not here */
 	const uint8_t *transport; /* the header behind IP's, up to the end of the packet */
 	size_t n_transport;
@@ -38,6 +38,12 @@ struct packet_view {
 /** packet_parse() - Return: 0 or enum packet_error; @ret_view is written on 0 only */
 int packet_parse(const uint8_t *bytes, size_t n_bytes, bool is_inbound,
 		 struct packet_view *ret_view);
+
+/**
+ * packet_has_sum() - TCP and UDP: is the checksum that of its bytes? True of others, and where UDP has
+ *                    none
+ */
+bool packet_has_sum(const struct packet_view *view);
 
 /**
  * packet_has_route() - it names further stations than its destination, or may name some

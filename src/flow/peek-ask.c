@@ -103,8 +103,10 @@ int peek_next(const struct peek *peek, unsigned int filter, enum sl_dir dir, uin
 void peek_asked(struct peek *peek, unsigned int filter, enum sl_dir dir,
 		const struct peek_question *question, uint64_t now_us)
 {
-	struct peek_view *view = &peek->streams[dir].views[filter];
+	struct peek_stream *stream = &peek->streams[dir];
+	struct peek_view *view = &stream->views[filter];
 
+	stream->shown = MAX(stream->shown, question->offset + question->n);
 	view->is_asked = true;
 	view->since_us = now_us;
 	view->seen = MAX(view->seen, question->offset + question->n);

@@ -39,17 +39,24 @@ static bool contradicts(const struct peek_packet *held, const struct peek_segmen
 				     segment->bytes + (begin - from), end - begin) != 0;
 }
 
+bool peek_stream_lies(const struct peek_stream *stream, const struct peek_segment *segment,
+		      uint64_t from)
+{
+	for (unsigned int i = 0; i < stream->n; i++)
+		if (contradicts(stream->packets[i], segment, from))
+			return true;
+	for (unsigned int i = 0; i < stream->n_kept; i++)
+		if (contradicts(stream->kept[i], segment, from))
+			return true;
+	return false;
+}
+
 static bool is_repeated(const struct peek_stream *stream, const struct peek_segment *segment,
 			uint64_t from, uint64_t passed)
 {
 	bool has_news = (segment->is_fin || segment->is_reset) && !stream->has_end;
 
-	if (!has_news && is_covered(stream, MAX(from, passed), from + segment->n))
-		return true;
-	for (unsigned int i = 0; i < stream->n; i++)
-		if (contradicts(stream->packets[i], segment, from))
-			return true;
-	return false;
+	return !has_news && is_covered(stream, MAX(from, passed), from + segment->n);
 }
 
 /* what fills a gap is let in, or the gap would stay */
@@ -121,8 +128,9 @@ enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_seg
 	struct peek_packet *packet;
 	bool is_full = stream->n == PEEK_PACKETS_MAX;
 
-	if (is_end_elsewhere(stream, segment, from) || is_repeated(stream, segment, from, passed) ||
-	    is_too_much(stream, segment, from))
+	if (is_end_elsewhere(stream, segment, from))
+		return PEEK_LIE;
+	if (is_repeated(stream, segment, from, passed) || is_too_much(stream, segment, from))
 		return PEEK_DROP;
 	packet = copy_of(segment, from, now_us);
 	if (!packet)
@@ -135,16 +143,22 @@ enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_seg
 	return is_full ? PEEK_HOLD_INSTEAD : PEEK_HOLD;
 }
 
-void peek_stream_out(struct peek_stream *stream, unsigned int i, struct flow_packet *ret_packet)
+struct peek_packet *peek_stream_take(struct peek_stream *stream, unsigned int i)
 {
 	struct peek_packet *packet = stream->packets[i];
 
-	*ret_packet = packet->packet;
 	stream->n_bytes -= packet->to - packet->from;
 	stream->n--;
 	memmove(&stream->packets[i], &stream->packets[i + 1],
 		(stream->n - i) * sizeof(stream->packets[0]));
-	free(packet);
+	return packet;
+}
+
+void peek_stream_out(struct peek_stream *stream, unsigned int i, struct flow_packet *ret_packet)
+{
+	_cleanup_free_ struct peek_packet *packet = peek_stream_take(stream, i);
+
+	*ret_packet = packet->packet;
 }
 
 bool peek_stream_grow(struct peek_stream *stream, uint64_t passed)

@@ -11,8 +11,10 @@ struct peek *peek_new(bool is_stream)
 {
 	struct peek *peek = calloc(1, sizeof(*peek));
 
-	if (peek)
-		peek->is_stream = is_stream;
+	if (!peek)
+		return NULL;
+	peek->is_stream = is_stream;
+	peek->streams[SL_DIR_IN].keeps = is_stream;
 	return peek;
 }
 
@@ -20,9 +22,11 @@ struct peek *peek_free(struct peek *peek)
 {
 	struct flow_packet packet;
 
-	for (int dir = 0; peek && dir < PEEK_DIRS; dir++)
+	for (int dir = 0; peek && dir < PEEK_DIRS; dir++) {
 		while (peek_drop(peek, (enum sl_dir)dir, &packet) == 0)
 			;
+		peek_keep_free(&peek->streams[dir]);
+	}
 	free(peek);
 	return NULL;
 }
@@ -40,16 +44,17 @@ static void want(struct peek_view *view, uint64_t wanted)
 
 void peek_look(struct peek *peek, unsigned int filter, enum sl_dir dir, uint64_t wanted)
 {
-	struct peek_view *view = &peek->streams[dir].views[filter];
+	struct peek_stream *stream = &peek->streams[dir];
+	uint64_t at = MIN(stream->gone, stream->known);
+	struct peek_view *view = &stream->views[filter];
 
-	*view = (struct peek_view){ .is_looking = true,
-				    .passed = peek->streams[dir].gone,
-				    .seen = peek->streams[dir].gone };
+	*view = (struct peek_view){ .is_looking = true, .passed = at, .seen = at };
 	want(view, wanted);
 }
 
 void peek_grow(struct peek *peek, enum sl_dir dir, uint64_t now_us)
 {
+	peek_keep_grow(&peek->streams[dir]);
 	if (peek_stream_grow(&peek->streams[dir], peek_passed(peek, dir)))
 		peek->streams[dir].news_us = now_us;
 }
@@ -117,7 +122,7 @@ uint64_t peek_passed(const struct peek *peek, enum sl_dir dir)
 	uint64_t passed = PEEK_ALL;
 
 	if (peek->paused && peek_is_shown(peek, dir))
-		return stream->gone;
+		return MIN(stream->gone, stream->known);
 	for (unsigned int i = 0; i < FLOW_FILTERS_MAX; i++)
 		if (stream->views[i].is_looking)
 			passed = MIN(passed, stream->views[i].passed);
@@ -163,10 +168,12 @@ static enum peek_fate hold(struct peek *peek, enum sl_dir dir, const struct peek
 			   uint64_t from, uint64_t now_us, struct flow_packet *ret_other)
 {
 	struct peek_stream *stream = &peek->streams[dir];
-	enum peek_fate fate =
-		peek_stream_put(stream, segment, from, peek_passed(peek, dir), now_us, ret_other);
+	enum peek_fate fate;
 
-	if (fate != PEEK_DROP)
+	if (segment->must_not_stay)
+		return PEEK_DROP;
+	fate = peek_stream_put(stream, segment, from, peek_passed(peek, dir), now_us, ret_other);
+	if (fate == PEEK_HOLD || fate == PEEK_HOLD_INSTEAD)
 		peek_grow(peek, dir, now_us);
 	return fate;
 }
@@ -200,19 +207,43 @@ static enum peek_fate take_segment(struct peek *peek, enum sl_dir dir,
 	if (from <
 	    0) /* before the first byte there is nothing, unless somebody has said a wrong one */
 		return PEEK_DROP;
-	/* before what is held has gone, another copy of it would be the receiver's first one */
+	if ((segment->is_fin && (uint64_t)to < stream->known) ||
+	    peek_stream_lies(stream, segment, (uint64_t)from))
+		return PEEK_LIE;
+	/* before what is held has gone, another copy of it would be the receiver's first one; where
+	 * it was compared it is as good, and may be what the held one waits for */
 	if ((uint64_t)to <= peek_passed(peek, dir) &&
-	    !peek_stream_holds_any(stream, (uint64_t)from, (uint64_t)to) &&
+	    (stream->keeps || !peek_stream_holds_any(stream, (uint64_t)from, (uint64_t)to)) &&
 	    (!(segment->is_fin || segment->is_reset) || may_end_go(peek, dir)))
 		return let_go(peek, dir, (uint64_t)to, now_us);
 	return hold(peek, dir, segment, (uint64_t)from, now_us, ret_other);
+}
+
+/* nobody looks any more, but what was shown is not to be changed */
+static enum peek_fate take_unshown(struct peek *peek, enum sl_dir dir,
+				   const struct peek_segment *segment)
+{
+	struct peek_stream *stream = &peek->streams[dir];
+	int64_t from, to;
+
+	if (!peek_is_guarded(peek, dir))
+		return PEEK_GO;
+	from = offset_of(stream, segment);
+	to = from + (int64_t)segment->n;
+	if (to + segment->is_fin <= (int64_t)stream->acked) /* it is there */
+		return PEEK_GO;
+	if (from < 0)
+		return PEEK_DROP;
+	if (segment->is_fin && to < (int64_t)stream->shown)
+		return PEEK_LIE;
+	return peek_stream_lies(stream, segment, (uint64_t)from) ? PEEK_LIE : PEEK_GO;
 }
 
 enum peek_fate peek_take(struct peek *peek, enum sl_dir dir, const struct peek_segment *segment,
 			 uint64_t now_us, struct flow_packet *ret_other)
 {
 	if (!peek_is_shown(peek, dir))
-		return PEEK_GO;
+		return take_unshown(peek, dir, segment);
 	if (!peek->is_stream)
 		return take_datagram(peek, dir, segment, now_us, ret_other);
 	if (segment->n == 0 && !segment->is_fin && !segment->is_reset)
@@ -226,10 +257,12 @@ int peek_release(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_pac
 	uint64_t passed = peek_passed(peek, dir);
 	const struct peek_packet *first = stream->n ? stream->packets[0] : NULL;
 
-	if (!first || first->to > passed || (first->is_end && !may_end_go(peek, dir)))
+	if (!first || first->to > passed || (first->is_end && !may_end_go(peek, dir)) ||
+	    !peek_may_keep(stream, first))
 		return PEEK_E_NOTHING;
 	stream->gone = MAX(stream->gone, first->to);
-	peek_stream_out(stream, 0, ret_packet);
+	*ret_packet = first->packet;
+	peek_keep(stream, peek_stream_take(stream, 0));
 	return 0;
 }
 

@@ -17,7 +17,7 @@
  * TCP: bytes are shown in their order whatever that of the packets. Of two
  * copies of a byte the first one is shown and sent: a packet that repeats what is
  * held is dropped, and so is one that contradicts it. What was passed before may
- * be repeated. UDP: a question is about one datagram, or about more when the
+ * be repeated; what comes in, only as it was (peek-keep.c). UDP: a question is about one datagram, or about more when the
  * answer to that was to see more.
  *
  * Nobody waits for bytes that do not come: what is there is shown when it is as
@@ -27,7 +27,7 @@
  *
  * Pure: no descriptor, no clock. Memory is what is held, and bounded:
  * PEEK_PACKETS_MAX packets and PEEK_HELD_MAX bytes of each direction, twice as much
- * for the packet that fills a gap.
+ * for the packet that fills a gap; and as much once more of what has gone and is kept.
  */
 
 #include "flow/flow.h"
@@ -66,11 +66,17 @@ struct peek_stream {
 	unsigned int n;
 	size_t n_bytes;
 	bool has_base, has_end;
-	uint32_t base;	  /* TCP: sequence number of offset 0 */
-	uint64_t known;	  /* every byte before it has been here */
-	uint64_t gone;	  /* no packet beyond it was let go */
-	uint64_t end;	  /* offset at which the end is */
-	uint64_t news_us; /* when `known` grew last */
+	uint32_t base;				    /* TCP: sequence number of offset 0 */
+	uint64_t known;				    /* every byte before it has been here */
+	uint64_t gone;				    /* no packet beyond it was let go */
+	uint64_t end;				    /* offset at which the end is */
+	uint64_t news_us;			    /* when `known` grew last */
+	bool keeps;				    /* TCP that comes in: peek-keep.c */
+	struct peek_packet *kept[PEEK_PACKETS_MAX]; /* they have gone, and may be lost behind us */
+	unsigned int n_kept;
+	size_t n_kept_bytes;
+	uint64_t shown; /* of what is before it some filter has seen bytes */
+	uint64_t acked; /* the receiver has everything before it */
 	struct peek_view views[FLOW_FILTERS_MAX];
 };
 
@@ -86,6 +92,7 @@ struct peek_segment {
 	struct flow_packet packet;
 	uint32_t seq; /* TCP: of the first byte of payload */
 	bool is_fin, is_reset;
+	bool must_not_stay; /* there is no memory to hold it */
 	const uint8_t *bytes;
 	size_t n;
 };
@@ -93,6 +100,7 @@ struct peek_segment {
 enum peek_fate {
 	PEEK_GO,
 	PEEK_DROP,
+	PEEK_LIE, /* to be dropped: it contradicts what was here before, or ends before it */
 	PEEK_HOLD,
 	PEEK_HOLD_INSTEAD, /* and another one, which was held, is to be dropped */
 };
@@ -138,6 +146,13 @@ bool peek_is_untouched(const struct peek *peek, enum sl_dir dir);
 void peek_begin_at(struct peek *peek, enum sl_dir dir, uint32_t seq, uint64_t passed);
 
 /**
+ * peek_go_back() - after peek_begin_at(), of a predecessor: what it let go and nobody has
+ *                  acknowledged before @seq is shown anew, as nobody knows what it was
+ * @has_more: it let go more than it has counted
+ */
+void peek_go_back(struct peek *peek, enum sl_dir dir, uint32_t seq, bool has_more);
+
+/**
  * peek_take() - a packet of the flow has come
  * @ret_other: out: PEEK_HOLD_INSTEAD: the packet that is to be dropped
  *
@@ -155,6 +170,10 @@ int peek_release(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_pac
  */
 int peek_drop_stranded(struct peek *peek, enum sl_dir dir, uint64_t now_us,
 		       struct flow_packet *ret_packet, uint64_t *ret_due_us);
+/** peek_ack() - the receiver has everything before this sequence number */
+void peek_ack(struct peek *peek, enum sl_dir dir, uint32_t seq, uint64_t now_us);
+/** peek_is_acked() - does peek_ack() change nothing any more? */
+bool peek_is_acked(const struct peek *peek, enum sl_dir dir);
 /** peek_drop() - a held packet, whatever it is; until PEEK_E_NOTHING */
 int peek_drop(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet);
 
@@ -190,6 +209,8 @@ int peek_pause(struct peek *peek, unsigned int filter, uint64_t now_us);
 /** peek_resume() - it is to be answered now. Return: 0 or PEEK_E_INVALID. */
 int peek_resume(struct peek *peek, unsigned int filter, uint64_t now_us);
 
+/** peek_is_guarded() - is anything that was shown still to be acknowledged? */
+bool peek_is_guarded(const struct peek *peek, enum sl_dir dir);
 /** peek_passed() - every byte before it may go; PEEK_ALL: nobody looks at this direction */
 uint64_t peek_passed(const struct peek *peek, enum sl_dir dir);
 /** peek_postpone() - as flow_table_postpone() */
@@ -206,6 +227,8 @@ void peek_grow(struct peek *peek, enum sl_dir dir, uint64_t now_us);
 enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_segment *segment,
 			       uint64_t from, uint64_t passed, uint64_t now_us,
 			       struct flow_packet *ret_other);
+/** peek_stream_take() - the packet at @i is not held any more, and the caller's */
+struct peek_packet *peek_stream_take(struct peek_stream *stream, unsigned int i);
 /** peek_stream_out() - the packet at @i is not held any more */
 void peek_stream_out(struct peek_stream *stream, unsigned int i, struct flow_packet *ret_packet);
 /** peek_stream_grow() - `known` again. Return: has it grown? */
@@ -216,3 +239,17 @@ bool peek_stream_holds_any(const struct peek_stream *stream, uint64_t from, uint
 void peek_stream_copy(const struct peek_stream *stream, uint64_t from, size_t n, uint8_t *to);
 /** peek_stream_is_full() - can nothing more be held? */
 bool peek_stream_is_full(const struct peek_stream *stream);
+/** peek_stream_lies() - does it contradict what is held or kept? */
+bool peek_stream_lies(const struct peek_stream *stream, const struct peek_segment *segment,
+		      uint64_t from);
+
+/* peek-keep.c */
+
+/** peek_may_keep() - is there room for this packet, which is to go, if it is to be kept? */
+bool peek_may_keep(const struct peek_stream *stream, const struct peek_packet *packet);
+/** peek_keep() - it goes: kept, or freed */
+void peek_keep(struct peek_stream *stream, struct peek_packet *packet);
+/** peek_keep_free() - nobody asks any more */
+void peek_keep_free(struct peek_stream *stream);
+/** peek_keep_grow() - of a predecessor: what was acknowledged since need not be shown */
+void peek_keep_grow(struct peek_stream *stream);

@@ -172,8 +172,9 @@ int plane_forget_flow(struct plane *plane, const struct sl_flow_key *key);
 int plane_next_flow(struct plane *plane, struct sl_flow_key *key, struct sl_flow *ret_flow);
 
 /** plane_set_peek() - TCP: what comes in with these ends is held, if the entry with this @cookie
- *  says so. Where it begins stays known */
+ *  says so. What the kernel side wrote there stays */
 int plane_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+/** plane_find_peek() - as the kernel side has it now. Return: 0 or a negative errno */
 int plane_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek);
 /** plane_forget_peek() - unless it is another one's by now */
 int plane_forget_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);

@@ -123,6 +123,7 @@ static int read_attribute(const struct nlattr *attr, void *data)
 		break;
 	case NFQA_SKB_INFO:
 		packet->is_segmented = ntohl(mnl_attr_get_u32(attr)) & NFQA_SKB_GSO;
+		packet->is_unchecked = ntohl(mnl_attr_get_u32(attr)) & NFQA_SKB_CSUM_NOTVERIFIED;
 		break;
 	case NFQA_IFINDEX_OUTDEV:
 	case NFQA_IFINDEX_INDEV:

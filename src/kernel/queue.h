@@ -34,6 +34,7 @@ struct queue_packet {
 	uint32_t ifindex; /* out for outgoing, in for incoming */
 	bool is_inbound;
 	bool is_segmented;    /* GSO: the kernel will cut it into several packets */
+	bool is_unchecked;    /* nobody has compared its checksum yet */
 	bool is_cut;	      /* longer than what is copied of it */
 	const uint8_t *bytes; /* from the IP header; NULL: no packet that could be read */
 	size_t n_bytes;

@@ -6,11 +6,15 @@
 
 #define OLDER (COOKIE + 1) /* the newest listener was another one when the SYN came */
 #define TCP_SEQ 4
+#define TCP_ACKED 8
 #define TCP_FLAGS 13
 #define FIN 0x01
 #define SYN 0x02
 #define RST 0x04
 #define ACK 0x10
+#define URG 0x20
+#define ACKED 0xfffffff8U /* numbers go around behind it */
+#define SHOWN 4U
 
 static struct lab_packet segment(const struct lab_ends *ends, uint8_t flags, bool has_payload)
 {
@@ -21,6 +25,12 @@ static struct lab_packet segment(const struct lab_ends *ends, uint8_t flags, boo
 	if (!has_payload)
 		packet.n -= LAB_PAYLOAD;
 	return packet;
+}
+
+static void put32(struct lab_packet *packet, size_t at, uint32_t value)
+{
+	for (int i = 0; i < 4; i++)
+		packet->bytes[packet->n_headers + at + i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
 static void set_peek(struct lab *lab, const struct lab_ends *ends, uint32_t flags)
@@ -44,7 +54,7 @@ static void check_stream(struct lab *lab, const struct lab_ends *ends, peek_chec
 			 { RST, false, 1, "a reset" },
 			 { SYN | ACK, false, 0, "the answer to a SYN" } };
 	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
-	struct sl_peek peek = { .cookie = COOKIE };
+	const struct sl_peek looked = { .cookie = COOKIE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(segments); i++) {
 		struct lab_packet packet =
@@ -55,7 +65,7 @@ static void check_stream(struct lab *lab, const struct lab_ends *ends, peek_chec
 		set_sock(lab, COOKIE, 0);
 		check(lab_run(lab, "sl_in_peeked", &packet) == 0, "%s: %s of another flow goes on",
 		      ends_text(ends), segments[i].what);
-		lab_set(lab, "sl_peeks", &tuple, &peek);
+		lab_set(lab, "sl_peeks", &tuple, &looked);
 		check(lab_run(lab, "sl_in_peeked", &packet) == segments[i].held,
 		      "%s, looked at: %s %s", ends_text(ends), segments[i].what,
 		      segments[i].held ? "is held" : "goes on");
@@ -74,12 +84,12 @@ static void check_fragment(struct lab *lab, const struct lab_ends *ends, peek_ch
 {
 	static const uint8_t fragment[] = { IPPROTO_FRAGMENT };
 	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
-	struct sl_peek peek = { .cookie = COOKIE };
+	const struct sl_peek looked = { .cookie = COOKIE };
 	struct lab_packet packet;
 
 	lab_clear(lab);
 	set_sock(lab, COOKIE, 0);
-	lab_set(lab, "sl_peeks", &tuple, &peek);
+	lab_set(lab, "sl_peeks", &tuple, &looked);
 	lab_ipv6(&packet, ends, fragment, 1);
 	packet.bytes[40 + 2] = 0;
 	packet.bytes[40 + 3] = 1; /* offset 0, more to come */
@@ -150,12 +160,114 @@ static void check_verdict(struct lab *lab, const struct lab_ends *ends, peek_che
 	check(flow.bytes_in == ends_counted(ends), "%s is counted then", ends_text(ends));
 }
 
+/* of what was shown and is not acknowledged every copy is asked about, and nothing else */
+static void check_guard(struct lab *lab, const struct lab_ends *ends, peek_check_fn check)
+{
+	static const struct {
+		uint32_t seq;
+		uint8_t flags;
+		bool has_payload, is_held;
+		const char *what;
+	} segments[] = { { ACKED - LAB_PAYLOAD, ACK, true, false, "what is acknowledged" },
+			 { ACKED - LAB_PAYLOAD + 1, ACK, true, true, "what reaches beyond it" },
+			 { SHOWN - 1, ACK, true, true, "what begins before the end of it" },
+			 { SHOWN, ACK, true, false, "what follows" },
+			 { SHOWN, ACK | URG, false, true, "something urgent" },
+			 { ACKED - 1, FIN | ACK, false, false, "an end that was there" },
+			 { ACKED, FIN | ACK, false, true, "an end before it" },
+			 { SHOWN, FIN | ACK, false, false, "an end behind it" } };
+	static const uint32_t flags[] = { SL_PEEK_GUARD, SL_PEEK_IN, SL_PEEK_OUT };
+	const struct sl_peek looked = { .cookie = COOKIE, .acked = ACKED, .has_acked = 1 };
+	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_IN);
+	struct sl_flow_key key = ends_key(ends, SL_DIR_IN, COOKIE);
+
+	lab_clear(lab);
+	set_sock(lab, COOKIE, 0);
+	lab_set(lab, "sl_peeks", &tuple, &looked);
+	for (size_t i = 0; i < ARRAY_SIZE(segments); i++) {
+		struct lab_packet packet =
+			segment(ends, segments[i].flags, segments[i].has_payload);
+
+		put32(&packet, TCP_SEQ, segments[i].seq);
+		for (size_t j = 0; j < ARRAY_SIZE(flags); j++) {
+			struct sl_flow flow = { .verdict = SL_PEEK,
+						.peek = flags[j],
+						.shown = SHOWN };
+			bool is_held = flags[j] == SL_PEEK_IN ||
+				       (flags[j] == SL_PEEK_GUARD && segments[i].is_held);
+
+			lab_set(lab, "sl_flows", &key, &flow);
+			check(lab_run(lab, "sl_in_peeked", &packet) == is_held,
+			      "%s, peek %u: %s %s", ends_text(ends), flags[j], segments[i].what,
+			      is_held ? "is held" : "goes on");
+		}
+	}
+	lab_empty(lab, "sl_peeks");
+}
+
+/** struct talker - a socket that is looked at, and what is known of it */
+struct talker {
+	const struct lab_ends *ends;
+	struct sl_peek peek;
+	bool is_other; /* the entry is another socket's */
+};
+
+static void prepare_talker(struct lab *lab, uint64_t cookie, void *data)
+{
+	const struct talker *talker = data;
+	struct sl_flow_key key = ends_key(talker->ends, SL_DIR_OUT, cookie);
+	struct sl_tuple tuple = ends_tuple(talker->ends, SL_DIR_OUT);
+	struct sl_flow flow = { .verdict = SL_PEEK, .peek = SL_PEEK_IN };
+	struct sl_peek peek = talker->peek;
+
+	peek.cookie = talker->is_other ? cookie + 1 : cookie;
+	lab_clear(lab);
+	set_sock(lab, cookie, SL_SOCK_STREAM);
+	lab_set(lab, "sl_flows", &key, &flow);
+	lab_set(lab, "sl_peeks", &tuple, &peek);
+}
+
+static void check_acked(struct lab *lab, const struct lab_ends *ends, peek_check_fn check)
+{
+	static const struct {
+		struct sl_peek before;
+		bool is_other;
+		uint8_t flags;
+		uint32_t says, after;
+		const char *what;
+	} talks[] = { { { 0 }, false, ACK, ACKED, ACKED, "the first" },
+		      { { 0, ACKED, 1 }, false, ACK, SHOWN, SHOWN, "more, around the end" },
+		      { { 0, SHOWN, 1 }, false, ACK, ACKED, SHOWN, "one that was queued before" },
+		      { { 0, ACKED, 1 }, false, RST | ACK, SHOWN, ACKED, "a reset" },
+		      { { 0, ACKED, 1 }, false, SYN, SHOWN, ACKED, "one that says nothing" },
+		      { { 0, ACKED, 1 }, true, ACK, SHOWN, ACKED, "another socket's" } };
+	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_OUT);
+
+	for (size_t i = 0; i < ARRAY_SIZE(talks); i++) {
+		struct talker talker = { ends, talks[i].before, talks[i].is_other };
+		struct lab_packet packet = segment(ends, talks[i].flags, false);
+		struct sl_peek after = { 0 };
+		uint64_t cookie;
+
+		put32(&packet, TCP_ACKED, talks[i].says);
+		check(lab_run_as(lab, "sl_out_held", &packet, prepare_talker, &talker, &cookie) ==
+			      0,
+		      "%s, looked at: an acknowledgement goes on", ends_text(ends));
+		lab_get(lab, "sl_peeks", &tuple, &after);
+		check(after.has_acked && after.acked == talks[i].after,
+		      "%s, what is acknowledged: %s", ends_text(ends), talks[i].what);
+	}
+	lab_empty(lab, "sl_peeks");
+}
+
 void peek_check(struct lab *lab, const struct lab_ends *ends, peek_check_fn check)
 {
-	if (ends->proto == IPPROTO_TCP)
+	if (ends->proto == IPPROTO_TCP) {
 		check_stream(lab, ends, check);
-	if (ends->proto == IPPROTO_TCP)
+		check_guard(lab, ends, check);
+		check_acked(lab, ends, check);
 		check_handshake(lab, ends, check);
+	}
 	if (ends->proto == IPPROTO_TCP && ends_is_v6(ends))
 		check_fragment(lab, ends, check);
 	check_verdict(lab, ends, check);

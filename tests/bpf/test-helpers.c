@@ -56,7 +56,7 @@ static const struct {
 	{ "identity.h:124", "03", "kernels before 6.15" },
 	{ "netfilter.bpf.c:44", "2", "no socket here is gone before its packet: scenario 117" },
 	{ "netfilter.bpf.c:53", "2", "no packet here has a route: scenario 128" },
-	{ "packet.h:183", "12", "no flow here is looked at: tests/bpf/peek.c, scenario 148" },
+	{ "packet.h:186", "12", "no flow here is looked at: tests/bpf/peek.c, scenario 148" },
 	{ "netns.h", "03", "every socket here is where the plane is" },
 };
 

@@ -52,6 +52,7 @@ static int parse(const uint8_t *data, size_t n, bool is_inbound, struct packet_v
 	} else {
 		require(view->payload > exact && view->payload <= exact + n);
 		require(view->n_payload <= (size_t)(exact + n - view->payload));
+		(void)packet_has_sum(view);
 		view->payload = data + (view->payload - exact);
 	}
 	free(exact);
@@ -71,7 +72,8 @@ static void require_mirrored(const struct packet_view *out, const struct packet_
 		require(a->lport == b->rport && a->rport == b->lport);
 	else
 		require(a->lport == b->lport && a->rport == 0 && b->rport == 0);
-	require(out->payload == in->payload && out->n_payload == in->n_payload);
+	require(out->payload == in->payload && in->n_payload <= out->n_payload);
+	require(out->n_payload == in->n_payload || a->proto == IPPROTO_UDP);
 	require(out->tcp_seq == in->tcp_seq && out->is_tcp_start == in->is_tcp_start);
 }
 

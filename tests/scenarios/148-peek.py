@@ -6,12 +6,14 @@
         └ test-filter looks at both directions, 0 to 2^31 - 1 bytes at once
           what it was shown = what was sent, in order; what is denied never leaves
 """
+import json
+import os
 import random
 import zlib
 
 from lib import main
 from lib.lab import CLIENT4, MAC, SERVER4
-from lib.rawpeer import FIN, RST, RawPeer
+from lib.rawpeer import AHEAD, DAMAGED, FIN, RST, URGENT, RawPeer
 from lib.wait import wait_for
 
 TO4, TO6 = "10.79.48.1", "fd00:79::48:1"
@@ -141,7 +143,9 @@ def check_several(t, lab):
 
 def check_inbound(t, lab):
     """a connection that comes in: what it brings, and what is answered"""
-    run = lab.start([lab.test_filter(peek_out=512, peek_in=512)], lab.actor("serve_echo", 4848), fail="closed")
+    told = os.path.join(lab.folder, "told")  # until then: the end of an instance does not wait for filters
+    script = " ".join(lab.actor("serve_echo", 4848)) + f"; while ! [ -e {told} ]; do sleep 0.1; done"
+    run = lab.start([lab.test_filter(peek_out=512, peek_in=512)], ["sh", "-c", script], fail="closed")
     wait_for(lambda: "listening" in run.stderr, 10, "the program to listen")
     sent = random.Random(5).randbytes(SIZE)
     with lab.connect_in(4848, within=20) as s:
@@ -152,6 +156,8 @@ def check_inbound(t, lab):
         s.shutdown(1)
         while some := s.recv(65536):
             got += some
+    wait_for(lambda: len(seen(run)[0]) == 2, 10, "the filter to see both ends")
+    open(told, "w").close()
     run.wait()
     sides, wrong = seen(run)
     t.check(got == sent, "an inbound connection: what comes back")
@@ -213,6 +219,52 @@ def check_segments(t, lab):
             t.equal(sides.get("in", (0, 0))[:2], (len(data), crc), f"{title}, {peek}: what was shown")
 
 
+def lies():
+    """what the other side sends at first, then instead of it, and which of the two arrives"""
+    innocent, other = b"innocent", b"forbids!"
+    shown = [(0, innocent, AHEAD)]  # our TCP discards it, and has been seen
+    yield shown, [(0, other, 0)], innocent
+    yield shown, [(4, other[4:] + b"...", 0)], innocent
+    yield shown, [(0, innocent[:3], FIN), (3, b"", FIN)], innocent
+    yield shown, [(0, innocent, URGENT), (8, b"", URGENT)], innocent
+    yield [(0, innocent, DAMAGED)], [(0, other, 0)], other
+
+
+def tell_lies(t, lab, first_port, title, **options):
+    peers, wanted = [], {}
+    for port, (first, instead, arrives) in enumerate(lies(), first_port):
+        data = arrives + b" and the rest"
+        honest = [(0, data, 0), (len(data), b"", FIN)]
+        wanted[str(port)] = (str(len(data)), f"{zlib.crc32(data):08x}")
+        peers.append(RawPeer(lab.server, "wire", MAC[CLIENT4], RAW, port, first, instead=[instead, instead, honest]))
+    run = lab.run([lab.test_filter(**options)], lab.actor("collect_all", RAW, *wanted), fail="closed")
+    for peer in peers:
+        peer.close()
+    found = [(str(result["n"]), result["crc"]) for result in run.json()]
+    t.equal(found, list(wanted.values()), f"{title}: what arrives")
+    lines = [line.split("seen ", 1)[1].split() for line in run.stderr.splitlines() if ": seen " in line]
+    return wanted, {line[0]: (line[2], line[3]) for line in lines if line[1] == "in"}, seen(run)[1]
+
+
+def check_changes(t, lab):
+    """what was shown and got lost behind us is sent again, changed: only what was shown arrives"""
+    wanted, shown, wrong = tell_lies(t, lab, 6000, "changed", peek_in=3)
+    t.equal((shown, wrong), (wanted, []), "changed: what was shown")
+    tell_lies(t, lab, 6010, "changed when the rest was let go", peek_in=8, peek_all=1)
+
+
+def check_let_go(t, lab):
+    """a stream is out of user space once what was shown is acknowledged, though its other way is looked at"""
+    lab.http(80)
+    size = 8_000_000
+    command = " ".join(lab.actor("download", TO4, 80, f"/bytes/{size}")) + "; cat /proc/net/netfilter/nfnetlink_queue"
+    filters = [lab.test_filter(peek_in=64, peek_all=1), lab.test_filter(peek_out=64)]
+    got, *queues = lab.run(filters, ["sh", "-c", command], fail="closed").stdout.splitlines()
+    n_held = sum(int(line.split()[7]) for line in queues)
+    t.equal(json.loads(got)["size"], size, "a download of which 64 bytes are looked at")
+    t.check(n_held < 60, f"of a stream that was let go {n_held} packets were held")
+
+
 def check_retransmission(t, lab):
     """the other side does not hear our first bytes for a while"""
     peer = RawPeer(lab.server, "wire", MAC[CLIENT4], RAW, 5000, [(0, b"here", 0), (4, b"", FIN)], ignores_s=0.7)
@@ -229,7 +281,8 @@ def scenario(t):
         lab.tcp_echo(7)
         lab.udp_echo(7)
         for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_waits, check_paused_twice,
-                      check_several, check_inbound, check_segments, check_retransmission, check_names):
+                      check_several, check_inbound, check_segments, check_changes, check_let_go,
+                      check_retransmission, check_names):
             check(t, lab)
 
 

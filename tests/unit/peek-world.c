@@ -12,7 +12,7 @@
 #define DATAGRAMS_MAX 48U
 #define ROUNDS_MAX 4000U
 #define FILTERS 3U
-#define DIR SL_DIR_OUT
+#define COMES_IN 0x40 /* of the first byte */
 
 #define CHECK(expression)                                                                          \
 	do {                                                                                       \
@@ -40,6 +40,7 @@ struct world {
 	size_t n_bytes, at;
 	struct peek *peek;
 	bool is_stream;
+	enum sl_dir dir;
 	uint32_t base;
 	uint64_t size, now_us;
 	struct sent *sent;
@@ -47,7 +48,8 @@ struct world {
 	struct mind minds[FILTERS];
 	unsigned int n_filters;
 	uint8_t *arrived, *shown; /* of each byte: has the receiver got it, a filter seen it? */
-	uint64_t acked;
+	uint8_t *delivered;	  /* what it got */
+	uint64_t acked, told;	  /* and has said so */
 	bool has_fin_arrived;
 	uint64_t cuts[DATAGRAMS_MAX + 1]; /* UDP: where datagrams begin */
 	unsigned int n_datagrams, next_datagram;
@@ -92,20 +94,55 @@ static bool may_end(const struct world *world)
 
 /* ---- the receiver ---- */
 
+/* behind us it takes what it likes, the last copy too, until it has said that it is there */
+static bool is_discarded(struct world *world, const struct sent *sent)
+{
+	if (world->dir == SL_DIR_OUT || !world->is_stream)
+		return false;
+	if (sent->is_fin && sent->to < world->acked)
+		return true;
+	if (sent->is_fin && sent->to < world->size) { /* the program would take it for the end */
+		for (uint64_t i = sent->to; i < world->size; i++)
+			CHECK(!world->shown[i]);
+		return true;
+	}
+	return (next(world) & 3) == 3;
+}
+
+static void take(struct world *world, const struct sent *sent)
+{
+	for (uint64_t i = sent->from; i < sent->to; i++) {
+		if (i >= world->acked)
+			world->delivered[i] =
+				(uint8_t)(byte_at(i) ^ (i == sent->forged ? 0x55 : 0));
+		world->arrived[i] = 1;
+	}
+	for (; world->acked < world->size && world->arrived[world->acked]; world->acked++)
+		if (world->dir == SL_DIR_IN && world->shown[world->acked])
+			CHECK(world->delivered[world->acked] == byte_at(world->acked));
+}
+
 static void arrives(struct world *world, const struct sent *sent)
 {
 	CHECK(sent->to <= may_go(world) || sent->to == sent->from);
+	if (is_discarded(world, sent))
+		return;
 	if (sent->is_fin)
 		CHECK(may_end(world));
 	/* of two copies the receiver takes the first: that must be the one that was shown */
-	if (sent->forged != PEEK_ALL && may_go(world) != PEEK_ALL)
+	if (sent->forged != PEEK_ALL && may_go(world) != PEEK_ALL && world->dir == SL_DIR_OUT)
 		CHECK(world->arrived[sent->forged] || !world->shown[sent->forged]);
-	for (uint64_t i = sent->from; i < sent->to; i++)
-		world->arrived[i] = 1;
-	while (world->acked < world->size && world->arrived[world->acked])
-		world->acked++;
+	take(world, sent);
 	world->has_fin_arrived |= sent->is_fin;
 	world->outcome.n_delivered += (size_t)(sent->to - sent->from);
+}
+
+static void acknowledge(struct world *world)
+{
+	if (!world->is_stream || world->told == world->acked)
+		return;
+	world->told = world->acked;
+	peek_ack(world->peek, world->dir, world->base + (uint32_t)world->told, world->now_us);
 }
 
 static void taken_out(struct world *world, const struct flow_packet *packet, bool goes)
@@ -123,12 +160,13 @@ static void release(struct world *world)
 {
 	struct flow_packet packet;
 
-	while (peek_release(world->peek, DIR, &packet) == 0) {
-		CHECK(!world->peek->paused || !peek_is_shown(world->peek, DIR));
+	while (peek_release(world->peek, world->dir, &packet) == 0) {
+		CHECK(!world->peek->paused || !peek_is_shown(world->peek, world->dir));
 		taken_out(world, &packet, true);
 	}
-	CHECK(world->peek->streams[DIR].n <= PEEK_PACKETS_MAX);
-	CHECK(world->peek->streams[DIR].n_bytes <= 2 * PEEK_HELD_MAX);
+	CHECK(world->peek->streams[world->dir].n <= PEEK_PACKETS_MAX);
+	CHECK(world->peek->streams[world->dir].n_bytes <= 2 * PEEK_HELD_MAX);
+	CHECK(world->peek->streams[world->dir].n_kept <= PEEK_PACKETS_MAX);
 }
 
 /* ---- the sender and the network ---- */
@@ -160,7 +198,7 @@ static enum peek_fate send(struct world *world, uint64_t from, uint64_t to, bool
 		bytes[sent->forged - from] ^= 0x55;
 	}
 	world->outcome.n_packets++;
-	fate = peek_take(world->peek, DIR, &segment, world->now_us, &other);
+	fate = peek_take(world->peek, world->dir, &segment, world->now_us, &other);
 	sent->is_held = fate == PEEK_HOLD || fate == PEEK_HOLD_INSTEAD;
 	if (fate == PEEK_HOLD_INSTEAD)
 		taken_out(world, &other, false);
@@ -172,7 +210,7 @@ static enum peek_fate send(struct world *world, uint64_t from, uint64_t to, bool
 /* a forged copy may only be of what was sent: else nobody could tell which is the right one */
 static uint64_t known(const struct world *world)
 {
-	return MIN(world->peek->streams[DIR].known, world->size);
+	return MIN(world->peek->streams[world->dir].known, world->size);
 }
 
 static void transmit(struct world *world)
@@ -186,7 +224,9 @@ static void transmit(struct world *world)
 		from -= MIN(from, ahead); /* what was acknowledged already */
 	size = how & 8 ? 1 : how & 16 ? size % 1500 : size;
 	to = MIN(world->size, from + size);
-	if (how & 32 && to <= known(world) && to > from)
+	if (how & 128 && world->dir == SL_DIR_IN && to < known(world))
+		send(world, from, to, true, 0); /* it has said more before */
+	else if (how & 32 && to <= known(world) && to > from)
 		send(world, from, to, false, 1 + next(world));
 	else
 		send(world, from, to, to == world->size && how & 64, 0);
@@ -228,7 +268,7 @@ static void check_question(struct world *world, const struct peek_question *ques
 	CHECK(question->n > 0 || question->is_end);
 	CHECK(question->offset + question->n <= world->size);
 	CHECK(!question->is_end || question->offset + question->n == world->size);
-	peek_copy(world->peek, DIR, question, shown);
+	peek_copy(world->peek, world->dir, question, shown);
 	for (size_t i = 0; i < question->n; i++) {
 		CHECK(shown[i] == byte_at(question->offset + i));
 		world->shown[question->offset + i] = 1;
@@ -240,7 +280,7 @@ static void ask(struct world *world, unsigned int filter)
 	struct mind *mind = &world->minds[filter];
 	struct peek_question question;
 
-	int r = peek_next(world->peek, filter, DIR, world->now_us, &question);
+	int r = peek_next(world->peek, filter, world->dir, world->now_us, &question);
 
 	if (r == PEEK_E_LATE) { /* as its fail class, which is open here */
 		peek_leave(world->peek, filter, world->now_us);
@@ -250,7 +290,7 @@ static void ask(struct world *world, unsigned int filter)
 		return;
 	check_question(world, &question, mind);
 	CHECK(!mind->wants_more || question.is_end || question.offset + question.n >= mind->shown);
-	peek_asked(world->peek, filter, DIR, &question, world->now_us);
+	peek_asked(world->peek, filter, world->dir, &question, world->now_us);
 	mind->is_asked = true;
 	mind->shows_end = question.is_end;
 	mind->shown = question.offset + question.n;
@@ -271,13 +311,13 @@ static void answer(struct world *world, unsigned int filter, bool is_kind)
 		pass = PEEK_ALL;
 	if (pass == 0 && n > 0) {
 		if (mind->shows_end) {
-			CHECK(peek_pass(world->peek, filter, DIR, 0, wanted, world->now_us) ==
-			      PEEK_E_INVALID);
+			CHECK(peek_pass(world->peek, filter, world->dir, 0, wanted,
+					world->now_us) == PEEK_E_INVALID);
 			pass = n;
 		}
 		wanted += n;
 	}
-	CHECK(peek_pass(world->peek, filter, DIR, pass, wanted, world->now_us) == 0);
+	CHECK(peek_pass(world->peek, filter, world->dir, pass, wanted, world->now_us) == 0);
 	mind->is_asked = false;
 	mind->is_looking = pass != PEEK_ALL;
 	mind->wants_more = pass == 0 && n > 0;
@@ -321,6 +361,7 @@ static void step(struct world *world)
 		break;
 	case 5:
 		world->now_us += 1000 * next(world);
+		acknowledge(world);
 		break;
 	case 6:
 		pause_or_resume(world, filter);
@@ -337,9 +378,11 @@ static void step(struct world *world)
 
 static void begin(struct world *world)
 {
+	unsigned int kind = next(world);
 	uint64_t at = 0;
 
-	world->is_stream = next(world) & 3;
+	world->dir = kind & COMES_IN ? SL_DIR_IN : SL_DIR_OUT;
+	world->is_stream = kind & 3;
 	world->base = (uint32_t)next(world) << 24 | 0xffffff;
 	world->size = 1 + next2(world) % STREAM_MAX;
 	world->now_us = 1000000;
@@ -347,13 +390,14 @@ static void begin(struct world *world)
 	world->peek = peek_new(world->is_stream);
 	world->arrived = calloc(1, world->size);
 	world->shown = calloc(1, world->size);
-	CHECK(world->peek && world->arrived && world->shown);
+	world->delivered = calloc(1, world->size);
+	CHECK(world->peek && world->arrived && world->shown && world->delivered);
 	if (world->is_stream)
-		peek_begin_at(world->peek, DIR, world->base, 0);
+		peek_begin_at(world->peek, world->dir, world->base, 0);
 	for (unsigned int i = 0; i < world->n_filters; i++) {
 		unsigned int wanted = next2(world);
 
-		peek_look(world->peek, i, DIR, wanted == 0xffff ? PEEK_ALL : wanted);
+		peek_look(world->peek, i, world->dir, wanted == 0xffff ? PEEK_ALL : wanted);
 		world->minds[i].is_looking = true;
 	}
 	while (!world->is_stream && at < world->size && world->n_datagrams < DATAGRAMS_MAX) {
@@ -372,7 +416,7 @@ static bool is_over(const struct world *world)
 
 static void say_stuck(const struct world *world)
 {
-	const struct peek_stream *stream = &world->peek->streams[DIR];
+	const struct peek_stream *stream = &world->peek->streams[world->dir];
 
 	fprintf(stderr, "stuck at %lu of %lu: known %lu, gone %lu, end %d %lu, held", world->acked,
 		world->size, stream->known, stream->gone, stream->has_end, stream->end);
@@ -399,6 +443,7 @@ static void finish(struct world *world)
 		else
 			send_datagram(world);
 		world->now_us += PEEK_IDLE_US;
+		acknowledge(world);
 		for (unsigned int i = 0; i < world->n_filters; i++) {
 			ask(world, i);
 			answer(world, i, true);
@@ -408,6 +453,9 @@ static void finish(struct world *world)
 	if (!is_over(world))
 		say_stuck(world);
 	CHECK(is_over(world));
+	acknowledge(world);
+	CHECK(!peek_is_guarded(world->peek, world->dir));
+	CHECK(world->peek->streams[world->dir].n_kept == 0);
 }
 
 struct peek_outcome peek_world_run(const uint8_t *bytes, size_t n_bytes)
@@ -419,7 +467,7 @@ struct peek_outcome peek_world_run(const uint8_t *bytes, size_t n_bytes)
 	while (world.at < n_bytes)
 		step(&world);
 	finish(&world);
-	while (peek_drop(world.peek, DIR, &packet) == 0)
+	while (peek_drop(world.peek, world.dir, &packet) == 0)
 		taken_out(&world, &packet, false);
 	for (unsigned int i = 0; i < world.n_sent; i++)
 		CHECK(!world.sent[i].is_held);
@@ -427,5 +475,6 @@ struct peek_outcome peek_world_run(const uint8_t *bytes, size_t n_bytes)
 	free(world.sent);
 	free(world.arrived);
 	free(world.shown);
+	free(world.delivered);
 	return world.outcome;
 }

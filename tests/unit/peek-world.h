@@ -4,8 +4,8 @@
 /**
  * DOC: A world around a peek
  *
- * A sender, a network that repeats, delays, cuts and forges, a receiver and up to
- * three filters, all driven by the bytes of a test: whatever they are, the
+ * A sender, a network that repeats, delays, cuts and forges, a receiver, which when it is our
+ * own side discards what it has not acknowledged, and up to three filters, all driven by the bytes of a test: whatever they are, the
  * world checks after every step what a plain reference says of it, and that in the
  * end everything arrives that no filter keeps. It aborts on a mistake.
  */

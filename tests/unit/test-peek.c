@@ -143,13 +143,51 @@ static void two_copies_of_a_byte(void **state)
 
 	assert_int_equal(put(peek, 101, "bc", false), PEEK_HOLD);
 	assert_int_equal(put(peek, 101, "bc", false), PEEK_DROP);
-	assert_int_equal(put(peek, 101, "xc", false), PEEK_DROP);
-	assert_int_equal(put(peek, 100, "axcd", false), PEEK_DROP); /* contradicts what is held */
+	assert_int_equal(put(peek, 101, "xc", false), PEEK_LIE);
+	assert_int_equal(put(peek, 100, "axcd", false), PEEK_LIE);
 	assert_int_equal(put(peek, 100, "abcd", false), PEEK_HOLD);
 	expect(peek, 0, 1000, 0, "abc");
 	assert_int_equal(peek_pass(peek, 0, OUT, 4, 3, 1000), 0);
 	assert_int_equal(n_released(peek), 2);
 	assert_int_equal(put(peek, 100, "abcd", false), PEEK_GO); /* it was lost on its way */
+	peek_free(peek);
+}
+
+/* what is kept of what has gone is bounded, and one packet always goes */
+static void kept_until_it_is_acknowledged(void **state)
+{
+	struct peek *peek = peek_new(true);
+	static const uint8_t bytes[PEEK_HELD_MAX];
+	struct peek_segment segment = { .bytes = bytes, .n = sizeof(bytes), .packet.id = 1 };
+	struct peek_question question;
+	struct flow_packet packet;
+
+	assert_non_null(peek);
+	peek_look(peek, 0, SL_DIR_IN, 1);
+	peek_begin_at(peek, SL_DIR_IN, 0, 0);
+	assert_int_equal(peek_take(peek, SL_DIR_IN, &segment, 1000, &packet), PEEK_HOLD);
+	segment.seq = (uint32_t)segment.n;
+	segment.n = 3;
+	assert_int_equal(peek_take(peek, SL_DIR_IN, &segment, 1000, &packet), PEEK_HOLD);
+	for (uint64_t at = 0; at < PEEK_HELD_MAX + 3;) {
+		assert_int_equal(peek_next(peek, 0, SL_DIR_IN, 1000, &question), 0);
+		peek_asked(peek, 0, SL_DIR_IN, &question, 1000);
+		at = question.offset + question.n;
+		assert_int_equal(peek_pass(peek, 0, SL_DIR_IN, question.n, PEEK_SHOWN_MAX, 1000),
+				 0);
+		peek->streams[SL_DIR_IN].news_us = 0;
+	}
+	assert_int_equal(peek_release(peek, SL_DIR_IN, &packet), 0);
+	assert_int_equal(peek_release(peek, SL_DIR_IN, &packet), PEEK_E_NOTHING);
+	segment.must_not_stay = true; /* what takes no memory goes all the same */
+	assert_int_equal(peek_take(peek, SL_DIR_IN, &segment, 1000, &packet), PEEK_GO);
+	peek_ack(peek, SL_DIR_IN, PEEK_HELD_MAX - 1, 1000);
+	assert_int_equal(peek_release(peek, SL_DIR_IN, &packet), PEEK_E_NOTHING);
+	peek_ack(peek, SL_DIR_IN, PEEK_HELD_MAX, 1000);
+	assert_int_equal(peek_release(peek, SL_DIR_IN, &packet), 0);
+	assert_true(peek_is_guarded(peek, SL_DIR_IN));
+	peek_ack(peek, SL_DIR_IN, PEEK_HELD_MAX + 3, 1000);
+	assert_false(peek_is_guarded(peek, SL_DIR_IN));
 	peek_free(peek);
 }
 
@@ -287,6 +325,7 @@ int main(void)
 		cmocka_unit_test(shown_when_there_is_enough),
 		cmocka_unit_test(what_is_less_is_shown_after_a_while),
 		cmocka_unit_test(two_copies_of_a_byte),
+		cmocka_unit_test(kept_until_it_is_acknowledged),
 		cmocka_unit_test(everybody_has_to_pass_it),
 		cmocka_unit_test(a_datagram_is_shown_at_once),
 		cmocka_unit_test(paused),

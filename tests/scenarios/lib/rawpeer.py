@@ -9,7 +9,8 @@ import struct
 import threading
 import time
 
-FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+FIN, SYN, RST, ACK, URGENT = 0x01, 0x02, 0x04, 0x10, 0x20
+AHEAD, DAMAGED = 0x100, 0x200  # acknowledges what was never sent; has a wrong checksum
 ETH_P_IP = 0x0800
 FIRST = 0xfffffe00  # its sequence numbers go around soon
 AGAIN_S = 0.2       # what is not acknowledged is sent again
@@ -26,9 +27,10 @@ def checksum(data):
 def packet(ends, seq, ack, flags, data=b""):
     """of IPv4; `ends`: address and port of the source, then of the destination"""
     source, sport, target, dport = ends
-    head = struct.pack("!HHIIBBHHH", sport, dport, seq & 0xffffffff, ack & 0xffffffff, 5 << 4, flags, 60000, 0, 0)
+    head = struct.pack("!HHIIBBHHH", sport, dport, seq & 0xffffffff, ack & 0xffffffff, 5 << 4, flags & 0xff, 60000, 0,
+                       1 if flags & URGENT else 0)
     pseudo = source + target + struct.pack("!BBH", 0, 6, len(head) + len(data))
-    head = head[:16] + struct.pack("!H", checksum(pseudo + head + data)) + head[18:]
+    head = head[:16] + struct.pack("!H", checksum(pseudo + head + data) ^ bool(flags & DAMAGED)) + head[18:]
     ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(head) + len(data), 0, 0x4000, 64, 6, 0, source, target)
     return ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:] + head + data
 
@@ -43,11 +45,13 @@ def link(namespace, interface, mac):
 
 
 class RawPeer:
-    """`segments`: (offset, bytes, flags), sent once the client has said something"""
+    """`segments`: (offset, bytes, flags), sent once the client has said something; `instead`: one list
+    after the other of what is sent again in their place"""
 
-    def __init__(self, namespace, interface, mac, address, port, segments, ignores_s=0):
+    def __init__(self, namespace, interface, mac, address, port, segments, ignores_s=0, instead=()):
         self._socket, self._to = link(namespace, interface, mac)
         self._address, self._port, self._segments = socket.inet_aton(address), port, segments
+        self._instead = list(instead)
         self._client = None
         self._got, self._their_first, self._acked = b"", 0, 0
         self._ignores_until, self._ignores_s, self._is_ending = None, ignores_s, False
@@ -58,7 +62,7 @@ class RawPeer:
     def _send(self, offset, data, flags):
         source, port = self._client
         fin = getattr(self, "_has_their_fin", False)
-        acked = (self._their_first + len(self._got) + fin) & 0xffffffff
+        acked = self._their_first + len(self._got) + fin + (1000 if flags & AHEAD else 0)
         ends = (self._address, self._port, source, port)
         try:
             self._socket.sendto(packet(ends, FIRST + offset, acked, flags | ACK, data), self._to)
@@ -110,6 +114,8 @@ class RawPeer:
     def _send_again(self):
         if not self._has_begun:
             return
+        if self._instead:
+            self._segments = self._instead.pop(0)
         for offset, data, flags in sorted(self._segments, key=lambda segment: segment[0]):
             if offset + len(data) + bool(flags & FIN) > self._acked:
                 self._send(offset, data, flags)

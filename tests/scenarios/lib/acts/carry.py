@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Conversations of which a filter is shown what they carry."""
 
+import concurrent.futures
 import errno
 import random
 import select
@@ -171,6 +172,12 @@ def act_collect(address, port):
         except OSError as error:
             told = errno.errorcode.get(error.errno, "nothing")
     return {"n": len(got), "crc": f"{zlib.crc32(got):08x}", "told": told}
+
+
+def act_collect_all(address, *ports):
+    """the same from several ports at one time"""
+    with concurrent.futures.ThreadPoolExecutor(len(ports)) as pool:
+        return list(pool.map(lambda port: act_collect(address, port), ports))
 
 
 def act_talk_to(name, port):
