@@ -117,7 +117,7 @@ static int take_flow_new(struct sluice_filter *filter, const struct wire_message
 		.local_port = new->sport,
 		.remote_port = new->dport,
 		.host = new->host,
-		.host_source = (enum sluice_host_source)new->host_source,
+		.host_source = (enum sluice_host_source) new->host_source,
 		.pid = new->pid,
 		.owner_pid = new->owner_pid,
 		.uid = new->uid,
@@ -135,7 +135,7 @@ static int take_flow_new(struct sluice_filter *filter, const struct wire_message
 		.interface = new->interface,
 		.interface_kind = "other",
 		.is_again = new->again,
-		.host_reading = (enum sluice_host_reading)new->host_reading,
+		.host_reading = (enum sluice_host_reading) new->host_reading,
 	};
 
 	memcpy(flow.local_address, new->src, sizeof(flow.local_address));

@@ -13,8 +13,8 @@ static const char *const event_names[] = { "new", "closed", "changed" };
 static const char *const verdict_names[] = { "allow", "drop" };
 static const char *const state_names[] = { "judged", "peeking" };
 static const char *const direction_names[] = { "outbound", "inbound" };
-static const char *const host_source_names[] = { "none", "dns",  "tls",  "tls-outer",
-						  "http", "h2c", "quic", "quic-outer" };
+static const char *const host_source_names[] = { "none", "dns", "tls",	"tls-outer",
+						 "http", "h2c", "quic", "quic-outer" };
 
 _Static_assert(ARRAY_SIZE(event_names) == _RECORD_EVENT_N, "event_names");
 _Static_assert(ARRAY_SIZE(verdict_names) == _RECORD_VERDICT_N, "verdict_names");

@@ -147,7 +147,7 @@ enum ruling_error {
 	RULING_E_HOST, /* they may, when the first bytes have been read for the host: naming.h */
 };
 int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
-		 struct memory_answer *ret_answer);
+		struct memory_answer *ret_answer);
 /** ruling_conclude() - memory_ops.rule */
 int ruling_conclude(unsigned int filter, const struct memory_question *question,
 		    struct memory_answer *ret_answer, void *data);

@@ -63,7 +63,7 @@ enum flow_how {
 /** enum flow_host - who says which host a flow wants; values of FLOW_NEW and of HOST */
 enum flow_host {
 	FLOW_HOST_NONE,
-	FLOW_HOST_DNS,	/* an answer that its program got; the others: its own first bytes */
+	FLOW_HOST_DNS, /* an answer that its program got; the others: its own first bytes */
 	FLOW_HOST_TLS,
 	FLOW_HOST_TLS_OUTER, /* there may be an encrypted hello inside, with another one */
 	FLOW_HOST_HTTP,
@@ -75,9 +75,9 @@ enum flow_host {
 /** enum flow_reading - what came of reading its first bytes; values of FLOW_NEW */
 enum flow_reading {
 	FLOW_UNREAD,
-	FLOW_READABLE, /* of FLOW_NEW alone: a filter may have them read */
-	FLOW_READ,     /* they name the host, or none */
-	FLOW_REFUSED,  /* readers would differ about the name */
+	FLOW_READABLE,	 /* of FLOW_NEW alone: a filter may have them read */
+	FLOW_READ,	 /* they name the host, or none */
+	FLOW_REFUSED,	 /* readers would differ about the name */
 	FLOW_UNREADABLE, /* too late, too large, cut off, or nobody could read them */
 };
 

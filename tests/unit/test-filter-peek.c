@@ -92,6 +92,31 @@ static void test_a_peek(void **state)
 	assert_string_equal(record->reason, "first bytes");
 }
 
+static void test_a_name(void **state)
+{
+	struct wire_flow_new flow = { .id = 5, .host_reading = 1 };
+	const struct wire_flow_name *record;
+	struct seen *seen = *state;
+
+	filter_start(seen, &filter_full_ops);
+	filter_send_record(seen, WIRE_FLOW_NEW, &flow);
+	assert_int_equal(filter_process(seen), 0);
+	assert_int_equal(seen->flow.host_reading, SLUICE_READABLE);
+	assert_int_equal(sluice_filter_answer_name(seen->filter, 5, "its host first"), 0);
+	record = filter_expect(seen, WIRE_FLOW_NAME);
+	assert_int_equal(record->id, 5);
+	assert_string_equal(record->reason, "its host first");
+	flow = (struct wire_flow_new){
+		.id = 5, .host_reading = 2, .host_source = 7, .again = 1, .host = "a.example"
+	};
+	filter_send_record(seen, WIRE_FLOW_NEW, &flow);
+	assert_int_equal(filter_process(seen), 0);
+	assert_int_equal(seen->flow.host_reading, SLUICE_READ);
+	assert_int_equal(seen->flow.host_source, SLUICE_HOST_QUIC_OUTER);
+	assert_string_equal(seen->host, "a.example");
+	assert_true(seen->flow.is_again);
+}
+
 static void test_a_peek_at_nothing(void **state)
 {
 	struct sluice_peek peek = { .size = sizeof(peek) };
@@ -200,6 +225,7 @@ int main(void)
 		TEST(test_ready_tells_who_looks),
 		TEST(test_older_programs_do_not),
 		TEST(test_a_peek),
+		TEST(test_a_name),
 		TEST(test_a_peek_at_nothing),
 		TEST(test_bytes_are_shown),
 		TEST(test_answers),
