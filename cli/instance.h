@@ -23,6 +23,7 @@ struct instance {
 	unsigned int n_filters;
 	int flows_fd; /* -1: no flow records */
 
+	uid_t compiler_uid;
 	int lock_fd;
 	bool was_there;	   /* one of that name died, and is taken over */
 	bool is_described; /* the keeper knows: removing is its task */
@@ -58,6 +59,9 @@ int instance_start(struct instance *instance);
  * Return: 0 or -1, and said why.
  */
 int instance_wait(struct instance *instance, int wake_fd, bool (*on_wake)(void *data), void *data);
+
+/** instance_tick() - look for files that have changed. Call it every COMPILED_LOOK_MS. */
+void instance_tick(struct instance *instance);
 
 /**
  * instance_end() - wait for the end of the keeper and free everything

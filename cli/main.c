@@ -15,6 +15,7 @@ static const struct verb verbs[] = {
 	{ "run", cmd_run, "run a command in an instance of its own" },
 	{ "serve", cmd_serve, "govern programs that are there already, until told to end" },
 	{ "flows", cmd_flows, "connections, with their program, name and verdict" },
+	{ "lists", cmd_lists, "lists by which filters judge: names, hits, lines of no use" },
 	{ "why", cmd_why, "what became of a flow: who decided, and the next step" },
 	{ "explain", cmd_explain, "what would become of a flow that has not happened" },
 	{ "doctor", cmd_doctor, "what this kernel offers, and what is lost without it" },

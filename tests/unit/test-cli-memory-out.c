@@ -72,6 +72,10 @@ static const struct {
 	{ "ListFlows",
 	  { "{\"continues\":true,\"parameters\":{\"flow\":" FLOW "}}",
 	    "{\"parameters\":{\"flow\":" FLOW "}}" } },
+	{ "ListLists",
+	  { "{\"parameters\":{\"lists\":[{\"filter\":\"one\",\"name\":\"a\",\"exceptions\":false,"
+	    "\"names\":1270000,\"allowed\":2,\"hits\":3,\"unusable\":1,\"kinds\":{\"url\":1},"
+	    "\"changed\":\"2100-11-21T11:26:40Z\",\"loaded\":\"2100-11-21T11:26:40Z\"}]}}" } },
 	{ "Why", { WHY } },
 	{ "ListAddresses", { "{\"parameters\":{\"addresses\":[\"192.0.2.1\"]}}" } },
 	{ "Explain", { WHY } },
@@ -299,6 +303,8 @@ static const char *const lines[] = {
 	"status --json",
 	"flows",
 	"flows --json",
+	"lists",
+	"lists --json",
 	"why --last",
 	"why --last --json",
 	"explain --exe /bin/sh --uid 0 --to a.example:80",
