@@ -11,14 +11,23 @@
 
 static const char alphabet[SYMBOLS + 1] = "\0.-_0123456789abcdefghijklmnopqrstuvwxyz";
 
-/* Return: 0 for a character that no host name has */
+/* 0: no host name has it. Upper case is as lower case */
+static const uint8_t symbols[256] = {
+	['.'] = 1,  ['-'] = 2,	['_'] = 3,  ['0'] = 4,	['1'] = 5,  ['2'] = 6,	['3'] = 7,
+	['4'] = 8,  ['5'] = 9,	['6'] = 10, ['7'] = 11, ['8'] = 12, ['9'] = 13, ['a'] = 14,
+	['b'] = 15, ['c'] = 16, ['d'] = 17, ['e'] = 18, ['f'] = 19, ['g'] = 20, ['h'] = 21,
+	['i'] = 22, ['j'] = 23, ['k'] = 24, ['l'] = 25, ['m'] = 26, ['n'] = 27, ['o'] = 28,
+	['p'] = 29, ['q'] = 30, ['r'] = 31, ['s'] = 32, ['t'] = 33, ['u'] = 34, ['v'] = 35,
+	['w'] = 36, ['x'] = 37, ['y'] = 38, ['z'] = 39, ['A'] = 14, ['B'] = 15, ['C'] = 16,
+	['D'] = 17, ['E'] = 18, ['F'] = 19, ['G'] = 20, ['H'] = 21, ['I'] = 22, ['J'] = 23,
+	['K'] = 24, ['L'] = 25, ['M'] = 26, ['N'] = 27, ['O'] = 28, ['P'] = 29, ['Q'] = 30,
+	['R'] = 31, ['S'] = 32, ['T'] = 33, ['U'] = 34, ['V'] = 35, ['W'] = 36, ['X'] = 37,
+	['Y'] = 38, ['Z'] = 39,
+};
+
 static unsigned int symbol_of(char c)
 {
-	if (c >= 'a' && c <= 'z')
-		return 14U + (unsigned int)(c - 'a');
-	if (c >= '0' && c <= '9')
-		return 4U + (unsigned int)(c - '0');
-	return c == '.' ? 1 : c == '-' ? 2 : c == '_' ? 3 : 0;
+	return symbols[(unsigned char)c];
 }
 
 static char lower(char c)
@@ -72,21 +81,43 @@ int name_pack(const char *text, size_t length, uint8_t packed[NAME_PACKED_MAX], 
 	return 1;
 }
 
-int name_unpack(const uint8_t *packed, size_t length, char *text)
+/* @i: a multiple of 3 */
+static void read_unit(const uint8_t *packed, size_t i, unsigned int ret_symbols[3])
 {
-	for (size_t i = 0; i < (length + 2) / 3 * 3; i += 3) {
-		unsigned int value = packed[i / 3 * 2] | (unsigned int)packed[i / 3 * 2 + 1] << 8;
-		unsigned int symbols[3] = { value / SYMBOLS / SYMBOLS, value / SYMBOLS % SYMBOLS,
-					    value % SYMBOLS };
+	unsigned int value = packed[i / 3 * 2] | (unsigned int)packed[i / 3 * 2 + 1] << 8;
 
+	ret_symbols[0] = value / (SYMBOLS * SYMBOLS); /* 40 for what is no unit */
+	ret_symbols[1] = value / SYMBOLS % SYMBOLS;
+	ret_symbols[2] = value % SYMBOLS;
+}
+
+int name_check(const uint8_t *packed, size_t length, uint64_t *ret_hash)
+{
+	uint64_t hash = HASH_START;
+
+	for (size_t i = 0; i < length; i += 3) {
+		unsigned int unit[3];
+
+		read_unit(packed, i, unit);
 		for (size_t j = 0; j < 3; j++) {
-			if (symbols[j] >= SYMBOLS || (symbols[j] != 0) != (i + j < length))
+			if (unit[j] >= SYMBOLS || (unit[j] != 0) != (i + j < length))
 				return 0;
-			if (symbols[j])
-				text[length - 1 - (i + j)] = alphabet[symbols[j]];
+			hash = unit[j] ? hash_step(hash, unit[j]) : hash;
 		}
 	}
+	*ret_hash = hash_finish(hash);
 	return 1;
+}
+
+void name_unpack(const uint8_t *packed, size_t length, char *text)
+{
+	for (size_t i = 0; i < length; i += 3) {
+		unsigned int unit[3];
+
+		read_unit(packed, i, unit);
+		for (size_t j = 0; j < 3 && i + j < length; j++)
+			text[length - 1 - (i + j)] = alphabet[unit[j]];
+	}
 }
 
 void name_query(struct name_query *query, const char *host)

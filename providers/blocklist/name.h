@@ -54,9 +54,11 @@ size_t name_packed_bytes(size_t length);
 int name_pack(const char *text, size_t length, uint8_t packed[NAME_PACKED_MAX], uint64_t *ret_hash);
 
 /**
- * name_unpack() - the other way; anything may be given
- * @text: @length bytes, not ended
+ * name_check() - is @packed what name_pack() makes of a name of @length characters?
  *
- * Return: 1, or 0 when name_pack() would not have made it.
+ * Return: 1 and its hash, or 0.
  */
-int name_unpack(const uint8_t *packed, size_t length, char *text);
+int name_check(const uint8_t *packed, size_t length, uint64_t *ret_hash);
+
+/** name_unpack() - the other way; @text: @length bytes, not ended */
+void name_unpack(const uint8_t *packed, size_t length, char *text);

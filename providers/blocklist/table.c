@@ -77,8 +77,6 @@ static struct entry read_entry(const uint8_t *at)
 static const uint8_t *check_entry(const uint8_t *at, const uint8_t *end, size_t bucket,
 				  unsigned int bits, uint32_t *classes)
 {
-	uint8_t packed[NAME_PACKED_MAX];
-	char name[NAME_LENGTH_MAX];
 	size_t room = (size_t)(end - at), n;
 	struct entry entry;
 	uint64_t hash;
@@ -92,8 +90,7 @@ static const uint8_t *check_entry(const uint8_t *at, const uint8_t *end, size_t 
 	if (at[1] & TABLE_PATTERN && (room < n + 1 || room < n + 1 + at[n]))
 		return NULL;
 	entry = read_entry(at);
-	if (!name_unpack(entry.packed, entry.length, name) ||
-	    !name_pack(name, entry.length, packed, &hash) || bucket_of(hash, bits) != bucket)
+	if (!name_check(entry.packed, entry.length, &hash) || bucket_of(hash, bits) != bucket)
 		return NULL;
 	if (entry.pattern && !pattern_check(entry.pattern, entry.n_pattern))
 		return NULL;
@@ -208,22 +205,42 @@ static void write_hit(const struct entry *entry, struct table_hit *hit)
 	if (entry->pattern)
 		memcpy(hit->name, entry->pattern, n);
 	else
-		(void)name_unpack(entry->packed, n, hit->name);
+		name_unpack(entry->packed, n, hit->name);
+}
+
+/* of the names that a host ends in, those that may be there. What memory has of them is asked for
+ * at once and not one after the other. Return: how many */
+static size_t find_candidates(const struct table *table, const struct name_query *query,
+			      uint8_t candidates[NAME_LABELS_MAX])
+{
+	unsigned int bits = table->head->bucket_bits;
+	size_t n = 0;
+
+	for (size_t i = 0; i < query->n_ends; i++)
+		__builtin_prefetch(table->index + 8 * bucket_of(query->ends[i].hash, bits));
+	for (size_t i = 0; i < query->n_ends; i++) {
+		size_t number = bucket_of(query->ends[i].hash, bits);
+
+		if (!(read_bucket(table, number).classes & table_class(query->ends[i].hash)))
+			continue;
+		__builtin_prefetch(table->entries + bucket_start(table, number));
+		candidates[n++] = (uint8_t)i;
+	}
+	return n;
 }
 
 int table_find(const struct table *table, const struct name_query *query, struct table_hit *ret_hit)
 {
-	unsigned int bits = table->head->bucket_bits, best = 0;
+	uint8_t candidates[NAME_LABELS_MAX];
+	size_t n = find_candidates(table, query, candidates);
 	struct entry found = { 0 };
+	unsigned int best = 0;
 
-	for (size_t i = 0; i < query->n_ends; i++) {
-		const struct name_end *name = &query->ends[i];
-		size_t number = bucket_of(name->hash, bits);
-		struct bucket bucket = read_bucket(table, number);
-		const uint8_t *end = table->entries + bucket.end;
+	for (size_t i = 0; i < n; i++) {
+		const struct name_end *name = &query->ends[candidates[i]];
+		size_t number = bucket_of(name->hash, table->head->bucket_bits);
+		const uint8_t *end = table->entries + read_bucket(table, number).end;
 
-		if (!(bucket.classes & table_class(name->hash)))
-			continue;
 		for (const uint8_t *at = table->entries + bucket_start(table, number); at < end;) {
 			struct entry entry = read_entry(at);
 

@@ -293,13 +293,16 @@ static void test_names_are_packed_and_unpacked(void **state)
 	for (int i = 0; i < 20000; i++) {
 		uint8_t packed[NAME_PACKED_MAX] = { 0 };
 		char text[72] = "", back[72] = "";
-		uint64_t hash;
+		uint64_t hash, checked;
 
 		make_large_name(text);
 		assert_int_equal(name_pack(text, strlen(text), packed, &hash), 1);
-		assert_int_equal(name_unpack(packed, strlen(text), back), 1);
+		name_unpack(packed, strlen(text), back);
 		assert_string_equal(text, back);
-		assert_int_equal(name_unpack(packed, strlen(text) + 3, back), 0);
+		assert_int_equal(name_check(packed, strlen(text), &checked), 1);
+		assert_true(checked == hash);
+		assert_int_equal(name_check(packed, strlen(text) + 1, &checked), 0);
+		assert_int_equal(name_check(packed, strlen(text) - 1, &checked), 0);
 	}
 }
 

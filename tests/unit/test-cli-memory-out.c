@@ -56,6 +56,11 @@ int sluice_main(int argc, char **argv); /* main() of cli, by that name */
 	"\"inet sluice_one\",\"chain\":\"out\",\"map\":\"sl_flows\",\"key\":\"00 01\","              \
 	"\"verdict\":\"allow\"},\"next\":\"change the rules\"}}}"
 
+#define LIST                                                                                         \
+	"{\"filter\":\"one\",\"name\":\"a\",\"exceptions\":false,\"names\":1270000,"     \
+	"\"allowed\":2,\"hits\":3,\"unusable\":1,\"kinds\":{\"url\":1},"                     \
+	"\"changed\":\"2100-11-21T11:26:40Z\",\"loaded\":\"2100-11-21T11:26:40Z\"}"
+
 static const struct {
 	const char *method, *replies[2];
 } answers[] = {
@@ -73,9 +78,7 @@ static const struct {
 	  { "{\"continues\":true,\"parameters\":{\"flow\":" FLOW "}}",
 	    "{\"parameters\":{\"flow\":" FLOW "}}" } },
 	{ "ListLists",
-	  { "{\"parameters\":{\"lists\":[{\"filter\":\"one\",\"name\":\"a\",\"exceptions\":false,"
-	    "\"names\":1270000,\"allowed\":2,\"hits\":3,\"unusable\":1,\"kinds\":{\"url\":1},"
-	    "\"changed\":\"2100-11-21T11:26:40Z\",\"loaded\":\"2100-11-21T11:26:40Z\"}]}}" } },
+	  { "{\"parameters\":{\"lists\":[" LIST "," LIST "," LIST "," LIST "]}}" } },
 	{ "Why", { WHY } },
 	{ "ListAddresses", { "{\"parameters\":{\"addresses\":[\"192.0.2.1\"]}}" } },
 	{ "Explain", { WHY } },
