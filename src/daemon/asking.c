@@ -8,15 +8,14 @@
  */
 #include <string.h>
 
-#include "base/text.h"
 #include "daemon/judge.h"
 
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
 		const char *reason)
 {
 	flow->is_paused = false;
-	flow->provider = provider;
-	text_copy(flow->reason, sizeof(flow->reason), reason);
+	flow->provider = (int8_t)provider;
+	texts_say(daemon->texts, &flow->reason, reason);
 	if (verdict == SL_ALLOW && provider >= 0 &&
 	    (unsigned int)provider + 1 < daemon->n_filters) {
 		flow_table_pass(daemon->flows, flow, (unsigned int)provider + 1);
@@ -99,7 +98,7 @@ static bool is_paused(struct daemon *daemon, struct flow *flow, uint64_t now_us)
 {
 	if (!flow->is_paused)
 		return false;
-	if (flow->key.proto == IPPROTO_TCP || now_us < flow->paused_us + PEEK_PAUSE_US) {
+	if (flow->key.proto == IPPROTO_TCP || now_us < flow->held->paused_us + PEEK_PAUSE_US) {
 		flow_table_renew(daemon->flows, flow, now_us);
 		return true;
 	}
@@ -111,14 +110,17 @@ void judge_tick(struct daemon *daemon, uint64_t now_us)
 {
 	struct flow *flow;
 
-	while ((flow = flow_table_oldest_held(daemon->flows)) && now_us >= flow->deadline_us) {
+	while ((flow = flow_table_oldest_held(daemon->flows)) &&
+	       now_us >= flow->held->deadline_us) {
+		char reason[FLOW_REASON_BYTES];
 		enum sl_verdict verdict;
 
 		if (is_paused(daemon, flow, now_us))
 			continue;
 		daemon->n_deadlines++;
 		daemon->filters[flow->asked].n_late++;
-		flow->provider = (int)fail_late(daemon, flow, flow->asked, &verdict, flow->reason);
+		flow->provider = (int8_t)fail_late(daemon, flow, flow->asked, &verdict, reason);
+		texts_say(daemon->texts, &flow->reason, reason);
 		flow->steps[flow->provider].how = FLOW_RULED;
 		flow->steps[flow->asked].how = FLOW_LATE;
 		verdict_decide(daemon, flow, verdict);

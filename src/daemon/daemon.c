@@ -88,6 +88,9 @@ static int open_tables(struct daemon *daemon)
 
 	if (getrandom(&daemon->seed, sizeof(daemon->seed), 0) != sizeof(daemon->seed))
 		return -EIO;
+	r = texts_new(daemon->seed, &daemon->texts);
+	if (r < 0)
+		return r;
 	r = history_new(HISTORY_FLOWS_MAX, why_forget, daemon, &daemon->history);
 	if (r < 0)
 		return r;
@@ -257,6 +260,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	peeking_close(daemon);
 	daemon->flows = flow_table_free(daemon->flows);
 	daemon->history = history_free(daemon->history);
+	daemon->texts = texts_free(daemon->texts);
 	identity_forget_all(daemon);
 	daemon->names = names_cache_free(daemon->names);
 	daemon->memory = memory_free(daemon->memory);

@@ -49,6 +49,7 @@
 #include "flow/names.h"
 #include "flow/refusal.h"
 #include "flow/rejudge.h"
+#include "flow/texts.h"
 #include "kernel/link.h"
 #include "kernel/plane.h"
 #include "policy/rules.h"
@@ -123,6 +124,7 @@ struct daemon {
 	bool wants_requeue; /* a predecessor's packets wait to be queued again */
 	struct flow_table *flows;
 	struct history *history; /* flows that left it */
+	struct texts *texts;	 /* of both */
 	struct explanation *explanations;
 	size_t n_flows_max; /* FLOWS_MAX; unit tests take fewer */
 	struct names_cache *names;

@@ -144,7 +144,6 @@ static int read_target(struct json_object *target, struct flow *flow)
 	tuple->proto = proto[0] == 't' ? IPPROTO_TCP : IPPROTO_UDP;
 	tuple->rport = (uint16_t)port;
 	flow->ifindex = number_or_zero(target, "ifindex");
-	text_copy(flow->host, sizeof(flow->host), text_or_empty(target, "host"));
 	return 0;
 }
 
@@ -172,7 +171,7 @@ static void find_host(struct daemon *daemon, struct explanation *explanation)
 		explanation->why.is_host_assumed = !has_asked_for(daemon, flow);
 	else if (names_find(daemon->names, &app, flow->identity->who.pid, flow->tuple.raddr,
 			    daemon_now_us(), &host) == 0)
-		text_copy(flow->host, sizeof(flow->host), host);
+		text_copy(explanation->host, sizeof(explanation->host), host);
 	flow->host_source = flow->host[0] != '\0';
 }
 
@@ -186,6 +185,9 @@ int explain_read(struct daemon *daemon, struct json_object *program, struct json
 		r = read_target(target, flow);
 	if (r < 0)
 		return r;
+	text_copy(explanation->host, sizeof(explanation->host), text_or_empty(target, "host"));
+	flow->host = explanation->host;
+	flow->reason = explanation->reason;
 	flow->tuple.netns = explain_read_netns(daemon, program);
 	flow->netns = netns_inode(daemon, flow->tuple.netns);
 	flow->is_hypothetical = true;
@@ -195,8 +197,8 @@ int explain_read(struct daemon *daemon, struct json_object *program, struct json
 	flow->owner_uid = flow->identity->who.uid;
 	flow->id = flow_table_take_id(daemon->flows);
 	flow->opened_us = daemon_now_us();
-	flow->deadline_us = flow->opened_us + FLOW_DEADLINE_US;
 	flow->provider = -1;
+	explanation->deadline_us = flow->opened_us + FLOW_DEADLINE_US;
 	explanation->why.flow = flow;
 	find_host(daemon, explanation);
 	return 0;

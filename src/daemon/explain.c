@@ -71,7 +71,7 @@ static void conclude(struct daemon *daemon, struct explanation *explanation)
 		is_late = answer->verdict == SL_UNDECIDED || elapsed_us >= FLOW_DEADLINE_US;
 		if (is_late)
 			answer = &answers[be_late(daemon, explanation, i)];
-		flow->provider = (int)(answer - answers);
+		flow->provider = (int8_t)(answer - answers);
 		if (answer->verdict != SL_ALLOW)
 			break;
 	}
@@ -80,7 +80,8 @@ static void conclude(struct daemon *daemon, struct explanation *explanation)
 			fall_to_fail_class(daemon, &answers[i], i, FLOW_LATE,
 					   daemon->filters[i].is_closed);
 	flow->verdict = answer ? answer->verdict : SL_ALLOW;
-	text_copy(flow->reason, sizeof(flow->reason), answer ? answer->reason : "no filter");
+	text_copy(explanation->reason, sizeof(explanation->reason),
+		  answer ? answer->reason : "no filter");
 	flow->decided_us = flow->opened_us + elapsed_us;
 	flow->state = FLOW_OPEN;
 }
@@ -200,7 +201,7 @@ static void settle(struct daemon *daemon, struct explanation *explanation)
 	flow->state = FLOW_OPEN;
 	flow->verdict = SL_ALLOW;
 	flow->decided_us = flow->opened_us;
-	text_copy(flow->reason, sizeof(flow->reason), reasons[by]);
+	text_copy(explanation->reason, sizeof(explanation->reason), reasons[by]);
 }
 
 /* a caller that has gone may have left one under the token of a new one */
@@ -250,7 +251,7 @@ void explain_tick(struct daemon *daemon, uint64_t now_us)
 
 	for (; explanation; explanation = next) {
 		next = explanation->next;
-		if (now_us >= explanation->flow.deadline_us)
+		if (now_us >= explanation->deadline_us)
 			finish(daemon, explanation);
 	}
 }
@@ -261,7 +262,7 @@ void explain_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us)
 
 	for (; explanation; explanation = explanation->next)
 		if (explanation->flow.opened_us <= before_us)
-			explanation->flow.deadline_us += us;
+			explanation->deadline_us += us;
 }
 
 void explain_close(struct daemon *daemon)

@@ -8,8 +8,10 @@ struct explanation {
 	struct explanation *next;
 	unsigned int token; /* of the caller */
 	bool is_governed;
+	uint64_t deadline_us;
 	struct flow flow;
-	struct identity identity; /* its strings are owned */
+	char host[FLOW_HOST_BYTES], reason[FLOW_REASON_BYTES]; /* of the flow */
+	struct identity identity;			       /* its strings are owned */
 	struct why why;
 };
 
@@ -20,7 +22,6 @@ struct explanation *explanation_free(struct explanation *explanation);
 int explain_read(struct daemon *daemon, struct json_object *program, struct json_object *target,
 		 struct explanation *explanation);
 /** explain_read_who() - of which application? Return: 0 or -EINVAL */
-int explain_read_who(struct daemon *daemon, struct json_object *program,
-		     struct sl_who *ret_who);
+int explain_read_who(struct daemon *daemon, struct json_object *program, struct sl_who *ret_who);
 /** explain_read_netns() - cookie of its network namespace; without one said, of ours */
 uint64_t explain_read_netns(struct daemon *daemon, struct json_object *program);

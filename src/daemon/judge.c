@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "daemon/judge.h"
 #include "flow/packet.h"
 
@@ -80,18 +79,23 @@ static void forget_settled(struct daemon *daemon, unsigned int place)
 
 static void describe(struct daemon *daemon, struct flow *flow, const struct sl_held *held)
 {
-	const struct sl_who *user = &held->sock.user;
-	struct sl_app app = sl_app_of(user, flow->tuple.netns);
-	const char *host;
-
 	flow->direction = (uint8_t)held->dir;
 	flow->owner_pid = held->sock.owner.pid;
 	flow->owner_uid = held->sock.owner.uid;
-	flow->identity = identity_get(daemon, user);
-	if (names_find(daemon->names, &app, user->pid, flow->tuple.raddr, flow->opened_us, &host))
-		return;
-	flow->host_source = 1;
-	text_copy(flow->host, sizeof(flow->host), host);
+	flow->identity = identity_get(daemon, &held->sock.user);
+}
+
+/* Return: 0; -ENOMEM: without its name it would be judged as another one */
+static int find_host(struct daemon *daemon, const struct sl_tuple *tuple, const struct sl_who *user,
+		     uint64_t now_us, const char **ret_host)
+{
+	struct sl_app app = sl_app_of(user, tuple->netns);
+	const char *host;
+
+	*ret_host = texts_none();
+	if (names_find(daemon->names, &app, user->pid, tuple->raddr, now_us, &host))
+		return 0;
+	return texts_set(daemon->texts, ret_host, host);
 }
 
 static struct sl_flow_key key_of(const struct sl_tuple *tuple, uint64_t cookie)
@@ -124,7 +128,9 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 {
 	struct sl_flow_key key = key_of(tuple, held->cookie);
 	struct flow *flow = flow_table_find(daemon->flows, &key);
+	uint64_t now_us = daemon_now_us();
 	uint32_t uid = held->sock.user.uid;
+	const char *host;
 
 	if (flow && flow->state == FLOW_HELD)
 		return flow;
@@ -132,13 +138,19 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 		flow_table_close(daemon->flows, flow);
 	if (!flow_table_may_hold(daemon->flows, uid))
 		return NULL;
-	keep_share(daemon, uid);
-	if (flow_table_open(daemon->flows, &key, 0, daemon_now_us(), &flow))
+	if (find_host(daemon, tuple, &held->sock.user, now_us, &host) < 0)
 		return NULL;
+	keep_share(daemon, uid);
+	if (flow_table_open(daemon->flows, &key, 0, now_us, &flow)) {
+		texts_put(daemon->texts, &host);
+		return NULL;
+	}
 	flow_table_own(daemon->flows, flow, uid);
 	flow->tuple = *tuple;
 	flow->netns = netns_inode(daemon, tuple->netns);
 	flow->ifindex = ifindex;
+	flow->host = host;
+	flow->host_source = host != texts_none();
 	describe(daemon, flow, held);
 	return flow;
 }

@@ -77,11 +77,11 @@ struct opinion {
 	const char *reason;
 };
 
-static void say_who(struct flow *flow, const struct opinion *opinion)
+static void say_who(struct daemon *daemon, struct flow *flow, const struct opinion *opinion)
 {
-	flow->provider = (int)opinion->filter;
+	flow->provider = (int8_t)opinion->filter;
 	flow->steps[opinion->filter] = (struct flow_step){ .how = (uint8_t)opinion->how };
-	text_copy(flow->reason, sizeof(flow->reason), opinion->reason);
+	texts_say(daemon->texts, &flow->reason, opinion->reason);
 }
 
 /* what it promised for flows like this one is not what it says of this one */
@@ -98,11 +98,11 @@ static void judge_open_flow(struct daemon *daemon, struct flow *flow, const stru
 {
 	switch (flow_judge_again(flow, opinion->filter, opinion->verdict)) {
 	case FLOW_CUT:
-		say_who(flow, opinion);
+		say_who(daemon, flow, opinion);
 		cut(daemon, flow, opinion->verdict);
 		break;
 	case FLOW_RELEASED:
-		say_who(flow, opinion);
+		say_who(daemon, flow, opinion);
 		ends_close(daemon, flow);
 		break;
 	case FLOW_KEEPS:

@@ -272,7 +272,7 @@ static bool pause_held(struct flow *flow, unsigned int index, bool is_pause)
 	    flow->is_paused == is_pause)
 		return false;
 	flow->is_paused = is_pause;
-	flow->paused_us = daemon_now_us();
+	flow->held->paused_us = daemon_now_us();
 	return true;
 }
 

@@ -184,8 +184,8 @@ static void refuse_held(struct daemon *daemon, struct flow *flow)
 static void deny(struct daemon *daemon, struct flow *flow, const struct peeking_verdict *verdict)
 {
 	flow->denied_by |= (uint16_t)(1U << verdict->filter);
-	flow->provider = (int)verdict->filter;
-	text_copy(flow->reason, sizeof(flow->reason), verdict->reason);
+	flow->provider = (int8_t)verdict->filter;
+	texts_say(daemon->texts, &flow->reason, verdict->reason);
 	if (is_fresh(flow->peeking)) {
 		live_deny(daemon, flow, verdict->verdict);
 		refuse_held(daemon, flow);
@@ -221,7 +221,7 @@ void peeking_judge(struct daemon *daemon, struct flow *flow, const struct peekin
 	flow->peeking->anew &= (uint16_t) ~(1U << verdict->filter);
 	flow->peeking->told_anew &= (uint16_t) ~(1U << verdict->filter);
 	if (verdict->how != FLOW_ANSWERED) /* it did not decide: people are told why it goes on */
-		text_copy(flow->reason, sizeof(flow->reason), verdict->reason);
+		texts_say(daemon->texts, &flow->reason, verdict->reason);
 	peeking_go_on(daemon, flow->peeking);
 }
 

@@ -166,7 +166,7 @@ static void describe(struct daemon *daemon, struct flow *flow)
 	struct memory_answer answer;
 	bool is_ruled = false;
 
-	flow->provider = (int)daemon->n_filters - 1;
+	flow->provider = (int8_t)(daemon->n_filters - 1);
 	flow->is_remembered = true;
 	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		is_ruled = ruling_find(daemon, flow, i, &answer);
@@ -175,9 +175,9 @@ static void describe(struct daemon *daemon, struct flow *flow)
 	}
 	if (is_ruled || (flow->provider >= 0 &&
 			 remember_find(daemon, flow, (unsigned int)flow->provider, &answer)))
-		text_copy(flow->reason, sizeof(flow->reason), answer.reason);
+		texts_say(daemon->texts, &flow->reason, answer.reason);
 	else
-		snprintf(flow->reason, sizeof(flow->reason), "allowed before");
+		texts_say(daemon->texts, &flow->reason, "allowed before");
 }
 
 void remember_event(struct daemon *daemon, const struct sl_remembered *event)

@@ -5,16 +5,15 @@
  * What it had decided is in sl_flows, and goes on. What filters looked at is held as when
  * it was new, and they are asked again.
  */
-#include <stdio.h>
-
 #include "daemon/judge.h"
 
 /* nobody can look at it any more: what comes in would go unseen */
 static void fail_restored(struct daemon *daemon, struct flow *flow)
 {
 	flow->is_restored = true; /* it has a socket */
-	snprintf(flow->reason, sizeof(flow->reason), "no memory to look at it again: fails %s",
-		 daemon->is_closed ? "closed" : "open");
+	texts_say(daemon->texts, &flow->reason,
+		  daemon->is_closed ? "no memory to look at it again: fails closed"
+				    : "no memory to look at it again: fails open");
 	verdict_decide(daemon, flow, daemon->is_closed ? SL_REJECT : SL_ALLOW);
 }
 
@@ -56,7 +55,7 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 		look_again(daemon, flow, entry);
 		return;
 	}
-	snprintf(flow->reason, sizeof(flow->reason), "decided before sluiced was replaced");
+	texts_say(daemon->texts, &flow->reason, "decided before sluiced was replaced");
 	(void)flow_table_decide(daemon->flows, flow, entry->verdict, daemon_now_us());
 }
 

@@ -101,17 +101,17 @@ static void tell_judged(struct daemon *daemon, const struct flow *flow)
 /* the kernel knows the verdict: now its packets */
 void verdict_carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict)
 {
-	if (flow_table_decide(daemon->flows, flow, verdict, daemon_now_us()))
+	if (flow->state != FLOW_HELD)
 		return;
-	for (unsigned int i = 0; i < flow->n_packets; i++)
-		verdict_let_go(daemon, flow, &flow->packets[i], verdict);
-	flow->n_packets = 0;
+	for (unsigned int i = 0; i < flow->held->n_packets; i++)
+		verdict_let_go(daemon, flow, &flow->held->packets[i], verdict);
+	(void)flow_table_decide(daemon->flows, flow, verdict, daemon_now_us());
 	if (verdict == SL_PEEK)
 		flow->n_held_bytes = 0; /* they are counted when they go */
 	if (verdict != SL_PEEK)		/* its packets go on coming: peeking_end() */
 		judge_settled(daemon, &flow->tuple);
 	if (sl_is_denial(verdict) && flow->provider >= 0)
-		flow->denied_by = (uint16_t)(1U << flow->provider);
+		flow->denied_by = (uint16_t)(1U << (unsigned int)flow->provider);
 	if (!flow->is_remembered)
 		remember_decided(daemon, flow);
 	tell_judged(daemon, flow);
@@ -139,8 +139,8 @@ void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ve
 	    daemon->is_closed) {
 		verdict = SL_REJECT;
 		flow->provider = -1;
-		snprintf(flow->reason, sizeof(flow->reason),
-			 "the kernel did not take the verdict: fails closed");
+		texts_say(daemon->texts, &flow->reason,
+			  "the kernel did not take the verdict: fails closed");
 	}
 	flow->n_held_bytes = 0; /* they are in the kernel's entry now */
 	verdict_carry_out(daemon, flow, verdict);

@@ -227,7 +227,11 @@ struct json_object *why_json(struct daemon *daemon, const struct why *why)
 
 void why_forget(struct flow *flow, void *data)
 {
-	identity_put(data, flow->identity);
+	struct daemon *daemon = data;
+
+	identity_put(daemon, flow->identity);
+	texts_put(daemon->texts, &flow->host);
+	texts_put(daemon->texts, &flow->reason);
 }
 
 static const struct flow *newest(struct daemon *daemon, bool is_denied)

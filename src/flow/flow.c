@@ -8,8 +8,11 @@
 #include "base/hash.h"
 #include "base/macros.h"
 #include "flow/flow.h"
+#include "flow/texts.h"
 #include "flow/turns.h"
 #include "flow/users.h"
+
+#define FLOWS_A_BUCKET 4U /* when the table is full; a thousand flows touch every page of them */
 
 struct flow_list {
 	struct flow *oldest, *newest;
@@ -22,6 +25,8 @@ struct flow_table {
 	struct flow **by_key, **by_id, **by_cookie;
 	size_t n_slots, n_buckets, n_fresh; /* slots from n_fresh on were never used */
 	struct flow *free;
+	struct flow_held *held_slots, *held_free; /* as many, of which few are ever touched */
+	size_t n_held_fresh;
 	struct flow_users *users;
 	struct flow_list lists[FLOW_OPEN + 1];
 	struct flow_turns turns[FLOW_FILTERS_MAX];
@@ -86,18 +91,19 @@ int flow_table_new(size_t n_max, uint64_t seed, uint64_t first_id, flow_forget_f
 	table->seed = seed;
 	table->n_slots = n_max;
 	table->n_buckets = 1;
-	while (table->n_buckets < n_max)
+	while (table->n_buckets < n_max / FLOWS_A_BUCKET)
 		table->n_buckets *= 2;
 	table->next_id = first_id;
 	table->forget_fn = forget_fn;
 	table->data = data;
 	table->slots = calloc(n_max, sizeof(*table->slots));
+	table->held_slots = calloc(n_max, sizeof(*table->held_slots));
 	table->by_key = calloc(table->n_buckets, sizeof(*table->by_key));
 	table->by_id = calloc(table->n_buckets, sizeof(*table->by_id));
 	table->by_cookie = calloc(table->n_buckets, sizeof(*table->by_cookie));
 	table->users = flow_users_new(n_max, seed);
-	if (!table->slots || !table->by_key || !table->by_id || !table->by_cookie ||
-	    !table->users) {
+	if (!table->slots || !table->held_slots || !table->by_key || !table->by_id ||
+	    !table->by_cookie || !table->users) {
 		flow_table_free(table);
 		return -ENOMEM;
 	}
@@ -113,6 +119,7 @@ struct flow_table *flow_table_free(struct flow_table *table)
 		while (table->lists[s].oldest)
 			flow_table_close(table, table->lists[s].oldest);
 	free(table->slots);
+	free(table->held_slots);
 	free(table->by_key);
 	free(table->by_id);
 	free(table->by_cookie);
@@ -170,6 +177,30 @@ static struct flow *take_slot(struct flow_table *table)
 	return take_slot(table);
 }
 
+/* there is one for every slot */
+static struct flow_held *take_held(struct flow_table *table, uint64_t now_us)
+{
+	struct flow_held *held = table->held_free;
+
+	if (held)
+		table->held_free = held->next_free;
+	else
+		held = &table->held_slots[table->n_held_fresh++];
+	held->wait_older = held->wait_newer = NULL;
+	held->deadline_us = now_us + FLOW_DEADLINE_US;
+	held->n_packets = 0;
+	return held;
+}
+
+static void give_back_held(struct flow_table *table, struct flow *flow)
+{
+	if (!flow->held)
+		return;
+	flow->held->next_free = table->held_free;
+	table->held_free = flow->held;
+	flow->held = NULL;
+}
+
 int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uint64_t id,
 		    uint64_t now_us, struct flow **ret_flow)
 {
@@ -182,7 +213,8 @@ int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uin
 	flow->id = id ? id : table->next_id++;
 	flow->key = *key;
 	flow->opened_us = now_us;
-	flow->deadline_us = now_us + FLOW_DEADLINE_US;
+	flow->held = take_held(table, now_us);
+	flow->host = flow->reason = texts_none();
 	flow->provider = -1;
 	bucket = key_bucket(table, key);
 	flow->next_key = *bucket;
@@ -259,9 +291,9 @@ struct flow *flow_table_next_waiting(const struct flow_table *table, unsigned in
 
 int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payload)
 {
-	if (flow->n_packets == FLOW_PACKETS_MAX)
+	if (flow->held->n_packets == FLOW_PACKETS_MAX)
 		return FLOW_E_FULL;
-	flow->packets[flow->n_packets++] = *packet;
+	flow->held->packets[flow->held->n_packets++] = *packet;
 	flow->n_held_bytes += n_payload;
 	return 0;
 }
@@ -274,6 +306,7 @@ int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdi
 	if (flow->state != FLOW_HELD)
 		return FLOW_E_DONE;
 	leave_turn(table, flow);
+	give_back_held(table, flow);
 	list_remove(&table->lists[FLOW_HELD], flow);
 	flow_users_change(flow, FLOW_OPEN);
 	flow->verdict = (uint8_t)verdict;
@@ -285,7 +318,7 @@ int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdi
 void flow_table_renew(struct flow_table *table, struct flow *flow, uint64_t now_us)
 {
 	list_remove(&table->lists[FLOW_HELD], flow);
-	flow->deadline_us = now_us + FLOW_DEADLINE_US;
+	flow->held->deadline_us = now_us + FLOW_DEADLINE_US;
 	list_add(&table->lists[FLOW_HELD], flow);
 }
 
@@ -309,6 +342,7 @@ void flow_table_close(struct flow_table *table, struct flow *flow)
 			*cookie_bucket(table, flow->key.cookie) = flow->next_cookie;
 	}
 	leave_turn(table, flow);
+	give_back_held(table, flow);
 	list_remove(&table->lists[flow->state], flow);
 	table->forget_fn(flow, table->data); /* which gives back what its user was charged */
 	flow_users_disown(table->users, flow);
@@ -327,7 +361,7 @@ void flow_table_postpone(struct flow_table *table, uint64_t before_us, uint64_t 
 	struct flow *flow = table->lists[FLOW_HELD].oldest;
 
 	for (; flow && flow->opened_us <= before_us; flow = flow->newer)
-		flow->deadline_us += us;
+		flow->held->deadline_us += us;
 }
 
 struct flow *flow_table_oldest_open(struct flow_table *table)

@@ -61,8 +61,8 @@ enum flow_how {
 };
 
 struct flow_step {
-	uint8_t how;   /* enum flow_how */
-	uint8_t scope; /* FLOW_ANSWERED: enum memory_scope */
+	uint8_t how : 4;   /* enum flow_how */
+	uint8_t scope : 4; /* FLOW_ANSWERED: enum memory_scope */
 };
 
 struct identity;
@@ -72,56 +72,62 @@ struct peeking;
 struct flow_packet {
 	uint64_t id;
 	uint32_t mark;
-	bool is_empty;	  /* TCP that carries no bytes and ends nothing */
+	bool is_empty; /* TCP that carries no bytes and ends nothing */
 	uint32_t n_payload;
 	bool has_refusal; /* it can be replaced by its own ICMP error: see flow/refusal.h */
 	uint8_t head[FLOW_HEAD_BYTES];
 };
 
+/** struct flow_held - what a flow has only while it is held */
+struct flow_held {
+	struct flow *wait_older, *wait_newer; /* of one user: those that wait to be asked about */
+	struct flow_held *next_free;
+	uint64_t deadline_us, paused_us;
+	unsigned int n_packets;
+	struct flow_packet packets[FLOW_PACKETS_MAX];
+};
+
 struct flow {
 	struct flow *next_key, *next_id, *next_cookie; /* hash chains */
-	struct flow *previous_cookie; /* one socket may have tens of thousands */
-	struct flow *older, *newer;	 /* held flows and open flows, each in order of time */
+	struct flow *previous_cookie;		       /* one socket may have tens of thousands */
+	struct flow *older, *newer;	      /* held flows and open flows, each in order of time */
 	struct flow *user_older, *user_newer; /* the same, of one user */
-	struct flow *wait_older, *wait_newer; /* of one user too: those that wait to be asked about */
-	struct flow_user *user; /* NULL: nobody's; see flow_table_own() */
-	enum flow_state state;
+	struct flow_user *user;		      /* NULL: nobody's; see flow_table_own() */
+	struct flow_held *held;		      /* FLOW_HELD only */
 	uint64_t id;
 	struct sl_flow_key key;
 	struct sl_tuple tuple;
-	uint8_t direction;  /* enum sl_dir */
-	uint8_t verdict;    /* enum sl_verdict */
-	uint8_t host_source; /* 0 none, 1 dns */
-	uint8_t asked;	    /* index of the filter that may answer */
-	bool is_sent;	    /* the filter has been told; see flow_table_ask() */
-	bool is_waiting;    /* it is to be told; see flow_table_wait() */
-	bool is_gone;	    /* its socket ended while it was held */
-	bool is_remembered; /* the kernel allowed it, nobody was asked */
-	bool was_allowed;   /* its verdict was another one before */
-	uint16_t denied_by; /* filters that deny it now, a bit each */
-	bool is_hypothetical; /* of daemon/explain.c, in no table: no packet waits for it */
-	bool is_counted;      /* it has ended; bytes_in and bytes_out are final */
-	uint16_t told;	    /* filters that know of it, a bit each */
-	bool has_first_seq;
-	bool is_restored; /* of a predecessor, and asked about again */
-	bool is_paused;	  /* while it is held: its filter answers later */
-	uint64_t paused_us;
-	uint32_t first_seq;	 /* TCP: of the first byte in its own direction */
-	struct peeking *peeking; /* filters look at what it carries; the caller's */
+	struct identity *identity; /* the caller's; see flow_table_new() */
+	struct peeking *peeking;   /* filters look at what it carries; the caller's */
+	const char *host, *reason; /* the caller's: flow/texts.h */
+	uint64_t opened_us, decided_us;
+	uint64_t bytes_in, bytes_out;
+	uint64_t n_held_bytes; /* payload of queued packets, which the kernel has not counted */
 	uint32_t owner_pid, owner_uid;
 	uint32_t ifindex;
-	uint32_t netns; /* inode number of tuple.netns, for people; 0: unknown */
-	uint64_t opened_us, deadline_us, decided_us;
-	uint64_t bytes_in, bytes_out;
-	struct identity *identity; /* the caller's; see flow_table_new() */
-	struct flow_packet packets[FLOW_PACKETS_MAX];
-	unsigned int n_packets;
-	uint64_t n_held_bytes; /* payload of queued packets, which the kernel has not counted */
-	int provider; /* index of the filter that decided; -1: sluiced itself */
+	uint32_t netns;		  /* inode number of tuple.netns, for people; 0: unknown */
+	uint32_t first_seq;	  /* TCP: of the first byte in its own direction */
+	uint16_t told;		  /* filters that know of it, a bit each */
+	uint16_t denied_by;	  /* filters that deny it now, a bit each */
+	uint8_t state;		  /* enum flow_state */
+	uint8_t direction;	  /* enum sl_dir */
+	uint8_t verdict;	  /* enum sl_verdict */
+	uint8_t host_source;	  /* 0 none, 1 dns */
+	uint8_t asked;		  /* index of the filter that may answer */
+	int8_t provider;	  /* index of the filter that decided; -1: sluiced itself */
+	bool is_sent : 1;	  /* the filter has been told; see flow_table_ask() */
+	bool is_waiting : 1;	  /* it is to be told; see flow_table_wait() */
+	bool is_paused : 1;	  /* while it is held: its filter answers later */
+	bool is_gone : 1;	  /* its socket ended while it was held */
+	bool is_remembered : 1;	  /* the kernel allowed it, nobody was asked */
+	bool was_allowed : 1;	  /* its verdict was another one before */
+	bool is_hypothetical : 1; /* of daemon/explain.c, in no table: no packet waits for it */
+	bool is_counted : 1;	  /* it has ended; bytes_in and bytes_out are final */
+	bool has_first_seq : 1;
+	bool is_restored : 1;			  /* of a predecessor, and asked about again */
 	struct flow_step steps[FLOW_FILTERS_MAX]; /* by filter */
-	char host[FLOW_HOST_BYTES];
-	char reason[FLOW_REASON_BYTES];
 };
+_Static_assert(sizeof(struct flow) <= 288, "tens of thousands of them are kept");
 
 struct flow_table;
 
@@ -129,7 +135,7 @@ struct flow_table;
  * flow_table_new() - take memory for @n_max flows
  * @seed:      random: whoever chooses where its flows go does not choose their bucket
  * @first_id:  ids count up from here; larger than any id of a predecessor
- * @forget_fn: called for each flow that leaves the table, to release its identity
+ * @forget_fn: called for each flow that leaves the table, to release its identity and texts
  */
 typedef void (*flow_forget_fn)(struct flow *flow, void *data);
 int flow_table_new(size_t n_max, uint64_t seed, uint64_t first_id, flow_forget_fn forget_fn,

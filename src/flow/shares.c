@@ -45,6 +45,7 @@ struct shares {
 	uint32_t n_max;
 	struct list all;
 	uint32_t free_place, free_user;
+	uint32_t n_places, n_users; /* used so far: the memory behind them was never touched */
 	uint32_t *buckets, *user_buckets;
 	struct place *places;
 	struct user *users; /* as many as places: each holds one at least */
@@ -69,9 +70,6 @@ int shares_new(uint32_t n_max, uint64_t seed, struct shares **ret_shares)
 	shares->users = calloc(n_max + 1, sizeof(*shares->users));
 	if (!shares->buckets || !shares->user_buckets || !shares->places || !shares->users)
 		return -ENOMEM;
-	for (uint32_t i = 1; i < n_max; i++)
-		shares->places[i].next = shares->users[i].next = i + 1;
-	shares->free_place = shares->free_user = 1;
 	*ret_shares = TAKE_PTR(shares);
 	return 0;
 }
@@ -174,7 +172,10 @@ static uint32_t take_user(struct shares *shares, uint32_t uid)
 	if (i)
 		return i;
 	i = shares->free_user;
-	shares->free_user = shares->users[i].next;
+	if (i)
+		shares->free_user = shares->users[i].next;
+	else
+		i = ++shares->n_users;
 	shares->users[i] = (struct user){ .uid = uid, .next = *bucket };
 	*bucket = i;
 	return i;
@@ -198,17 +199,20 @@ uint32_t shares_victim(const struct shares *shares, uint32_t uid)
 
 	if (user && shares->users[user].places.n >= shares->n_max / 2)
 		return shares->users[user].places.oldest;
-	return shares->free_place ? 0 : shares->all.oldest;
+	return shares->all.n < shares->n_max ? 0 : shares->all.oldest;
 }
 
 uint32_t shares_take(struct shares *shares, uint32_t uid, uint64_t hash)
 {
 	uint32_t *bucket = bucket_of(shares, hash);
 	uint32_t i = shares->free_place;
-	struct place *place = &shares->places[i];
 
-	shares->free_place = place->next;
-	*place = (struct place){ .hash = hash, .next = *bucket, .user = take_user(shares, uid) };
+	if (i)
+		shares->free_place = shares->places[i].next;
+	else
+		i = ++shares->n_places;
+	shares->places[i] =
+		(struct place){ .hash = hash, .next = *bucket, .user = take_user(shares, uid) };
 	*bucket = i;
 	list_add(shares, &shares->all, LIST_ALL, i);
 	list_add(shares, list_of_user(shares, i), LIST_USER, i);

@@ -47,15 +47,15 @@ static void place(struct flow_turns *turns, struct flow_turn *turn, bool is_over
 
 static void stop_waiting(struct flow_turn *turn, struct flow *flow)
 {
-	if (flow->wait_older)
-		flow->wait_older->wait_newer = flow->wait_newer;
+	if (flow->held->wait_older)
+		flow->held->wait_older->held->wait_newer = flow->held->wait_newer;
 	else
-		turn->oldest = flow->wait_newer;
-	if (flow->wait_newer)
-		flow->wait_newer->wait_older = flow->wait_older;
+		turn->oldest = flow->held->wait_newer;
+	if (flow->held->wait_newer)
+		flow->held->wait_newer->held->wait_older = flow->held->wait_older;
 	else
-		turn->newest = flow->wait_older;
-	flow->wait_older = flow->wait_newer = NULL;
+		turn->newest = flow->held->wait_older;
+	flow->held->wait_older = flow->held->wait_newer = NULL;
 	flow->is_waiting = false;
 }
 
@@ -70,9 +70,9 @@ void flow_turns_wait(struct flow_turns *turns, struct flow_turn *turn, struct fl
 	assert(!flow->is_sent && !flow->is_waiting);
 
 	flow->is_waiting = true;
-	flow->wait_older = turn->newest;
+	flow->held->wait_older = turn->newest;
 	if (turn->newest)
-		turn->newest->wait_newer = flow;
+		turn->newest->held->wait_newer = flow;
 	else
 		turn->oldest = flow;
 	turn->newest = flow;
@@ -85,9 +85,9 @@ void flow_turns_wait_first(struct flow_turns *turns, struct flow_turn *turn, str
 
 	stop_asking(turn, flow);
 	flow->is_waiting = true;
-	flow->wait_newer = turn->oldest;
+	flow->held->wait_newer = turn->oldest;
 	if (turn->oldest)
-		turn->oldest->wait_older = flow;
+		turn->oldest->held->wait_older = flow;
 	else
 		turn->newest = flow;
 	turn->oldest = flow;

@@ -42,7 +42,8 @@ def check_cut(t, lab, kind, call, address):
 
 
 def check_nothing_leaves(t, lab):
-    """the far end gets a reset of TCP, and after the cut no datagram more"""
+    """the far end gets a reset of TCP, and after the cut no datagram more. The one that the cut
+    meets on its way through the kernel, counted and not yet out, may be lost"""
     with lab.capture() as wire:
         lab.run([lab.test_filter(update_after_ms=SOON_MS)], lab.actor("cut", "tcp", "read", "10.79.30.2", 7))
         wire.wait_count(1, lambda p: p.proto == "tcp" and p.dst == "10.79.30.2" and p.flags & 4)
@@ -50,7 +51,8 @@ def check_nothing_leaves(t, lab):
                       lab.actor("cut", "unconnected", "sendto", "10.79.30.3", 7))
         closed = run.wait_flow(event="closed", dst="10.79.30.3")
         n = wire.count(lambda p: p.proto == "udp" and p.dst == "10.79.30.3")
-    t.equal(n - 1 + len(b"first"), closed["bytes_out"], "datagrams on the wire: those of before")
+    n_counted = closed["bytes_out"] - len(b"first") + 1
+    t.check(n_counted - 1 <= n <= n_counted, f"datagrams on the wire: {n}, those of before: {n_counted}")
 
 
 def check_inbound(t, lab, address):

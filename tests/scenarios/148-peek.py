@@ -15,6 +15,7 @@ from lib.rawpeer import FIN, RST, RawPeer
 from lib.wait import wait_for
 
 TO4, TO6 = "10.79.48.1", "fd00:79::48:1"
+PAUSED4 = "10.79.48.2"
 PEEKS = [0, 1, 64, 512, 4096, 64 << 10, 1 << 20, 16 << 20, (1 << 31) - 1]
 RAW = "10.80.48.1"  # nobody's
 MOST = 14000
@@ -96,29 +97,33 @@ def check_datagrams(t, lab):
     t.equal(len(packets), 0, "a denied datagram: packets on the wire")
 
 
-def check_silent_filters(t, lab):
-    for fail, told in (("closed", "ECONNABORTED"), ("open", "0")):
-        run = lab.run([lab.test_filter(peek_out=4096, never_answer=1)], lab.actor("say", TO4, 7, "hello"), fail=fail)
-        t.equal(run.json()["told"], ["0", "0", told], f"no answer, fails {fail}")
-    run = lab.run([lab.test_filter(peek_out=4096, peek_more=1000)], lab.actor("say", TO4, 7, "hello"), fail="open")
-    t.equal(run.json()["told"], ["0", "0", "0"], "more is wanted and never comes, fails open")
+def check_waits(t, lab):
+    """what takes seconds, side by side"""
+    say = lab.actor("say", TO4, 7, "hello")
+    waits = [(title, told, lab.start([lab.test_filter(peek_out=4096, **options)], say, fail=fail))
+             for title, told, fail, options in (
+                 ("no answer, fails closed", "ECONNABORTED", "closed", {"never_answer": 1}),
+                 ("no answer, fails open", "0", "open", {"never_answer": 1}),
+                 ("more is wanted and never comes, fails open", "0", "open", {"peek_more": 1000}),
+                 ("a pause longer than a deadline", "0", "closed", {"pause_ms": 6000}),
+                 ("a new flow paused longer than a deadline", "0", "closed", {"pause_new_ms": 6000}))]
+    with lab.capture() as capture:
+        run = lab.run([lab.test_filter(peek_out=4096, pause_ms=60000)],
+                      lab.actor("say_datagram", PAUSED4, 7, "hello", "12"))
+        capture.stop()
+        packets = capture.packets(lambda packet: packet.dst == PAUSED4)
+    t.equal(len(packets), 0, "UDP that stays paused: packets on the wire")
+    t.check("longer than UDP waits" in run.flows(event="changed")[-1]["reason"], "and the record says why")
+    for title, told, waiting in waits:
+        waiting.wait()
+        t.equal(waiting.json()["told"], ["0", "0", told], title)
 
 
-def check_pauses(t, lab):
-    for option in ({"pause_ms": 6000}, {"pause_new_ms": 6000}):
-        run = lab.run([lab.test_filter(peek_out=4096, **option)], lab.actor("say", TO4, 7, "hello"), fail="closed")
-        t.equal(run.json()["told"], ["0", "0", "0"], f"{option}: TCP waits for longer than a deadline")
+def check_paused_twice(t, lab):
     run = lab.run([lab.test_filter(peek_out=4096, pause_ms=500, pause_twice=1)],
                   lab.actor("say", TO4, 7, "hello"), fail="closed")
     t.equal(run.json()["told"], ["0", "0", "0"], "paused twice: the second one is ignored")
     t.check("pauses a flow" in run.stderr, "paused twice: and told")
-    with lab.capture() as capture:
-        run = lab.run([lab.test_filter(peek_out=4096, pause_ms=60000)],
-                      lab.actor("say_datagram", TO4, 7, "hello", "12"))
-        capture.stop()
-        packets = capture.packets(lambda packet: packet.dst == TO4)
-    t.equal(len(packets), 0, "UDP that stays paused: packets on the wire")
-    t.check("longer than UDP waits" in run.flows(event="changed")[-1]["reason"], "and the record says why")
 
 
 def check_several(t, lab):
@@ -223,7 +228,7 @@ def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         lab.udp_echo(7)
-        for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_silent_filters, check_pauses,
+        for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_waits, check_paused_twice,
                       check_several, check_inbound, check_segments, check_retransmission, check_names):
             check(t, lab)
 

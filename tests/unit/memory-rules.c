@@ -5,6 +5,7 @@
 
 #include "base/macros.h"
 #include "tests/unit/memory-rules.h"
+#include "tests/unit/prefix.h"
 
 #define N_DOMAINS 3U
 
@@ -36,14 +37,6 @@ static bool has_host(const struct wire_rule *rule, const char *host)
 	return n_host == n || (rule->host_kind == 2 && host[n_host - n - 1] == '.');
 }
 
-static bool has_address(const struct wire_rule *rule, const uint8_t address[16])
-{
-	for (unsigned int i = 0; i < rule->bits; i++)
-		if ((address[i / 8] ^ rule->remote[i / 8]) >> (7 - i % 8) & 1)
-			return false;
-	return true;
-}
-
 static bool has_port(uint16_t first, uint16_t last, uint16_t port)
 {
 	return !first || (port >= first && port <= MAX(first, last));
@@ -56,7 +49,7 @@ static bool is_met(const struct wire_rule *rule, const struct ruled_flow *flow, 
 	       (!rule->exe[0] || strcmp(rule->exe, flow->exe) == 0) &&
 	       has_port(rule->rport, rule->rport_last, flow->to->rport) &&
 	       has_port(rule->lport, rule->lport_last, flow->lport) &&
-	       has_address(rule, flow->to->raddr) && has_host(rule, host);
+	       has_prefix(flow->to->raddr, rule->remote, rule->bits) && has_host(rule, host);
 }
 
 enum rules_action ruled_under(const struct ruled *ruled, const struct ruled_flow *flow,

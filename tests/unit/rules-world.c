@@ -6,6 +6,7 @@
 
 #include "base/macros.h"
 #include "policy/rules.h"
+#include "tests/unit/prefix.h"
 #include "tests/unit/rules-world.h"
 
 #define N_RULES 24U
@@ -59,14 +60,6 @@ struct word {
 };
 
 /* ---- the oracle ---- */
-
-static bool has_prefix(const uint8_t address[16], const uint8_t prefix[16], unsigned int n)
-{
-	for (unsigned int i = 0; i < n; i++)
-		if ((address[i / 8] ^ prefix[i / 8]) >> (7 - i % 8) & 1)
-			return false;
-	return true;
-}
 
 static bool oracle_host(const struct wire_rule *rule, const char *host)
 {

@@ -83,7 +83,7 @@ static void a_new_flow_is_held_and_has_a_deadline(void **state)
 	assert_int_equal(flow->provider, -1);
 	assert_int_equal(flow->id, FIRST_ID);
 	assert_int_equal(flow->opened_us, 7);
-	assert_int_equal(flow->deadline_us, 7 + FLOW_DEADLINE_US);
+	assert_int_equal(flow->held->deadline_us, 7 + FLOW_DEADLINE_US);
 	assert_int_equal(flow_table_n_held(world->table), 1);
 	assert_int_equal(flow_table_n_open(world->table), 0);
 }
@@ -99,8 +99,8 @@ static void held_flows_are_handed_out_in_order_of_their_deadlines(void **state)
 		open_flow(world->table, i, i * 10);
 	flow_table_decide(world->table, flow_table_oldest_held(world->table), SL_ALLOW, 100);
 	for (flow = flow_table_oldest_held(world->table); flow; flow = flow_next(flow), n++) {
-		assert_true(flow->deadline_us > before);
-		before = flow->deadline_us;
+		assert_true(flow->held->deadline_us > before);
+		before = flow->held->deadline_us;
 	}
 	assert_int_equal(n, N_MAX - 1);
 }
@@ -198,14 +198,14 @@ static void a_slot_used_again_remembers_nothing(void **state)
 	struct flow *flow = open_flow(world->table, 1, 0), *again;
 
 	assert_int_equal(flow_hold(flow, &(struct flow_packet){ .id = 9, .mark = 8 }, 700), 0);
-	flow->host[0] = 'x';
+	flow->host = "x";
 	flow_table_own(world->table, flow, 1000);
 	flow_table_ask(world->table, flow);
 	flow_table_decide(world->table, flow, SL_SILENT, 1);
 	flow_table_close(world->table, flow);
 	again = open_flow(world->table, 1, 2);
 	assert_int_equal(again->id, FIRST_ID + 1);
-	assert_int_equal(again->n_packets, 0);
+	assert_int_equal(again->held->n_packets, 0);
 	assert_int_equal(again->n_held_bytes, 0);
 	assert_int_equal(again->verdict, SL_UNDECIDED);
 	assert_string_equal(again->host, "");
@@ -222,12 +222,12 @@ static void held_packets_are_kept_in_order_up_to_a_limit(void **state)
 
 		assert_int_equal(flow_hold(flow, &packet, 10), 0);
 	}
-	assert_int_equal(flow_hold(flow, &flow->packets[0], 10), FLOW_E_FULL);
-	assert_int_equal(flow->n_packets, FLOW_PACKETS_MAX);
+	assert_int_equal(flow_hold(flow, &flow->held->packets[0], 10), FLOW_E_FULL);
+	assert_int_equal(flow->held->n_packets, FLOW_PACKETS_MAX);
 	assert_int_equal(flow->n_held_bytes, FLOW_PACKETS_MAX * 10);
 	for (uint32_t i = 0; i < FLOW_PACKETS_MAX; i++) {
-		assert_int_equal(flow->packets[i].id, 1000 + i);
-		assert_int_equal(flow->packets[i].mark, i);
+		assert_int_equal(flow->held->packets[i].id, 1000 + i);
+		assert_int_equal(flow->held->packets[i].mark, i);
 	}
 }
 
