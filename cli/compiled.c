@@ -18,7 +18,9 @@
 #include "cli/compiled.h"
 #include "cli/stamp.h"
 
-#define CPU_S 100U  /* a list of a million names takes one */
+#define CPU_S 100U /* a list of a million names takes one */
+#define NEW "new"
+#define CURRENT "current"
 #define HIGH_FD 100 /* out of the way of 0, 1, 2 */
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -26,11 +28,6 @@ static bool is_same(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
 	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
-static void name_in(const struct compiled *compiled, const char *name, char *path, size_t n)
-{
-	snprintf(path, n, "%s/%s", compiled->folder, name);
 }
 
 /* ---- the compiler ---- */
@@ -81,12 +78,10 @@ _Noreturn static void be_compiler(const struct compiled *compiled, int result, i
 static int start(struct compiled *compiled)
 {
 	_cleanup_close_ int result = -1;
-	char path[400];
 	int pipe_fds[2];
 
-	name_in(compiled, "new", path, sizeof(path));
-	(void)unlink(path);
-	result = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	(void)unlinkat(compiled->folder, NEW, 0);
+	result = openat(compiled->folder, NEW, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	if (result < 0 || fchmod(result, 0444) < 0 || pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
 	compiled->pid = fork();
@@ -115,7 +110,7 @@ static int complain(const struct compiled *compiled, const char *why)
 /* what it read may have changed while it did: then it is read again. Return: 0 or -1, and said why */
 static int take_result(struct compiled *compiled, int status)
 {
-	char why[200] = "", new[400], current[400];
+	char why[200] = "";
 	ssize_t n = read(compiled->errors, why, sizeof(why) - 1);
 	struct stat now;
 
@@ -130,9 +125,7 @@ static int take_result(struct compiled *compiled, int status)
 		compiled->taken = (struct stat){ 0 };
 		return 0;
 	}
-	name_in(compiled, "new", new, sizeof(new));
-	name_in(compiled, "current", current, sizeof(current));
-	if (rename(new, current) < 0)
+	if (renameat(compiled->folder, NEW, compiled->folder, CURRENT) < 0)
 		return complain(compiled, strerror(errno));
 	stamp_write(&compiled->taken, compiled->compiler, compiled->folder);
 	return 0;
@@ -153,15 +146,25 @@ static pid_t reap(struct compiled *compiled, int options, int *ret_r)
 
 /* ---- the first result ---- */
 
-static int make_folder(const struct compiled *compiled, uid_t reader)
+/* whoever owns the folder above may have put anything in its place: it must be root's */
+static int make_folder(struct compiled *compiled, const char *path, uid_t reader)
 {
+	_cleanup_close_ int fd = -1;
+	struct stat st;
 	unsigned int n;
 
-	if (mkdir(compiled->folder, 0700) < 0 && errno != EEXIST)
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	(void)files_empty_folder(compiled->folder, &n); /* of an instance that died */
-	if (chown(compiled->folder, 0, reader) < 0 || chmod(compiled->folder, 0750) < 0)
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
+	if (st.st_uid != geteuid())
+		return -EPERM;
+	/* of an instance that died */
+	(void)files_empty_fd(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), &n);
+	if (fchown(fd, (uid_t)-1, reader) < 0 || fchmod(fd, 0750) < 0)
+		return -errno;
+	compiled->folder = TAKE_FD(fd);
 	return 0;
 }
 
@@ -176,15 +179,14 @@ static int compile_now(struct compiled *compiled)
 	return r;
 }
 
-int compiled_begin(struct compiled *compiled, int file, uid_t uid, uid_t reader, int *ret_folder)
+int compiled_begin(struct compiled *compiled, const char *path, int file, uid_t uid, uid_t reader,
+		   int *ret_folder)
 {
-	char current[400];
 	int r;
 
 	compiled->uid = uid;
-	compiled->errors = -1;
 	compiled->file = file;
-	r = make_folder(compiled, reader);
+	r = make_folder(compiled, path, reader);
 	if (r == 0)
 		r = fstat(compiled->file, &compiled->taken) < 0 ? -errno : 0;
 	if (r < 0) {
@@ -192,16 +194,15 @@ int compiled_begin(struct compiled *compiled, int file, uid_t uid, uid_t reader,
 		return complain(compiled, strerror(-r));
 	}
 	compiled->seen = compiled->taken;
-	name_in(compiled, "current", current, sizeof(current));
-	if (stamp_link(&compiled->taken, compiled->compiler, current)) {
+	if (stamp_link(&compiled->taken, compiled->compiler, compiled->folder)) {
 		stamp_write(&compiled->taken, compiled->compiler, compiled->folder);
 		compiled->file = close_fd(compiled->file);
 	} else if (compile_now(compiled)) {
 		return -1;
 	}
-	if (access(current, F_OK) < 0)
+	if (faccessat(compiled->folder, CURRENT, F_OK, 0) < 0)
 		return complain(compiled, "it changes all the time");
-	*ret_folder = open(compiled->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*ret_folder = openat(compiled->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return *ret_folder < 0 ? complain(compiled, strerror(errno)) : 0;
 }
 
@@ -226,7 +227,7 @@ void compiled_tick(struct compiled *compiled)
 	bool is_still;
 	int r = 0;
 
-	if (!compiled->folder[0])
+	if (compiled->folder < 0)
 		return;
 	if (compiled->pid > 0) {
 		if (reap(compiled, WNOHANG, &r) > 0 && r)
@@ -243,13 +244,17 @@ void compiled_tick(struct compiled *compiled)
 		begin_again(compiled);
 }
 
+void compiled_init(struct compiled *compiled)
+{
+	*compiled = (struct compiled){ .folder = -1, .file = -1, .errors = -1 };
+}
+
 void compiled_end(struct compiled *compiled)
 {
 	if (compiled->pid > 0) {
 		(void)kill(compiled->pid, SIGKILL);
 		(void)waitpid(compiled->pid, NULL, 0);
 	}
-	if (compiled->folder[0])
-		forget_compiler(compiled);
-	compiled->folder[0] = '\0';
+	forget_compiler(compiled);
+	compiled->folder = close_fd(compiled->folder);
 }

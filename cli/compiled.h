@@ -29,27 +29,32 @@
 struct compiled {
 	const char *name;     /* as the user wrote it: for messages, and looked up again */
 	const char *compiler; /* full path */
-	char folder[320];
-	uid_t uid;	   /* of the compiler */
-	int file;	   /* the version that is being compiled; -1: none */
-	pid_t pid;	   /* of the compiler; 0: it does not run */
-	int errors;	   /* what it says on stderr; -1: none */
-	struct stat seen;  /* when it was looked at last */
-	struct stat taken; /* of the version that was compiled last, or could not be */
+	int folder;	      /* -1: none; what is above it belongs to sluiced's user */
+	uid_t uid;	      /* of the compiler */
+	int file;	      /* the version that is being compiled; -1: none */
+	pid_t pid;	      /* of the compiler; 0: it does not run */
+	int errors;	      /* what it says on stderr; -1: none */
+	struct stat seen;     /* when it was looked at last */
+	struct stat taken;    /* of the version that was compiled last, or could not be */
 };
 
 /**
  * compiled_begin() - make the folder and its first result; says what is wrong
+ * @path:       of the folder
  * @file:       open, of that name; consumed
  * @uid:        of the compiler; @reader: of the provider
  * @ret_folder: out: the caller's
  *
  * Return: 0 or -1.
  */
-int compiled_begin(struct compiled *compiled, int file, uid_t uid, uid_t reader, int *ret_folder);
+int compiled_begin(struct compiled *compiled, const char *path, int file, uid_t uid, uid_t reader,
+		   int *ret_folder);
 
 /** compiled_tick() - has the file changed? Call it after COMPILED_LOOK_MS. Says what is wrong. */
 void compiled_tick(struct compiled *compiled);
+
+/** compiled_init() - nothing is compiled */
+void compiled_init(struct compiled *compiled);
 
 /** compiled_end() - the folder stays: the instance's end removes it */
 void compiled_end(struct compiled *compiled);

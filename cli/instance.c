@@ -82,6 +82,7 @@ static int compile(struct instance *instance, unsigned int index)
 {
 	struct run_filter *filter = &instance->filters[index];
 	uid_t reader = instance->record.provider_uid + index;
+	char path[320];
 	int r = 0;
 
 	for (unsigned int i = 0; i < filter->n_options && !r; i++) {
@@ -90,11 +91,12 @@ static int compile(struct instance *instance, unsigned int index)
 
 		if (!option->is_compiled)
 			continue;
-		*compiled = (struct compiled){ .name = option->value, .compiler = filter->compiler };
-		snprintf(compiled->folder, sizeof(compiled->folder), "%s/" FILES_LIST "%u.%u",
-			 instance->record.state, index, i);
-		r = compiled_begin(compiled, TAKE_FD(option->fd), instance->compiler_uid, reader,
-				   &option->fd);
+		compiled->name = option->value;
+		compiled->compiler = filter->compiler;
+		snprintf(path, sizeof(path), "%s/" FILES_LIST "%u.%u", instance->record.state,
+			 index, i);
+		r = compiled_begin(compiled, path, TAKE_FD(option->fd), instance->compiler_uid,
+				   reader, &option->fd);
 	}
 	return r;
 }

@@ -148,6 +148,7 @@ int run_filter_add(struct run_filter *filter, const struct run_manifest *manifes
 	snprintf(option->key, sizeof(option->key), "%s", text);
 	snprintf(option->value, sizeof(option->value), "%s", equals);
 	option->fd = -1;
+	compiled_init(&option->compiled);
 	known = known_option(manifest, text);
 	if (known >= 0 && manifest->options[known].is_file) {
 		option->fd = open(equals, O_RDONLY | O_CLOEXEC);

@@ -36,7 +36,7 @@ static bool name_of(const struct stat *source, const char *compiler, char name[S
 }
 
 /* the folder above belongs to sluiced's user, who may not give us a list: root's are ours */
-static bool link_from(int instance, const char *folder, const char *name, const char *current)
+static bool link_from(int instance, const char *folder, const char *name, int target)
 {
 	_cleanup_close_ int fd =
 		openat(instance, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -48,10 +48,10 @@ static bool link_from(int instance, const char *folder, const char *name, const 
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
 	    st.st_uid != 0)
 		return false;
-	return linkat(fd, name, AT_FDCWD, current, 0) == 0;
+	return linkat(fd, name, target, "current", 0) == 0;
 }
 
-static bool link_from_instance(int fd, const char *name, const char *current)
+static bool link_from_instance(int fd, const char *name, int target)
 {
 	DIR *dir = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	struct dirent *entry;
@@ -59,13 +59,13 @@ static bool link_from_instance(int fd, const char *name, const char *current)
 
 	while (dir && !is_linked && (entry = readdir(dir)))
 		if (strncmp(entry->d_name, FILES_LIST, strlen(FILES_LIST)) == 0)
-			is_linked = link_from(fd, entry->d_name, name, current);
+			is_linked = link_from(fd, entry->d_name, name, target);
 	if (dir)
 		closedir(dir);
 	return is_linked;
 }
 
-bool stamp_link(const struct stat *source, const char *compiler, const char *current)
+bool stamp_link(const struct stat *source, const char *compiler, int folder)
 {
 	char name[STAMP_BYTES];
 	DIR *dir = opendir(SLUICE_RUN_FOLDER);
@@ -79,16 +79,16 @@ bool stamp_link(const struct stat *source, const char *compiler, const char *cur
 			continue;
 		fd = openat(dirfd(dir), entry->d_name,
 			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		is_linked = fd >= 0 && link_from_instance(fd, name, current);
+		is_linked = fd >= 0 && link_from_instance(fd, name, folder);
 	}
 	if (dir)
 		closedir(dir);
 	return is_linked;
 }
 
-void stamp_write(const struct stat *source, const char *compiler, const char *folder)
+void stamp_write(const struct stat *source, const char *compiler, int folder)
 {
-	DIR *dir = opendir(folder);
+	DIR *dir = fdopendir(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	char name[STAMP_BYTES];
 	struct dirent *entry;
 

@@ -12,12 +12,12 @@
 #include <sys/stat.h>
 
 /**
- * stamp_link() - @current becomes a result of another instance
+ * stamp_link() - "current" in @folder becomes a result of another instance
  * @source: the file that would be compiled
  *
  * Return: was there one?
  */
-bool stamp_link(const struct stat *source, const char *compiler, const char *current);
+bool stamp_link(const struct stat *source, const char *compiler, int folder);
 
-/** stamp_write() - others may link @current, which is in @folder; the names of before go */
-void stamp_write(const struct stat *source, const char *compiler, const char *folder);
+/** stamp_write() - others may link "current" in @folder; the names of before go */
+void stamp_write(const struct stat *source, const char *compiler, int folder);

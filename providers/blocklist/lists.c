@@ -108,14 +108,27 @@ static void put_in_force(struct list *list, const struct table *table, ino_t ino
 	list->is_told = 0;
 }
 
-/* a long path gives way to its last component: the line and the name matter more */
-static void write_label(const char *path, char label[LISTS_LABEL_BYTES])
+static int is_taken(const struct lists *lists, const char *path, const char *label)
+{
+	for (uint16_t i = 0; i < lists->n; i++)
+		if (strcmp(lists->lists[i].label, label) == 0 &&
+		    strcmp(lists->lists[i].path, path) != 0)
+			return 1;
+	return 0;
+}
+
+/* a long path gives way to its last component: the line and the name matter more. Hits are counted
+ * by it: two paths have two */
+static void write_label(const struct lists *lists, const char *path, char label[LISTS_LABEL_BYTES])
 {
 	const char *slash = strrchr(path, '/');
-	int n = snprintf(label, LISTS_LABEL_BYTES, "list %s", path);
+	const char *last = slash ? slash + 1 : path;
 
-	if (n >= (int)LISTS_LABEL_BYTES && slash)
-		(void)snprintf(label, LISTS_LABEL_BYTES, "list %s", slash + 1);
+	if (snprintf(label, LISTS_LABEL_BYTES, "list %s", path) < (int)LISTS_LABEL_BYTES)
+		return;
+	(void)snprintf(label, LISTS_LABEL_BYTES, "list %s", last);
+	if (is_taken(lists, path, label))
+		(void)snprintf(label, LISTS_LABEL_BYTES, "list %u, %s", lists->n + 1U, last);
 }
 
 /* a path would have to be looked up with rights that we have not: the folder is where we are */
@@ -180,7 +193,7 @@ int lists_add(struct lists *lists, struct sluice_filter *filter, const char *pat
 	*list = (struct list){ .path = strdup(path), .is_allow = is_allow };
 	if (!list->path)
 		return sluice_filter_fail(filter, -ENOMEM, "list %s: no memory", path);
-	write_label(path, list->label);
+	write_label(lists, path, list->label);
 	list->folder = dup(folder);
 	if (list->folder < 0)
 		r = sluice_filter_fail(filter, -errno, "list %s: %s", path, strerror(errno));

@@ -31,8 +31,7 @@ int files_make_folder(const char *path, mode_t mode, uid_t owner)
 	return chown(path, owner, owner) < 0 ? -errno : 0;
 }
 
-/* @fd: consumed; < 0: errno says why */
-static int empty(int fd, unsigned int *ret_n)
+int files_empty_fd(int fd, unsigned int *ret_n)
 {
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
@@ -55,7 +54,7 @@ static int empty(int fd, unsigned int *ret_n)
 
 int files_empty_folder(const char *path, unsigned int *ret_n)
 {
-	return empty(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret_n);
+	return files_empty_fd(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret_n);
 }
 
 int files_remove_lists(const char *path, unsigned int *ret_n)
@@ -72,7 +71,7 @@ int files_remove_lists(const char *path, unsigned int *ret_n)
 
 		if (strncmp(entry->d_name, FILES_LIST, strlen(FILES_LIST)) != 0)
 			continue;
-		(void)empty(openat(dirfd(dir), entry->d_name,
+		(void)files_empty_fd(openat(dirfd(dir), entry->d_name,
 				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
 			    &n);
 		*ret_n += n;

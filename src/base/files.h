@@ -25,6 +25,9 @@ int files_make_folder(const char *path, mode_t mode, uid_t owner);
  */
 int files_empty_folder(const char *path, unsigned int *ret_n);
 
+/** files_empty_fd() - the same; @fd is consumed, and if it is < 0 errno says why */
+int files_empty_fd(int fd, unsigned int *ret_n);
+
 /**
  * files_remove_lists() - the folders in it whose names begin with FILES_LIST, with the files in them
  * @ret_n: out: how many files were removed, also on failure

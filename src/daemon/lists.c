@@ -54,7 +54,9 @@ int lists_take(struct daemon *daemon, unsigned int index, const struct wire_mess
 
 void lists_count(struct daemon *daemon, const struct flow *flow)
 {
+	struct known_list *found = NULL;
 	struct filter *filter;
+	size_t n_found = 0;
 
 	if (flow->provider < 0)
 		return;
@@ -63,11 +65,14 @@ void lists_count(struct daemon *daemon, const struct flow *flow)
 		const char *reason = filter->lists[i].record.reason;
 		size_t n = strlen(reason);
 
-		if (n && strncmp(flow->reason, reason, n) == 0 && flow->reason[n] == ' ') {
-			filter->lists[i].n_hits++;
-			return;
-		}
+		/* the longest: there may be blanks in it */
+		if (n <= n_found || strncmp(flow->reason, reason, n) != 0 || flow->reason[n] != ' ')
+			continue;
+		found = &filter->lists[i];
+		n_found = n;
 	}
+	if (found)
+		found->n_hits++;
 }
 
 static void add_count(struct json_object *json, const char *key, uint64_t value)

@@ -268,27 +268,17 @@ static void test_blocklist_says_why_a_file_cannot_be_read(void **state)
 	end(child, 1);
 }
 
-static void spoil(const char *folder)
-{
-	char path[80];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/current", folder);
-	assert_int_equal(unlink(path), 0);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	assert_int_equal(write(fd, "0.0.0.0 ads.example\n", 20), 20);
-	close(fd);
-}
-
 static void test_blocklist_looks_at_compiled_lists_only(void **state)
 {
 	struct wire_option option = { .key = "list", .value = "a" };
 	struct child *child = spawn(blocklist_exe);
 	const struct wire_ready *ready;
 	int folder = compiled_folder("ads.example\n", child->folders[child->n_folders++]);
+	int fd = openat(folder, "current", O_WRONLY | O_TRUNC | O_CLOEXEC);
 
+	assert_int_equal(write(fd, "0.0.0.0 ads.example\n", 20), 20);
+	close(fd);
 	begin(child);
-	spoil(child->folders[0]);
 	send_with(child, WIRE_OPTION, &option, folder);
 	close(folder);
 	ready = start(child);

@@ -72,6 +72,17 @@ static void test_hits_are_reasons(void **state)
 	assert_int_equal(number_of(lab, 1, "hits"), 1);
 }
 
+static void test_a_reason_may_begin_as_another_does(void **state)
+{
+	struct lab *lab = *state;
+
+	tell(lab, 0, "a", "list a", 1);
+	tell(lab, 1, "a b", "list a b", 1);
+	judge(lab, &tcp, 1, 0, "list a b line 3: ads.example");
+	assert_int_equal(number_of(lab, 0, "hits"), 0);
+	assert_int_equal(number_of(lab, 1, "hits"), 1);
+}
+
 static void test_what_memory_answers_is_a_hit(void **state)
 {
 	struct lab *lab = *state;
@@ -137,6 +148,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_hits_are_reasons, running_one,
 						running_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_reason_may_begin_as_another_does,
+						running_one, running_tear_down),
 		cmocka_unit_test_setup_teardown(test_what_memory_answers_is_a_hit, running_one,
 						running_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_new_version_keeps_its_hits, running_one,
