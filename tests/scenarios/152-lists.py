@@ -165,6 +165,38 @@ def check_sharing(t, lab, folder):
         run.end()
 
 
+def rights_of(pid):
+    """what the kernel says of a process; None: it has ended"""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        return {key: fields[key].split()[0] for key in ("Uid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp")} | \
+            {"fds": sorted(os.listdir(f"/proc/{pid}/fd"))}
+    except (OSError, KeyError):
+        return None
+
+
+def check_rights(t, lab, path):
+    """who reads the text holds the text, and the place for the result"""
+    replace(path, "one.example\n")
+    run = lab.start(["blocklist:list=" + path], ["sleep", "1000"])
+    run.wait_pid("blocklist")
+    seen = []
+    for i in range(20):  # until one is met at work
+        replace(path, "".join(f"||n{j}.v{i}.example^\n" for j in range(200000)))
+        pid = run.wait_pid("blocklist-compile", 30)
+        wait_for(lambda: (seen.append(rights_of(pid)) or not seen[-1] or
+                          seen[-1]["Seccomp"] == "2" and seen[-1]["Uid"] != "0"), 30, "its end")
+        if seen[-1]:
+            break
+    run.end()
+    rights = seen[-1] or {}
+    t.check(rights.get("Uid") not in ("0", "64320", "64330", None), f"a user id of its own: {rights}")
+    t.equal((rights["CapEff"], rights["CapBnd"]), ("0" * 16, "0" * 16), "capabilities")
+    t.equal((rights["NoNewPrivs"], rights["Seccomp"]), ("1", "2"), "confined")
+    t.check(set(rights["fds"]) <= {"0", "1", "2", "100"}, f"descriptors {rights['fds']}")
+
+
 def check_allow(t, lab):
     """an option of its own for exceptions; a file that cannot be a list is refused at the start"""
     filters = ["blocklist:list=" + lab.new_file("l", "example\n") + ",allow=" + lab.new_file("a", "free.example\n")]
@@ -196,6 +228,7 @@ def scenario(t):
         check_refused_versions(t, lab, path)
         check_deaths(t, lab, path)
         check_sharing(t, lab, folder)
+        check_rights(t, lab, path)
         check_allow(t, lab)
 
 

@@ -302,7 +302,8 @@ static void test_names_are_packed_and_unpacked(void **state)
 		assert_int_equal(name_check(packed, strlen(text), &checked), 1);
 		assert_true(checked == hash);
 		assert_int_equal(name_check(packed, strlen(text) + 1, &checked), 0);
-		assert_int_equal(name_check(packed, strlen(text) - 1, &checked), 0);
+		if (strlen(text) % 3 != 1) /* else a shorter name lies in the bytes of a longer */
+			assert_int_equal(name_check(packed, strlen(text) - 1, &checked), 0);
 	}
 }
 
