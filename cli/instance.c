@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "cli/cli.h"
@@ -19,7 +20,13 @@
 #define EXIT_NOT_LOADED 127 /* of the dynamic loader */
 
 /* used when the users of dist/sysusers are not there; docs/decisions/0003 */
-enum { UID_DAEMON = 64320, UID_NAMES = 64321, UID_CANARY = 64322, UID_COMPILER = 64323, UID_PROVIDERS = 64330 };
+enum {
+	UID_DAEMON = 64320,
+	UID_NAMES = 64321,
+	UID_CANARY = 64322,
+	UID_COMPILER = 64323,
+	UID_PROVIDERS = 64330
+};
 
 static uint32_t uid_of(const char *name, uint32_t otherwise)
 {
@@ -91,6 +98,7 @@ static int compile(struct instance *instance, unsigned int index)
 
 		if (!option->is_compiled)
 			continue;
+		instance->looked_ms = clock_ms();
 		compiled->name = option->value;
 		compiled->compiler = filter->compiler;
 		snprintf(path, sizeof(path), "%s/" FILES_LIST "%u.%u", instance->record.state,
@@ -101,11 +109,19 @@ static int compile(struct instance *instance, unsigned int index)
 	return r;
 }
 
-void instance_tick(struct instance *instance)
+int instance_tick(struct instance *instance)
 {
+	uint64_t now = clock_ms(), ago = now - instance->looked_ms;
+
+	if (!instance->looked_ms)
+		return -1;
+	if (ago < COMPILED_LOOK_MS)
+		return (int)(COMPILED_LOOK_MS - ago);
+	instance->looked_ms = now;
 	for (unsigned int i = 0; i < instance->n_filters; i++)
 		for (unsigned int j = 0; j < instance->filters[i].n_options; j++)
 			compiled_tick(&instance->filters[i].options[j].compiled);
+	return COMPILED_LOOK_MS;
 }
 
 static int describe(struct instance *instance)

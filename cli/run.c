@@ -180,9 +180,8 @@ static int wait_for_command(struct run *run)
 
 		if (run->has_ended && is_empty)
 			return 0;
-		if (poll(fds, ARRAY_SIZE(fds), COMPILED_LOOK_MS) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), instance_tick(&run->instance)) < 0 && errno != EINTR)
 			return -1;
-		instance_tick(&run->instance);
 		if (fds[0].revents)
 			on_signal(run);
 		if (run->is_told_to_end)

@@ -80,9 +80,9 @@ static bool wait_for_end(struct serve *serve)
 				{ .fd = serve->instance.keeper_sock } }; /* its end */
 
 	for (;;) {
-		if (poll(fds, ARRAY_SIZE(fds), COMPILED_LOOK_MS) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), instance_tick(&serve->instance)) < 0 &&
+		    errno != EINTR)
 			return false;
-		instance_tick(&serve->instance);
 		if (fds[0].revents && wants_end(serve))
 			return true;
 		if (fds[1].revents & (POLLHUP | POLLERR))
