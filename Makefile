@@ -25,6 +25,7 @@ bench: all
 	@bench/run $(BUILD)
 	@bench/hostile $(BUILD)
 	@bench/crowd $(BUILD)
+	@bench/lists $(BUILD)
 	@$(BUILD)/bench/rules
 
 fuzz: setup

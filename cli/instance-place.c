@@ -226,12 +226,14 @@ void instance_unmake_place(const struct instance *instance)
 	const struct wire_k_instance *record = &instance->record;
 	const char *what = record->providers_cgroup;
 	int r = cgroup2_remove(what, EMPTY_MS);
+	unsigned int n_lists;
 
 	if (!r || r == -ENOENT) {
 		what = record->bpffs;
 		r = files_remove_folder(what);
 	}
 	if (!r || r == -ENOENT) {
+		(void)files_remove_lists(record->state, &n_lists);
 		what = record->state; /* the notes last: they tell `sluice panic` of the others */
 		r = files_remove_folder(what);
 	}

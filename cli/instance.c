@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/instance.h"
@@ -18,7 +20,13 @@
 #define EXIT_NOT_LOADED 127 /* of the dynamic loader */
 
 /* used when the users of dist/sysusers are not there; docs/decisions/0003 */
-enum { UID_DAEMON = 64320, UID_NAMES = 64321, UID_CANARY = 64322, UID_PROVIDERS = 64330 };
+enum {
+	UID_DAEMON = 64320,
+	UID_NAMES = 64321,
+	UID_CANARY = 64322,
+	UID_COMPILER = 64323,
+	UID_PROVIDERS = 64330
+};
 
 static uint32_t uid_of(const char *name, uint32_t otherwise)
 {
@@ -35,6 +43,7 @@ void instance_init(struct instance *instance)
 					       .canary_uid = uid_of("_sluice-canary", UID_CANARY),
 					       .provider_uid = UID_PROVIDERS,
 					       .log_level = LOG_NOTICE },
+				   .compiler_uid = uid_of("_sluice-compiler", UID_COMPILER),
 				   .flows_fd = -1,
 				   .lock_fd = -1,
 				   .keeper_sock = -1 };
@@ -75,6 +84,46 @@ static int send_filter(struct instance *instance, uint32_t index)
 		r = send_record(instance, WIRE_K_OPTION, &option, filter->options[i].fd);
 	}
 	return r;
+}
+
+/* the folders are for the provider alone */
+static int compile(struct instance *instance, unsigned int index)
+{
+	struct run_filter *filter = &instance->filters[index];
+	uid_t reader = instance->record.provider_uid + index;
+	char path[320];
+	int r = 0;
+
+	for (unsigned int i = 0; i < filter->n_options && !r; i++) {
+		struct run_option *option = &filter->options[i];
+		struct compiled *compiled = &option->compiled;
+
+		if (!option->is_compiled)
+			continue;
+		instance->looked_ms = clock_ms();
+		compiled->name = option->value;
+		compiled->compiler = filter->compiler;
+		snprintf(path, sizeof(path), "%s/" FILES_LIST "%u.%u", instance->record.state,
+			 index, i);
+		r = compiled_begin(compiled, path, TAKE_FD(option->fd), instance->compiler_uid,
+				   reader, &option->fd);
+	}
+	return r;
+}
+
+int instance_tick(struct instance *instance)
+{
+	uint64_t now = clock_ms(), ago = now - instance->looked_ms;
+
+	if (!instance->looked_ms)
+		return -1;
+	if (ago < COMPILED_LOOK_MS)
+		return (int)(COMPILED_LOOK_MS - ago);
+	instance->looked_ms = now;
+	for (unsigned int i = 0; i < instance->n_filters; i++)
+		for (unsigned int j = 0; j < instance->filters[i].n_options; j++)
+			compiled_tick(&instance->filters[i].options[j].compiled);
+	return COMPILED_LOOK_MS;
 }
 
 static int describe(struct instance *instance)
@@ -144,6 +193,8 @@ int instance_start(struct instance *instance)
 		return cli_error(-1, "sluice-keeper does not listen: %s", strerror(-r));
 	instance->is_described = true;
 	r = instance_make_place(instance);
+	for (unsigned int i = 0; i < instance->n_filters && !r; i++)
+		r = compile(instance, i);
 	return r ? r : describe(instance);
 }
 

@@ -23,6 +23,8 @@ struct instance {
 	unsigned int n_filters;
 	int flows_fd; /* -1: no flow records */
 
+	uid_t compiler_uid;
+	uint64_t looked_ms; /* at files that are compiled; 0: there are none */
 	int lock_fd;
 	bool was_there;	   /* one of that name died, and is taken over */
 	bool is_described; /* the keeper knows: removing is its task */
@@ -58,6 +60,10 @@ int instance_start(struct instance *instance);
  * Return: 0 or -1, and said why.
  */
 int instance_wait(struct instance *instance, int wake_fd, bool (*on_wake)(void *data), void *data);
+
+/** instance_tick() - look for files that have changed, when it is time. Return: ms until it is time
+ *  again, for poll(2); -1: there is nothing to look at */
+int instance_tick(struct instance *instance);
 
 /**
  * instance_end() - wait for the end of the keeper and free everything

@@ -229,6 +229,7 @@ void panic_folder(struct panic_notes *notes, struct panic_report *report)
 	int r;
 
 	notes_remove(notes->folder);
+	(void)files_remove_lists(notes->folder, &n);
 	r = files_empty_folder(notes->folder, &n);
 	if (r == -ENOENT)
 		return;

@@ -20,12 +20,15 @@ static int take_line(void *data, const char *section, const char *name, const ch
 		snprintf(manifest->exe, sizeof(manifest->exe), "%s", value);
 	if (!strcmp(section, "Extension") && !strcmp(name, "Processes"))
 		manifest->has_processes = !strcmp(value, "yes");
+	if (!strcmp(section, "Extension") && !strcmp(name, "Compiler"))
+		snprintf(manifest->compiler, sizeof(manifest->compiler), "%s", value);
 	if (!strcmp(section, "Options") && manifest->n_options < RUN_OPTIONS_MAX) {
 		unsigned int i = manifest->n_options++;
 
 		snprintf(manifest->options[i].key, sizeof(manifest->options[i].key), "%s", name);
 		manifest->options[i].is_file = strstr(value, "file") != NULL;
 		manifest->options[i].is_required = strstr(value, "required") != NULL;
+		manifest->options[i].is_compiled = strstr(value, "compiled") != NULL;
 		manifest->options[i].is_repeatable = strstr(value, "repeatable") != NULL;
 	}
 	return 1;
@@ -75,6 +78,8 @@ static int find_by_name(struct run_filter *filter, struct run_manifest *manifest
 		return -1;
 	}
 	place_exe(path, manifest->exe, filter->exe, sizeof(filter->exe));
+	if (manifest->compiler[0])
+		place_exe(path, manifest->compiler, filter->compiler, sizeof(filter->compiler));
 	return 0;
 }
 
@@ -98,6 +103,8 @@ static int find_by_path(const char *word, struct run_filter *filter, struct run_
 	snprintf(beside, sizeof(beside), "%s.manifest", path);
 	if (access(beside, F_OK) == 0)
 		(void)ini_parse(beside, take_line, manifest);
+	if (manifest->compiler[0])
+		place_exe(beside, manifest->compiler, filter->compiler, sizeof(filter->compiler));
 	return 0;
 }
 
@@ -143,6 +150,7 @@ int run_filter_add(struct run_filter *filter, const struct run_manifest *manifes
 	snprintf(option->key, sizeof(option->key), "%s", text);
 	snprintf(option->value, sizeof(option->value), "%s", equals);
 	option->fd = -1;
+	compiled_init(&option->compiled);
 	known = known_option(manifest, text);
 	if (known >= 0 && manifest->options[known].is_file) {
 		option->fd = open(equals, O_RDONLY | O_CLOEXEC);
@@ -151,6 +159,7 @@ int run_filter_add(struct run_filter *filter, const struct run_manifest *manifes
 				equals, strerror(errno));
 			return -1;
 		}
+		option->is_compiled = manifest->options[known].is_compiled && filter->compiler[0];
 	}
 	filter->n_options++;
 	return 0;
@@ -221,6 +230,8 @@ int run_filter_parse(const char *spec, struct run_filter *ret_filter)
 
 void run_filter_close(struct run_filter *filter)
 {
-	for (unsigned int i = 0; i < filter->n_options; i++)
+	for (unsigned int i = 0; i < filter->n_options; i++) {
 		filter->options[i].fd = close_fd(filter->options[i].fd);
+		compiled_end(&filter->options[i].compiled);
+	}
 }

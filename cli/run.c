@@ -181,7 +181,7 @@ static int wait_for_command(struct run *run)
 
 		if (run->has_ended && is_empty)
 			return 0;
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), instance_tick(&run->instance)) < 0 && errno != EINTR)
 			return -1;
 		if (fds[0].revents)
 			on_signal(run);

@@ -7,11 +7,14 @@
  *	run.c          arguments, COMMAND, the end
  *	run-place.c    the child cgroup
  *	run-filter.c   --filter NAME:key=value → executable, options, open files
+ *	compiled.c     files that the provider gets compiled, and their changes
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "cli/compiled.h"
 
 #define RUN_FILTERS_MAX 16U
 #define RUN_OPTIONS_MAX 64U
@@ -19,12 +22,15 @@
 struct run_option {
 	char key[32];
 	char value[256];
-	int fd; /* file option: the open file, owned; else -1 */
+	int fd; /* file option: the open file, owned; compiled: the folder; else -1 */
+	bool is_compiled;
+	struct compiled compiled;
 };
 
 struct run_filter {
 	char name[32];
 	char exe[256];
+	char compiler[256]; /* "": its files are given as they are */
 	bool is_closed;	    /* fail class */
 	bool has_processes; /* it may start programs */
 	struct run_option options[RUN_OPTIONS_MAX];
@@ -33,11 +39,11 @@ struct run_filter {
 
 /** struct run_manifest - what the provider's manifest says: its executable and options */
 struct run_manifest {
-	char exe[256];
+	char exe[256], compiler[256];
 	bool has_processes;
 	struct {
 		char key[32];
-		bool is_file, is_required, is_repeatable;
+		bool is_file, is_required, is_repeatable, is_compiled;
 	} options[RUN_OPTIONS_MAX];
 	unsigned int n_options;
 };

@@ -80,7 +80,8 @@ static bool wait_for_end(struct serve *serve)
 				{ .fd = serve->instance.keeper_sock } }; /* its end */
 
 	for (;;) {
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), instance_tick(&serve->instance)) < 0 &&
+		    errno != EINTR)
 			return false;
 		if (fds[0].revents && wants_end(serve))
 			return true;

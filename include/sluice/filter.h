@@ -197,6 +197,49 @@ struct sluice_rule {
 };
 
 /**
+ * enum sluice_unusable - why a line of a list is of no use
+ *
+ * Names, sentences and examples: THE BUNDLED FILTER blocklist in sluice-provider(7).
+ */
+enum sluice_unusable {
+	SLUICE_UNUSABLE_CHARACTER,
+	SLUICE_UNUSABLE_IDN,
+	SLUICE_UNUSABLE_LABEL,
+	SLUICE_UNUSABLE_LONG,
+	SLUICE_UNUSABLE_WORDS,
+	SLUICE_UNUSABLE_NO_NAME,
+	SLUICE_UNUSABLE_ADDRESS,
+	SLUICE_UNUSABLE_COSMETIC,
+	SLUICE_UNUSABLE_URL,
+	SLUICE_UNUSABLE_REGEX,
+	SLUICE_UNUSABLE_MODIFIER,
+	SLUICE_UNUSABLE_WILDCARD,
+	SLUICE_UNUSABLE_SETTING,
+	SLUICE_UNUSABLE_ZONE,
+	_SLUICE_UNUSABLE_N,
+};
+
+/**
+ * struct sluice_list - a list by which the filter judges, for `sluice lists`
+ * @size:   sizeof(struct sluice_list)
+ * @number: of the list, from 0; one that was told before is replaced
+ * @reason: at most 63 bytes. A flow whose reason begins with it and a blank is one of the
+ *          list's hits, which the daemon counts: also the flows that it answers from memory
+ */
+struct sluice_list {
+	size_t size;
+	uint16_t number; /* at most 255 */
+	bool is_exceptions; /* its names are allowed */
+	const char *name; /* for people, such as its path; at most 255 bytes, cut if longer */
+	const char *reason;
+	uint64_t n_names, n_exceptions; /* that it has */
+	uint64_t n_unusable;		/* lines */
+	uint64_t unusable[_SLUICE_UNUSABLE_N];
+	uint64_t changed_s; /* when its file was changed, as time(2); 0: not known */
+	uint64_t loaded_s;  /* when it came into force */
+};
+
+/**
  * struct sluice_filter_ops - what a filter does; unset members are skipped, new_flow must be set
  * @size: sizeof(struct sluice_filter_ops)
  *
@@ -463,6 +506,14 @@ SLUICE_API int sluice_filter_rule(struct sluice_filter *filter, const struct slu
  */
 SLUICE_API int sluice_filter_rules_commit(struct sluice_filter *filter,
 					  enum sluice_rule_action otherwise);
+
+/**
+ * sluice_filter_list() - tell of a list, or of its new version
+ *
+ * Since 0.1. Return: 0; -EINVAL for a list that cannot be; -EAGAIN when the channel is
+ *         full: call it again later; -ESHUTDOWN after a stop.
+ */
+SLUICE_API int sluice_filter_list(struct sluice_filter *filter, const struct sluice_list *list);
 
 /**
  * sluice_filter_fail() - say why an option or start callback is about to refuse

@@ -4,83 +4,99 @@
 /**
  * DOC: List files
  *
- * Two forms, mixed as they come, told apart line by line:
+ * Six forms, mixed as they come, told apart line by line (line.c):
  *
- *	0.0.0.0 ads.example tracker.example	# hosts file: an address first
- *	ads.example				# domain list: one name
+ *	ads.example				a domain: it and all below it
+ *	*.ads.example  ads*.example		wildcards: below it; hosts of that form
+ *	0.0.0.0 ads.example tracker.example	hosts file: as domains
+ *	||ads.example^  @@||ok.ads.example^	AdBlock: domains, and exceptions (adblock.c)
+ *	address=/ads.example/			dnsmasq: as domains (dnsmasq.c)
+ *	ads.example CNAME .			RPZ: this very name (zone.c)
  *
- * In a hosts line 0.0.0.0, 127.0.0.1, :: and ::1 mean "block". The entries
- * that every hosts file has (localhost, broadcasthost, ip6-allnodes …) are
- * passed over. Empty lines, comments from '#', a byte order mark, CRLF, upper
- * case and a final dot are all fine.
+ * Names may be written in any script: they are compared in their xn-- form, as DNS
+ * has them. Empty lines, comments ('#', '!', ';'), a byte order mark, CRLF, upper
+ * case, a final dot are all fine, and so are the entries that every hosts
+ * file has (localhost, ip6-allnodes …), which are passed over.
  *
- * Whatever else is there is a bad line: counted, the first few kept with their
- * reason, and the rest of the file is read on. One bad line must not switch
- * off a list of 200,000 names; a person must be able to find it.
+ * Whatever else is there is an unusable line: counted by its kind, the first few
+ * kept, and the rest of the file is read on. One bad line must not switch off a list
+ * of 200,000 names; a person must be able to find it. A rule that says more than a host can
+ * tell is unusable as a whole: to take a part of it would block what it does not.
  */
 
-#include "names.h"
+#include <stddef.h>
+#include <stdint.h>
 
-#define LIST_LINE_MAX 4096U /* longer ones are bad unless the rest is comment */
-#define LIST_BAD_KEPT 5U    /* bad lines told to people, per list */
+#define LIST_LINE_MAX 4096U /* longer ones are unusable unless the rest is comment */
+#define LIST_BAD_KEPT 5U    /* unusable lines told to people, per list */
 #define LIST_BAD_TEXT 48U
 
-/** enum list_error - why a line is bad */
+/** enum list_error - why a line is unusable; the values of enum sluice_unusable, plus one */
 enum list_error {
 	_LIST_E_SUCCESS,
-	LIST_E_CHARACTER,   /* something that no host name has */
-	LIST_E_NOT_ASCII,   /* an internationalised name in its human form */
-	LIST_E_EMPTY_LABEL, /* two dots in a row, or one in front */
-	LIST_E_LONG_LABEL,  /* label above 63 bytes */
-	LIST_E_LONG_NAME,   /* name above 253 bytes */
-	LIST_E_LONG_LINE,   /* line above LIST_LINE_MAX */
-	LIST_E_WORDS,	    /* several words, the first no address */
-	LIST_E_NO_NAME,	    /* an address alone */
-	LIST_E_ADDRESS,	    /* an address that blocks nothing: a real hosts entry */
+	LIST_E_CHARACTER, /* something that no host name has */
+	LIST_E_IDN,	  /* not ASCII, and no internationalised name either */
+	LIST_E_LABEL,	  /* two dots in a row, or one in front */
+	LIST_E_LONG,	  /* a label above 63 bytes, a name above 253, a line above LIST_LINE_MAX */
+	LIST_E_WORDS,	  /* several words of no form that is known */
+	LIST_E_NO_NAME,	  /* an address alone */
+	LIST_E_ADDRESS,	  /* an answer other than "nowhere": a real hosts entry */
+	LIST_E_COSMETIC,  /* AdBlock: what a page shows */
+	LIST_E_URL,	  /* AdBlock: a part of an address on the web */
+	LIST_E_REGEX,	  /* AdBlock: a regular expression */
+	LIST_E_MODIFIER,  /* AdBlock: holds for some requests to the host */
+	LIST_E_WILDCARD,  /* does not end in a whole label; or too many end in the same */
+	LIST_E_SETTING,	  /* dnsmasq, RPZ: something else than a block */
+	LIST_E_ZONE,	  /* RPZ: a trigger that is no name, or a name outside the zone */
 	_LIST_E_N,
 };
 
 struct list_bad {
 	uint32_t line;
-	enum list_error error;
+	uint32_t error;		  /* enum list_error */
 	char text[LIST_BAD_TEXT]; /* its beginning, printable */
 };
 
-/** struct list_report - what was found in one list */
+/** struct list_report - what was found in one list; a part of the compiled file */
 struct list_report {
-	size_t n_names; /* entries that name something to block, repeated ones too */
-	size_t n_bad;	/* lines */
+	uint32_t n_lines;
+	uint32_t n_names;		    /* to block; in the compiled file each counts once */
+	uint32_t n_exceptions;		    /* names to allow, the same */
+	uint32_t n_bad;			    /* lines */
+	uint32_t n_of[_LIST_E_N + 1];	    /* of these, by enum list_error */
 	struct list_bad bad[LIST_BAD_KEPT]; /* the first of them */
 };
 
-/** struct list_parser - one list on its way into a set; bytes may come in any pieces */
+struct builder;
+
+/** struct list_parser - one list on its way into a builder; bytes may come in any pieces */
 struct list_parser {
-	struct names *names;
+	struct builder *builder;
 	struct list_report report;
 	uint32_t line;
-	uint16_t list; /* given to names_add() */
-	int is_long;   /* bytes of this line were left out */
+	int is_long;	       /* bytes of this line were left out */
+	int is_in_parentheses; /* RPZ: a record of several lines that are of no interest */
+	char origin[256];      /* RPZ: the zone, "" while it is not known */
 	size_t n_line;
 	char text[LIST_LINE_MAX + 1];
 };
 
-void list_parser_init(struct list_parser *parser, struct names *names, uint16_t list);
+void list_parser_init(struct list_parser *parser, struct builder *builder);
 
-/** list_parser_feed() - read the next bytes of the file. Return: 0, or of names_add() */
+/** list_parser_feed() - read the next bytes of the file. Return: 0, or of builder_add() */
 int list_parser_feed(struct list_parser *parser, const char *bytes, size_t n_bytes);
 
-/** list_parser_end() - read a last line without line end. Return: 0, or of names_add() */
+/** list_parser_end() - read a last line without line end. Return: 0, or of builder_add() */
 int list_parser_end(struct list_parser *parser);
 
 /**
  * list_read() - read a whole list from the beginning of a file
- * @fd:         not consumed; its offset is neither used nor moved, because the
- *              same open file is given to every restart of the provider
+ * @fd:         not consumed; its offset is neither used nor moved
  * @ret_report: out: set on 0 only
  *
- * Return: 0, of names_add(), -ESPIPE for what is no regular file, a negative errno.
+ * Return: 0, of builder_add(), -ESPIPE for what is no regular file, a negative errno.
  */
-int list_read(struct names *names, int fd, uint16_t list, struct list_report *ret_report);
+int list_read(struct builder *builder, int fd, struct list_report *ret_report);
 
 /** list_strerror() - a phrase for people; never NULL */
 const char *list_strerror(enum list_error error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -30,9 +31,9 @@ int files_make_folder(const char *path, mode_t mode, uid_t owner)
 	return chown(path, owner, owner) < 0 ? -errno : 0;
 }
 
-int files_empty_folder(const char *path, unsigned int *ret_n)
+int files_empty_fd(int fd, unsigned int *ret_n)
 {
-	DIR *dir = opendir(path);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	int r = 0;
 
@@ -46,6 +47,36 @@ int files_empty_folder(const char *path, unsigned int *ret_n)
 			r = -errno;
 		else
 			++*ret_n;
+	}
+	closedir(dir);
+	return r;
+}
+
+int files_empty_folder(const char *path, unsigned int *ret_n)
+{
+	return files_empty_fd(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret_n);
+}
+
+int files_remove_lists(const char *path, unsigned int *ret_n)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	int r = 0;
+
+	*ret_n = 0;
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		unsigned int n;
+
+		if (strncmp(entry->d_name, FILES_LIST, strlen(FILES_LIST)) != 0)
+			continue;
+		(void)files_empty_fd(openat(dirfd(dir), entry->d_name,
+				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+			    &n);
+		*ret_n += n;
+		if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0)
+			r = -errno;
 	}
 	closedir(dir);
 	return r;

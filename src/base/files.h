@@ -25,5 +25,17 @@ int files_make_folder(const char *path, mode_t mode, uid_t owner);
  */
 int files_empty_folder(const char *path, unsigned int *ret_n);
 
+/** files_empty_fd() - the same; @fd is consumed, and if it is < 0 errno says why */
+int files_empty_fd(int fd, unsigned int *ret_n);
+
+/**
+ * files_remove_lists() - the folders in it whose names begin with FILES_LIST, with the files in them
+ * @ret_n: out: how many files were removed, also on failure
+ *
+ * Return: as files_empty_folder().
+ */
+#define FILES_LIST "list-"
+int files_remove_lists(const char *path, unsigned int *ret_n);
+
 /** files_remove_folder() - with the files in it and what is mounted there. Return: 0 or -errno */
 int files_remove_folder(const char *path);

@@ -236,9 +236,21 @@ static int handle_list_addresses(struct varlink_call *call, void *data)
 	return 0;
 }
 
+static int handle_list_lists(struct varlink_call *call, void *data)
+{
+	struct control *control = data;
+	struct json_object *lists = NULL;
+	int r = control->ops->get_lists(control->data, &lists);
+
+	if (r == 0)
+		varlink_reply(call->server, call->slot, wrap("lists", lists), false);
+	return r;
+}
+
 static const struct varlink_method methods[] = {
 	{ INTERFACE ".GetStatus", handle_get_status, { { NULL } } },
 	{ INTERFACE ".ListFlows", handle_list_flows, { { "follow", json_type_boolean } } },
+	{ INTERFACE ".ListLists", handle_list_lists, { { NULL } } },
 	{ INTERFACE ".Doctor", handle_doctor, { { NULL } } },
 	{ INTERFACE ".Why",
 	  handle_why,

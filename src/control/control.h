@@ -43,6 +43,7 @@ typedef void (*control_emit_fn)(void *to, struct json_object *flow);
  *              it, also before this returns. Parameters are read, not checked before:
  *              -EINVAL. A token that is given again means that its caller has gone
  * @list_addresses: numeric addresses that a program knows by a name
+ * @get_lists:  an array of type List
  *
  * Objects in ret_ parameters become the module's.
  */
@@ -56,6 +57,7 @@ struct control_ops {
 		       struct json_object *target);
 	int (*list_addresses)(void *data, struct json_object *program, const char *host,
 			      struct json_object **ret_addresses);
+	int (*get_lists)(void *data, struct json_object **ret_lists);
 };
 
 /**

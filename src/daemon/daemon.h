@@ -309,6 +309,7 @@ size_t records_count_open(struct daemon *daemon);
 /* status.c: control_ops */
 int status_get(void *data, struct json_object **ret_status);
 int status_doctor(void *data, struct json_object **ret_checks);
+void status_add_time(struct json_object *object, const char *key, uint64_t time_us);
 
 /* explain.c: control_ops */
 int explain_list_addresses(void *data, struct json_object *program, const char *host,

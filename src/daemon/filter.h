@@ -11,12 +11,14 @@
  *	output.c          what it prints
  *	ruling.c          static rules, by which flows are answered in its place
  *	reports.c         the ends of flows, told to it
+ *	lists.c           lists by which it judges, and their hits
  *	fail.c            what becomes of a flow that it does not judge
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <json-c/json.h>
 #include <systemd/sd-event.h>
 
 #include "flow/flow.h"
@@ -81,6 +83,8 @@ struct filter {
 	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
 	struct ruling ruling;
 	uint64_t n_flows, n_dropped, n_late;
+	struct known_list *lists; /* owned */
+	unsigned int n_lists;
 	char message[256];
 	struct output output;
 };
@@ -163,6 +167,15 @@ void ruling_ready(struct daemon *daemon, unsigned int index);
 /** ruling_lost() - its process is gone: what is in force stays */
 void ruling_lost(struct filter *filter);
 void ruling_close(struct daemon *daemon);
+
+/* lists.c */
+/** lists_take() - LIST. Return: 0 */
+int lists_take(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+/** lists_count() - a flow was decided: is it a list's hit? */
+void lists_count(struct daemon *daemon, const struct flow *flow);
+/** lists_get() - control_ops.get_lists */
+int lists_get(void *data, struct json_object **ret_lists);
+void lists_close(struct daemon *daemon);
 
 /* fail.c */
 /**

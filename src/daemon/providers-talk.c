@@ -264,6 +264,7 @@ static const struct {
 	{ WIRE_READY, false, take_ready },
 	{ WIRE_PONG, false, take_pong },
 	{ WIRE_LOG, false, take_log },
+	{ WIRE_LIST, false, lists_take },
 	{ WIRE_RULES_BEGIN, false, ruling_take_begin },
 	{ WIRE_RULE, false, ruling_take_rule },
 	{ WIRE_RULES_COMMIT, false, ruling_take_commit },

@@ -255,6 +255,7 @@ int records_open(struct daemon *daemon)
 		.why = why_find,
 		.explain = explain_begin,
 		.list_addresses = explain_list_addresses,
+		.get_lists = lists_get,
 	};
 	char path[300];
 

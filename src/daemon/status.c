@@ -39,7 +39,7 @@ static struct json_object *provider_json(const struct filter *filter)
 	return json;
 }
 
-static void add_time(struct json_object *object, const char *key, uint64_t time_us)
+void status_add_time(struct json_object *object, const char *key, uint64_t time_us)
 {
 	time_t seconds = (time_t)(time_us / 1000000);
 	struct tm parts;
@@ -57,7 +57,7 @@ static struct json_object *canary_json(const struct canary *canary)
 	json_add(json, "state", json_object_new_string(canary_state_name(canary->state)));
 	if (canary->state == CANARY_NEVER)
 		return json;
-	add_time(json, "time", canary->ended_us);
+	status_add_time(json, "time", canary->ended_us);
 	add_count(json, "took_us", canary_took_us(canary));
 	add_count(json, "failures", canary->n_failed);
 	if (canary->why[0])
@@ -77,7 +77,7 @@ int status_get(void *data, struct json_object **ret_status)
 		 json_object_new_string(daemon->is_ready ? "enforcing" : "starting"));
 	json_add(json, "pid", json_object_new_int(getpid()));
 	add_count(json, "generation", daemon->generation);
-	add_time(json, "started", daemon->started_us);
+	status_add_time(json, "started", daemon->started_us);
 	json_add(json, "cgroup", json_clean_string(daemon->instance.cgroup));
 	json_add(json, "fail", json_object_new_string(daemon->is_closed ? "closed" : "open"));
 	add_count(json, "flows_open", records_count_open(daemon));

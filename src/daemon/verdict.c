@@ -94,6 +94,7 @@ static void tell_judged(struct daemon *daemon, const struct flow *flow)
 	daemon->n_total++;
 	if (sl_is_denial(flow->verdict))
 		daemon->n_dropped++;
+	lists_count(daemon, flow);
 	records_judged(daemon, flow);
 }
 

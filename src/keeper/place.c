@@ -37,6 +37,7 @@ void place_remove(const struct keeper *keeper)
 {
 	const struct wire_k_instance *instance = &keeper->instance;
 	bool is_left = false;
+	unsigned int n_lists;
 	char canary[600];
 
 	place_canary(keeper, canary, sizeof(canary));
@@ -49,6 +50,7 @@ void place_remove(const struct keeper *keeper)
 		is_left |= complain("remove", instance->cgroup,
 				    cgroup2_remove(instance->cgroup, EMPTY_MS));
 	is_left |= complain("remove", instance->bpffs, files_remove_folder(instance->bpffs));
+	(void)files_remove_lists(instance->state, &n_lists);
 	if (!is_left) /* its notes tell `sluice panic` where the rest is */
 		(void)complain("remove", instance->state, files_remove_folder(instance->state));
 	(void)rmdir(BASE_FOLDER); /* stays while another instance lives */

@@ -20,6 +20,7 @@
  *	   ── RULES_BEGIN, RULE…,
  *	      RULES_COMMIT ────────────────▶    at any time after START, also before READY
  *	   ◀─ RULES_DONE ───────────────────    one for each RULES_COMMIT
+ *	   ── LIST ────────────────────────▶    for people
  *	   ◀─ PING ─────────  PONG ────────▶    a provider that does not answer is hung
  *	   ◀─ STOP ──────────  STOPPED ────▶
  *
@@ -42,6 +43,9 @@
  * time in each direction; nothing of them goes before it, and every other filter that
  * looks, has said so. FLOW_VERDICT is final for the flow, in both directions. FLOW_PAUSE
  * takes the deadline from what is open. Only a provider that said so in READY may use it.
+ *
+ * LIST, at any time after START, tells of a list for `sluice lists`; sluiced counts
+ * the flows that were decided for a reason which begins as it says.
  *
  * RULES_BEGIN … RULES_COMMIT is a set of rules by which sluiced answers in the
  * filter's place (policy/rules.h). A set is in force as a whole or not at all: one
@@ -191,6 +195,31 @@
 	F(S, u8,   level,      7,   "syslog priority") \
 	F(S, str,  text,       512, "one line, shown by status and in the log")
 
+#define WIRE_FIELDS_LIST(F, S) \
+	F(S, u16,  number,     255, "of the list, from 0") \
+	F(S, u8,   exceptions, 1,   "1: its names are allowed") \
+	F(S, u32,  names,      0,   "names that it blocks") \
+	F(S, u32,  allowed,    0,   "names that it takes out of what is blocked") \
+	F(S, u32,  unusable,   0,   "lines of no use; by kind:") \
+	F(S, u32,  character,  0,   "a character that no host name has") \
+	F(S, u32,  idn,        0,   "neither ASCII nor a name in UTF-8") \
+	F(S, u32,  label,      0,   "an empty label") \
+	F(S, u32,  too_long,   0,   "a label, a name, a line") \
+	F(S, u32,  words,      0,   "of no known form") \
+	F(S, u32,  no_name,    0,   "an address alone") \
+	F(S, u32,  address,    0,   "an answer that leads somewhere") \
+	F(S, u32,  cosmetic,   0,   "AdBlock: what a page shows") \
+	F(S, u32,  url,        0,   "AdBlock: more than a host") \
+	F(S, u32,  regex,      0,   "AdBlock: regular expressions") \
+	F(S, u32,  modifier,   0,   "AdBlock: some requests only") \
+	F(S, u32,  wildcard,   0,   "does not end in a label") \
+	F(S, u32,  setting,    0,   "dnsmasq, RPZ: no block") \
+	F(S, u32,  zone,       0,   "RPZ: no name of the zone") \
+	F(S, u64,  changed,    0,   "when its file was, seconds of time(2); 0: not known") \
+	F(S, u64,  loaded,     0,   "when it came into force") \
+	F(S, str,  name,       256, "for people, such as its path") \
+	F(S, str,  reason,     64,  "how the reasons of its hits begin, before a blank")
+
 #define WIRE_FIELDS_PING(F, S) \
 	F(S, u64,  token,      0,   "to be returned")
 
@@ -214,6 +243,7 @@
 	R(STOP,         wire_stop,         WIRE_FIELDS_STOP,         8,  0, 0, "end; held flows are no longer yours") \
 	R(STOPPED,      wire_stopped,      WIRE_FIELDS_STOPPED,      9,  1, 0, "ended") \
 	R(LOG,          wire_log,          WIRE_FIELDS_LOG,          10, 1, 0, "a line for people") \
+	R(LIST,         wire_list,         WIRE_FIELDS_LIST,         11, 1, 0, "a list by which it judges, or its new version") \
 	R(FLOW_NEW,     wire_flow_new,     WIRE_FIELDS_FLOW_NEW,     16, 0, 0, "judge this flow") \
 	R(FLOW_VERDICT, wire_flow_verdict, WIRE_FIELDS_FLOW_VERDICT, 17, 1, 0, "the judgement") \
 	R(FLOW_CLOSED,  wire_flow_closed,  WIRE_FIELDS_FLOW_CLOSED,  18, 0, 0, "an allowed flow ended") \

@@ -3,15 +3,15 @@
 /**
  * DOC: The list parser, given any file
  *
- * The first byte says in how large pieces the file arrives; the result may not
- * depend on it. Every name that got in must be found again, with a label
- * in front too, and nothing that is no host name may have got in.
+ * The first byte says in how large pieces the file arrives; what is compiled may not
+ * depend on it. It must be a list that the provider takes, and every line is
+ * a name, or counted, or of no consequence; the last bytes are a host that is asked for.
  */
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "providers/blocklist/list.h"
+#include "providers/blocklist/builder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,11 +21,30 @@ static void require(int condition)
 		abort();
 }
 
-static struct list_report parse(struct names *names, const uint8_t *data, size_t size, size_t piece)
+struct file {
+	uint8_t *bytes;
+	size_t n;
+};
+
+static int append(const void *bytes, size_t n, void *data)
+{
+	struct file *file = data;
+
+	file->bytes = realloc(file->bytes, file->n + n);
+	require(file->bytes != NULL);
+	memcpy(file->bytes + file->n, bytes, n);
+	file->n += n;
+	return 0;
+}
+
+static struct file compile(const uint8_t *data, size_t size, size_t piece)
 {
 	static struct list_parser parser;
+	struct builder builder = { 0 };
+	struct file file = { 0 };
+	struct builder_sink sink = { append, &file };
 
-	list_parser_init(&parser, names, 3);
+	list_parser_init(&parser, &builder);
 	for (size_t i = 0; i < size; i += piece) {
 		size_t n = piece < size - i ? piece : size - i;
 		char *exact = malloc(n);
@@ -36,61 +55,56 @@ static struct list_report parse(struct names *names, const uint8_t *data, size_t
 		free(exact);
 	}
 	require(list_parser_end(&parser) == 0);
-	return parser.report;
+	require(builder_finish(&builder, &(struct table_stamp){ 0 }, &parser.report, &sink) == 0);
+	builder_deinit(&builder);
+	return file;
 }
 
-/* Return: the bytes of the entry at the head of @entry, checked */
-static size_t check_entry(const struct names *names, const uint8_t *entry, size_t n_lines)
+static void check_report(const struct table_head *head)
 {
-	size_t length = entry[6];
-	char host[NAMES_LENGTH_MAX + 8];
-	struct names_hit hit;
-	uint32_t line;
+	uint32_t n_bad = 0;
 
-	memcpy(&line, entry, sizeof(line));
-	require(line >= 1 && line <= n_lines);
-	require(length >= 1 && length <= NAMES_LENGTH_MAX);
-	memcpy(host, "x.", 2);
-	memcpy(host + 2, entry + 7, length);
-	host[length + 2] = '\0';
-	require(strlen(host + 2) == length && !strpbrk(host + 2, " \t\r\n#ABCXYZ"));
-	require(strspn(host + 2, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == length);
-	require(!strstr(host, ".."));
-	require(names_find(names, host + 2, &hit) == 1);
-	require(hit.line == line && hit.list == 3 && hit.length == length);
-	if (length + 2 <= NAMES_LENGTH_MAX)
-		require(names_find(names, host, &hit) == 1);
-	return 7 + length;
+	for (size_t i = 1; i < _LIST_E_N; i++)
+		n_bad += head->report.n_of[i];
+	require(n_bad == head->report.n_bad);
+	require(head->n_entries == head->report.n_names + head->report.n_exceptions);
+}
+
+/* of what is found, the name is a name, and the host is it or below it */
+static void ask(const struct table *table, const uint8_t *data, size_t size)
+{
+	struct name_query query;
+	struct table_hit hit;
+	char *host = strndup((const char *)data, size);
+
+	require(host != NULL);
+	name_query(&query, host);
+	free(host);
+	if (!table_find(table, &query, &hit))
+		return;
+	require(hit.name[0] && strlen(hit.name) <= NAME_LENGTH_MAX);
+	require(strspn(hit.name, "abcdefghijklmnopqrstuvwxyz0123456789-_.*") == strlen(hit.name));
+	if (!(hit.flags & TABLE_PATTERN))
+		require(query.length >= strlen(hit.name) &&
+			strcmp(query.text + query.length - strlen(hit.name), hit.name) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct names whole = { 0 }, pieces = { 0 };
-	struct list_report a, b;
-	size_t n_lines = 1, n = 0;
-	char *host;
-	struct names_hit hit;
+	struct file whole, pieces;
+	struct table table;
+	const uint8_t *last;
 
 	if (size == 0)
 		return 0;
-	a = parse(&whole, data + 1, size - 1, size);
-	b = parse(&pieces, data + 1, size - 1, data[0] % 32 + 1U + size / 128);
-	require(a.n_names == b.n_names && a.n_bad == b.n_bad);
-	require(memcmp(a.bad, b.bad, sizeof(a.bad)) == 0);
-	require(whole.n == pieces.n && whole.n_blob == pieces.n_blob);
-	for (size_t i = 1; i < size; i++)
-		n_lines += data[i] == '\n';
-	require(a.n_bad <= n_lines && whole.n <= a.n_names);
-	for (size_t at = 0; at < whole.n_blob; n++)
-		at += check_entry(&whole, whole.blob + at, n_lines);
-	require(n == whole.n);
-
-	/* a host may be anything too */
-	host = strndup((const char *)data + 1, size - 1);
-	require(host != NULL);
-	(void)names_find(&whole, host, &hit);
-	free(host);
-	names_deinit(&whole);
-	names_deinit(&pieces);
+	whole = compile(data + 1, size - 1, size);
+	pieces = compile(data + 1, size - 1, data[0] % 32 + 1U + size / 128);
+	require(whole.n == pieces.n && memcmp(whole.bytes, pieces.bytes, whole.n) == 0);
+	require(table_check(whole.bytes, whole.n, &table));
+	check_report(table.head);
+	last = memrchr(data, '\n', size);
+	ask(&table, last ? last + 1 : data, last ? size - (size_t)(last + 1 - data) : size);
+	free(whole.bytes);
+	free(pieces.bytes);
 	return 0;
 }

@@ -24,6 +24,7 @@
 
 #include "alloc.h"
 #include "base/macros.h"
+#include "compiled-list.h"
 #include "wire/channel.h"
 #include "wire/provider-records.h"
 
@@ -34,8 +35,11 @@
 int blocklist_main(void); /* main() of providers/blocklist, by that name */
 int __wrap_poll(struct pollfd *fds, nfds_t n, int ms);
 
+static char path[64];
+static int folder;
+
 static struct story {
-	int daemon, list;
+	int daemon;
 	unsigned int turn;
 	bool is_ready, is_refused;
 } story;
@@ -96,8 +100,8 @@ static void speak(void)
 
 	if (story.turn++ == 0) {
 		say(WIRE_WELCOME, &welcome, -1);
-		say(WIRE_OPTION, &option, story.list);
-		say(WIRE_OPTION, &option, story.list);
+		say(WIRE_OPTION, &option, folder);
+		say(WIRE_OPTION, &option, folder);
 		say(WIRE_START, &(struct wire_start){ 0 }, -1);
 		return;
 	}
@@ -121,15 +125,25 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int ms)
 	return 1;
 }
 
-static int make_list(void)
+static int make_list(void **state)
 {
-	int any = memfd_create("names.txt", MFD_CLOEXEC);
-	int fd = fcntl(any, F_DUPFD_CLOEXEC, 100); /* not the channel's */
+	static char text[32 * NAMES];
+	size_t n = 0;
+	int any;
 
-	close_fd(any);
 	for (unsigned int i = 1; i < 2 * NAMES; i += 2)
-		dprintf(fd, "name-%u.example\n", i);
-	return fd;
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "name-%u.example\n", i);
+	any = compiled_folder(text, path);
+	folder = fcntl(any, F_DUPFD_CLOEXEC, 100); /* not the channel's */
+	close_fd(any);
+	return 0;
+}
+
+static int remove_list(void **state)
+{
+	close_fd(folder);
+	compiled_remove(path);
+	return 0;
 }
 
 /* Return: its exit status; what it printed on stderr is in @text */
@@ -158,7 +172,7 @@ static bool tell(unsigned int nth, bool is_always, void *data)
 	int peer, status;
 
 	alloc_forgive();
-	story = (struct story){ .list = make_list() };
+	story = (struct story){ 0 };
 	assert_int_equal(channel_pair(&story.daemon, &peer), 0);
 	story.daemon = fcntl(story.daemon, F_DUPFD_CLOEXEC, 100);
 	assert_int_equal(dup2(peer, CHANNEL_FD), CHANNEL_FD);
@@ -173,18 +187,78 @@ static bool tell(unsigned int nth, bool is_always, void *data)
 	assert_int_equal(story.is_ready, !status);
 	close_fd(story.daemon);
 	close_fd(CHANNEL_FD);
-	close_fd(story.list);
 	return alloc_has_failed();
 }
 
 static void test_one_fails(void **state)
 {
-	alloc_tell_each(tell, NULL, false, 1, 9, TELLINGS_MAX);
+	alloc_tell_each(tell, NULL, false, 1, 2, TELLINGS_MAX);
 }
 
 static void test_all_fail(void **state)
 {
-	alloc_tell_each(tell, NULL, true, 1, 9, TELLINGS_MAX);
+	alloc_tell_each(tell, NULL, true, 1, 2, TELLINGS_MAX);
+}
+
+/* ---- the compiler ---- */
+
+static int add_up(const void *bytes, size_t n, void *data)
+{
+	uint64_t *sum = data;
+
+	for (size_t i = 0; i < n; i++)
+		*sum = *sum * 31 + ((const uint8_t *)bytes)[i];
+	return 0;
+}
+
+/* a name that there was no memory for is not one that cannot be */
+static int compile(struct builder *builder, uint64_t *ret_sum)
+{
+	const struct builder_sink sink = { .put = add_up, .data = ret_sum };
+	struct list_report report;
+	int fd = memfd_create("text", MFD_CLOEXEC), r;
+
+	assert_true(fd >= 0);
+	for (unsigned int i = 0; i < NAMES; i++)
+		dprintf(fd, "name-%u.example\n", i);
+	dprintf(fd, "||b\303\274cher.example^\n");
+	alloc_enter();
+	r = list_read(builder, fd, &report);
+	if (!r && (report.n_bad || report.n_names != NAMES + 1))
+		r = -EBADMSG;
+	if (!r)
+		r = builder_finish(builder, &(struct table_stamp){ 0 }, &report, &sink);
+	builder_deinit(builder);
+	alloc_leave();
+	close_fd(fd);
+	return r;
+}
+
+static bool tell_compiler(unsigned int nth, bool is_always, void *data)
+{
+	struct builder builder = { 0 };
+	uint64_t sum = 0, *usual = data;
+	bool has_failed;
+	int r;
+
+	alloc_forgive();
+	alloc_fail(nth, is_always);
+	r = compile(&builder, &sum);
+	has_failed = alloc_has_failed();
+	alloc_forgive();
+	/* some libraries do without */
+	assert_true(r == 0 ? sum == *usual : has_failed && r == -ENOMEM);
+	return has_failed;
+}
+
+static void test_the_compiler_says_so(void **state)
+{
+	struct builder builder = { 0 };
+	uint64_t usual = 0;
+
+	assert_int_equal(compile(&builder, &usual), 0);
+	alloc_tell_each(tell_compiler, &usual, false, 1, 9, TELLINGS_MAX);
+	alloc_tell_each(tell_compiler, &usual, true, 1, 9, TELLINGS_MAX);
 }
 
 int main(void)
@@ -192,7 +266,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_fails),
 		cmocka_unit_test(test_all_fail),
+		cmocka_unit_test(test_the_compiler_says_so),
 	};
 
-	return cmocka_run_group_tests_name("blocklist-memory-out", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("blocklist-memory-out", tests, make_list, remove_list);
 }

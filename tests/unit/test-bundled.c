@@ -16,13 +16,14 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/macros.h"
+#include "compiled-list.h"
 #include "wire/channel.h"
 #include "wire/provider-records.h"
 
@@ -37,7 +38,9 @@ struct child {
 	int out; /* what it prints */
 	uint8_t buffer[WIRE_RECORD_MAX];
 	struct wire_message message;
-	char logs[4096]; /* LOG records seen, a line each */
+	char logs[4096];     /* LOG records seen, a line each */
+	char folders[2][64]; /* of its lists */
+	unsigned int n_folders;
 };
 
 static void run_child(const char *exe, int sock, int out)
@@ -84,6 +87,8 @@ static const void *expect(struct child *child, uint16_t type)
 				 0);
 		if (child->message.record->type == type)
 			return child->message.body.bytes;
+		if (child->message.record->type == WIRE_LIST)
+			continue;
 		assert_int_equal(child->message.record->type, WIRE_LOG);
 		snprintf(child->logs + n, sizeof(child->logs) - n, "%u %s\n", line->level,
 			 line->text);
@@ -104,15 +109,15 @@ static void begin(struct child *child)
 	send_with(child, WIRE_WELCOME, &welcome, -1);
 }
 
-/* @text: content of the option's file; NULL: an option without one */
+/* @text: of a list, which is compiled; NULL: an option without one */
 static void send_option(struct child *child, const char *key, const char *value, const char *text)
 {
 	struct wire_option option = { 0 };
 	_cleanup_close_ int fd = -1;
 
 	if (text) {
-		fd = memfd_create("list", MFD_CLOEXEC);
-		assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+		assert_true(child->n_folders < 2);
+		fd = compiled_folder(text, child->folders[child->n_folders++]);
 	}
 	snprintf(option.key, sizeof(option.key), "%s", key);
 	snprintf(option.value, sizeof(option.value), "%s", value);
@@ -152,6 +157,8 @@ static void end(struct child *child, int status)
 	assert_int_equal(WEXITSTATUS(got), status);
 	close(child->sock);
 	close(child->out);
+	for (unsigned int i = 0; i < child->n_folders; i++)
+		compiled_remove(child->folders[i]);
 	free(child);
 }
 
@@ -175,15 +182,16 @@ static void test_blocklist_judges_by_its_lists(void **state)
 	struct child *child = spawn(blocklist_exe);
 
 	begin(child);
-	send_option(child, "list", "a.hosts", "# head\n0.0.0.0 ads.example\n!!\n?\n");
+	send_option(child, "list", "a.hosts", "# head\n0.0.0.0 ads.example\n??\n?\n");
 	send_option(child, "list", "/etc/b", "tracker.example\n");
 	assert_int_equal(start(child)->error, 0);
-	assert_string_equal(child->logs,
-			    "4 list a.hosts: line 3: a character that no host name has: \"!!\"\n"
-			    "4 list a.hosts: line 4: a character that no host name has: \"?\"\n"
-			    "6 list a.hosts: 1 name, 2 bad lines (first: line 3: a character that "
-			    "no host name has)\n"
-			    "6 list /etc/b: 1 name, 0 bad lines\n");
+	assert_string_equal(
+		child->logs,
+		"4 list a.hosts: line 3: a character that no host name has: \"??\"\n"
+		"4 list a.hosts: line 4: a character that no host name has: \"?\"\n"
+		"6 list a.hosts: 1 name, 2 unusable lines (first: line 3: a character that "
+		"no host name has)\n"
+		"6 list /etc/b: 1 name, 0 unusable lines\n");
 	expect_verdict(child, "ads.example", 1, "list a.hosts line 2: ads.example");
 	expect_verdict(child, "x.tracker.example", 1, "list /etc/b line 1: tracker.example");
 	expect_verdict(child, "bads.example", 0, "not listed");
@@ -203,7 +211,7 @@ static void test_blocklist_counts_readably(void **state)
 	begin(child);
 	send_option(child, "list", "many", text);
 	assert_int_equal(start(child)->error, 0);
-	assert_string_equal(child->logs, "6 list many: 12,345 names, 0 bad lines\n");
+	assert_string_equal(child->logs, "6 list many: 12,345 names, 0 unusable lines\n");
 	end(child, 0);
 	free(text);
 }
@@ -229,16 +237,17 @@ static void test_blocklist_says_what_is_wrong(void **state)
 		       "no list given: add one, as in `--filter blocklist:list=/etc/sluice/"
 		       "ads.hosts`");
 	expect_refusal("lists", "a", NULL, EINVAL,
-		       "unknown option \"lists\": blocklist knows list=FILE (repeatable)");
+		       "unknown option \"lists\": blocklist knows list=FILE and allow=FILE "
+		       "(repeatable)");
 	expect_refusal("list", "a", NULL, EBADF,
 		       "list a: came without its open file: start the filter with `sluice run "
 		       "--filter blocklist:list=FILE`");
 	expect_refusal("list", "a", "# nothing\n", ENODATA,
 		       "list a: no name in it: give a hosts file or a file with one domain per "
 		       "line");
-	expect_refusal("list", "a", "<html> x\n\n!\n", ENODATA,
-		       "list a: no name in it, 2 bad lines (first: line 1: several words, and the "
-		       "first is no address): give a hosts file or a file with one domain per "
+	expect_refusal("list", "a", "<html> x\n\n?\n", ENODATA,
+		       "list a: no name in it, 2 unusable lines (first: line 1: several words, of "
+		       "no form that is known): give a hosts file or a file with one domain per "
 		       "line");
 }
 
@@ -253,10 +262,82 @@ static void test_blocklist_says_why_a_file_cannot_be_read(void **state)
 	send_with(child, WIRE_OPTION, &option, dir);
 	close(dir);
 	ready = start(child);
-	assert_int_equal(ready->error, EISDIR);
-	assert_string_equal(ready->text, "list /etc: cannot read it: Is a directory: check the "
+	assert_int_equal(ready->error, ENOENT);
+	assert_string_equal(ready->text, "list /etc: cannot read it: No such file or directory: "
+					 "check the file and try again");
+	end(child, 1);
+}
+
+static void test_blocklist_looks_at_compiled_lists_only(void **state)
+{
+	struct wire_option option = { .key = "list", .value = "a" };
+	struct child *child = spawn(blocklist_exe);
+	const struct wire_ready *ready;
+	int folder = compiled_folder("ads.example\n", child->folders[child->n_folders++]);
+	int fd = openat(folder, "current", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	assert_int_equal(write(fd, "0.0.0.0 ads.example\n", 20), 20);
+	close(fd);
+	begin(child);
+	send_with(child, WIRE_OPTION, &option, folder);
+	close(folder);
+	ready = start(child);
+	assert_int_equal(ready->error, EINVAL);
+	assert_string_equal(ready->text, "list a: cannot read it: not a compiled list: check the "
 					 "file and try again");
 	end(child, 1);
+}
+
+/* what was said by the list of before is taken back before anything is said by the new one */
+static void test_blocklist_takes_a_new_version(void **state)
+{
+	struct child *child = spawn(blocklist_exe);
+	const struct wire_flow_forget *forget;
+	const struct wire_list *list;
+
+	begin(child);
+	send_option(child, "list", "a", "ads.example\n");
+	assert_int_equal(start(child)->error, 0);
+	list = expect(child, WIRE_LIST);
+	assert_int_equal(list->names, 1);
+	assert_string_equal(list->reason, "list a");
+	expect_verdict(child, "ads.example", 1, "list a line 1: ads.example");
+
+	compiled_replace(child->folders[0], "?\ntracker.example\n@@||ads.example^\nb.example\n");
+	forget = expect(child, WIRE_FLOW_FORGET);
+	assert_int_equal(forget->again, 1);
+	list = expect(child, WIRE_LIST);
+	assert_int_equal(list->names, 2);
+	assert_int_equal(list->allowed, 1);
+	assert_int_equal(list->unusable, 1);
+	assert_int_equal(list->character, 1);
+	expect_verdict(child, "ads.example", 0, "list a line 3: exception ads.example");
+	expect_verdict(child, "tracker.example", 1, "list a line 2: tracker.example");
+
+	/* one that is no good is told, and what is in force stays */
+	compiled_replace(child->folders[0], "# nothing\n");
+	assert_int_equal(
+		poll(&(struct pollfd){ .fd = child->sock, .events = POLLIN }, 1, PATIENCE_MS), 1);
+	expect_verdict(child, "tracker.example", 1, "list a line 2: tracker.example");
+	assert_non_null(strstr(child->logs, "3 list a: the new version is not taken: no name in "
+					    "it: the one before stays in force\n"));
+	end(child, 0);
+}
+
+/* exceptions come first, in whatever list they are, but for what is important */
+static void test_blocklist_joins_its_lists(void **state)
+{
+	struct child *child = spawn(blocklist_exe);
+
+	begin(child);
+	send_option(child, "list", "a", "ads.example\n||must.example^$important\nshop.example\n");
+	send_option(child, "allow", "b", "ok.ads.example\nmust.example\n@@||x.example^\n");
+	assert_int_equal(start(child)->error, 0);
+	expect_verdict(child, "ads.example", 1, "list a line 1: ads.example");
+	expect_verdict(child, "x.ok.ads.example", 0, "list b line 1: exception ok.ads.example");
+	expect_verdict(child, "must.example", 1, "list a line 2: must.example");
+	expect_verdict(child, "x.example", 0, "not listed");
+	end(child, 0);
 }
 
 static void test_hello_filter_denies_one_host_and_prints(void **state)
@@ -296,6 +377,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_blocklist_shortens_long_paths),
 		cmocka_unit_test(test_blocklist_says_what_is_wrong),
 		cmocka_unit_test(test_blocklist_says_why_a_file_cannot_be_read),
+		cmocka_unit_test(test_blocklist_looks_at_compiled_lists_only),
+		cmocka_unit_test(test_blocklist_takes_a_new_version),
+		cmocka_unit_test(test_blocklist_joins_its_lists),
 		cmocka_unit_test(test_hello_filter_denies_one_host_and_prints),
 		cmocka_unit_test(test_hello_filter_has_a_default),
 	};

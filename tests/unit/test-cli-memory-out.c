@@ -56,6 +56,11 @@ int sluice_main(int argc, char **argv); /* main() of cli, by that name */
 	"\"inet sluice_one\",\"chain\":\"out\",\"map\":\"sl_flows\",\"key\":\"00 01\","              \
 	"\"verdict\":\"allow\"},\"next\":\"change the rules\"}}}"
 
+#define LIST                                                                                         \
+	"{\"filter\":\"one\",\"name\":\"a\",\"exceptions\":false,\"names\":1270000,"     \
+	"\"allowed\":2,\"hits\":3,\"unusable\":1,\"kinds\":{\"url\":1},"                     \
+	"\"changed\":\"2100-11-21T11:26:40Z\",\"loaded\":\"2100-11-21T11:26:40Z\"}"
+
 static const struct {
 	const char *method, *replies[2];
 } answers[] = {
@@ -72,6 +77,8 @@ static const struct {
 	{ "ListFlows",
 	  { "{\"continues\":true,\"parameters\":{\"flow\":" FLOW "}}",
 	    "{\"parameters\":{\"flow\":" FLOW "}}" } },
+	{ "ListLists",
+	  { "{\"parameters\":{\"lists\":[" LIST "," LIST "," LIST "," LIST "]}}" } },
 	{ "Why", { WHY } },
 	{ "ListAddresses", { "{\"parameters\":{\"addresses\":[\"192.0.2.1\"]}}" } },
 	{ "Explain", { WHY } },
@@ -299,6 +306,8 @@ static const char *const lines[] = {
 	"status --json",
 	"flows",
 	"flows --json",
+	"lists",
+	"lists --json",
 	"why --last",
 	"why --last --json",
 	"explain --exe /bin/sh --uid 0 --to a.example:80",

@@ -52,6 +52,19 @@ static int get_status(void *data, struct json_object **ret_status)
 	return *ret_status ? 0 : -ENOMEM;
 }
 
+static int get_lists(void *data, struct json_object **ret_lists)
+{
+	*ret_lists = json_tokener_parse(
+		"[{\"filter\":\"blocklist\",\"name\":\"/etc/ads\\u001b.hosts\",\"exceptions\":false,"
+		"\"names\":1270000,\"allowed\":2,\"hits\":12345,\"unusable\":3,\"kinds\":{"
+		"\"cosmetic\":1,\"url\":2},\"changed\":\"2026-11-20T19:40:06Z\","
+		"\"loaded\":\"2026-11-20T19:40:07Z\"},"
+		"{\"filter\":\"blocklist\",\"name\":\"ok\",\"exceptions\":true,\"names\":1,"
+		"\"allowed\":0,\"hits\":0,\"unusable\":0,\"kinds\":{},\"changed\":null,"
+		"\"loaded\":\"2026-11-20T19:40:07Z\"}]");
+	return *ret_lists ? 0 : -ENOMEM;
+}
+
 static int doctor(void *data, struct json_object **ret_checks)
 {
 	*ret_checks =
@@ -85,7 +98,10 @@ static void list_flows(void *data, control_emit_fn emit, void *to)
 /* a daemon of nothing but a control socket, in a child */
 static pid_t serve(const char *path)
 {
-	static const struct control_ops ops = { get_status, doctor, list_flows };
+	static const struct control_ops ops = { .get_status = get_status,
+						.doctor = doctor,
+						.list_flows = list_flows,
+						.get_lists = get_lists };
 	struct control *control = NULL;
 	sd_event *event = NULL;
 	pid_t parent = getpid(), pid = fork();
@@ -299,6 +315,13 @@ static void test_a_living_instance(void **state)
 	assert_int_equal(run("flows --instance one"), 0);
 	assert_non_null(strstr(output, "tracker.example:443"));
 	assert_non_null(strstr(output, "[2001:db8::1]:443"));
+	assert_null(strchr(output, '\033'));
+	assert_int_equal(run("lists --json"), 0);
+	assert_true(output_matches("lists.json"));
+	assert_int_equal(run("lists"), 0);
+	assert_non_null(strstr(output, " 1,270,000         2    12,345         3 "));
+	assert_non_null(strstr(output, "! 1 line is about what a page shows\n"));
+	assert_non_null(strstr(output, "! 2 lines are about addresses on the web\n"));
 	assert_null(strchr(output, '\033'));
 	(void)run("doctor --json");
 	assert_true(output_matches("doctor.json"));

@@ -113,3 +113,15 @@ def act_many(network, count, trigger, port, path):
     return {"answered": answered, "before_max_ms": max(before), "n_during": len(during),
             "median_ms": during[len(during) // 2], "p95_ms": during[len(during) * 95 // 100],
             "max_ms": during[-1]}
+
+
+def act_rounds(hosts, port, per_second, until):
+    """connects to the first address of each of `hosts`, in turn, until the file `until` is there.
+    Return: for each round what each host gave"""
+    ends = [socket.getaddrinfo(host, int(port), socket.AF_INET)[0][4][0] for host in hosts.split(",")]
+    rounds, due = [], time.monotonic()
+    while not os.path.exists(until):
+        rounds.append([connect(end, port) for end in ends])
+        due = max(due + len(ends) / float(per_second), time.monotonic() - 1)
+        time.sleep(max(0, due - time.monotonic()))
+    return {"rounds": rounds}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/confine.h"
+#include "base/files.h"
+#include "base/macros.h"
+#include "base/sandbox.h"
+#include "cli/cli.h"
+#include "cli/compiled.h"
+#include "cli/stamp.h"
+
+#define CPU_S 100U /* a list of a million names takes one */
+#define NEW "new"
+#define CURRENT "current"
+#define HIGH_FD 100 /* out of the way of 0, 1, 2 */
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* ---- the compiler ---- */
+
+static int limit_time(void)
+{
+	const struct rlimit limit = { CPU_S, CPU_S };
+
+	return setrlimit(RLIMIT_CPU, &limit) < 0 ? -errno : 0;
+}
+
+_Noreturn static void be_compiler(const struct compiled *compiled, int result, int errors)
+{
+	static char *const env[] = { (char *)"LANG=C.UTF-8", NULL };
+	char *argv[] = { (char *)(uintptr_t)compiled->compiler, NULL };
+	/* its folders may be closed to the uid that it becomes */
+	int exe = fcntl(open(compiled->compiler, O_RDONLY | O_CLOEXEC), F_DUPFD_CLOEXEC, HIGH_FD);
+	int in = fcntl(compiled->file, F_DUPFD_CLOEXEC, HIGH_FD), r = 0;
+	int out = fcntl(result, F_DUPFD_CLOEXEC, HIGH_FD);
+	sigset_t none;
+
+	errors = fcntl(errors, F_DUPFD_CLOEXEC, HIGH_FD);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (exe < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(errors, 2) < 0 ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		r = -errno;
+	if (r == 0)
+		r = limit_time();
+	if (r == 0)
+		r = sandbox_become(compiled->uid, compiled->uid, NULL, 0);
+	if (r == 0)
+		r = confine_provider();
+	if (r == 0)
+		r = sandbox_enter(SANDBOX_PROVIDER);
+	if (r == 0) {
+#ifdef SLUICE_SANITIZED /* options of the sanitizers */
+		syscall(SYS_execveat, exe, "", argv, environ, AT_EMPTY_PATH);
+#endif
+		syscall(SYS_execveat, exe, "", argv, env, AT_EMPTY_PATH);
+		r = -errno;
+	}
+	fprintf(stderr, "cannot start %s: %s\n", compiled->compiler, strerror(-r));
+	_exit(127);
+}
+
+/* Return: 0 or a negative errno */
+static int start(struct compiled *compiled)
+{
+	_cleanup_close_ int result = -1;
+	int pipe_fds[2];
+
+	(void)unlinkat(compiled->folder, NEW, 0);
+	result = openat(compiled->folder, NEW, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (result < 0 || fchmod(result, 0444) < 0 || pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	compiled->pid = fork();
+	if (compiled->pid == 0)
+		be_compiler(compiled, result, pipe_fds[1]);
+	close_fd(pipe_fds[1]);
+	compiled->errors = pipe_fds[0];
+	if (compiled->pid > 0)
+		return 0;
+	compiled->pid = 0;
+	return -errno;
+}
+
+static void forget_compiler(struct compiled *compiled)
+{
+	compiled->pid = 0;
+	compiled->errors = close_fd(compiled->errors);
+	compiled->file = close_fd(compiled->file);
+}
+
+static int complain(const struct compiled *compiled, const char *why)
+{
+	return cli_error(-1, "%s: cannot be compiled: %s", compiled->name, why);
+}
+
+/* what it read may have changed while it did: then it is read again. Return: 0 or -1, and said why */
+static int take_result(struct compiled *compiled, int status)
+{
+	char why[200] = "";
+	ssize_t n = read(compiled->errors, why, sizeof(why) - 1);
+	struct stat now;
+
+	why[MAX(n, 0)] = '\0';
+	why[strcspn(why, "\n")] = '\0';
+	if (WIFSIGNALED(status))
+		snprintf(why, sizeof(why), "its compiler was killed: %s",
+			 strsignal(WTERMSIG(status)));
+	if (status != 0)
+		return complain(compiled, why[0] ? why : "its compiler failed");
+	if (fstat(compiled->file, &now) < 0 || !is_same(&now, &compiled->taken)) {
+		compiled->taken = (struct stat){ 0 };
+		return 0;
+	}
+	if (renameat(compiled->folder, NEW, compiled->folder, CURRENT) < 0)
+		return complain(compiled, strerror(errno));
+	stamp_write(&compiled->taken, compiled->compiler, compiled->folder);
+	return 0;
+}
+
+/* Return: as waitpid(2) */
+static pid_t reap(struct compiled *compiled, int options, int *ret_r)
+{
+	int status = 0;
+	pid_t pid = waitpid(compiled->pid, &status, options);
+
+	if (pid == 0 || (pid < 0 && errno == EINTR))
+		return 0;
+	*ret_r = pid < 0 ? complain(compiled, strerror(errno)) : take_result(compiled, status);
+	forget_compiler(compiled);
+	return pid;
+}
+
+/* ---- the first result ---- */
+
+/* whoever owns the folder above may have put anything in its place: it must be root's */
+static int make_folder(struct compiled *compiled, const char *path, uid_t reader)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	unsigned int n;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_uid != geteuid())
+		return -EPERM;
+	/* of an instance that died */
+	(void)files_empty_fd(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), &n);
+	if (fchown(fd, (uid_t)-1, reader) < 0 || fchmod(fd, 0750) < 0)
+		return -errno;
+	compiled->folder = TAKE_FD(fd);
+	return 0;
+}
+
+static int compile_now(struct compiled *compiled)
+{
+	int r = start(compiled);
+
+	if (r < 0)
+		return complain(compiled, strerror(-r));
+	while (reap(compiled, 0, &r) == 0)
+		;
+	return r;
+}
+
+int compiled_begin(struct compiled *compiled, const char *path, int file, uid_t uid, uid_t reader,
+		   int *ret_folder)
+{
+	int r;
+
+	compiled->uid = uid;
+	compiled->file = file;
+	r = make_folder(compiled, path, reader);
+	if (r == 0)
+		r = fstat(compiled->file, &compiled->taken) < 0 ? -errno : 0;
+	if (r < 0) {
+		compiled->file = close_fd(compiled->file);
+		return complain(compiled, strerror(-r));
+	}
+	compiled->seen = compiled->taken;
+	if (stamp_link(&compiled->taken, compiled->compiler, compiled->folder)) {
+		stamp_write(&compiled->taken, compiled->compiler, compiled->folder);
+		compiled->file = close_fd(compiled->file);
+	} else if (compile_now(compiled)) {
+		return -1;
+	}
+	if (faccessat(compiled->folder, CURRENT, F_OK, 0) < 0)
+		return complain(compiled, "it changes all the time");
+	*ret_folder = openat(compiled->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret_folder < 0 ? complain(compiled, strerror(errno)) : 0;
+}
+
+/* ---- changes ---- */
+
+static void begin_again(struct compiled *compiled)
+{
+	int r;
+
+	compiled->file = open(compiled->name, O_RDONLY | O_CLOEXEC);
+	r = compiled->file < 0 || fstat(compiled->file, &compiled->taken) < 0 ? -errno
+									      : start(compiled);
+	if (r == 0)
+		return;
+	forget_compiler(compiled);
+	(void)complain(compiled, strerror(-r));
+}
+
+void compiled_tick(struct compiled *compiled)
+{
+	struct stat now;
+	bool is_still;
+	int r = 0;
+
+	if (compiled->folder < 0)
+		return;
+	if (compiled->pid > 0) {
+		if (reap(compiled, WNOHANG, &r) > 0 && r)
+			fprintf(stderr, "sluice: %s: the version before stays in force\n",
+				compiled->name);
+		return;
+	}
+	/* one that is away for a moment is being replaced */
+	if (stat(compiled->name, &now) < 0)
+		return;
+	is_still = is_same(&now, &compiled->seen);
+	compiled->seen = now;
+	if (is_still && !is_same(&now, &compiled->taken))
+		begin_again(compiled);
+}
+
+void compiled_init(struct compiled *compiled)
+{
+	*compiled = (struct compiled){ .folder = -1, .file = -1, .errors = -1 };
+}
+
+void compiled_end(struct compiled *compiled)
+{
+	if (compiled->pid > 0) {
+		(void)kill(compiled->pid, SIGKILL);
+		(void)waitpid(compiled->pid, NULL, 0);
+	}
+	forget_compiler(compiled);
+	compiled->folder = close_fd(compiled->folder);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: Files that are compiled for a provider, and what is in the place of their folders
+ *
+ *	test-compiled BLOCKLIST-COMPILE
+ *
+ * The compiler becomes another user: that needs root.
+ */
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/files.h"
+#include "base/macros.h"
+#include "cli/compiled.h"
+
+#define UID 64323U
+#define ROUNDS_MAX 6000 /* of 10 ms: a compiler that takes longer has failed the test */
+
+static const char *compiler;
+static char top[64], list[96], folder[96];
+
+static void write_list(const char *text)
+{
+	char path[112];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s.new", list);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close_fd(fd);
+	assert_int_equal(rename(path, list), 0);
+}
+
+static int begin(struct compiled *compiled, int *ret_folder)
+{
+	compiled_init(compiled);
+	compiled->name = list;
+	compiled->compiler = compiler;
+	return compiled_begin(compiled, folder, open(list, O_RDONLY | O_CLOEXEC), UID, 65534,
+			      ret_folder);
+}
+
+static int set_up(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	snprintf(top, sizeof(top), "/tmp/sluice-compiled-XXXXXX");
+	assert_non_null(mkdtemp(top));
+	snprintf(list, sizeof(list), "%s/list", top);
+	snprintf(folder, sizeof(folder), "%s/list-0.0", top);
+	write_list("ads.example\n");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	unsigned int n;
+
+	(void)files_remove_lists(top, &n);
+	return files_remove_folder(top);
+}
+
+static ino_t current_of(int fd)
+{
+	struct stat st = { 0 };
+
+	assert_int_equal(fstatat(fd, "current", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0444);
+	assert_true(st.st_size > 8);
+	return st.st_ino;
+}
+
+static void test_a_change_takes_the_place_of_what_was(void **state)
+{
+	struct compiled compiled;
+	int fd = -1;
+	ino_t first;
+
+	assert_int_equal(begin(&compiled, &fd), 0);
+	first = current_of(fd);
+	for (int i = 0; i < 3; i++)
+		compiled_tick(&compiled);
+	assert_int_equal(current_of(fd), first);
+	write_list("ads.example\nmore.example\n");
+	for (int i = 0; current_of(fd) == first; i++) {
+		assert_true(i < ROUNDS_MAX);
+		usleep(10000);
+		compiled_tick(&compiled);
+	}
+	close_fd(fd);
+	compiled_end(&compiled);
+}
+
+/* what the compiler cannot read, and a file that is away, leave what was */
+static void test_what_is_no_good_leaves_what_was(void **state)
+{
+	struct compiled compiled;
+	int fd = -1;
+	ino_t first;
+
+	assert_int_equal(begin(&compiled, &fd), 0);
+	first = current_of(fd);
+	assert_int_equal(unlink(list), 0);
+	compiled_tick(&compiled);
+	assert_int_equal(mkdir(list, 0700), 0); /* not a regular file */
+	for (int i = 0; i < 100; i++) {
+		usleep(10000);
+		compiled_tick(&compiled);
+	}
+	assert_int_equal(current_of(fd), first);
+	assert_int_equal(rmdir(list), 0);
+	close_fd(fd);
+	compiled_end(&compiled);
+}
+
+/* the folder above is sluiced's: what it puts there must not lead us elsewhere */
+static void test_a_link_in_the_place_of_the_folder_is_refused(void **state)
+{
+	char elsewhere[96], file[112];
+	struct compiled compiled;
+	int fd = -1;
+
+	snprintf(elsewhere, sizeof(elsewhere), "%s/elsewhere", top);
+	snprintf(file, sizeof(file), "%s/file", elsewhere);
+	assert_int_equal(mkdir(elsewhere, 0700), 0);
+	close_fd(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	assert_int_equal(symlink(elsewhere, folder), 0);
+	assert_int_equal(begin(&compiled, &fd), -1);
+	assert_int_equal(fd, -1);
+	compiled_end(&compiled);
+	assert_int_equal(unlink(file), 0); /* it is there still, alone */
+	assert_int_equal(rmdir(elsewhere), 0);
+	assert_int_equal(unlink(folder), 0);
+}
+
+static void test_a_folder_of_another_user_is_refused(void **state)
+{
+	struct compiled compiled;
+	int fd = -1;
+
+	assert_int_equal(mkdir(folder, 0700), 0);
+	assert_int_equal(chown(folder, 65534, 65534), 0);
+	assert_int_equal(begin(&compiled, &fd), -1);
+	compiled_end(&compiled);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_a_change_takes_the_place_of_what_was, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_what_is_no_good_leaves_what_was, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_a_link_in_the_place_of_the_folder_is_refused,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_folder_of_another_user_is_refused, set_up,
+						tear_down),
+	};
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: test-compiled BLOCKLIST-COMPILE\n");
+		return 2;
+	}
+	compiler = argv[1];
+	/* its leak checker needs what a provider may not */
+	(void)setenv("ASAN_OPTIONS", "detect_leaks=0", 0);
+	return cmocka_run_group_tests_name("compiled", tests, NULL, NULL);
+}
