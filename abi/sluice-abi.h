@@ -275,16 +275,14 @@ _Static_assert(sizeof(struct sl_flow) == 128, "sl_flow");
 /**
  * struct sl_peek - map sl_peeks: ends of a TCP connection that filters look at → whose it is
  *
- * The daemon makes it. The kernel side writes what the socket says of itself: nothing of that
- * may get lost, so it is not in struct sl_flow, which the daemon writes.
+ * The daemon makes it, the kernel side writes what its TCP says: nothing of that may get lost, so it
+ * is not in struct sl_flow, which the daemon writes.
  */
 struct sl_peek {
 	__u64 cookie; /* of its key in sl_flows */
-	/* SL_PEEK_BEGUN | the sequence number that the program's TCP reads first; 0: it has no
-	 * connection yet */
-	__u64 begin;
-	__u32 acked; /* sequence number: the socket has everything before it */
+	__u32 acked;  /* sequence number: the socket has everything before it */
 	__u32 has_acked;
+	__u64 begin; /* SL_PEEK_BEGUN | the sequence number it reads first; 0: no connection yet */
 };
 _Static_assert(sizeof(struct sl_peek) == 24, "sl_peek");
 

@@ -221,7 +221,7 @@ static __always_inline void note_acked(struct __sk_buff *skb, const struct packe
 	struct segment segment;
 
 	if (!peek || peek->cookie != owner || read_segment(skb, p, &segment) ||
-	    (segment.flags & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK)
+	    (segment.flags & (TCP_ACK | TCP_RST)) != TCP_ACK)
 		return;
 	if (peek->has_acked && (__s32)(segment.ack - peek->acked) <= 0)
 		return;
@@ -262,7 +262,9 @@ int sl_out_held(struct __sk_buff *skb)
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
 	}
-	if (flow && flow->verdict == SL_PEEK && is_stream(&p, sock))
+	/* a listener answers handshakes, also such as come to nothing */
+	if (flow && flow->verdict == SL_PEEK && is_stream(&p, sock) &&
+	    (flow->dir == SL_DIR_OUT || sock->flags & SL_SOCK_PASSIVE))
 		note_acked(skb, &p, owner);
 	if (flow && flow->verdict == SL_PEEK && !is_looked_at(skb, &p, flow, SL_DIR_OUT)) {
 		__sync_fetch_and_add(&flow->bytes_out, p.n_payload);

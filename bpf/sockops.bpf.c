@@ -87,10 +87,8 @@ static __always_inline void connected(struct bpf_sock_ops *ctx)
 {
 	struct sl_peek *peek = find_peek(ctx);
 
-	if (!peek)
-		return;
-	peek->begin = SL_PEEK_BEGUN | ctx->rcv_nxt;
-	peek->has_acked = 0; /* it was of a handshake that was given up */
+	if (peek)
+		peek->begin = SL_PEEK_BEGUN | ctx->rcv_nxt;
 }
 
 /* its key in sl_flows. Of one that nobody looks at: its listener's, or the newest's on the port */

@@ -69,12 +69,13 @@ static void on_flow(struct sluice_filter *filter, const struct sluice_flow *flow
 	char reason[REASON_BYTES] = "not listed";
 	const struct list *list;
 	struct table_hit hit;
-	int is_allowed = lists_find(data, flow->host, &list, &hit);
+	int is_allowed;
 
 	if (flow->host_reading == SLUICE_READABLE) {
 		(void)sluice_filter_answer_name(filter, flow->id, "its host is read first");
 		return;
 	}
+	is_allowed = lists_find(data, flow->host, &list, &hit);
 	if (list)
 		write_reason(list, &hit, is_allowed, reason);
 	(void)sluice_filter_answer_for(filter, flow->id, is_allowed ? SLUICE_ALLOW : SLUICE_DROP,

@@ -41,13 +41,13 @@ static enum peek_fate has_begun(struct daemon *daemon, struct flow *flow, uint32
 	const struct peek_stream *in = &peeking->core->streams[SL_DIR_IN];
 
 	peeking->has_begun = true;
-	if (!peek_is_shown(peeking->core, SL_DIR_IN) || (in->has_base && in->base == seq))
+	if (in->has_base && in->base == seq)
 		return PEEK_HOLD;
 	if (!in->has_base || peek_is_untouched(peeking->core, SL_DIR_IN)) {
 		begin_at(daemon, peeking, seq);
 		return PEEK_HOLD;
 	}
-	while (!peek_looks(peeking->core, verdict.filter))
+	while (verdict.filter + 1 < daemon->n_filters && !peek_looks(peeking->core, verdict.filter))
 		verdict.filter++;
 	peeking_judge(daemon, flow, &verdict);
 	return PEEK_DROP;

@@ -264,9 +264,9 @@ void peek_check(struct lab *lab, const struct lab_ends *ends, peek_check_fn chec
 {
 	if (ends->proto == IPPROTO_TCP) {
 		check_stream(lab, ends, check);
+		check_handshake(lab, ends, check);
 		check_guard(lab, ends, check);
 		check_acked(lab, ends, check);
-		check_handshake(lab, ends, check);
 	}
 	if (ends->proto == IPPROTO_TCP && ends_is_v6(ends))
 		check_fragment(lab, ends, check);

@@ -26,7 +26,10 @@ static unsigned int put_in(struct lab *lab, uint8_t flags, uint32_t at, const ch
 /* as sl_out_held does: our TCP has everything before it, and a while later sluiced knows */
 static void acknowledge(struct lab *lab, const struct flow *flow, uint32_t at)
 {
-	struct sl_peek peek = { .cookie = flow->key.cookie, .acked = THEIRS + at, .has_acked = 1 };
+	struct sl_peek peek = { .cookie = flow->key.cookie,
+				.acked = THEIRS + at,
+				.has_acked = 1,
+				.begin = SL_PEEK_BEGUN | THEIRS };
 
 	fake_put(lab->kernel, FAKE_PEEKS, &flow->tuple, &peek);
 	for (int i = 0; i < 12; i++)
@@ -41,11 +44,10 @@ static const struct sl_flow *entry_of(const struct lab *lab)
 /* a connection whose first five bytes were shown and passed. Return: its flow */
 static struct flow *shown(struct lab *lab, uint64_t pass, uint64_t wanted)
 {
-	const struct lab_packet answer = peek_in(SYN | ACK, THEIRS - 1, NULL);
 	uint64_t id = peek_looked_at(lab, true, 5);
 	unsigned int packet;
 
-	lab_put(lab, &answer);
+	peek_connect(lab, &peek_syn, THEIRS);
 	packet = put_in(lab, 0, 0, "hello");
 	peek_expect(lab, 0, 0, "hello");
 	peek_answer(lab, 0, id, SL_DIR_IN, pass, wanted);
