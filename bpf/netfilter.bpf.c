@@ -213,7 +213,7 @@ static __always_inline bool allow_remembered(struct __sk_buff *skb, const struct
 	return true;
 }
 
-/* what comes in and is looked at: the socket has it for good, as it says in all that it sends. A
+/* what comes in and is looked at, once there is a connection: the socket has it for good, as it says in all that it sends. A
  * packet that is queued again says less than is known */
 static __always_inline void note_acked(struct __sk_buff *skb, const struct packet *p, __u64 owner)
 {
@@ -221,7 +221,7 @@ static __always_inline void note_acked(struct __sk_buff *skb, const struct packe
 	struct segment segment;
 
 	if (!peek || peek->cookie != owner || read_segment(skb, p, &segment) ||
-	    (segment.flags & (TCP_ACK | TCP_RST)) != TCP_ACK)
+	    (segment.flags & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK)
 		return;
 	if (peek->has_acked && (__s32)(segment.ack - peek->acked) <= 0)
 		return;

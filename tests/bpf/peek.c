@@ -240,6 +240,7 @@ static void check_acked(struct lab *lab, const struct lab_ends *ends, peek_check
 		      { { 0, SHOWN, 1 }, false, ACK, ACKED, SHOWN, "one that was queued before" },
 		      { { 0, ACKED, 1 }, false, RST | ACK, SHOWN, ACKED, "a reset" },
 		      { { 0, ACKED, 1 }, false, SYN, SHOWN, ACKED, "one that says nothing" },
+		      { { 0, ACKED, 1 }, false, SYN | ACK, SHOWN, ACKED, "an answer to a SYN" },
 		      { { 0, ACKED, 1 }, true, ACK, SHOWN, ACKED, "another socket's" } };
 	struct sl_tuple tuple = ends_tuple(ends, SL_DIR_OUT);
 
