@@ -87,8 +87,11 @@ static __always_inline void connected(struct bpf_sock_ops *ctx)
 {
 	struct sl_peek *peek = find_peek(ctx);
 
-	if (peek)
-		peek->begin = SL_PEEK_BEGUN | ctx->rcv_nxt;
+	if (!peek)
+		return;
+	peek->begin = SL_PEEK_BEGUN | ctx->rcv_nxt;
+	peek->acked = ctx->rcv_nxt;
+	peek->has_acked = 1;
 }
 
 /* its key in sl_flows. Of one that nobody looks at: its listener's, or the newest's on the port */

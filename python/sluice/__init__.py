@@ -13,8 +13,9 @@ from .errors import (BadRule, DaemonGone, Error, Full, Misuse, NotStarted, Proto
                      Stopped)
 from .filter import Filter, main
 from .flow import BYTES_MAX, PEEK_MAX, Data, Direction, Flow, HostReading, HostSource, Scope, Verdict
+from .lists import List, Unusable
 from .rules import Rule, RuleAction, RuleDirection
 
 __all__ = ["BYTES_MAX", "BadRule", "DaemonGone", "Data", "Direction", "Error", "Filter", "Flow", "Full",
-           "HostReading", "HostSource", "Misuse", "NotStarted", "PEEK_MAX", "ProtocolError", "Refusal", "Rule",
-           "RuleAction", "RuleDirection", "Scope", "Stopped", "Verdict", "main"]
+           "HostReading", "HostSource", "List", "Misuse", "NotStarted", "PEEK_MAX", "ProtocolError", "Refusal", "Rule",
+           "RuleAction", "RuleDirection", "Scope", "Stopped", "Unusable", "Verdict", "main"]

@@ -175,6 +175,19 @@ class Filter:
         self._rules = deque([wire.encode("RULES_BEGIN", set=self._set), *records,
                              wire.encode("RULES_COMMIT", otherwise=otherwise)])
 
+    def list(self, told):
+        """tells of a List, or of its new version; Full: call it again later"""
+        if not self._is_alive():
+            raise Stopped()
+        try:
+            record = told.encode()
+        except ValueError as problem:
+            raise Misuse(str(problem)) from None
+        if not self._send_now(record):
+            raise Full()
+        if self._broken:
+            raise self._broken
+
     def log(self, text, level=6):
         """a line for people, level as in syslog(3); lost when the channel is full"""
         if self._broken or self._state == State.ENDED:

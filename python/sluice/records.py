@@ -57,6 +57,31 @@ RECORDS = (
         Field("level", "u8", 1, 7),  # syslog priority
         Field("text", "str", 512, 0),  # one line, shown by status and in the log
     )),
+    Record("LIST", 11, 1, False, (  # a list by which it judges, or its new version
+        Field("number", "u16", 2, 255),  # of the list, from 0
+        Field("exceptions", "u8", 1, 1),  # 1: its names are allowed
+        Field("names", "u32", 4, 0),  # names that it blocks
+        Field("allowed", "u32", 4, 0),  # names that it takes out of what is blocked
+        Field("unusable", "u32", 4, 0),  # lines of no use; by kind:
+        Field("character", "u32", 4, 0),  # a character that no host name has
+        Field("idn", "u32", 4, 0),  # neither ASCII nor a name in UTF-8
+        Field("label", "u32", 4, 0),  # an empty label
+        Field("too_long", "u32", 4, 0),  # a label, a name, a line
+        Field("words", "u32", 4, 0),  # of no known form
+        Field("no_name", "u32", 4, 0),  # an address alone
+        Field("address", "u32", 4, 0),  # an answer that leads somewhere
+        Field("cosmetic", "u32", 4, 0),  # AdBlock: what a page shows
+        Field("url", "u32", 4, 0),  # AdBlock: more than a host
+        Field("regex", "u32", 4, 0),  # AdBlock: regular expressions
+        Field("modifier", "u32", 4, 0),  # AdBlock: some requests only
+        Field("wildcard", "u32", 4, 0),  # does not end in a label
+        Field("setting", "u32", 4, 0),  # dnsmasq, RPZ: no block
+        Field("zone", "u32", 4, 0),  # RPZ: no name of the zone
+        Field("changed", "u64", 8, 0),  # when its file was, seconds of time(2); 0: not known
+        Field("loaded", "u64", 8, 0),  # when it came into force
+        Field("name", "str", 256, 0),  # for people, such as its path
+        Field("reason", "str", 64, 0),  # how the reasons of its hits begin, before a blank
+    )),
     Record("FLOW_NEW", 16, 0, False, (  # judge this flow
         Field("id", "u64", 8, 0),  # the flow, for ever unique in this instance
         Field("cookie", "u64", 8, 0),  # socket cookie

@@ -100,6 +100,25 @@ static int do_log(const struct order *order)
 	return 0;
 }
 
+static int do_list(const struct order *order)
+{
+	const struct sluice_list list = {
+		.size = sizeof(list),
+		.number = (uint16_t)number(order, 1),
+		.is_exceptions = true,
+		.reason = order->words[2],
+		.n_names = number(order, 3),
+		.name = order->rest[3],
+		.n_exceptions = 2,
+		.n_unusable = 7,
+		.unusable = { [SLUICE_UNUSABLE_LONG] = 3, [SLUICE_UNUSABLE_ZONE] = 4 },
+		.changed_s = 5,
+		.loaded_s = 6
+	};
+
+	return sluice_filter_list(order->filter, &list);
+}
+
 /* until one of them fails, which `said` tells later: the channel is full then, for a LOG as well */
 static int repeated_with;
 
@@ -204,21 +223,14 @@ static const struct {
 	const char *name;
 	int (*run)(const struct order *order);
 } orders[] = {
-	{ "answer", do_answer },
-	{ "peek", do_peek },
-	{ "name", do_name },
-	{ "pass", do_pass },
-	{ "pause", do_pause },
-	{ "resume", do_resume },
-	{ "update", do_update },
-	{ "forget", do_forget },
-	{ "rejudge", do_rejudge },
-	{ "log", do_log },
-	{ "repeat", do_repeat },
-	{ "said", do_said },
-	{ "descriptors", do_descriptors },
-	{ "rules", do_rules },
-	{ "die", do_die },
+	{ "answer", do_answer },   { "peek", do_peek },
+	{ "name", do_name },	   { "pass", do_pass },
+	{ "pause", do_pause },	   { "resume", do_resume },
+	{ "update", do_update },   { "forget", do_forget },
+	{ "rejudge", do_rejudge }, { "list", do_list },
+	{ "log", do_log },	   { "repeat", do_repeat },
+	{ "said", do_said },	   { "descriptors", do_descriptors },
+	{ "rules", do_rules },	   { "die", do_die },
 };
 
 static void split(struct order *order, char *text, char *rest)

@@ -79,6 +79,10 @@ class Puppet(sluice.Filter):
             getattr(self, name)()
         elif name == "log":
             self.log(rest(1), int(words[0]))
+        elif name == "list":
+            self.list(sluice.List(int(words[0]), rest(2), words[1], n_names=int(words[2]), n_exceptions=2,
+                                  unusable={sluice.Unusable.LONG: 3, sluice.Unusable.ZONE: 4}, is_exceptions=True,
+                                  changed_s=5, loaded_s=6))
         elif name == "rules":
             self.set_rules(split_rules(words[1:]), int(words[0]))
         elif name == "repeat":

@@ -36,6 +36,8 @@
 #define TELLINGS_MAX 20U
 #define WITHIN_MS 5000 /* what takes longer hangs */
 #define STREAM 7U
+enum { DNS = 1, CONNECTION, DATAGRAM }; /* kinds of LOOK */
+
 #define MORE 1U	     /* status of DONE */
 #define MALFORMED 3U /* the same */
 
@@ -115,7 +117,7 @@ static bool look(int sock, const struct wire_look *look, const void *bytes, size
 static bool tell_answers(int sock)
 {
 	struct dns_packet *packet = dns_begin(1, "a.example", A);
-	struct wire_look piece = { .token = 2, .stream = STREAM, .seq = 100 };
+	struct wire_look piece = { .token = 2, .stream = STREAM, .seq = 100, .kind = DNS };
 	uint8_t bytes[512];
 	size_t n;
 	bool is_answered;
@@ -126,8 +128,9 @@ static bool tell_answers(int sock)
 	bytes[1] = (uint8_t)n;
 	memcpy(bytes + 2, packet->bytes, n);
 	free(packet);
-	is_answered = look(sock, &(struct wire_look){ .token = 1 }, bytes + 2, n, true, 0) &&
-		      look(sock, &piece, bytes, 9, false, MORE);
+	is_answered =
+		look(sock, &(struct wire_look){ .token = 1, .kind = DNS }, bytes + 2, n, true, 0) &&
+		look(sock, &piece, bytes, 9, false, MORE);
 	piece.seq += 9;
 	piece.token++;
 	is_answered = is_answered && look(sock, &piece, bytes + 9, n - 7, true, 0);
@@ -136,8 +139,38 @@ static bool tell_answers(int sock)
 					      &(struct wire_forget){ .stream = STREAM }, NULL, 0,
 					      -1),
 				 0);
-	return is_answered &&
-	       look(sock, &(struct wire_look){ .token = 4 }, bytes + 2, n - 1, false, MALFORMED);
+	return is_answered && look(sock, &(struct wire_look){ .token = 4, .kind = DNS }, bytes + 2,
+				   n - 1, false, MALFORMED);
+}
+
+/* the first bytes of connections, by each reader, and of a datagram. Return: were all answered? */
+static bool tell_bytes(int sock)
+{
+	static const struct {
+		uint8_t kind, answer;
+		const char *bytes;
+	} looks[] = { { CONNECTION, 0, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n" },
+		      { CONNECTION, 2, "\x16\x03\x01\x02" },
+		      { CONNECTION, 2, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" },
+		      { CONNECTION, 1, "SSH-2.0-x\r\n" },
+		      { DATAGRAM, 1, "hello" } };
+	struct wire_message message;
+
+	for (uint64_t i = 0; i < ARRAY_SIZE(looks); i++) {
+		const struct wire_look look = { .token = 10 + i, .kind = looks[i].kind };
+		const struct wire_host *host;
+
+		if (channel_send(sock, &wire_names_channel, WIRE_LOOK, &look, looks[i].bytes,
+				 strlen(looks[i].bytes), -1) < 0 ||
+		    !next(sock, &message))
+			return false;
+		assert_int_equal(message.record->type, WIRE_HOST);
+		host = WIRE_BODY(&message, struct wire_host);
+		assert_int_equal(host->token, look.token);
+		assert_int_equal(host->answer, looks[i].answer);
+		assert_string_equal(host->name, looks[i].answer ? "" : "a.example");
+	}
+	return true;
 }
 
 static bool tell(unsigned int nth, bool is_always, void *data)
@@ -157,7 +190,7 @@ static bool tell(unsigned int nth, bool is_always, void *data)
 		be_names(theirs, err);
 	}
 	theirs = close_fd(theirs);
-	is_answered = tell_answers(sock);
+	is_answered = tell_answers(sock) && tell_bytes(sock);
 	sock = close_fd(sock);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	(void)!pread(err, text, sizeof(text) - 1, 0);
