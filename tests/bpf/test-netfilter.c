@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /**
- * DOC: The packet matches of bpf/netfilter.bpf.c, in the kernel that runs
+ * DOC: The packet matches of bpf/netfilter-*.bpf.c, in the kernel that runs
  *
  * Packets that come in are found by what our sockets are bound to, packets
  * that go out by the socket's cookie: each check fills the maps as the other

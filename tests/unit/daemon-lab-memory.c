@@ -15,7 +15,7 @@ const struct sl_memory *memory_entry(const struct lab *lab, const struct lab_pac
 	return fake_get(lab->kernel, FAKE_MEMORY, &key);
 }
 
-/* as is_remembered() of bpf/netfilter.bpf.c: would the kernel allow it by itself? */
+/* as is_remembered() of bpf/netfilter-out.bpf.c: would the kernel allow it by itself? */
 bool memory_is_in_force(const struct lab *lab, const struct lab_packet *packet)
 {
 	const struct sl_memory *entry = memory_entry(lab, packet);

@@ -128,7 +128,7 @@ struct sl_memory_key lab_memory_key(const struct lab *lab, const struct lab_pack
 	return key;
 }
 
-/* as allow_remembered() of bpf/netfilter.bpf.c */
+/* as allow_remembered() of bpf/netfilter-out.bpf.c */
 void lab_remember(struct lab *lab, const struct lab_packet *packet)
 {
 	struct sl_flow_key key = lab_key(packet);

@@ -292,7 +292,7 @@ static void only_the_first_fragment_has_ends(void **state)
 	assert_int_equal(parse(&made, &view), PACKET_E_SHAPE);
 }
 
-/* the same as read_packet6() of bpf/netfilter.bpf.c, or a held packet is not found */
+/* the same as read_packet6() of bpf/lib/packet.h, or a held packet is not found */
 static void only_the_first_fragment_of_ipv6_has_ports(void **state)
 {
 	static const uint8_t fragment[] = { IPPROTO_FRAGMENT };

@@ -12,7 +12,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
-#define SL_FAULT_SITES 512 /* SL_FAULT_BASE of each object: 0, 100 … */
+#define SL_FAULT_SITES 612 /* SL_FAULT_BASE of each object: 0, 100 … */
 
 __u32 sl_fault_site __weak; /* 0: none */
 __u8 sl_fault_reached[SL_FAULT_SITES] __weak;

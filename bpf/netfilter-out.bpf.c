@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR LGPL-2.1-or-later
 /**
- * DOC: netfilter - which packets are held
+ * DOC: netfilter, what leaves - which packets are held
  *
  * Socket filters, called by the nft rules of src/kernel/nft.c (xt_bpf) on the
  * packets of the namespace; the context is an IP packet. A packet belongs to
@@ -9,40 +9,16 @@
  *
  *	sl_out_held	no verdict, or a denial: to the queue, sluiced answers both
  *	sl_out_crowd	of these, one too many of a user: not to the queue, where others wait
- *	sl_in_held	the same as sl_out_held for packets that come in
- *	sl_in_peeked	of TCP: a filter looks at what comes in, and this is to be shown
- *	sl_out_ours, sl_in_ours
- *			belongs to a governed socket, also one that is closed by now
- *	sl_out_denied, sl_in_denied, sl_out_silent, sl_in_silent
+ *	sl_out_ours	belongs to a governed socket, also one that is closed by now
+ *	sl_out_denied, sl_out_silent
  *			a denial is remembered for this conversation; it is a silent one
  *	sl_out_query	never matches; notes who sends datagrams, and asks a name server, on loopback
- *	sl_in_answer	an answer to a governed socket's DNS query, by its ends and its id
  */
 #include "bpf/lib/binds.h"
-#include "bpf/lib/ends.h"
-#include "bpf/lib/packet.h"
+#include "bpf/lib/held.h"
+#include "bpf/lib/query.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-#define PORT_DNS 53
-#define UDP_HEADER 8
-#define ICMP_ECHO_REPLY 0
-#define ICMPV6_ECHO_REPLY 129
-
-/*
- * No helper tells a socket filter its namespace before 6.15. What it is given is the packet
- * itself, so its fields can be read. One that comes in is on an interface of the namespace; one
- * that leaves has no interface yet at this hook, and a socket.
- */
-static __always_inline __u64 netns_of_receiver(void *skb)
-{
-	return BPF_CORE_READ((struct sk_buff *)skb, dev, nd_net.net, net_cookie);
-}
-
-static __always_inline __u64 netns_of_sender(void *skb)
-{
-	return BPF_CORE_READ((struct sk_buff *)skb, sk, __sk_common.skc_net.net, net_cookie);
-}
 
 /* the route is known at this hook, the packet's own device is not yet */
 static __always_inline __u32 ifindex_of_route(void *skb)
@@ -51,23 +27,6 @@ static __always_inline __u32 ifindex_of_route(void *skb)
 		BPF_CORE_READ((struct sk_buff *)skb, _skb_refdst) & ~1UL; /* SKB_DST_NOREF */
 
 	return dst ? BPF_CORE_READ((struct dst_entry *)dst, dev, ifindex) : 0;
-}
-
-static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl_sock *sock,
-				 __u32 dir)
-{
-	struct sl_held held = { .cookie = cookie, .dir = dir }, *other;
-
-	other = bpf_map_lookup_elem(&sl_held, &p->tuple);
-	/* SO_REUSEADDR, or a raw socket: sluiced drops what it holds */
-	if (other && other->cookie != cookie && bpf_map_lookup_elem(&sl_socks, &other->cookie)) {
-		other->is_shared = 1;
-		return;
-	}
-	sock->flags |= SL_SOCK_JUDGED;
-	held.sock = *sock;
-	note_ends(p, cookie);
-	bpf_map_update_elem(&sl_held, &p->tuple, &held, BPF_ANY);
 }
 
 /* replies to a socket that only ever sent must find it: see find_bound() */
@@ -92,47 +51,6 @@ static __always_inline void note_sender(struct __sk_buff *skb, const struct pack
 	sock->bound_port = key.port;
 	sock->bound_proto = key.proto;
 	__builtin_memcpy(sock->bound_addr, key.addr, 16);
-}
-
-/* an answer must carry the id of a question, or anybody on the way could give names to addresses;
- * over TCP the connection proves as much */
-static __always_inline bool read_query_id(struct __sk_buff *skb, const struct packet *p, __u16 *id)
-{
-	return p->tuple.proto == IPPROTO_UDP &&
-	       !bpf_skb_load_bytes(skb, p->transport + UDP_HEADER, id, sizeof(*id));
-}
-
-static __always_inline void note_query(struct __sk_buff *skb, const struct packet *p, __u64 cookie)
-{
-	struct sl_query fresh = { .cookie = cookie }, *query;
-	__u16 id;
-
-	if (p->tuple.rport != PORT_DNS)
-		return;
-	query = bpf_map_lookup_elem(&sl_resolving, &p->tuple);
-	if (!query || query->cookie != cookie) {
-		bpf_map_update_elem(&sl_resolving, &p->tuple, &fresh, BPF_ANY);
-		query = bpf_map_lookup_elem(&sl_resolving, &p->tuple);
-	}
-	if (!query || !read_query_id(skb, p, &id))
-		return;
-	query->ids[query->n_ids & (SL_QUERY_IDS - 1)] = id;
-	query->n_ids++;
-}
-
-static __always_inline bool is_asked(struct __sk_buff *skb, const struct packet *p,
-				     const struct sl_query *query)
-{
-	__u16 id;
-
-	if (p->tuple.proto != IPPROTO_UDP)
-		return true;
-	if (!read_query_id(skb, p, &id))
-		return false;
-	for (__u32 i = 0; i < SL_QUERY_IDS; i++)
-		if (i < query->n_ids && query->ids[i] == id)
-			return true;
-	return false;
 }
 
 /* a packet that its socket's record is gone for */
@@ -213,8 +131,8 @@ static __always_inline bool allow_remembered(struct __sk_buff *skb, const struct
 	return true;
 }
 
-/* what comes in and is looked at, once there is a connection: the socket has it for good, as it says in all that it sends. A
- * packet that is queued again says less than is known */
+/* what comes in and is looked at, once there is a connection: the socket has it for good, as it
+ * says in all that it sends. A packet that is queued again says less than is known */
 static __always_inline void note_acked(struct __sk_buff *skb, const struct packet *p, __u64 owner)
 {
 	struct sl_peek *peek = bpf_map_lookup_elem(&sl_peeks, &p->tuple);
@@ -394,206 +312,4 @@ int sl_out_query(struct __sk_buff *skb)
 	note_query(skb, &p, cookie);
 	note_sender(skb, &p, cookie, sock);
 	return 0;
-}
-
-static __always_inline int read_inbound(struct __sk_buff *skb, struct packet *p)
-{
-	int r = read_packet(skb, p, false);
-
-	p->tuple.netns = netns_of_receiver(skb);
-	return r || p->tuple.netns ? r : -1; /* of which network is it? */
-}
-
-/* the governed socket a packet is for: bound to the address, to any of its family, to any */
-static __always_inline __u64 find_bound(const struct packet *p)
-{
-	bool is_ipv4 = is_mapped4(p->tuple.laddr);
-	struct sl_bind_key key = {};
-	struct sl_bind *bind;
-
-	key.netns = p->tuple.netns;
-	__builtin_memcpy(key.addr, p->tuple.laddr, 16);
-	key.port = p->tuple.lport;
-	key.proto = p->tuple.proto;
-	bind = bpf_map_lookup_elem(&sl_binds, &key);
-	if (!bind) {
-		any_of_family(key.addr, is_ipv4);
-		bind = bpf_map_lookup_elem(&sl_binds, &key);
-	}
-	if (!bind && is_ipv4) { /* a dual-stack socket */
-		any_of_family(key.addr, false);
-		bind = bpf_map_lookup_elem(&sl_binds, &key);
-	}
-	return bind ? bind->cookie : 0;
-}
-
-/* one that is looked at stays what it is, whoever has come to listen since; but a handshake that
- * nobody is left for is over */
-static __always_inline struct sl_flow *find_looked_at(const struct packet *p, __u64 *ret_cookie)
-{
-	struct sl_peek *peek = NULL;
-	struct sl_flow *flow;
-
-	if (p->tuple.proto == IPPROTO_TCP)
-		peek = bpf_map_lookup_elem(&sl_peeks, &p->tuple);
-	flow = peek ? find_flow(p, peek->cookie) : NULL;
-	if (!flow || !(peek->begin || bpf_map_lookup_elem(&sl_socks, &peek->cookie)))
-		return NULL;
-	*ret_cookie = peek->cookie;
-	return flow;
-}
-
-SEC("socket")
-int sl_in_held(struct __sk_buff *skb)
-{
-	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
-	struct sl_config *conf = get_config();
-	struct sl_sock *sock;
-	struct sl_flow *flow, *other;
-	struct packet p;
-	__u64 cookie, peer;
-	int r;
-
-	r = read_inbound(skb, &p);
-	if (r) /* unreadable may be ours: held, and then dropped by sluiced */
-		return r != LATER_FRAGMENT && conf && conf->is_closed;
-	cookie = find_bound(&p);
-	if (!cookie)
-		return 0;
-	flow = find_looked_at(&p, &cookie) ?: find_flow(&p, cookie);
-	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
-	if ((!flow || flow->verdict != SL_ALLOW) && p.tuple.proto != IPPROTO_TCP) {
-		other = find_by_ends(&p, &peer);
-		flow = other ?: flow;
-		if (other && other->verdict == SL_PEEK)
-			cookie = peer;
-	}
-	if (flow && flow->verdict == SL_ALLOW) {
-		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
-		flow->last_ns = bpf_ktime_get_boot_ns();
-		return 0;
-	}
-	if (flow && flow->verdict == SL_PEEK && !is_looked_at(skb, &p, flow, SL_DIR_IN) &&
-	    !begins_anew(skb, &p, flow)) {
-		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
-		flow->last_ns = bpf_ktime_get_boot_ns();
-		return 0;
-	}
-	if (!flow && (p.tuple.proto == IPPROTO_ICMP || p.tuple.proto == IPPROTO_ICMPV6))
-		return 0; /* an answer nobody of ours asked for: the kernel drops it */
-	/* SO_REUSEPORT: the newest of several closed; another of ours is left */
-	hold(&p, cookie, sock ? sock : &nobody, SL_DIR_IN);
-	return 1;
-}
-
-/* of what was shown, and may be lost behind us until it is acknowledged, a copy has to be the same;
- * nothing may mark it as urgent, which the program would not read in its place */
-static __always_inline bool is_guarded(const struct segment *segment, const struct sl_flow *flow,
-				       const struct sl_peek *peek)
-{
-	__u32 end = segment->seq + segment->n + !!(segment->flags & TCP_FIN);
-	__u32 acked = peek->has_acked ? peek->acked : flow->base[SL_DIR_IN];
-
-	if (!(flow->peek & SL_PEEK_GUARD) || (__s32)(acked - flow->shown) >= 0)
-		return false;
-	return segment->flags & TCP_URG ||
-	       ((__s32)(segment->seq - flow->shown) < 0 && (__s32)(end - acked) > 0);
-}
-
-/* does it go on unseen? Of one whose verdict was forgotten nobody knows */
-static __always_inline bool is_let_go(const struct segment *segment, const struct packet *p,
-				      const struct sl_peek *peek)
-{
-	struct sl_flow *flow;
-
-	if (!segment->n && !(segment->flags & (TCP_FIN | TCP_RST | TCP_URG)))
-		return true;
-	flow = find_flow(p, peek->cookie);
-	return flow && flow->verdict == SL_PEEK && !(flow->peek & SL_PEEK_IN) &&
-	       !is_guarded(segment, flow, peek);
-}
-
-SEC("socket")
-int sl_in_peeked(struct __sk_buff *skb)
-{
-	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
-	struct sl_config *conf = get_config();
-	struct segment segment;
-	struct sl_peek *peek;
-	struct sl_sock *sock;
-	struct packet p;
-	int r;
-
-	r = read_inbound(skb, &p);
-	if (r) /* as sl_in_held has it; without their first one, later fragments are nothing */
-		return r != LATER_FRAGMENT && conf && conf->is_closed;
-	if (p.tuple.proto != IPPROTO_TCP)
-		return 0;
-	peek = bpf_map_lookup_elem(&sl_peeks, &p.tuple);
-	if (!peek)
-		return 0;
-	if (!p.is_fragment && !read_segment(skb, &p, &segment) && is_let_go(&segment, &p, peek))
-		return 0;
-	sock = bpf_map_lookup_elem(&sl_socks, &peek->cookie);
-	hold(&p, peek->cookie, sock ? sock : &nobody, SL_DIR_IN);
-	return 1;
-}
-
-SEC("socket")
-int sl_in_ours(struct __sk_buff *skb)
-{
-	struct packet p;
-	int r;
-
-	r = read_inbound(skb, &p);
-	if (r) /* asked for held packets only: as sl_in_held has it */
-		return r != LATER_FRAGMENT;
-	return find_bound(&p) || bpf_map_lookup_elem(&sl_held, &p.tuple) ||
-	       (p.tuple.proto == IPPROTO_TCP && bpf_map_lookup_elem(&sl_peeks, &p.tuple));
-}
-
-static __always_inline __u32 in_verdict(struct __sk_buff *skb)
-{
-	struct sl_flow *flow;
-	struct packet p;
-
-	if (read_inbound(skb, &p))
-		return SL_UNDECIDED;
-	flow = find_flow(&p, find_bound(&p));
-	return flow ? flow->verdict : SL_UNDECIDED;
-}
-
-SEC("socket")
-int sl_in_denied(struct __sk_buff *skb)
-{
-	return sl_is_denial(in_verdict(skb));
-}
-
-SEC("socket")
-int sl_in_silent(struct __sk_buff *skb)
-{
-	return in_verdict(skb) == SL_SILENT;
-}
-
-SEC("socket")
-int sl_in_answer(struct __sk_buff *skb)
-{
-	struct sl_query *query;
-	struct sl_flow *flow;
-	struct packet p;
-
-	if (read_inbound(skb, &p))
-		return 0;
-	query = bpf_map_lookup_elem(&sl_resolving, &p.tuple);
-	if (!query || !is_asked(skb, &p, query))
-		return 0;
-	flow = find_flow(&p, query->cookie); /* sl_in_held does not see this packet */
-	if (flow && sl_is_denial(flow->verdict))
-		return 0;
-	if (flow && flow->verdict == SL_PEEK &&
-	    flow->peek & (SL_PEEK_IN | SL_PEEK_GUARD)) /* read first, then shown */
-		return (skb->mark & SL_MARK_MASK) != SL_MARK_NAMES << SL_MARK_SHIFT;
-	if (flow)
-		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
-	return 1;
 }

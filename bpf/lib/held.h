@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR LGPL-2.1-or-later */
+#pragma once
+
+/* Packets on their way to the queue, and of which network they are. */
+
+#include "bpf/lib/ends.h"
+#include "bpf/lib/packet.h"
+
+/*
+ * No helper tells a socket filter its namespace before 6.15. What it is given is the packet
+ * itself, so its fields can be read. One that comes in is on an interface of the namespace; one
+ * that leaves has no interface yet at this hook, and a socket.
+ */
+static __always_inline __u64 netns_of_receiver(void *skb)
+{
+	return BPF_CORE_READ((struct sk_buff *)skb, dev, nd_net.net, net_cookie);
+}
+
+static __always_inline __u64 netns_of_sender(void *skb)
+{
+	return BPF_CORE_READ((struct sk_buff *)skb, sk, __sk_common.skc_net.net, net_cookie);
+}
+
+static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl_sock *sock,
+				 __u32 dir)
+{
+	struct sl_held held = { .cookie = cookie, .dir = dir }, *other;
+
+	other = bpf_map_lookup_elem(&sl_held, &p->tuple);
+	/* SO_REUSEADDR, or a raw socket: sluiced drops what it holds */
+	if (other && other->cookie != cookie && bpf_map_lookup_elem(&sl_socks, &other->cookie)) {
+		other->is_shared = 1;
+		return;
+	}
+	sock->flags |= SL_SOCK_JUDGED;
+	held.sock = *sock;
+	note_ends(p, cookie);
+	bpf_map_update_elem(&sl_held, &p->tuple, &held, BPF_ANY);
+}
