@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/confine.h"
@@ -19,9 +22,13 @@
 #include "cli/stamp.h"
 
 #define CPU_S 100U /* a list of a million names takes one */
+#define WALL_S 200 /* if it waits for a disk */
+#define RESULT_BYTES (256U << 20)
+#define TRIES 5 /* of a file that changes while it is read */
 #define NEW "new"
 #define CURRENT "current"
 #define HIGH_FD 100 /* out of the way of 0, 1, 2 */
+#define END_MS 100  /* between two looks for a signal */
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
@@ -32,14 +39,23 @@ static bool is_same(const struct stat *a, const struct stat *b)
 
 /* ---- the compiler ---- */
 
-static int limit_time(void)
+static int limit(void)
 {
-	const struct rlimit limit = { CPU_S, CPU_S };
+	const struct rlimit time = { CPU_S, CPU_S }, size = { RESULT_BYTES, RESULT_BYTES };
 
-	return setrlimit(RLIMIT_CPU, &limit) < 0 ? -errno : 0;
+	return setrlimit(RLIMIT_CPU, &time) < 0 || setrlimit(RLIMIT_FSIZE, &size) < 0 ? -errno : 0;
 }
 
-_Noreturn static void be_compiler(const struct compiled *compiled, int result, int errors)
+/* behind the change of user, which forgets it */
+static int die_with(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	return getppid() == parent ? 0 : -ECANCELED;
+}
+
+_Noreturn static void be_compiler(const struct compiled *compiled, int result, int errors,
+				  pid_t parent)
 {
 	static char *const env[] = { (char *)"LANG=C.UTF-8", NULL };
 	char *argv[] = { (char *)(uintptr_t)compiled->compiler, NULL };
@@ -53,12 +69,14 @@ _Noreturn static void be_compiler(const struct compiled *compiled, int result, i
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (exe < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(errors, 2) < 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+	    syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		r = -errno;
 	if (r == 0)
-		r = limit_time();
+		r = limit();
 	if (r == 0)
 		r = sandbox_become(compiled->uid, compiled->uid, NULL, 0);
+	if (r == 0)
+		r = die_with(parent);
 	if (r == 0)
 		r = confine_provider();
 	if (r == 0)
@@ -74,10 +92,19 @@ _Noreturn static void be_compiler(const struct compiled *compiled, int result, i
 	_exit(127);
 }
 
+static time_t now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec;
+}
+
 /* Return: 0 or a negative errno */
 static int start(struct compiled *compiled)
 {
 	_cleanup_close_ int result = -1;
+	pid_t parent = getpid();
 	int pipe_fds[2];
 
 	(void)unlinkat(compiled->folder, NEW, 0);
@@ -86,9 +113,10 @@ static int start(struct compiled *compiled)
 		return -errno;
 	compiled->pid = fork();
 	if (compiled->pid == 0)
-		be_compiler(compiled, result, pipe_fds[1]);
+		be_compiler(compiled, result, pipe_fds[1], parent);
 	close_fd(pipe_fds[1]);
 	compiled->errors = pipe_fds[0];
+	compiled->until_s = now_s() + WALL_S;
 	if (compiled->pid > 0)
 		return 0;
 	compiled->pid = 0;
@@ -100,6 +128,8 @@ static void forget_compiler(struct compiled *compiled)
 	compiled->pid = 0;
 	compiled->errors = close_fd(compiled->errors);
 	compiled->file = close_fd(compiled->file);
+	if (compiled->folder >= 0) /* half a result takes place */
+		(void)unlinkat(compiled->folder, NEW, 0);
 }
 
 static int complain(const struct compiled *compiled, const char *why)
@@ -168,15 +198,60 @@ static int make_folder(struct compiled *compiled, const char *path, uid_t reader
 	return 0;
 }
 
+static const char *why_not_read(int r)
+{
+	return r == -EINVAL ? "it is not a regular file" : strerror(-r);
+}
+
+/* the signals that end us are blocked by now, for whoever waits for them */
+static bool is_to_end(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1 ||
+		sigismember(&pending, SIGHUP) == 1);
+}
+
+static void end_late(const struct compiled *compiled)
+{
+	if (now_s() > compiled->until_s)
+		(void)kill(compiled->pid, SIGKILL);
+}
+
+/* Return: 0; -1, and said why */
 static int compile_now(struct compiled *compiled)
 {
+	struct pollfd end = { .fd = -1 }; /* when it ends, it closes its stderr */
 	int r = start(compiled);
 
 	if (r < 0)
 		return complain(compiled, strerror(-r));
-	while (reap(compiled, 0, &r) == 0)
-		;
+	end.fd = compiled->errors;
+	while (reap(compiled, WNOHANG, &r) == 0) {
+		if (is_to_end())
+			return complain(compiled, "it was not waited for");
+		end_late(compiled);
+		(void)poll(&end, 1, END_MS);
+	}
 	return r;
+}
+
+/* one that changes while it is read is read again */
+static int compile_first(struct compiled *compiled)
+{
+	for (int i = 0; i < TRIES; i++) {
+		if (compile_now(compiled))
+			return -1;
+		if (faccessat(compiled->folder, CURRENT, F_OK, 0) == 0)
+			return 0;
+		compiled->file = files_open_regular(compiled->name);
+		if (compiled->file < 0)
+			return complain(compiled, why_not_read(compiled->file));
+		if (fstat(compiled->file, &compiled->taken) < 0)
+			return complain(compiled, strerror(errno));
+	}
+	return complain(compiled, "it changes all the time");
 }
 
 int compiled_begin(struct compiled *compiled, const char *path, int file, uid_t uid, uid_t reader,
@@ -197,11 +272,9 @@ int compiled_begin(struct compiled *compiled, const char *path, int file, uid_t 
 	if (stamp_link(&compiled->taken, compiled->compiler, compiled->folder)) {
 		stamp_write(&compiled->taken, compiled->compiler, compiled->folder);
 		compiled->file = close_fd(compiled->file);
-	} else if (compile_now(compiled)) {
+	} else if (compile_first(compiled)) {
 		return -1;
 	}
-	if (faccessat(compiled->folder, CURRENT, F_OK, 0) < 0)
-		return complain(compiled, "it changes all the time");
 	*ret_folder = openat(compiled->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return *ret_folder < 0 ? complain(compiled, strerror(errno)) : 0;
 }
@@ -212,13 +285,15 @@ static void begin_again(struct compiled *compiled)
 {
 	int r;
 
-	compiled->file = open(compiled->name, O_RDONLY | O_CLOEXEC);
-	r = compiled->file < 0 || fstat(compiled->file, &compiled->taken) < 0 ? -errno
-									      : start(compiled);
+	compiled->taken = compiled->seen; /* it is tried once, whatever comes of it */
+	compiled->file = files_open_regular(compiled->name);
+	r = MIN(compiled->file, 0);
+	if (r == 0)
+		r = fstat(compiled->file, &compiled->taken) < 0 ? -errno : start(compiled);
 	if (r == 0)
 		return;
 	forget_compiler(compiled);
-	(void)complain(compiled, strerror(-r));
+	(void)complain(compiled, why_not_read(r));
 }
 
 void compiled_tick(struct compiled *compiled)
@@ -230,6 +305,7 @@ void compiled_tick(struct compiled *compiled)
 	if (compiled->folder < 0)
 		return;
 	if (compiled->pid > 0) {
+		end_late(compiled);
 		if (reap(compiled, WNOHANG, &r) > 0 && r)
 			fprintf(stderr, "sluice: %s: the version before stays in force\n",
 				compiled->name);

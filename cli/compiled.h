@@ -33,6 +33,7 @@ struct compiled {
 	uid_t uid;	      /* of the compiler */
 	int file;	      /* the version that is being compiled; -1: none */
 	pid_t pid;	      /* of the compiler; 0: it does not run */
+	time_t until_s;	      /* then it is killed */
 	int errors;	      /* what it says on stderr; -1: none */
 	struct stat seen;     /* when it was looked at last */
 	struct stat taken;    /* of the version that was compiled last, or could not be */

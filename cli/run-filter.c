@@ -128,6 +128,22 @@ static int check_option(const struct run_filter *filter, const struct run_manife
 	return -1;
 }
 
+/* what is compiled is read again when it changes */
+static int open_option(const struct run_filter *filter, struct run_option *option, const char *path)
+{
+	int fd = option->is_compiled ? files_open_regular(path) : open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 && !option->is_compiled)
+		fd = -errno;
+	if (fd >= 0) {
+		option->fd = fd;
+		return 0;
+	}
+	fprintf(stderr, "sluice: filter %s: cannot open %s: %s\n", filter->name, path,
+		fd == -EINVAL ? "it is not a regular file" : strerror(-fd));
+	return -1;
+}
+
 int run_filter_add(struct run_filter *filter, const struct run_manifest *manifest, char *text)
 {
 	struct run_option *option = &filter->options[filter->n_options];
@@ -153,13 +169,9 @@ int run_filter_add(struct run_filter *filter, const struct run_manifest *manifes
 	compiled_init(&option->compiled);
 	known = known_option(manifest, text);
 	if (known >= 0 && manifest->options[known].is_file) {
-		option->fd = open(equals, O_RDONLY | O_CLOEXEC);
-		if (option->fd < 0) {
-			fprintf(stderr, "sluice: filter %s: cannot open %s: %s\n", filter->name,
-				equals, strerror(errno));
-			return -1;
-		}
 		option->is_compiled = manifest->options[known].is_compiled && filter->compiler[0];
+		if (open_option(filter, option, equals))
+			return -1;
 	}
 	filter->n_options++;
 	return 0;

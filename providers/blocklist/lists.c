@@ -46,7 +46,7 @@ static void log_report(struct sluice_filter *filter, const char *path,
 	uint32_t n_names = report->n_names + report->n_exceptions;
 	char names[32], bad[32];
 
-	for (size_t i = 0; i < report->n_bad && i < LIST_BAD_KEPT; i++)
+	for (size_t i = 0; i < report->n_bad && i < LIST_BAD_KEPT && report->bad[i].line; i++)
 		sluice_filter_log(filter, LOG_WARNING, "list %s: line %u: %s: \"%s\"", path,
 				  report->bad[i].line, list_strerror(report->bad[i].error),
 				  report->bad[i].text);
@@ -54,11 +54,15 @@ static void log_report(struct sluice_filter *filter, const char *path,
 	if (report->n_bad == 0)
 		sluice_filter_log(filter, LOG_INFO, "list %s: %s name%s, 0 unusable lines", path,
 				  names, plural(n_names));
-	else
+	else if (first->line)
 		sluice_filter_log(filter, LOG_INFO,
 				  "list %s: %s name%s, %s unusable line%s (first: line %u: %s)",
 				  path, names, plural(n_names), group(report->n_bad, bad),
 				  plural(report->n_bad), first->line, list_strerror(first->error));
+	else /* too many wildcards: that is known when all lines were read */
+		sluice_filter_log(filter, LOG_INFO, "list %s: %s name%s, %s unusable line%s", path,
+				  names, plural(n_names), group(report->n_bad, bad),
+				  plural(report->n_bad));
 }
 
 static int refuse_empty(struct sluice_filter *filter, const char *path,

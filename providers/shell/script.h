@@ -10,9 +10,10 @@
  * The sandbox lets a process signal nobody but itself and its own group. So the
  * runner is what ends a script: when the script has ended, or after
  * SCRIPT_SECONDS, or when the filter dies, it kills its group, itself included,
- * and nothing stays behind that holds a place among the user's processes. Before,
- * it writes the script's wait status into a pipe; if it comes to an end without,
- * the script was killed.
+ * so that nothing stays behind that holds a place among the user's processes, but
+ * for what has made a group of its own, as timeout(1) does: that goes with the
+ * instance. Before, it writes the script's wait status into a pipe; if it comes to an
+ * end without, the script was killed.
  */
 
 #include <stdbool.h>

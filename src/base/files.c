@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -72,14 +73,30 @@ int files_remove_lists(const char *path, unsigned int *ret_n)
 		if (strncmp(entry->d_name, FILES_LIST, strlen(FILES_LIST)) != 0)
 			continue;
 		(void)files_empty_fd(openat(dirfd(dir), entry->d_name,
-				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-			    &n);
+					    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+				     &n);
 		*ret_n += n;
 		if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0)
 			r = -errno;
 	}
 	closedir(dir);
 	return r;
+}
+
+int files_open_regular(const char *path)
+{
+	_cleanup_close_ int place = open(path, O_PATH | O_CLOEXEC);
+	char link[32];
+	struct stat st;
+	int fd;
+
+	if (place < 0 || fstat(place, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", place);
+	fd = open(link, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 int files_remove_folder(const char *path)

@@ -37,5 +37,12 @@ int files_empty_fd(int fd, unsigned int *ret_n);
 #define FILES_LIST "list-"
 int files_remove_lists(const char *path, unsigned int *ret_n);
 
+/**
+ * files_open_regular() - for reading, and nothing happens if it is anything else than a file
+ *
+ * Return: the caller's descriptor; -EINVAL: not a regular file; another negative errno.
+ */
+int files_open_regular(const char *path);
+
 /** files_remove_folder() - with the files in it and what is mounted there. Return: 0 or -errno */
 int files_remove_folder(const char *path);

@@ -10,9 +10,10 @@
  * and libraries then use the older call.
  *
  * What nobody but the keeper gets: setns, mount, set*id, kill of another process. Nor
- * fork, but for a provider whose manifest asks for it: it, and what it starts, may end
- * its own process group, which is all that it can reach. What nobody gets: ptrace, process_vm_*, add_key, keyctl, unshare,
- * perf_event_open, io_uring_*, init_module, kexec_*, userfaultfd, open_by_handle_at.
+ * fork, but for a provider whose manifest asks for it: it, and what it starts, may end its own
+ * process group and the provider, which is all that they can reach. What nobody gets: ptrace,
+ * process_vm_*, add_key, keyctl, unshare, perf_event_open, io_uring_*, init_module, kexec_*,
+ * userfaultfd, open_by_handle_at.
  */
 
 #include <fcntl.h>

@@ -59,6 +59,7 @@ void live_deny(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict
 	put_denial(daemon, flow, verdict);
 	flow->verdict = (uint8_t)verdict;
 	daemon->n_dropped++;
+	lists_count(daemon, flow);
 	records_changed(daemon, flow);
 }
 

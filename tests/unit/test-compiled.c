@@ -10,12 +10,14 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -102,6 +104,80 @@ static void test_a_change_takes_the_place_of_what_was(void **state)
 	compiled_end(&compiled);
 }
 
+/* root would wait for a writer */
+static void test_a_pipe_in_the_place_of_the_list_is_not_opened(void **state)
+{
+	struct compiled compiled;
+	int fd = -1;
+	ino_t first;
+
+	assert_int_equal(begin(&compiled, &fd), 0);
+	first = current_of(fd);
+	assert_int_equal(unlink(list), 0);
+	assert_int_equal(mkfifo(list, 0600), 0);
+	for (int i = 0; i < 3; i++)
+		compiled_tick(&compiled);
+	assert_int_equal(current_of(fd), first);
+	write_list("ads.example\nmore.example\n");
+	for (int i = 0; current_of(fd) == first; i++) {
+		assert_true(i < ROUNDS_MAX);
+		usleep(10000);
+		compiled_tick(&compiled);
+	}
+	close_fd(fd);
+	compiled_end(&compiled);
+}
+
+/* the list is a script, and a shell its compiler */
+static int run_as_compiler(struct compiled *compiled, const char *script)
+{
+	const char *true_one = compiler;
+	int fd = -1, r;
+
+	write_list(script);
+	compiler = "/bin/sh";
+	r = begin(compiled, &fd);
+	compiler = true_one;
+	close_fd(fd);
+	return r;
+}
+
+static void test_a_compiler_that_hangs_is_not_waited_for(void **state)
+{
+	struct compiled compiled;
+	sigset_t term;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, NULL);
+	raise(SIGTERM);
+	assert_int_equal(run_as_compiler(&compiled, "kill -STOP $$\n"), -1);
+	compiled_end(&compiled);
+	assert_int_equal(sigtimedwait(&term, NULL, &(struct timespec){ 0 }), SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &term, NULL);
+}
+
+static void test_half_a_result_is_removed(void **state)
+{
+	struct compiled compiled;
+
+	assert_int_equal(run_as_compiler(&compiled, "echo half; exit 3\n"), -1);
+	assert_int_equal(faccessat(compiled.folder, "new", F_OK, 0), -1);
+	compiled_end(&compiled);
+}
+
+static void test_the_compiler_has_three_descriptors(void **state)
+{
+	struct compiled compiled;
+	int foreign = open("/dev/null", O_WRONLY); /* not to be closed by execve(2) */
+
+	assert_int_equal(dup2(foreign, 9), 9);
+	assert_int_equal(run_as_compiler(&compiled, "if echo x >&9; then exit 3; fi; exit 0\n"), 0);
+	close_fd(9);
+	close_fd(foreign);
+	compiled_end(&compiled);
+}
+
 /* what the compiler cannot read, and a file that is away, leave what was */
 static void test_what_is_no_good_leaves_what_was(void **state)
 {
@@ -161,6 +237,13 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_a_change_takes_the_place_of_what_was, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_no_good_leaves_what_was, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_a_pipe_in_the_place_of_the_list_is_not_opened,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_compiler_that_hangs_is_not_waited_for,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_half_a_result_is_removed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_the_compiler_has_three_descriptors, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_a_link_in_the_place_of_the_folder_is_refused,
 						set_up, tear_down),

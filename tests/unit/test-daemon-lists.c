@@ -27,8 +27,9 @@ static void tell(struct lab *lab, uint16_t number, const char *name, const char 
 	lab_say(lab, 0, WIRE_LIST, &list);
 }
 
-static void judge(struct lab *lab, const struct lab_packet *packet, uint8_t verdict, uint8_t scope,
-		  const char *reason)
+/* Return: the flow */
+static uint64_t judge(struct lab *lab, const struct lab_packet *packet, uint8_t verdict,
+		      uint8_t scope, const char *reason)
 {
 	struct wire_flow_verdict answer = { .verdict = verdict, .scope = scope };
 
@@ -37,6 +38,7 @@ static void judge(struct lab *lab, const struct lab_packet *packet, uint8_t verd
 	assert_int_not_equal(answer.id, 0);
 	strncpy(answer.reason, reason, sizeof(answer.reason) - 1);
 	lab_say(lab, 0, WIRE_FLOW_VERDICT, &answer);
+	return answer.id;
 }
 
 static struct json_object *lists_of(struct lab *lab)
@@ -70,6 +72,18 @@ static void test_hits_are_reasons(void **state)
 	judge(lab, &tcp6, 0, 0, "list /abc line 3: ads.example");
 	assert_int_equal(number_of(lab, 0, "hits"), 1);
 	assert_int_equal(number_of(lab, 1, "hits"), 1);
+}
+
+static void test_a_flow_that_is_cut_is_a_hit(void **state)
+{
+	struct wire_flow_update update = { .verdict = 1, .reason = "list /a line 3: ads.example" };
+	struct lab *lab = *state;
+
+	tell(lab, 0, "/a", "list /a", 1);
+	update.id = judge(lab, &tcp, 0, 0, "not listed");
+	assert_int_equal(number_of(lab, 0, "hits"), 0);
+	lab_say(lab, 0, WIRE_FLOW_UPDATE, &update);
+	assert_int_equal(number_of(lab, 0, "hits"), 1);
 }
 
 static void test_a_reason_may_begin_as_another_does(void **state)
@@ -147,6 +161,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_hits_are_reasons, running_one,
+						running_tear_down),
+		cmocka_unit_test_setup_teardown(test_a_flow_that_is_cut_is_a_hit, running_one,
 						running_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_reason_may_begin_as_another_does,
 						running_one, running_tear_down),
