@@ -65,13 +65,14 @@ static __always_inline struct sl_flow *find_inbound(const struct packet *p,
 	return bind ? find_flow(p, bind->cookie) : NULL;
 }
 
-/* closed by now: its last packet was judged, or is the kernel's reset. But no hook tells of the
- * sockets that SCTP and DCCP make when they accept */
+/* closed by now: its last packet was judged, or is the kernel's reset. What is still marked as held
+ * or denied was not let go: the gate has not known it. And no hook tells of the sockets that SCTP
+ * and DCCP make when they accept */
 static __always_inline int of_nobody(struct __sk_buff *skb)
 {
 	struct packet p;
 
-	if (read_packet(skb, &p, true))
+	if (skb->mark & SL_MARK_MASK || read_packet(skb, &p, true))
 		return REFUSE;
 	return p.tuple.proto == IPPROTO_SCTP || p.tuple.proto == IPPROTO_DCCP ? REFUSE : GO_ON;
 }

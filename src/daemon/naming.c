@@ -277,7 +277,7 @@ static void ask(struct daemon *daemon, struct peeking *peeking,
 		settle(peeking, FLOW_READ);
 		return;
 	}
-	if (naming->n_tries >= NAMING_TRIES_MAX) {
+	if (naming->n_tries >= NAMING_TRIES_MAX || naming->n_asked++ >= NAMING_LOOKS_MAX) {
 		settle(peeking, FLOW_UNREADABLE);
 		return;
 	}
@@ -295,9 +295,13 @@ static void ask(struct daemon *daemon, struct peeking *peeking,
 static void go_on(struct daemon *daemon, struct peeking *peeking, uint64_t now_us)
 {
 	uint64_t deadline_us = peeking->naming.deadline_us;
+	const struct peek *core = peeking->core;
 	struct peek_question question;
 	int r = peek_next(peeking->core, reader_of(peeking), SL_DIR_OUT, now_us, &question);
 
+	if (r == 0 &&
+	    peeking_is_tcp(peeking->flow)) /* all that is there, however little it needs */
+		question.n = MIN(core->streams[SL_DIR_OUT].known - question.offset, PEEK_SHOWN_MAX);
 	if (r == 0) {
 		ask(daemon, peeking, &question, now_us);
 		return;

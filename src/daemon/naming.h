@@ -26,6 +26,7 @@
 #define NAMING_WAIT_US 1000000U /* for a sluice-names that is being started again */
 #define NAMING_MORE_US 1000000U /* for more bytes, when those that are there are a beginning */
 #define NAMING_FOR_RULES "its host is read for rules" /* a reason */
+#define NAMING_LOOKS_MAX 64U			      /* then nobody waits for what still comes */
 #define NAMING_TRIES_MAX 2U /* it may have died over the bytes of another flow */
 
 struct daemon;
@@ -40,9 +41,10 @@ struct naming {
 	uint32_t n_looks;  /* answers to come */
 	bool is_cut;	   /* not all could be put */
 	bool is_forgotten; /* there was no memory for the name */
+	uint32_t n_asked;  /* times that what is there was put */
 	uint32_t n_tries;  /* sluice-names ended before it answered */
-	uint64_t
-		deadline_us; /* of the answers, of more bytes, of sluice-names to be there; 0: none */
+	/* of the answers, of more bytes, of sluice-names to be there; 0: none */
+	uint64_t deadline_us;
 };
 
 /** naming_is_possible() - is there anything that could be read? */

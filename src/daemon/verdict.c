@@ -18,6 +18,17 @@ static bool may_ask_kernel(struct daemon *daemon, const struct sl_tuple *tuple)
 	return tuple->proto == IPPROTO_UDP && refusal_spend(&daemon->refusals, daemon_now_us());
 }
 
+/* the gate chain knows a packet whose socket is closed by its entry in sl_held alone */
+static void reject_behind(struct daemon *daemon, const struct sl_tuple *tuple,
+			  const struct flow_packet *packet)
+{
+	struct sl_held held;
+	bool is_known = plane_find_held(daemon->plane, tuple, &held) == 0;
+
+	(void)plane_answer(daemon->plane, packet->id, is_known ? QUEUE_ACCEPT : QUEUE_DROP,
+			   verdict_mark(packet->mark, SL_MARK_REJECT));
+}
+
 /* the gate chain rejects what cannot be refused here, and asks the program again */
 void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
 		    const struct flow_packet *packet)
@@ -31,8 +42,7 @@ void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
 				  sizeof(error)) == 0)
 			return;
 	}
-	(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
-			   verdict_mark(packet->mark, SL_MARK_REJECT));
+	reject_behind(daemon, tuple, packet);
 }
 
 void verdict_let_go(struct daemon *daemon, const struct flow *flow,

@@ -89,7 +89,7 @@ static void test_more_bytes_are_waited_for(void **state)
 	peek_put_text(lab, 5, " wor");
 	assert_null(lab_take_look(lab));
 	peek_put_text(lab, 9, "ld");
-	naming_say(lab, naming_look(lab, 2, 0, "hello worl"), HOST_MORE, 0, ""); /* as said */
+	/* all that is there, not as little as was asked for */
 	naming_say(lab, naming_look(lab, 2, 0, "hello world"), HOST_NAMED, FLOW_HOST_TLS_OUTER,
 		   "a.example");
 	naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS_OUTER, "a.example");
@@ -124,6 +124,31 @@ static void test_one_that_ends_in_the_middle_has_no_name(void **state)
 	lab_put(lab, &end);
 	more.token = naming_look(lab, 2, 0, "hello");
 	lab_host(lab, &more);
+	naming_ask(lab, 0, FLOW_UNREADABLE, FLOW_HOST_NONE, "");
+}
+
+/* each piece brings less than what is wanted next: that ends */
+static void test_pieces_without_end_are_given_up(void **state)
+{
+	struct wire_host more = { .answer = HOST_MORE };
+	struct lab *lab = *state;
+	unsigned int n = 0;
+
+	naming_begin(lab);
+	for (;; n++) {
+		const struct wire_look *look;
+
+		assert_true(n <= NAMING_LOOKS_MAX);
+		peek_put_text(lab, n, "x");
+		look = lab_take_look(lab);
+		if (!look)
+			break;
+		more.token = look->token;
+		more.needs = n + 2;
+		lab_host(lab, &more);
+	}
+	assert_int_equal(n, NAMING_LOOKS_MAX);
+	lab_pass(lab, DEADLINE);
 	naming_ask(lab, 0, FLOW_UNREADABLE, FLOW_HOST_NONE, "");
 }
 
@@ -327,6 +352,7 @@ int main(void)
 		TEST(test_more_bytes_are_waited_for, naming_one_closed),
 		TEST(test_a_client_that_stops_is_not_waited_for_forever, naming_one_closed),
 		TEST(test_one_that_ends_in_the_middle_has_no_name, naming_one_closed),
+		TEST(test_pieces_without_end_are_given_up, naming_one_closed),
 		TEST(test_one_that_sends_nothing_waits_for_nothing, naming_one_closed),
 		TEST(test_refused_and_too_much, naming_one_closed),
 		TEST(test_one_name_is_sure_and_two_are_not, naming_one_closed),
