@@ -14,19 +14,27 @@ demo: all
 	@tests/demo $(BUILD)
 
 # sanitizers on: unit, fuzz smoke, BPF and scenario tests; ends in "N passed, N failed, N skipped"
+# it goes on without the servers that cannot be fetched: what needs them is skipped
 check: setup
+	@tools/unpack || :
 	@tests/check $(CHECK)
 
 # the tests on Debian 12's own kernel in an emulated machine: slow, needs root
 check-vm: all
 	@tests/vm/run $(BUILD)
 
+# one JSON line for each of run, packet and peers in bench.json, and a picture of the last
 bench: all
-	@bench/run $(BUILD)
+	@tools/unpack --peers || :
+	@bench/run $(BUILD) --json $(BUILD)/bench.json
 	@bench/hostile $(BUILD)
 	@bench/crowd $(BUILD)
 	@bench/lists $(BUILD)
+	@bench/memory $(BUILD)
+	@bench/packet $(BUILD) --json $(BUILD)/bench.json
 	@$(BUILD)/bench/rules
+	@bench/peers $(BUILD) --json $(BUILD)/bench.json
+	@bench/draw $(BUILD)/bench.json $(BUILD)/bench-peers.svg
 
 fuzz: setup
 	@tests/fuzz/run --seconds 60

@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 7
+#define SL_ABI 10
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -209,6 +209,8 @@ struct sl_tuple {
 };
 _Static_assert(sizeof(struct sl_tuple) == 48, "sl_tuple");
 
+#define SL_HELD_NS 10000000000ULL /* no packet is unread for longer: sluiced is replaced before */
+
 /**
  * struct sl_held - map sl_held: which socket a queued packet belongs to
  *
@@ -218,6 +220,7 @@ struct sl_held {
 	__u64 cookie;	 /* inbound TCP: the listener's */
 	__u32 dir;	 /* enum sl_dir */
 	__u32 is_shared; /* two sockets have these ends at one time: nobody knows whose packet it is */
+	__u64 since_ns;
 	struct sl_sock sock;
 };
 
@@ -234,9 +237,9 @@ _Static_assert(sizeof(struct sl_flow_key) == 32, "sl_flow_key");
 enum sl_verdict {
 	SL_UNDECIDED, /* held: ask the daemon */
 	SL_ALLOW,
-	SL_REJECT,    /* the application gets an error, see docs/errno.md */
-	SL_SILENT,    /* dropped like a black hole */
-	SL_PEEK,      /* it goes on, and what carries bytes is held: see struct sl_flow */
+	SL_REJECT, /* the application gets an error, see docs/errno.md */
+	SL_SILENT, /* dropped like a black hole */
+	SL_PEEK,   /* it goes on, and what carries bytes is held: see struct sl_flow */
 };
 
 static inline int sl_is_denial(__u32 verdict)
@@ -341,6 +344,8 @@ struct sl_config {
 	__u32 generation;  /* entries of sl_memory with another one are out of date */
 	__u32 canary_uid;  /* no user among others, for sl_out_crowd */
 	__u32 is_peeking;  /* sl_in_peeked is in the rules */
+	__u32 has_peeks;   /* sl_peeks was not always empty */
+	__u32 packets;	   /* enum sl_packets: sl_packet_out and sl_packet_in are */
 	__u32 pad;
 };
 
@@ -440,7 +445,172 @@ struct sl_remembered {
 	__u32 ifindex; /* by which it leaves; 0: unknown */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct sl_remembered) == 288, "sl_remembered");
+_Static_assert(sizeof(struct sl_remembered) == 296, "sl_remembered");
+
+/* ---- packet filters: bpf/packet.bpf.c ---- */
+
+/** enum sl_packets - is there a packet filter, and does any of them fail closed? */
+enum sl_packets { SL_PACKETS_NONE, SL_PACKETS_OPEN, SL_PACKETS_CLOSED };
+
+#define SL_PACKET_RULES_MAX 1024 /* of all packet filters, evaluated in the kernel */
+
+enum sl_packet_action { SL_PACKET_ASK, SL_PACKET_ALLOW, SL_PACKET_DROP };
+
+/** struct sl_packet_rule - of one packet filter; the first of its rules that matches decides */
+struct sl_packet_rule {
+	__u8 remote[16];
+	char interface[16];	 /* zeroes behind its end; empty: any */
+	__u16 rport, rport_last; /* 0: any */
+	__u16 lport, lport_last;
+	__u8 action; /* enum sl_packet_action */
+	__u8 dir;    /* 0: any, else 1 + enum sl_dir */
+	__u8 proto;  /* 0: any */
+	__u8 family; /* 0: any, 4, 6 */
+	__u8 bits;   /* of @remote that count */
+	__u8 filter; /* whose it is */
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct sl_packet_rule) == 48, "sl_packet_rule");
+
+/** enum sl_packet_set_bits - what the rules of a set need, looked at before they are */
+enum sl_packet_set_bits {
+	SL_PACKET_SET_DROPS = 1 << 0,	   /* one of them drops, or what none matches is dropped */
+	SL_PACKET_SET_INTERFACES = 1 << 1, /* one names an interface */
+};
+
+/** struct sl_packet_set - map sl_packet_sets, two elements: the rules of all packet filters. The
+ * one with the larger generation is in force, the other is where the next one is written */
+struct sl_packet_set {
+	__u32 generation; /* 0: it is being written */
+	__u32 n_rules;
+	__u32 filters; /* a bit for each packet filter, here and below */
+	__u32 asks;    /* what becomes of a packet that none of its rules matches: it is asked, */
+	__u32 drops;   /* or it drops it; else it allows it */
+	__u32 bits;    /* enum sl_packet_set_bits */
+	struct sl_packet_rule rules[SL_PACKET_RULES_MAX];
+};
+
+/** struct sl_packet - map sl_packets: ends of a packet → whose it is, what the rules say of it */
+struct sl_packet {
+	__u64 cookie; /* of its socket */
+	__u64 owner;  /* of its flow's key: an accepted socket's listener */
+	__u32 pid, uid;
+	__u32 generation[2]; /* enum sl_dir: of the set that @action is of */
+	__u8 action[2];	     /* enum sl_packet_action */
+	__u8 pad[6];
+	char interface[2][16]; /* by its name, as rules are; empty: that set names none */
+};
+_Static_assert(sizeof(struct sl_packet) == 72, "sl_packet");
+
+#define SL_PACKET_PLACES 4096		/* packets that may wait for packet filters at a time */
+#define SL_CROWD_NOBODY (SL_CROWDS - 1) /* of packets whose socket is not known */
+
+/**
+ * struct sl_packet_places - map sl_packet_places: packets that wait, and of them each user's
+ *
+ * Counted up by BPF and down by sluiced, which maps it, and counts anew when the queue is
+ * empty: what gets lost on the way leaves a count behind.
+ */
+struct sl_packet_places {
+	__u32 n;
+	__u32 of[SL_CROWDS]; /* by sl_crowd_of() */
+};
+
+/* a user may have as many as are free: alone half of them, and however many users flood, another
+ * one finds a place */
+static inline int sl_has_place(__u32 of_user, __u32 n, __u32 n_max)
+{
+	return of_user + n < n_max;
+}
+
+enum sl_packet_count { SL_PACKET_ASKED, SL_PACKET_DENIED, _SL_PACKET_COUNT_N };
+
+/** struct sl_packet_fold - the verdict of all packet filters, while their rules are looked at */
+struct sl_packet_fold {
+	__u32 decided, asks; /* a bit for each filter */
+	__u32 is_dropped;
+};
+
+static inline int sl_is_icmp(__u8 proto)
+{
+	return proto == 1 || proto == 58;
+}
+
+static inline int sl_port_in(__u16 port, __u16 first, __u16 last)
+{
+	return !first || (port >= first && port <= (last ? last : first));
+}
+
+/* bits of a word of an address that count, as they are in memory */
+static inline __u32 sl_mask_of(__u32 bits)
+{
+	__u32 mask = bits >= 32 ? 0xffffffffU : ~(0xffffffffU >> bits);
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return __builtin_bswap32(mask);
+#else
+	return mask;
+#endif
+}
+
+static inline int sl_packet_in_network(const struct sl_packet_rule *rule, const __u8 addr[16])
+{
+	__u32 is[4], want[4], differs = 0, left = rule->bits;
+	int is_ipv4;
+
+	__builtin_memcpy(is, addr, 16);
+	__builtin_memcpy(want, rule->remote, 16);
+	for (__u32 i = 0; i < 4; i++) {
+		differs |= (is[i] ^ want[i]) & sl_mask_of(left);
+		left -= left < 32 ? left : 32;
+	}
+	is_ipv4 = !is[0] && !is[1] && is[2] == ~sl_mask_of(16);
+	return !differs && (!rule->family || (rule->family == 4) == is_ipv4);
+}
+
+static inline int sl_packet_matches(const struct sl_packet_rule *rule, const struct sl_tuple *tuple,
+				    const char interface[16], __u32 dir)
+{
+	__u64 is[2], want[2];
+
+	if ((rule->dir && rule->dir != dir + 1) || (rule->proto && rule->proto != tuple->proto))
+		return 0;
+	if ((rule->rport || rule->lport) && sl_is_icmp(tuple->proto))
+		return 0;
+	if (!sl_port_in(tuple->rport, rule->rport, rule->rport_last) ||
+	    !sl_port_in(tuple->lport, rule->lport, rule->lport_last))
+		return 0;
+	__builtin_memcpy(is, interface, 16);
+	__builtin_memcpy(want, rule->interface, 16);
+	if (rule->interface[0] && (is[0] != want[0] || is[1] != want[1]))
+		return 0;
+	return sl_packet_in_network(rule, tuple->raddr);
+}
+
+static inline void sl_packet_apply(const struct sl_packet_rule *rule, struct sl_packet_fold *fold)
+{
+	__u32 bit = 1U << (rule->filter & 15);
+
+	if (fold->decided & bit)
+		return;
+	fold->decided |= bit;
+	if (rule->action == SL_PACKET_ASK)
+		fold->asks |= bit;
+	fold->is_dropped |= rule->action == SL_PACKET_DROP;
+}
+
+/* every filter has to allow it; one that drops is enough, whatever the others would say */
+static inline enum sl_packet_action sl_packet_conclude(const struct sl_packet_set *set,
+						       struct sl_packet_fold *fold)
+{
+	__u32 rest = set->filters & ~fold->decided;
+
+	fold->asks |= rest & set->asks;
+	fold->is_dropped |= !!(rest & set->drops);
+	if (fold->is_dropped)
+		return SL_PACKET_DROP;
+	return fold->asks ? SL_PACKET_ASK : SL_PACKET_ALLOW;
+}
 
 /**
  * enum sl_mark - values of our field of the packet mark
@@ -454,6 +624,7 @@ enum sl_mark {
 	SL_MARK_HELD,	/* undecided: to the queue, and to the fail class if nobody reads it */
 	SL_MARK_NAMES,	/* carries an answer of a name server */
 	SL_MARK_REJECT, /* decided: the gate chain rejects it */
+	SL_MARK_AGAIN,	/* filters look at its flow: it meets the rules once more */
 };
 #define SL_MARK_MASK 0xff000000U
 #define SL_MARK_SHIFT 24

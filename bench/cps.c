@@ -4,22 +4,24 @@
  * DOC: Both ends of the connection benchmarks
  *
  *	cps serve PORT                              echoes until it is killed
- *	cps connect ADDRESS PORT SECONDS [THREADS [OPEN]]
+ *	cps connect ADDRESS PORT SECONDS [THREADS [OPEN [ORDERS]]]
  *						    connect, one byte there and back, close
- *	cps stream ADDRESS PORT SECONDS             one connection, as fast as it goes
  *
  * Each thread has one connection at a time. OPEN more are opened before the clock
  * starts, to the ports behind PORT, and stay open. The server answers on both
  * families. It tells the tests apart by the first byte: 'e' is echoed, 's' begins a
- * stream that is read and thrown away. Prints one JSON object.
+ * stream (bench/pulses.c) that is read and thrown away. Prints one JSON object; with
+ * ORDERS, a FIFO, says "ready" to standard error, and prints one for each byte that
+ * comes through it.
  */
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +40,12 @@
 struct target {
 	struct sockaddr_storage end;
 	socklen_t n_end;
+};
+
+struct load {
+	struct target target;
+	uint64_t ns; /* of one measurement */
+	unsigned int n_threads, n_open;
 };
 
 struct worker {
@@ -285,19 +293,25 @@ static size_t gather(const struct worker *workers, unsigned int n_threads, uint3
 	return n;
 }
 
-static int run_connects(const struct target *target, uint64_t seconds, unsigned int n_threads)
+static int run_connects(const struct load *load)
 {
 	static struct worker workers[N_THREADS];
-	uint64_t began = now_ns();
-	uint32_t *all = calloc(n_threads, N_SAMPLES * sizeof(*all));
-	unsigned int n_resets;
+	static uint32_t *all;
+	unsigned int n_threads = load->n_threads, n_resets;
+	uint64_t began;
 	double spent;
 	size_t n;
 
+	if (!all)
+		all = calloc(n_threads, N_SAMPLES * sizeof(*all));
+	began = now_ns();
 	for (unsigned int i = 0; i < n_threads; i++) {
-		workers[i] = (struct worker){ .target = target,
-					      .until_ns = began + seconds * 1000000000U,
-					      .took_ns = calloc(N_SAMPLES, sizeof(*all)) };
+		uint32_t *took_ns =
+			workers[i].took_ns ? workers[i].took_ns : calloc(N_SAMPLES, sizeof(*all));
+
+		workers[i] = (struct worker){ .target = &load->target,
+					      .until_ns = began + load->ns,
+					      .took_ns = took_ns };
 		if (!all || !workers[i].took_ns ||
 		    pthread_create(&workers[i].thread, NULL, connect_often, &workers[i]))
 			return fail("starting a thread", ENOMEM);
@@ -313,31 +327,6 @@ static int run_connects(const struct target *target, uint64_t seconds, unsigned 
 		return fail("connect", ETIMEDOUT);
 	printf("{\"n\": %zu, \"per_s\": %.0f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"resets\": %u}\n",
 	       n, (double)n / spent, all[n / 2] / 1e3, all[n * 99 / 100] / 1e3, n_resets);
-	return 0;
-}
-
-static int run_stream(const struct target *target, uint64_t seconds)
-{
-	static char buffer[STREAM_BYTES] = "s";
-	uint64_t n_bytes = 0, began, until;
-	int fd = dial(target);
-
-	if (fd < 0)
-		return fail("connect", errno);
-	/* BBR paces: its figure would be the pacing's. Not every kernel offers a choice */
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
-	began = now_ns();
-	until = began + seconds * 1000000000U;
-	while (now_ns() < until) {
-		ssize_t n = write(fd, buffer, sizeof(buffer));
-
-		if (n < 0)
-			return fail("write", errno);
-		n_bytes += (uint64_t)n;
-	}
-	printf("{\"bytes\": %llu, \"gbit_s\": %.2f}\n", (unsigned long long)n_bytes,
-	       (double)n_bytes * 8 / (double)(now_ns() - began));
-	close(fd);
 	return 0;
 }
 
@@ -361,28 +350,50 @@ static int parse_end(const char *address, const char *port, struct target *ret_t
 	return 0;
 }
 
+/* Return: 0 when nobody can send orders any more */
+static int obey(const char *path, const struct load *load)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), r = 0;
+	char order;
+
+	if (fd < 0)
+		return fail(path, errno);
+	fputs("ready\n", stderr);
+	while (r == 0 && read(fd, &order, 1) == 1) {
+		r = run_connects(load);
+		fflush(stdout);
+	}
+	close(fd);
+	return r;
+}
+
+static bool parse_load(int argc, char **argv, struct load *ret_load)
+{
+	*ret_load = (struct load){ .n_threads = 1 };
+	if (argc < 5 || argc > 8 || parse_end(argv[2], argv[3], &ret_load->target) < 0)
+		return false;
+	ret_load->ns = (uint64_t)(strtod(argv[4], NULL) * 1e9);
+	if (argc > 5)
+		ret_load->n_threads = (unsigned int)strtoul(argv[5], NULL, 10);
+	if (argc > 6)
+		ret_load->n_open = (unsigned int)strtoul(argv[6], NULL, 10);
+	return ret_load->n_threads >= 1 && ret_load->n_threads <= N_THREADS;
+}
+
 int main(int argc, char **argv)
 {
-	struct target target = { 0 };
-	unsigned long n_threads = 1, n_open = 0;
+	struct load load;
 
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		return serve((uint16_t)strtoul(argv[2], NULL, 10));
-	if (argc > 5)
-		n_threads = strtoul(argv[5], NULL, 10);
-	if (argc > 6)
-		n_open = strtoul(argv[6], NULL, 10);
-	if (argc < 5 || argc > 7 || n_threads < 1 || n_threads > N_THREADS ||
-	    parse_end(argv[2], argv[3], &target) < 0) {
-		fputs("usage: cps serve PORT | cps connect ADDRESS PORT SECONDS [THREADS [OPEN]] | "
-		      "cps stream ADDRESS PORT SECONDS\n",
+	if (!parse_load(argc, argv, &load)) {
+		fputs("usage: cps serve PORT | "
+		      "cps connect ADDRESS PORT SECONDS [THREADS [OPEN [ORDERS]]]\n",
 		      stderr);
 		return 2;
 	}
-	if (!strcmp(argv[1], "stream"))
-		return run_stream(&target, strtoul(argv[4], NULL, 10));
-	if (open_more(&target, (unsigned int)n_open))
+	if (open_more(&load.target, load.n_open))
 		return 1;
-	return run_connects(&target, strtoul(argv[4], NULL, 10), (unsigned int)n_threads);
+	return argc > 7 ? obey(argv[7], &load) : run_connects(&load);
 }

@@ -6,36 +6,18 @@
  * programs, but who was there before them, and who is there no more, nobody
  * tells. Reading the pinned iterator needs CAP_BPF alone.
  */
-#include "bpf/lib/maps.h"
+#include "bpf/lib/cgroup.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-#define CGROUP_DEPTH 32 /* levels of a process below the governed cgroup */
-
-static __always_inline bool is_governed(struct task_struct *task, __u64 cgroup_id)
-{
-	struct cgroup *cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
-
-	for (int i = 0; i < CGROUP_DEPTH && cgroup; i++) {
-		struct cgroup_subsys_state *parent;
-
-		if (BPF_CORE_READ(cgroup, kn, id) == cgroup_id)
-			return true;
-		parent = BPF_CORE_READ(cgroup, self.parent);
-		cgroup = parent ? (void *)parent - bpf_core_field_offset(struct cgroup, self) : NULL;
-	}
-	return false;
-}
 
 SEC("iter/task")
 int sl_census(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct sl_config *conf = get_config();
 	struct sl_census line = {};
 	struct net *net;
 
-	if (!task || !conf || !is_governed(task, conf->cgroup_id))
+	if (!task || !is_governed(BPF_CORE_READ(task, cgroups, dfl_cgrp)))
 		return 0;
 	net = BPF_CORE_READ(task, nsproxy, net_ns);
 	if (!net) /* it ends */

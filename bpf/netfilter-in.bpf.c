@@ -11,42 +11,11 @@
  *			a denial is remembered for this conversation; it is a silent one
  *	sl_in_answer	an answer to a governed socket's DNS query, by its ends and its id
  */
-#include "bpf/lib/binds.h"
+#include "bpf/lib/bound.h"
 #include "bpf/lib/held.h"
 #include "bpf/lib/query.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-static __always_inline int read_inbound(struct __sk_buff *skb, struct packet *p)
-{
-	int r = read_packet(skb, p, false);
-
-	p->tuple.netns = netns_of_receiver(skb);
-	return r || p->tuple.netns ? r : -1; /* of which network is it? */
-}
-
-/* the governed socket a packet is for: bound to the address, to any of its family, to any */
-static __always_inline __u64 find_bound(const struct packet *p)
-{
-	bool is_ipv4 = is_mapped4(p->tuple.laddr);
-	struct sl_bind_key key = {};
-	struct sl_bind *bind;
-
-	key.netns = p->tuple.netns;
-	__builtin_memcpy(key.addr, p->tuple.laddr, 16);
-	key.port = p->tuple.lport;
-	key.proto = p->tuple.proto;
-	bind = bpf_map_lookup_elem(&sl_binds, &key);
-	if (!bind) {
-		any_of_family(key.addr, is_ipv4);
-		bind = bpf_map_lookup_elem(&sl_binds, &key);
-	}
-	if (!bind && is_ipv4) { /* a dual-stack socket */
-		any_of_family(key.addr, false);
-		bind = bpf_map_lookup_elem(&sl_binds, &key);
-	}
-	return bind ? bind->cookie : 0;
-}
 
 /* one that is looked at stays what it is, whoever has come to listen since; but a handshake that
  * nobody is left for is over */
@@ -67,7 +36,6 @@ static __always_inline struct sl_flow *find_looked_at(const struct packet *p, __
 SEC("socket")
 int sl_in_held(struct __sk_buff *skb)
 {
-	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
 	struct sl_config *conf = get_config();
 	struct sl_sock *sock;
 	struct sl_flow *flow, *other;
@@ -103,7 +71,7 @@ int sl_in_held(struct __sk_buff *skb)
 	if (!flow && (p.tuple.proto == IPPROTO_ICMP || p.tuple.proto == IPPROTO_ICMPV6))
 		return 0; /* an answer nobody of ours asked for: the kernel drops it */
 	/* SO_REUSEPORT: the newest of several closed; another of ours is left */
-	hold(&p, cookie, sock ? sock : &nobody, SL_DIR_IN);
+	hold(&p, cookie, sock, SL_DIR_IN);
 	return 1;
 }
 
@@ -134,10 +102,19 @@ static __always_inline bool is_let_go(const struct segment *segment, const struc
 	       !is_guarded(segment, flow, peek);
 }
 
+/* most packets are of one, which TCP has found by their ends before us: nobody looks at it. The
+ * flow of an accepted socket may be forgotten while filters look at it */
+static __always_inline bool is_of_allowed(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+
+	return sock && (sock->flags & (SL_SOCK_ALLOWED | SL_SOCK_PASSIVE)) == SL_SOCK_ALLOWED;
+}
+
 SEC("socket")
 int sl_in_peeked(struct __sk_buff *skb)
 {
-	struct sl_sock nobody = { .flags = SL_SOCK_NO_OWNER };
 	struct sl_config *conf = get_config();
 	struct segment segment;
 	struct sl_peek *peek;
@@ -145,6 +122,8 @@ int sl_in_peeked(struct __sk_buff *skb)
 	struct packet p;
 	int r;
 
+	if (is_of_allowed(skb))
+		return 0;
 	r = read_inbound(skb, &p);
 	if (r) /* as sl_in_held has it; without their first one, later fragments are nothing */
 		return r != LATER_FRAGMENT && conf && conf->is_closed;
@@ -156,7 +135,7 @@ int sl_in_peeked(struct __sk_buff *skb)
 	if (!p.is_fragment && !read_segment(skb, &p, &segment) && is_let_go(&segment, &p, peek))
 		return 0;
 	sock = bpf_map_lookup_elem(&sl_socks, &peek->cookie);
-	hold(&p, peek->cookie, sock ? sock : &nobody, SL_DIR_IN);
+	hold(&p, peek->cookie, sock, SL_DIR_IN);
 	return 1;
 }
 

@@ -15,19 +15,12 @@
  *	sl_out_query	never matches; notes who sends datagrams, and asks a name server, on loopback
  */
 #include "bpf/lib/binds.h"
+#include "bpf/lib/cgroup.h"
 #include "bpf/lib/held.h"
 #include "bpf/lib/query.h"
+#include "bpf/lib/route.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* the route is known at this hook, the packet's own device is not yet */
-static __always_inline __u32 ifindex_of_route(void *skb)
-{
-	unsigned long dst =
-		BPF_CORE_READ((struct sk_buff *)skb, _skb_refdst) & ~1UL; /* SKB_DST_NOREF */
-
-	return dst ? BPF_CORE_READ((struct dst_entry *)dst, dev, ifindex) : 0;
-}
 
 /* replies to a socket that only ever sent must find it: see find_bound() */
 static __always_inline void note_sender(struct __sk_buff *skb, const struct packet *p, __u64 cookie,
@@ -53,8 +46,8 @@ static __always_inline void note_sender(struct __sk_buff *skb, const struct pack
 	__builtin_memcpy(sock->bound_addr, key.addr, 16);
 }
 
-/* a packet that its socket's record is gone for */
-static __always_inline bool was_held(struct __sk_buff *skb, struct packet *p, __u64 cookie)
+/* is it in the queue, and known there? */
+static __always_inline bool is_held(struct __sk_buff *skb, struct packet *p, __u64 cookie)
 {
 	struct sl_held *held;
 
@@ -63,14 +56,28 @@ static __always_inline bool was_held(struct __sk_buff *skb, struct packet *p, __
 	return held && (held->cookie == cookie || held->sock.listener);
 }
 
-/* its socket was closed while it was held, and it is seen again: a successor queues it anew */
-static __always_inline int held_before(struct __sk_buff *skb, __u64 cookie)
+/*
+ * A packet with our mark, and its socket has no record. It was closed while the packet was held.
+ * sl_held alone does not tell: it forgets what is old, and what sluiced has judged while another
+ * packet with these ends was on its way to the queue. The socket's cgroup does not change; one
+ * that was passed in from another cgroup is known by sl_held only.
+ */
+static __always_inline bool was_ours(struct __sk_buff *skb, __u64 cookie)
 {
 	struct packet p;
 
-	if ((skb->mark & SL_MARK_MASK) != SL_MARK_HELD << SL_MARK_SHIFT)
-		return 0;
-	return !read_packet(skb, &p, true) && was_held(skb, &p, cookie);
+	return is_of_governed(skb) || (!read_packet(skb, &p, true) && is_held(skb, &p, cookie));
+}
+
+/* its socket was closed while it was held, and it is seen again: a successor queues it anew, or
+ * filters want to look at it */
+static __always_inline int held_before(struct __sk_buff *skb, __u64 cookie)
+{
+	__u32 mark = (skb->mark & SL_MARK_MASK) >> SL_MARK_SHIFT;
+	struct packet p;
+
+	return (mark == SL_MARK_HELD || mark == SL_MARK_AGAIN) && !read_packet(skb, &p, true) &&
+	       is_held(skb, &p, cookie);
 }
 
 /* its verdict holds for all that it sends, so the packets need not be looked at */
@@ -114,6 +121,7 @@ static __always_inline bool allow_remembered(struct __sk_buff *skb, const struct
 	event->held.cookie = cookie;
 	event->held.dir = SL_DIR_OUT;
 	event->held.is_shared = 0;
+	event->held.since_ns = 0;
 	event->held.sock = *sock;
 	event->ifindex = ifindex_of_route(skb);
 	event->pad = 0;
@@ -267,11 +275,14 @@ SEC("socket")
 int sl_out_ours(struct __sk_buff *skb)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct packet p;
 
-	if (bpf_map_lookup_elem(&sl_socks, &cookie))
-		return 1;
-	return !read_packet(skb, &p, true) && was_held(skb, &p, cookie);
+	return bpf_map_lookup_elem(&sl_socks, &cookie) || was_ours(skb, cookie);
+}
+
+/* its socket has no record. Nobody can say which flow it is of, and nobody would hear of an error */
+static __always_inline bool is_nobodys(struct __sk_buff *skb, struct packet *p, __u64 cookie)
+{
+	return is_of_governed(skb) && !is_held(skb, p, cookie);
 }
 
 static __always_inline __u32 out_verdict(struct __sk_buff *skb)
@@ -283,6 +294,8 @@ static __always_inline __u32 out_verdict(struct __sk_buff *skb)
 
 	if (read_packet(skb, &p, true))
 		return SL_UNDECIDED;
+	if (!sock && is_nobodys(skb, &p, cookie))
+		return SL_SILENT;
 	flow = find_flow(&p, sock && sock->listener ? sock->listener : cookie);
 	return flow ? flow->verdict : SL_UNDECIDED;
 }

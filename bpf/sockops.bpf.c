@@ -71,10 +71,15 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 	bind_add(sock, &key, cookie);
 }
 
+/* each new connection has another bucket of the map, which no cache holds */
 static __always_inline struct sl_peek *find_peek(struct bpf_sock_ops *ctx)
 {
-	struct sl_tuple tuple = { .netns = bpf_get_netns_cookie(ctx), .proto = IPPROTO_TCP };
+	struct sl_tuple tuple = { .proto = IPPROTO_TCP };
+	struct sl_config *conf = get_config();
 
+	if (conf && !conf->has_peeks)
+		return NULL;
+	tuple.netns = bpf_get_netns_cookie(ctx);
 	local_address(ctx, tuple.laddr);
 	remote_address(ctx, tuple.raddr);
 	tuple.lport = ctx->local_port;

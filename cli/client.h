@@ -71,3 +71,22 @@ int client_call(struct client *client, const char *method, struct json_object **
 		.fd = -1                                                                           \
 	}
 #define _cleanup_client_ __attribute__((cleanup(client_close)))
+
+/* ask.c */
+
+/** struct client_asked - a command that takes --instance and --json, and makes one call */
+struct client_asked {
+	bool is_json;
+	const char *instance; /* the one that was found, or as it was given, or NULL */
+	char found[32];
+	struct json_object *reply;
+	struct client_error error;
+};
+
+/**
+ * client_ask() - parse the command's line and make its call, which has no parameters
+ * @ret_asked: out on -1: @reply, owned by the caller, or NULL and @error
+ *
+ * Return: as cli_parse(): -1, or the exit status.
+ */
+int client_ask(int argc, char **argv, const char *method, struct client_asked *ret_asked);

@@ -54,6 +54,14 @@ static int die_with(pid_t parent)
 	return getppid() == parent ? 0 : -ECANCELED;
 }
 
+/* its interpreter would open it by a descriptor that is closed by then */
+static bool is_script(int exe)
+{
+	char head[2];
+
+	return pread(exe, head, sizeof(head), 0) == sizeof(head) && memcmp(head, "#!", 2) == 0;
+}
+
 _Noreturn static void be_compiler(const struct compiled *compiled, int result, int errors,
 				  pid_t parent)
 {
@@ -63,6 +71,7 @@ _Noreturn static void be_compiler(const struct compiled *compiled, int result, i
 	int exe = fcntl(open(compiled->compiler, O_RDONLY | O_CLOEXEC), F_DUPFD_CLOEXEC, HIGH_FD);
 	int in = fcntl(compiled->file, F_DUPFD_CLOEXEC, HIGH_FD), r = 0;
 	int out = fcntl(result, F_DUPFD_CLOEXEC, HIGH_FD);
+	bool has_interpreter = is_script(exe);
 	sigset_t none;
 
 	errors = fcntl(errors, F_DUPFD_CLOEXEC, HIGH_FD);
@@ -88,7 +97,9 @@ _Noreturn static void be_compiler(const struct compiled *compiled, int result, i
 		syscall(SYS_execveat, exe, "", argv, env, AT_EMPTY_PATH);
 		r = -errno;
 	}
-	fprintf(stderr, "cannot start %s: %s\n", compiled->compiler, strerror(-r));
+	fprintf(stderr, "cannot start %s: %s\n", compiled->compiler,
+		has_interpreter && r == -ENOENT ? "it is a script, and has to be a program"
+						: strerror(-r));
 	_exit(127);
 }
 
@@ -281,19 +292,30 @@ int compiled_begin(struct compiled *compiled, const char *path, int file, uid_t 
 
 /* ---- changes ---- */
 
+/* at another time there may be enough of it */
+static bool is_passing(int r)
+{
+	return r == -EAGAIN || r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+}
+
 static void begin_again(struct compiled *compiled)
 {
+	bool was_delayed = compiled->is_delayed;
 	int r;
 
-	compiled->taken = compiled->seen; /* it is tried once, whatever comes of it */
+	compiled->taken = compiled->seen; /* it is tried once, whatever else comes of it */
 	compiled->file = files_open_regular(compiled->name);
 	r = MIN(compiled->file, 0);
 	if (r == 0)
 		r = fstat(compiled->file, &compiled->taken) < 0 ? -errno : start(compiled);
+	compiled->is_delayed = is_passing(r);
 	if (r == 0)
 		return;
 	forget_compiler(compiled);
-	(void)complain(compiled, why_not_read(r));
+	if (compiled->is_delayed)
+		compiled->taken = (struct stat){ 0 };
+	if (!compiled->is_delayed || !was_delayed)
+		(void)complain(compiled, why_not_read(r));
 }
 
 void compiled_tick(struct compiled *compiled)

@@ -35,6 +35,7 @@ struct compiled {
 	pid_t pid;	      /* of the compiler; 0: it does not run */
 	time_t until_s;	      /* then it is killed */
 	int errors;	      /* what it says on stderr; -1: none */
+	bool is_delayed;      /* there was not enough memory or the like, which was said */
 	struct stat seen;     /* when it was looked at last */
 	struct stat taken;    /* of the version that was compiled last, or could not be */
 };

@@ -25,14 +25,16 @@
 #define EXPLAIN_TIMEOUT_MS 8000 /* a flow's deadline is 5 s */
 
 struct target {
-	char host[256]; /* as given, in lower case; empty: an address was given */
+	char host[256];	 /* as given, in lower case; empty: an address was given */
+	char names[256]; /* what first bytes are taken to name; empty: nobody */
+	bool has_names;
 	char address[INET6_ADDRSTRLEN];
 	uint16_t port;
 	bool is_udp;
 };
 
 struct request {
-	const char *pid, *exe, *unit, *uid, *to, *instance;
+	const char *pid, *exe, *unit, *uid, *to, *names, *instance;
 	bool is_json;
 };
 
@@ -71,6 +73,20 @@ static int cut_proto(char *text, bool *ret_is_udp)
 	return 0;
 }
 
+/* as names are compared. Return: 0; -EINVAL: longer than any name */
+static int read_host(const char *text, char ret_host[256])
+{
+	size_t n = strlen(text);
+
+	if (n > 255)
+		return -EINVAL;
+	for (size_t i = 0; i <= n; i++)
+		ret_host[i] = (char)tolower((unsigned char)text[i]);
+	if (n && ret_host[n - 1] == '.')
+		ret_host[n - 1] = '\0';
+	return 0;
+}
+
 /* HOST:PORT[/udp]; an IPv6 address in brackets */
 static int read_target(const char *text, struct target *ret_target)
 {
@@ -95,13 +111,8 @@ static int read_target(const char *text, struct target *ret_target)
 	}
 	if (is_numeric(host)) {
 		snprintf(target.address, sizeof(target.address), "%s", host);
-	} else {
-		n = strlen(host);
-		if (n && host[n - 1] == '.')
-			host[n - 1] = '\0';
-		for (char *c = host; *c; c++)
-			*c = (char)tolower((unsigned char)*c);
-		snprintf(target.host, sizeof(target.host), "%s", host);
+	} else if (read_host(host, target.host) < 0) {
+		return -EINVAL;
 	}
 	target.port = (uint16_t)port;
 	*ret_target = target;
@@ -199,6 +210,8 @@ static struct json_object *target_json(const struct target *target, const struct
 	cli_json_add(json, "port", json_object_new_int(target->port));
 	cli_json_add(json, "proto", json_object_new_string(target->is_udp ? "udp" : "tcp"));
 	cli_json_add(json, "host", json_object_new_string(target->host));
+	if (target->has_names)
+		cli_json_add(json, "names", json_object_new_string(target->names));
 	cli_json_add(json, "src", json_object_new_string(route->src));
 	cli_json_add(json, "ifindex", json_object_new_int64(route->ifindex));
 	return json;
@@ -261,6 +274,8 @@ int cmd_explain(int argc, char **argv)
 		{ "unit", NULL, &request.unit, "U", "or of the first process of this unit" },
 		{ "uid", NULL, &request.uid, "N", "with --exe: run by this user" },
 		{ "to", NULL, &request.to, "HOST:PORT", "where to; /udp at the end for UDP" },
+		{ "names", NULL, &request.names, "HOST",
+		  "taken for the host that first bytes name, where they are read" },
 		{ "instance", NULL, &request.instance, "ID", "which instance, if several run" },
 		{ "json", &request.is_json, NULL, NULL, "one JSON object" },
 	};
@@ -282,6 +297,9 @@ int cmd_explain(int argc, char **argv)
 			CLI_USAGE,
 			"explain: \"%s\" is not HOST:PORT, [ADDRESS]:PORT or HOST:PORT/udp",
 			request.to);
+	if (request.names && read_host(request.names, target.names) < 0)
+		return cli_error(CLI_USAGE, "explain: \"%s\" is no name", request.names);
+	target.has_names = request.names;
 	r = client_open(SLUICE_RUN_FOLDER, request.instance, &client, &error);
 	if (!r)
 		r = explain(&client, &request, &target, &reply, &error);

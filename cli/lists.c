@@ -134,25 +134,15 @@ static void print_lists(struct json_object *lists)
 
 int cmd_lists(int argc, char **argv)
 {
-	bool is_json = false;
-	const char *instance = NULL;
-	const struct cli_option options[] = {
-		{ "instance", NULL, &instance, "ID", "which one, if several run" },
-		{ "json", &is_json, NULL, NULL, "one JSON object" },
-	};
-	_cleanup_client_ struct client client = CLIENT_CLOSED;
-	_cleanup_json_ struct json_object *reply = NULL;
-	struct client_error error = { 0 };
-	int r = cli_parse(argc, argv, options, ARRAY_SIZE(options));
+	struct client_asked asked = { 0 };
+	int r = client_ask(argc, argv, "ListLists", &asked);
+	_cleanup_json_ struct json_object *reply = asked.reply;
 
 	if (r >= 0)
 		return r;
-	r = client_open(SLUICE_RUN_FOLDER, instance, &client, &error);
-	if (!r)
-		r = client_call(&client, "ListLists", &reply, &error);
-	if (r)
-		return cli_error(r, "%s", error.text);
-	if (is_json)
+	if (asked.error.status)
+		return cli_error(asked.error.status, "%s", asked.error.text);
+	if (asked.is_json)
 		cli_json_print(reply);
 	else
 		print_lists(json_object_object_get(reply, "lists"));

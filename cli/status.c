@@ -55,6 +55,19 @@ static enum cli_colour colour_of(const char *state)
 	return COLOUR_NONE;
 }
 
+/* of a filter that filters packets */
+static void print_packets_of(struct json_object *packets)
+{
+	static const char *const keys[] = { "dropped", "delayed", "late", "failed", "rules" };
+
+	if (!packets)
+		return;
+	printf("; %" PRId64 " packets", number_of(packets, "asked"));
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (number_of(packets, keys[i]))
+			printf(", %" PRId64 " %s", number_of(packets, keys[i]), keys[i]);
+}
+
 static void print_provider(struct json_object *provider)
 {
 	const char *message = cli_json_text(provider, "message");
@@ -69,16 +82,35 @@ static void print_provider(struct json_object *provider)
 	       number_of(provider, "dropped"));
 	if (number_of(provider, "late"))
 		printf(", %" PRId64 " late", number_of(provider, "late"));
+	if (number_of(provider, "reports_lost"))
+		printf(", %" PRId64 " reports lost", number_of(provider, "reports_lost"));
+	if (number_of(provider, "needs_rules"))
+		printf(", %" PRId64 " wait for its rules", number_of(provider, "needs_rules"));
 	if (number_of(provider, "restarts"))
 		printf(", %" PRId64 " restarts", number_of(provider, "restarts"));
 	if (number_of(provider, "rules"))
 		printf(", %" PRId64 " rules", number_of(provider, "rules"));
+	print_packets_of(json_object_object_get(provider, "packets"));
 	printf("   fails %s\n", cli_json_text(provider, "fail"));
 	if (*message) {
 		printf("  ! ");
 		cli_cell(message, 0, COLOUR_WARN);
 		putchar('\n');
 	}
+}
+
+/* an instance without a packet filter has none */
+static void print_packets(struct json_object *packets)
+{
+	if (!packets)
+		return;
+	printf("  packets  %" PRId64 " asked about, %" PRId64 " dropped by rules, %" PRId64
+	       " delayed   fails %s\n",
+	       number_of(packets, "read"), number_of(packets, "dropped_by_rules"),
+	       number_of(packets, "delayed"), cli_json_text(packets, "fail"));
+	if (number_of(packets, "unread") + number_of(packets, "dropped_unknown"))
+		printf("  ! %" PRId64 " packets found no place in the queue, or nobody to ask\n",
+		       number_of(packets, "unread") + number_of(packets, "dropped_unknown"));
 }
 
 /* a daemon of another version may not say it */
@@ -90,7 +122,8 @@ static void print_canary(struct json_object *canary)
 	} texts[] = {
 		{ "ok", "held and refused, as it should be", COLOUR_GOOD },
 		{ "failed", "not held and refused: `sluice doctor` says more", COLOUR_BAD },
-		{ "untried", "not tried: no route off this machine, or it changed meanwhile", COLOUR_WARN },
+		{ "untried", "not tried: no route off this machine, or it changed meanwhile",
+		  COLOUR_WARN },
 	};
 	const char *state = cli_json_text(canary, "state"),
 		   *message = cli_json_text(canary, "message");
@@ -155,6 +188,7 @@ static void print_status(struct json_object *status)
 	cli_cell(cli_json_text(status, "cgroup"), 0, COLOUR_NONE);
 	printf("   queue %s   generation %" PRId64 "\n", cli_json_text(status, "queue"),
 	       number_of(status, "generation"));
+	print_packets(json_object_object_get(status, "packets"));
 	print_canary(json_object_object_get(status, "canary"));
 	print_namespaces(json_object_object_get(status, "namespaces"));
 	if (number_of(status, "deadlines_missed")) {
@@ -184,29 +218,18 @@ static void print_unreachable(const char *instance, const struct client_error *e
 
 int cmd_status(int argc, char **argv)
 {
-	bool is_json = false;
-	const char *instance = NULL;
-	const struct cli_option options[] = {
-		{ "instance", NULL, &instance, "ID", "which one, if several run" },
-		{ "json", &is_json, NULL, NULL, "one JSON object" },
-	};
-	_cleanup_client_ struct client client = CLIENT_CLOSED;
-	_cleanup_json_ struct json_object *reply = NULL;
-	struct client_error error = { 0 };
-	int r;
+	struct client_asked asked = { 0 };
+	int r = client_ask(argc, argv, "GetStatus", &asked);
+	_cleanup_json_ struct json_object *reply = asked.reply;
 
-	r = cli_parse(argc, argv, options, ARRAY_SIZE(options));
 	if (r >= 0)
 		return r;
-	r = client_open(SLUICE_RUN_FOLDER, instance, &client, &error);
-	if (!r)
-		r = client_call(&client, "GetStatus", &reply, &error);
-	if (r) {
-		if (is_json)
-			print_unreachable(*client.instance ? client.instance : instance, &error);
-		return cli_error(r, "%s", error.text);
+	if (asked.error.status) {
+		if (asked.is_json)
+			print_unreachable(asked.instance, &asked.error);
+		return cli_error(asked.error.status, "%s", asked.error.text);
 	}
-	if (is_json)
+	if (asked.is_json)
 		cli_json_print(json_object_object_get(reply, "status"));
 	else
 		print_status(json_object_object_get(reply, "status"));

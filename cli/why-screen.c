@@ -39,6 +39,19 @@ static void print_target(struct json_object *flow)
 		printf(" port %s", cli_json_text(flow, "dport"));
 }
 
+static bool would_read(struct json_object *why)
+{
+	return strcmp(cli_json_text(why, "host_reading"), "would") == 0;
+}
+
+/* explained: its first bytes would be read, and nobody has said what they name */
+static bool is_unnamed(struct json_object *why)
+{
+	const char *source = cli_json_text(json_object_object_get(why, "flow"), "host_source");
+
+	return would_read(why) && (strcmp(source, "none") == 0 || strcmp(source, "dns") == 0);
+}
+
 static void print_headline(struct json_object *why, bool has_happened)
 {
 	const char *verdict = cli_json_text(why, "verdict");
@@ -52,6 +65,8 @@ static void print_headline(struct json_object *why, bool has_happened)
 			 is_allowed ? COLOUR_GOOD : COLOUR_BAD);
 	if (is_true(why, "cut"))
 		printf(" It was allowed before, and was cut.");
+	else if (strcmp(verdict, "drop") == 0 && would_read(why))
+		printf(" It would end with its first bytes, and they would not be sent.");
 	else if (strcmp(verdict, "drop") == 0 && is_silent)
 		printf(has_happened ? " Its packets vanished." : " Its packets would vanish.");
 	else if (strcmp(verdict, "drop") == 0)
@@ -59,6 +74,46 @@ static void print_headline(struct json_object *why, bool has_happened)
 				    : " The program would get an error, nothing would be sent.");
 	else if (!is_allowed)
 		printf(" A filter has not answered yet, nothing was sent.");
+	if (is_unnamed(why))
+		printf(" Its first bytes would be read, and may name a host that is judged otherwise.");
+	putchar('\n');
+}
+
+static void print_reading(struct json_object *why)
+{
+	static const struct {
+		const char *reading, *text;
+	} texts[] = { { "would", "its first bytes would be read for their host" },
+		      { "reading", "its first bytes are being read for their host" },
+		      { "read", "its first bytes were read for their host" },
+		      { "refused", "its first bytes were read: they name no host in one way only" },
+		      { "unreadable", "its first bytes could not be read for their host" } };
+	const char *reading = cli_json_text(why, "host_reading");
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (strcmp(texts[i].reading, reading) != 0)
+			continue;
+		label("");
+		printf("%s%s\n", texts[i].text,
+		       i > 0		 ? ""
+		       : is_unnamed(why) ? ", and here they name nobody"
+					 : ", and are taken to name this one");
+	}
+}
+
+/* by what a filter that waits for the host judges it */
+static void print_lists(struct json_object *answer)
+{
+	struct json_object *lists = json_object_object_get(answer, "lists");
+
+	if (!is_true(answer, "reads_host"))
+		return;
+	label("");
+	printf("it asks for the host that first bytes name");
+	for (size_t i = 0; i < json_object_array_length(lists); i++) {
+		printf(i ? ", " : ", and judges it by ");
+		print_text(json_object_get_string(json_object_array_get_idx(lists, i)));
+	}
 	putchar('\n');
 }
 
@@ -75,7 +130,7 @@ static void print_flow(struct json_object *why, bool has_happened)
 	if (is_true(why, "host_assumed")) {
 		label("");
 		printf("the program has not asked for this name: it was resolved here\n");
-	} else if (*cli_json_text(flow, "host")) {
+	} else if (*cli_json_text(flow, "host") && !would_read(why)) {
 		label("");
 		printf("the name is from %s (%s)\n",
 		       strcmp(cli_json_text(flow, "host_source"), "dns") == 0
@@ -83,6 +138,7 @@ static void print_flow(struct json_object *why, bool has_happened)
 			       : "its first bytes",
 		       cli_json_text(flow, "host_source"));
 	}
+	print_reading(why);
 	label("app");
 	print_text(*cli_json_text(flow, "exe") ? cli_json_text(flow, "exe") : "unknown");
 	if (strcmp(cli_json_text(flow, "pid"), "0") != 0)
@@ -147,6 +203,7 @@ static void print_answer(struct json_object *answer)
 	}
 	printf("   fails %s%s\n", cli_json_text(answer, "fail"),
 	       is_true(answer, "decides") ? "   decides" : "");
+	print_lists(answer);
 }
 
 static void print_kernel(struct json_object *why)

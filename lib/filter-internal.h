@@ -58,6 +58,9 @@ struct outbox_entry {
 		struct wire_flow_pass pass;
 		struct wire_flow_pause pause;
 		struct wire_flow_name name;
+		struct wire_flow_watch watch;
+		struct wire_flow_need_rules need_rules;
+		struct wire_packet_verdict packet;
 	} body;
 };
 
@@ -102,6 +105,7 @@ struct sluice_filter {
 	char error[FILTER_ERROR_BYTES];
 	struct outbox outbox;
 	struct rule_sets rules;
+	struct wire_packet_verdict packets; /* what was said and not sent yet; n 0: nothing */
 };
 
 /**
@@ -128,8 +132,17 @@ int filter_send_rules(struct sluice_filter *filter);
 /** filter_drop_rules() - nobody would read them */
 void filter_drop_rules(struct sluice_filter *filter);
 
+/** filter_take_packets() - PACKETS. Return: as filter_take_record() */
+int filter_take_packets(struct sluice_filter *filter, const struct wire_message *message);
+
+/** filter_read_address() - "192.0.2.0/24": remote, bits and family. Return: NULL, or what is wrong */
+const char *filter_read_address(const char *text, struct wire_rule *record);
+
 /** filter_take_record() - act on one record. Return: 0, or the negative errno that ended the session */
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd);
+
+/** filter_take_report() - FLOW_REPORT, all that are in it. Return: as filter_take_record() */
+int filter_take_report(struct sluice_filter *filter, const struct wire_message *message, int fd);
 
 /** filter_send_started() - a record of a filter that has started. Return: as sluice_filter_answer() */
 int filter_send_started(struct sluice_filter *filter, uint16_t type, const void *body);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <sluice/packet.h>
+
 #include "base/macros.h"
 #include "lib/filter-internal.h"
 
@@ -61,10 +63,27 @@ static int take_option(struct sluice_filter *filter, const struct wire_message *
 	return 0;
 }
 
+/* it judges packets alone: the daemon need not ask it about a flow */
+static void allow_flows(struct sluice_filter *filter)
+{
+	if (filter->rules.number || filter->rules.is_begun)
+		return;
+	if (sluice_filter_rules_begin(filter) == 0)
+		(void)sluice_filter_rules_commit(filter, SLUICE_RULE_ALLOW);
+}
+
+static uint32_t copy_of(const struct sluice_filter_ops *ops)
+{
+	uint32_t n = FILTER_OPS_SET(ops, packet_bytes) ? ops->packet_bytes : SLUICE_PACKET_BYTES;
+
+	return MIN(n, (uint32_t)SLUICE_PACKET_BYTES_MAX);
+}
+
 static int take_start(struct sluice_filter *filter, const struct wire_message *message, int fd)
 {
 	struct wire_ready ready = { .data = FILTER_OPS_SET(filter->ops, flow_data),
-				    .closed = FILTER_OPS_SET(filter->ops, flow_closed) };
+				    .closed = FILTER_OPS_SET(filter->ops, flow_closed),
+				    .packets = FILTER_OPS_SET(filter->ops, packet) };
 	int r = 0;
 
 	if (!filter->refused && FILTER_OPS_SET(filter->ops, start)) {
@@ -73,6 +92,10 @@ static int take_start(struct sluice_filter *filter, const struct wire_message *m
 		if (r < 0)
 			refuse(filter, r, "cannot start", "");
 	}
+	if (ready.packets)
+		ready.copy = copy_of(filter->ops);
+	if (!filter->refused && !FILTER_OPS_SET(filter->ops, new_flow))
+		allow_flows(filter);
 	filter->state = filter->refused ? FILTER_REFUSED : FILTER_STARTED;
 	if (filter->refused) {
 		ready.error = (uint32_t)MIN(-(int64_t)filter->refused, 4095);
@@ -142,7 +165,10 @@ static int take_flow_new(struct sluice_filter *filter, const struct wire_message
 	memcpy(flow.remote_address, new->dst, sizeof(flow.remote_address));
 	if (new->interface_kind < ARRAY_SIZE(interface_kinds))
 		flow.interface_kind = interface_kinds[new->interface_kind];
-	filter->ops->new_flow(filter, &flow, filter->data);
+	if (!FILTER_OPS_SET(filter->ops, new_flow))
+		(void)sluice_filter_answer(filter, flow.id, SLUICE_ALLOW, NULL);
+	else
+		filter->ops->new_flow(filter, &flow, filter->data);
 	return 0;
 }
 
@@ -174,6 +200,22 @@ static int take_flow_data(struct sluice_filter *filter, const struct wire_messag
 		return filter_break_protocol(filter, "FLOW_DATA", "nobody has asked for it");
 	filter->ops->flow_data(filter, &data, filter->data);
 	return 0;
+}
+
+static int take_flow_refused(struct sluice_filter *filter, const struct wire_message *message,
+			     int fd)
+{
+	const struct wire_flow_refused *refused = WIRE_BODY(message, struct wire_flow_refused);
+
+	filter_set_error(filter, "flow %llu: %s", (unsigned long long)refused->id, refused->text);
+	if (FILTER_OPS_SET(filter->ops, refused))
+		filter->ops->refused(filter, refused->id, -(int)refused->error, filter->data);
+	return 0;
+}
+
+static int take_packets(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	return filter_take_packets(filter, message);
 }
 
 static int take_rules_done(struct sluice_filter *filter, const struct wire_message *message, int fd)
@@ -208,6 +250,9 @@ static const struct {
 	{ WIRE_FLOW_CLOSED, IN(STARTED), take_flow_closed },
 	{ WIRE_RULES_DONE, IN(STARTED), take_rules_done },
 	{ WIRE_FLOW_DATA, IN(STARTED), take_flow_data },
+	{ WIRE_FLOW_REPORT, IN(STARTED), filter_take_report },
+	{ WIRE_FLOW_REFUSED, IN(STARTED), take_flow_refused },
+	{ WIRE_PACKETS, IN(STARTED), take_packets },
 };
 
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd)

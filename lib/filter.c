@@ -11,6 +11,8 @@
 #include "lib/filter-internal.h"
 #include "wire/channel.h"
 
+#define ANSWERS_A_RECORD 64U /* PACKETS; and what a filter says by itself comes on top */
+
 void filter_set_error(struct sluice_filter *filter, const char *fmt, ...)
 {
 	va_list args;
@@ -71,7 +73,8 @@ static int process_one(struct sluice_filter *filter)
 
 static bool may_read(const struct sluice_filter *filter)
 {
-	return filter->state < FILTER_STOPPING && filter->outbox.n_answers < FILTER_ANSWERS_MAX;
+	return filter->state < FILTER_STOPPING &&
+	       filter->outbox.n_answers + ANSWERS_A_RECORD <= FILTER_ANSWERS_MAX;
 }
 
 static int flush(struct sluice_filter *filter)
@@ -128,7 +131,8 @@ static bool is_channel(int fd)
 
 static bool is_ops_good(const struct sluice_filter_ops *ops)
 {
-	return ops && FILTER_OPS_SET(ops, name) && FILTER_OPS_SET(ops, new_flow) && *ops->name &&
+	return ops && FILTER_OPS_SET(ops, name) && *ops->name &&
+	       (FILTER_OPS_SET(ops, new_flow) || FILTER_OPS_SET(ops, packet)) &&
 	       strlen(ops->name) < sizeof(((struct wire_hello *)0)->name);
 }
 
@@ -238,6 +242,15 @@ int sluice_filter_answer_name(struct sluice_filter *filter, uint64_t flow_id, co
 
 	filter_copy_reason(body.reason, sizeof(body.reason), reason);
 	return filter_send_started(filter, WIRE_FLOW_NAME, &body);
+}
+
+int sluice_filter_answer_need_rules(struct sluice_filter *filter, uint64_t flow_id,
+				    const char *reason)
+{
+	struct wire_flow_need_rules body = { .id = flow_id };
+
+	filter_copy_reason(body.reason, sizeof(body.reason), reason);
+	return filter_send_started(filter, WIRE_FLOW_NEED_RULES, &body);
 }
 
 int sluice_filter_forget(struct sluice_filter *filter)

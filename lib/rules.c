@@ -78,7 +78,7 @@ static const char *read_bits(const char *text, unsigned int offset, struct wire_
 	return NULL;
 }
 
-static const char *read_address(const char *text, struct wire_rule *record)
+const char *filter_read_address(const char *text, struct wire_rule *record)
 {
 	static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
 	char address[INET6_ADDRSTRLEN] = "";
@@ -141,7 +141,7 @@ static const char *to_record(const struct sluice_rule *rule, struct wire_rule *r
 				      .rport_last = rule->remote_port_last,
 				      .lport = rule->local_port,
 				      .lport_last = rule->local_port_last };
-	problem = rule->remote_address ? read_address(rule->remote_address, record) : NULL;
+	problem = rule->remote_address ? filter_read_address(rule->remote_address, record) : NULL;
 	if (!problem)
 		problem = read_texts(rule, record);
 	return problem ? problem : wire_rule_problem(record);

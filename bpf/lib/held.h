@@ -21,19 +21,38 @@ static __always_inline __u64 netns_of_sender(void *skb)
 	return BPF_CORE_READ((struct sk_buff *)skb, sk, __sk_common.skc_net.net, net_cookie);
 }
 
+/* the packet of another socket may be in the queue; its socket need not be there any more. A TCP that
+ * is closed has sent a SYN at most, and its successor sends another one */
+static __always_inline bool is_anothers(const struct sl_held *other, const struct packet *p,
+					__u64 cookie, __u64 now)
+{
+	if (other->cookie == cookie)
+		return false;
+	return bpf_map_lookup_elem(&sl_socks, &other->cookie) ||
+	       (p->tuple.proto != IPPROTO_TCP && now - other->since_ns < SL_HELD_NS);
+}
+
+/* @sock: NULL: it has no record any more */
 static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl_sock *sock,
 				 __u32 dir)
 {
 	struct sl_held held = { .cookie = cookie, .dir = dir }, *other;
+	__u64 now = bpf_ktime_get_boot_ns();
 
 	other = bpf_map_lookup_elem(&sl_held, &p->tuple);
 	/* SO_REUSEADDR, or a raw socket: sluiced drops what it holds */
-	if (other && other->cookie != cookie && bpf_map_lookup_elem(&sl_socks, &other->cookie)) {
+	if (other && is_anothers(other, p, cookie, now)) {
 		other->is_shared = 1;
 		return;
 	}
-	sock->flags |= SL_SOCK_JUDGED;
-	held.sock = *sock;
+	held.is_shared = other && other->cookie == cookie && other->is_shared;
+	held.since_ns = now;
+	if (sock) {
+		sock->flags |= SL_SOCK_JUDGED;
+		held.sock = *sock;
+	} else {
+		held.sock.flags = SL_SOCK_NO_OWNER | SL_SOCK_JUDGED;
+	}
 	note_ends(p, cookie);
 	bpf_map_update_elem(&sl_held, &p->tuple, &held, BPF_ANY);
 }

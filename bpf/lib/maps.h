@@ -43,6 +43,7 @@
 #define HASH(n, key, value) MAP(HASH, n, BPF_F_NO_PREALLOC, key, value)
 #define LRU(n, key, value) MAP(LRU_HASH, n, 0, key, value)
 #define ARRAY(n, flags, value) MAP(ARRAY, n, flags, __u32, value)
+#define PERCPU(n, value) MAP(PERCPU_ARRAY, n, 0, __u32, value)
 #define SCRATCH(value) MAP(PERCPU_ARRAY, 1, 0, __u32, value) /* what the stack is too small for */
 
 /* cookie → who; one entry for each governed socket */
@@ -72,6 +73,14 @@ HASH(SL_NETNS_MAX, __u64, struct sl_netns) sl_netns SEC(".maps") __weak;
 ARRAY(SL_CROWDS, BPF_F_MMAPABLE, struct sl_crowd) sl_crowds SEC(".maps") __weak;
 /* who sent last */
 ARRAY(1, 0, struct sl_senders) sl_senders SEC(".maps") __weak;
+/* packet filters: ends of a packet → its socket, and what the rules say of it */
+LRU(16384, struct sl_tuple, struct sl_packet) sl_packets SEC(".maps") __weak;
+/* the rules of packet filters, and those of before */
+ARRAY(2, 0, struct sl_packet_set) sl_packet_sets SEC(".maps") __weak;
+/* enum sl_packet_count */
+PERCPU(_SL_PACKET_COUNT_N, __u64) sl_packet_counts SEC(".maps") __weak;
+/* packets that wait for packet filters, by user */
+ARRAY(1, BPF_F_MMAPABLE, struct sl_packet_places) sl_packet_places SEC(".maps") __weak;
 /* what the daemon tells the programs */
 ARRAY(1, 0, struct sl_config) sl_config SEC(".maps") __weak;
 

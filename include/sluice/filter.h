@@ -30,6 +30,7 @@ extern "C" {
 #define SLUICE_API __attribute__((visibility("default")))
 
 struct sluice_filter; /* one filter session with the daemon */
+struct sluice_packet; /* <sluice/packet.h> */
 
 enum sluice_direction { SLUICE_OUTBOUND, SLUICE_INBOUND };
 
@@ -60,6 +61,13 @@ enum sluice_verdict {
 	SLUICE_ALLOW,	    /* goes on at kernel speed; nobody looks at it again */
 	SLUICE_DROP,	    /* the application gets ECONNREFUSED at once */
 	SLUICE_DROP_SILENT, /* like a black hole: the application's own timer decides */
+};
+
+/** enum sluice_packet_verdict - what becomes of a packet: <sluice/packet.h> */
+enum sluice_packet_verdict {
+	SLUICE_PACKET_ALLOW,
+	SLUICE_PACKET_DROP,  /* nobody is told */
+	SLUICE_PACKET_DELAY, /* it is kept, until sluice_filter_packet_release() */
 };
 
 /**
@@ -117,7 +125,8 @@ struct sluice_flow {
 	const char *interface;
 	const char *interface_kind; /* "ethernet", "wifi", "tunnel" …; "other" if unknown */
 	bool is_again;		    /* it was asked about before: it is open, see
-				     * sluice_filter_rejudge(), or its first bytes were read */
+				     * sluice_filter_rejudge(), its first bytes were read, or it
+				     * has waited for rules */
 	enum sluice_host_reading host_reading;
 };
 
@@ -156,6 +165,51 @@ struct sluice_data {
 	bool is_end; /* nothing follows them in this direction; n may be 0 */
 	uint32_t
 		most; /* 0; or the peek was larger than SLUICE_PEEK_MAX, and this is what it became */
+};
+
+/**
+ * enum sluice_watch - how often a filter wants reports of a flow
+ *
+ * Two reports of statistics of a flow are never closer than this, and may be further apart
+ * on a busy machine; they carry what was counted from the beginning, so that one that is
+ * late or lost takes no bytes with it.
+ */
+enum sluice_watch {
+	SLUICE_WATCH_NONE,   /* no more */
+	SLUICE_WATCH_EVENTS, /* when it is judged, and when it ends; the following do that, too: */
+	SLUICE_WATCH_LOW,    /* statistics every 5 seconds */
+	SLUICE_WATCH_MEDIUM, /* every second */
+	SLUICE_WATCH_HIGH,   /* every half second */
+};
+
+/** enum sluice_report_event - why a report comes */
+enum sluice_report_event {
+	SLUICE_REPORT_NEW,	  /* every filter that must has judged it: it goes on, or not */
+	SLUICE_REPORT_DATA,	  /* judged by what it carried, or another verdict was given */
+	SLUICE_REPORT_CLOSED,	  /* it ended, and the counts are final; no other report follows */
+	SLUICE_REPORT_STATISTICS, /* its time has come */
+};
+
+/**
+ * struct sluice_report - what became of a flow; valid only inside the callback
+ * @size:	  bytes of this struct in the library in use; newer fields are appended
+ * @verdict:	  of all filters together, not this one's alone
+ * @is_looked_at: it goes on, and a filter looks at what it carries: SLUICE_REPORT_DATA follows
+ * @bytes_in:	  payload from the beginning; of TCP what its socket counted, without repetitions:
+ *		  what came in order, and what was sent
+ * @age_us:	  microseconds since its first packet
+ * @n_lost:	  reports that were due to this filter and lost so far, of all flows: mostly
+ *		  because it did not read
+ */
+struct sluice_report {
+	size_t size;
+	uint64_t flow_id;
+	enum sluice_report_event event;
+	enum sluice_verdict verdict;
+	bool is_looked_at;
+	uint64_t bytes_in, bytes_out;
+	uint64_t age_us;
+	uint64_t n_lost;
 };
 
 /** enum sluice_rule_direction - which flows a rule is about */
@@ -240,7 +294,8 @@ struct sluice_list {
 };
 
 /**
- * struct sluice_filter_ops - what a filter does; unset members are skipped, new_flow must be set
+ * struct sluice_filter_ops - what a filter does; unset members are skipped, new_flow or packet
+ *                            must be set
  * @size: sizeof(struct sluice_filter_ops)
  *
  * Callbacks run inside sluice_filter_process() and must not call
@@ -273,6 +328,18 @@ struct sluice_filter_ops {
 	 * sluice_filter_pass() or sluice_filter_answer() now or later, once */
 	void (*flow_data)(struct sluice_filter *filter, const struct sluice_data *bytes,
 			  void *data);
+	/* of a flow for which sluice_filter_watch() was called. Nobody waits for it to return, but
+	 * the questions behind it do */
+	void (*report)(struct sluice_filter *filter, const struct sluice_report *report,
+		       void *data);
+	/* sluice_filter_answer_need_rules() was no answer, and what was asked is still open: @error
+	 * is -EALREADY when the flow waits for rules and they have not changed since, -EINVAL when
+	 * nobody has asked about it. sluice_filter_error() says it in words. */
+	void (*refused)(struct sluice_filter *filter, uint64_t flow_id, int error, void *data);
+	/* a packet, at once: <sluice/packet.h> */
+	enum sluice_packet_verdict (*packet)(struct sluice_filter *filter,
+					     const struct sluice_packet *packet, void *data);
+	uint32_t packet_bytes; /* so many of each it wants to see; 0: SLUICE_PACKET_BYTES */
 };
 
 /**
@@ -336,8 +403,9 @@ SLUICE_API int sluice_filter_answer_for(struct sluice_filter *filter, uint64_t f
  *
  * In the place of sluice_filter_answer() inside or after new_flow. The flow begins: a
  * TCP connection is made; what it carries is held, and shown to ops->flow_data in
- * order, as soon as there is as much as was asked for, or when nothing more came
- * for 30 to 50 ms, or at the end of the direction. Each such call wants one answer:
+ * order, as soon as there is as much as was asked for, or the rest of a packet whose
+ * beginning was passed (packets go whole), or when nothing more came for 30 to 50 ms, or
+ * no more can be held, or at the end of the direction. Each such call wants one answer:
  * sluice_filter_pass(), or sluice_filter_answer(), which is final for the whole flow.
  * A drop cuts it as sluice_filter_update() does. Without an answer within 5 seconds the
  * filter's fail class decides.
@@ -357,11 +425,12 @@ SLUICE_API int sluice_filter_answer_peek(struct sluice_filter *filter, uint64_t 
  * made, what comes in passes, what leaves is held until sluice-names has read which host
  * it names (TLS, HTTP/1, HTTP/2 without TLS, QUIC). Then it comes to new_flow once more,
  * with is_again set, the host if there is one, and what came of the reading; in the
- * place of a verdict the filter may then ask for its bytes, but not for what comes in. A
- * program that sends nothing waits for nothing; one that begins and does not go on is held
- * for a second.
+ * place of a verdict the filter may then ask for its bytes. What comes in has passed: who
+ * asks for that has the flow fall to its fail class. A program that sends nothing waits for
+ * nothing; one that begins and does not go on is held for a second.
  *
- * For another flow it is no answer. Since 0.1. Return: as sluice_filter_answer().
+ * It is taken of every flow that comes with SLUICE_READABLE, also with is_again. For another
+ * one it is no answer. Since 0.1. Return: as sluice_filter_answer().
  */
 SLUICE_API int sluice_filter_answer_name(struct sluice_filter *filter, uint64_t flow_id,
 					 const char *reason);
@@ -406,10 +475,51 @@ SLUICE_API int sluice_filter_pause(struct sluice_filter *filter, uint64_t flow_i
 SLUICE_API int sluice_filter_resume(struct sluice_filter *filter, uint64_t flow_id);
 
 /**
+ * sluice_filter_answer_need_rules() - not before the rules are there
+ * @reason: which, for whoever has them to bring: `sluice status` shows it
+ *
+ * In the place of sluice_filter_answer() inside or after new_flow or flow_data, when what the
+ * filter has to judge by is not there yet: a list that is being compiled, an answer of another
+ * thread of its own. The flow stays held, nothing more of it is shown, and sluiced's log
+ * tells that flows wait. When the rules have changed it is asked about again, new_flow with
+ * is_again set or flow_data with the same bytes and what has come since: after
+ * sluice_filter_forget() or sluice_filter_rejudge(), which say so; when another set of static
+ * rules is in force and does not decide it; or when another process of the filter has started.
+ * sluice_filter_update() decides it without that.
+ *
+ * TCP and UDP alike wait for 10 seconds at most, all attempts together; then the filter's
+ * fail class decides. To call it again for a flow that waits, without a change, is
+ * refused: ops->refused. So it is for a flow that nobody has asked about. One that goes on
+ * and is judged again keeps its verdict.
+ *
+ * Since 0.1. Return: as sluice_filter_answer().
+ */
+SLUICE_API int sluice_filter_answer_need_rules(struct sluice_filter *filter, uint64_t flow_id,
+					       const char *reason);
+
+/**
+ * sluice_filter_watch() - report on this flow
+ * @flow_id: of a flow that this filter was told of by new_flow
+ *
+ * Called before the answer, the first report is that of the verdict; later, while the flow
+ * goes on, the next one is. Called again it changes the rate. Reports cost a flow nothing that
+ * nobody watches; those that are decided by a promise or a rule do not come to new_flow,
+ * and cannot be watched. A flow that is gone is ignored.
+ *
+ * Nobody waits for a filter that does not read: its statistics are lost and counted. The last
+ * report of a flow is kept for it, while not more than 32,768 wait.
+ *
+ * Since 0.1. Return: as sluice_filter_answer(); -EINVAL also without ops->report.
+ */
+SLUICE_API int sluice_filter_watch(struct sluice_filter *filter, uint64_t flow_id,
+				   enum sluice_watch rate);
+
+/**
  * sluice_filter_forget() - the rules have changed: no promise of this filter holds any more
  *
  * Call it after the new rules are in use and before the next answer. Flows
- * that are open are not judged again: sluice_filter_rejudge() does that.
+ * that are open are not judged again: sluice_filter_rejudge() does that. Those that wait
+ * for rules are asked about.
  *
  * Return: 0, -EINVAL before the filter has started, -ENOBUFS when 4096 answers
  *         are queued already: poll, process and call it again, -ESHUTDOWN

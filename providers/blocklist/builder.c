@@ -1,34 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "builder.h"
 
-#define BYTES_FIRST 4096U
-#define ENTRIES_FIRST 256U
+#define BLOCK_FIRST 1024U
+#define BLOCK_MAX 8192U
 #define ENTRY_MAX (TABLE_ENTRY_BYTES + NAME_PACKED_MAX + 1U + NAME_LENGTH_MAX)
 #define KIND_FLAGS (TABLE_ALLOW | TABLE_IMPORTANT | TABLE_PATTERN)
-#define CHUNK_BYTES 65536U
+#define SORT_FEW 16U
 
-/* makes room for @n_more of @item bytes. Return: 0 or -ENOMEM */
-static int grow(void *array, size_t *size, size_t n, size_t n_more, size_t item, size_t first)
-{
-	size_t wanted = *size ? *size : first;
-	void *old, *larger;
-
-	if (n + n_more <= *size)
-		return 0;
-	while (wanted < n + n_more)
-		wanted += wanted / 2;
-	memcpy(&old, array, sizeof(old));
-	larger = realloc(old, wanted * item);
-	if (!larger)
-		return -ENOMEM;
-	memcpy(array, &larger, sizeof(larger));
-	*size = wanted;
-	return 0;
-}
+/* entries of one part: as they came, and later as they are in the file */
+struct builder_block {
+	struct builder_block *next;
+	size_t n_bytes, size;
+	uint8_t bytes[];
+};
 
 static size_t write_entry(uint8_t *at, const struct builder_entry *entry, uint64_t *ret_hash)
 {
@@ -57,100 +46,183 @@ static size_t entry_bytes(const uint8_t *at)
 	return at[1] & TABLE_PATTERN ? n + 1U + at[n] : n;
 }
 
-static uint8_t *entry_at(const struct builder *builder, uint32_t i)
+/* room for @n bytes behind what is there. Return: NULL without memory */
+static uint8_t *take_room(struct builder_blocks *blocks, size_t n)
 {
-	return builder->entries + builder->offsets[i];
+	size_t size = blocks->last ? 2 * blocks->last->size : BLOCK_FIRST;
+	struct builder_block *block = blocks->last;
+
+	if (block && block->size - block->n_bytes >= n) {
+		block->n_bytes += n;
+		return block->bytes + block->n_bytes - n;
+	}
+	size = size > BLOCK_MAX ? BLOCK_MAX : size;
+	block = malloc(sizeof(*block) + size);
+	if (!block)
+		return NULL;
+	*block = (struct builder_block){ .n_bytes = n, .size = size };
+	if (blocks->last)
+		blocks->last->next = block;
+	else
+		blocks->first = block;
+	blocks->last = block;
+	return block->bytes;
 }
 
 int builder_add(struct builder *builder, const struct builder_entry *entry)
 {
-	int r;
+	struct builder_part *part;
+	uint8_t bytes[ENTRY_MAX], *at;
+	uint64_t hash;
+	size_t n;
 
 	if (builder->n_bytes + ENTRY_MAX > UINT32_MAX)
 		return -EFBIG;
-	r = grow(&builder->entries, &builder->size, builder->n_bytes, ENTRY_MAX, 1, BYTES_FIRST);
-	if (!r)
-		r = grow(&builder->hashes, &builder->n_hashes, builder->n, 1, sizeof(uint64_t),
-			 ENTRIES_FIRST);
-	if (!r)
-		r = grow(&builder->offsets, &builder->n_offsets, builder->n, 1, sizeof(uint32_t),
-			 ENTRIES_FIRST);
-	if (r)
-		return r;
-	builder->offsets[builder->n] = (uint32_t)builder->n_bytes;
-	builder->n_bytes += write_entry(builder->entries + builder->n_bytes, entry,
-					&builder->hashes[builder->n]);
+	n = write_entry(bytes, entry, &hash);
+	part = &builder->parts[hash >> (64 - BUILDER_PART_BITS)];
+	at = take_room(&part->blocks, n);
+	if (!at)
+		return -ENOMEM;
+	memcpy(at, bytes, n);
+	part->n++;
 	builder->n++;
+	builder->n_bytes += n;
 	return 0;
 }
 
-/* ---- into buckets ---- */
+static void free_blocks(struct builder_blocks *blocks)
+{
+	struct builder_block *block = blocks->first, *next;
 
-/* the file's index, and numbers of entries in the order of its buckets */
-struct order {
-	unsigned int bits;
-	uint32_t *starts; /* of each bucket, in @entries; one more for the end of the last */
-	uint32_t *entries;
-	uint32_t *index; /* as in the file */
-	uint32_t n_entries;
-	size_t n_bytes;
+	for (; block; block = next) {
+		next = block->next;
+		free(block);
+	}
+	*blocks = (struct builder_blocks){ 0 };
+}
+
+/* ---- in the order of hashes ---- */
+
+struct key {
+	uint64_t hash;
+	uint8_t *at;	 /* the entry */
+	uint32_t number; /* in the list, among those of its part */
 };
 
-static size_t n_buckets(const struct order *order)
+/* of one part after the other; the largest has room */
+struct sorting {
+	struct key *unsorted, *keys;
+	uint32_t *starts; /* in @keys, of those that begin with the same few bits */
+	unsigned int bits;
+};
+
+static void sorting_deinit(struct sorting *sorting)
 {
-	return (size_t)1 << order->bits;
+	free(sorting->unsorted);
+	free(sorting->keys);
+	free(sorting->starts);
 }
 
-static size_t bucket_of(const struct order *order, uint64_t hash)
+static int sorting_init(struct sorting *sorting, const struct builder *builder)
 {
-	return order->bits ? (size_t)(hash >> (64 - order->bits)) : 0;
+	size_t n_max = 1;
+
+	for (size_t i = 0; i < BUILDER_PARTS; i++)
+		n_max = builder->parts[i].n > n_max ? builder->parts[i].n : n_max;
+	while (sorting->bits < 31 && (size_t)TABLE_BUCKET_NAMES << sorting->bits < n_max)
+		sorting->bits++;
+	sorting->unsorted = malloc(n_max * sizeof(*sorting->unsorted));
+	sorting->keys = malloc(n_max * sizeof(*sorting->keys));
+	sorting->starts = malloc((((size_t)1 << sorting->bits) + 1) * sizeof(*sorting->starts));
+	return sorting->unsorted && sorting->keys && sorting->starts ? 0 : -ENOMEM;
 }
 
-static void order_deinit(struct order *order)
+/* the bits behind those that all of its part begin with */
+static size_t few_bits(const struct sorting *sorting, uint64_t hash)
 {
-	free(order->starts);
-	free(order->entries);
-	free(order->index);
+	return sorting->bits ? (size_t)(hash << BUILDER_PART_BITS >> (64 - sorting->bits)) : 0;
 }
 
-static int order_init(struct order *order, size_t n)
+/* hashes are made again: to keep them would take half as much as the names */
+static void read_keys(struct key *keys, const struct builder_part *part)
 {
-	while (order->bits < 31 && (size_t)TABLE_BUCKET_NAMES << order->bits < n)
-		order->bits++;
-	order->starts = calloc(n_buckets(order) + 1, sizeof(*order->starts));
-	order->entries = malloc((n + 1) * sizeof(*order->entries));
-	order->index = malloc(table_index_bytes(order->bits));
-	return order->starts && order->entries && order->index ? 0 : -ENOMEM;
+	struct builder_block *block;
+	uint32_t n = 0;
+
+	for (block = part->blocks.first; block; block = block->next)
+		for (uint8_t *at = block->bytes; at < block->bytes + block->n_bytes; n++) {
+			keys[n] = (struct key){ .at = at, .number = n };
+			(void)name_check(at + TABLE_ENTRY_BYTES, at[0], &keys[n].hash);
+			at += entry_bytes(at);
+		}
 }
 
-/* counting sort: starts[b] is the end of bucket b until each of its entries has taken a place */
-static void fill(struct order *order, const struct builder *builder)
+/* counting sort: starts[i] is where the next one of these goes, in the end where they end */
+static void fill(struct sorting *sorting, const struct builder_part *part)
 {
-	for (size_t i = 0; i < builder->n; i++)
-		order->starts[bucket_of(order, builder->hashes[i])]++;
-	for (size_t i = 1; i <= n_buckets(order); i++)
-		order->starts[i] += order->starts[i - 1];
-	for (size_t i = builder->n; i-- > 0;)
-		order->entries[--order->starts[bucket_of(order, builder->hashes[i])]] = (uint32_t)i;
+	const struct key *keys = sorting->unsorted;
+	uint32_t start = 0;
+
+	read_keys(sorting->unsorted, part);
+	memset(sorting->starts, 0, ((1UL << sorting->bits) + 1) * sizeof(*sorting->starts));
+	for (size_t i = 0; i < part->n; i++)
+		sorting->starts[few_bits(sorting, keys[i].hash)]++;
+	for (size_t i = 0; i < (size_t)1 << sorting->bits; i++) {
+		uint32_t n = sorting->starts[i];
+
+		sorting->starts[i] = start;
+		start += n;
+	}
+	for (size_t i = 0; i < part->n; i++)
+		sorting->keys[sorting->starts[few_bits(sorting, keys[i].hash)]++] = keys[i];
 }
 
 /* equal names and kinds side by side, in the order of the list */
-static int compare(const void *a, const void *b, void *data)
+static int compare(const void *a, const void *b)
 {
-	const struct builder *builder = data;
-	uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
-	const uint8_t *x = entry_at(builder, one), *y = entry_at(builder, other);
+	const struct key *one = a, *other = b;
+	const uint8_t *x = one->at, *y = other->at;
 	int r;
 
-	if (builder->hashes[one] != builder->hashes[other])
-		return builder->hashes[one] < builder->hashes[other] ? -1 : 1;
+	if (one->hash != other->hash)
+		return one->hash < other->hash ? -1 : 1;
 	r = (int)x[0] - (int)y[0];
 	if (!r)
 		r = memcmp(x + TABLE_ENTRY_BYTES, y + TABLE_ENTRY_BYTES, name_packed_bytes(x[0]));
 	if (!r)
 		r = (x[1] & KIND_FLAGS) - (y[1] & KIND_FLAGS);
-	return r ? r : (one > other) - (one < other);
+	return r ? r : (one->number > other->number) - (one->number < other->number);
 }
+
+/* three as a rule; any number, if the list repeats itself */
+static void sort_few(struct key *keys, size_t n)
+{
+	if (n > SORT_FEW) {
+		qsort(keys, n, sizeof(*keys), compare);
+		return;
+	}
+	for (size_t i = 1; i < n; i++) {
+		struct key key = keys[i];
+		size_t k = i;
+
+		for (; k > 0 && compare(&key, &keys[k - 1]) < 0; k--)
+			keys[k] = keys[k - 1];
+		keys[k] = key;
+	}
+}
+
+static void sort(struct sorting *sorting, const struct builder_part *part)
+{
+	uint32_t start = 0;
+
+	fill(sorting, part);
+	for (size_t i = 0; i < (size_t)1 << sorting->bits; i++) {
+		sort_few(sorting->keys + start, sorting->starts[i] - start);
+		start = sorting->starts[i];
+	}
+}
+
+/* ---- what the file has of them ---- */
 
 static int is_same(const uint8_t *x, const uint8_t *y)
 {
@@ -158,70 +230,128 @@ static int is_same(const uint8_t *x, const uint8_t *y)
 	       memcmp(x + TABLE_ENTRY_BYTES, y + TABLE_ENTRY_BYTES, name_packed_bytes(x[0])) == 0;
 }
 
-/* of one bucket. Return: how many of @n are left, in front */
-static size_t merge(const struct builder *builder, uint32_t *entries, size_t n,
-		    struct list_report *report)
+/* known when all lines were read; its pattern stands for the line */
+static void note_too_many(const uint8_t *at, struct list_report *report)
+{
+	const uint8_t *pattern = at + TABLE_ENTRY_BYTES + name_packed_bytes(at[0]);
+	struct list_bad *bad;
+
+	report->n_of[LIST_E_WILDCARD]++;
+	if (report->n_bad++ >= LIST_BAD_KEPT)
+		return;
+	bad = &report->bad[report->n_bad - 1];
+	bad->line = at[2] | (uint32_t)at[3] << 8 | (uint32_t)at[4] << 16;
+	bad->error = LIST_E_WILDCARD;
+	(void)snprintf(bad->text, sizeof(bad->text), "%.*s", pattern[0], (const char *)pattern + 1);
+}
+
+/* Return: how many of @n are left, in front */
+static size_t merge(struct key *keys, size_t n, struct list_report *report)
 {
 	size_t n_left = 0, n_patterns = 0;
 
-	qsort_r(entries, n, sizeof(*entries), compare, (void *)(uintptr_t)builder);
 	for (size_t i = 0; i < n; i++) {
-		uint8_t *at = entry_at(builder, entries[i]);
-		uint8_t *last = n_left ? entry_at(builder, entries[n_left - 1]) : at;
+		uint8_t *at = keys[i].at;
+		uint8_t *last = n_left ? keys[n_left - 1].at : at;
 
 		n_patterns = last != at && is_same(last, at) ? n_patterns + 1 : 0;
 		if (n_patterns && !(at[1] & TABLE_PATTERN)) {
 			last[1] |= at[1];
 		} else if (n_patterns >= BUILDER_PATTERNS_MAX) {
-			report->n_bad++;
-			report->n_of[LIST_E_WILDCARD]++;
+			note_too_many(at, report);
 		} else {
 			report->n_exceptions += !!(at[1] & TABLE_ALLOW);
 			report->n_names += !(at[1] & TABLE_ALLOW);
-			entries[n_left++] = entries[i];
+			keys[n_left++] = keys[i];
 		}
 	}
 	return n_left;
 }
 
-static void make_index(struct order *order, const struct builder *builder,
-		       struct list_report *report)
+/* the file's index; ends of buckets are numbers of bytes until all parts are there */
+struct index {
+	uint32_t *words; /* as in the file */
+	unsigned int bits;
+};
+
+static size_t bucket_of(const struct index *index, uint64_t hash)
 {
-	uint32_t n = 0;
-
-	for (size_t bucket = 0; bucket < n_buckets(order); bucket++) {
-		uint32_t *entries = order->entries + order->starts[bucket];
-		size_t n_here = order->starts[bucket + 1] - order->starts[bucket];
-		uint32_t classes = 0;
-
-		n_here = n_here ? merge(builder, entries, n_here, report) : 0;
-		for (size_t i = 0; i < n_here; i++) {
-			order->n_bytes += entry_bytes(entry_at(builder, entries[i]));
-			classes |= table_class(builder->hashes[entries[i]]);
-			order->entries[n++] = entries[i];
-		}
-		order->index[2 * bucket] = (uint32_t)order->n_bytes;
-		order->index[2 * bucket + 1] = classes;
-	}
-	order->n_entries = n;
+	return index->bits ? (size_t)(hash >> (64 - index->bits)) : 0;
 }
 
-static int put_entries(const struct order *order, const struct builder *builder,
-		       const struct builder_sink *sink)
+static int index_init(struct index *index, size_t n)
 {
-	uint8_t chunk[CHUNK_BYTES];
-	size_t n = 0;
-	int r = 0;
+	while (index->bits < 31 && (size_t)TABLE_BUCKET_NAMES << index->bits < n)
+		index->bits++;
+	index->words = calloc(1, table_index_bytes(index->bits));
+	return index->words ? 0 : -ENOMEM;
+}
 
-	for (uint32_t i = 0; i < order->n_entries && !r; i++) {
-		const uint8_t *at = entry_at(builder, order->entries[i]);
+static void index_finish(struct index *index)
+{
+	uint32_t end = 0;
 
-		memcpy(chunk + n, at, entry_bytes(at));
-		n += entry_bytes(at);
-		if (n + ENTRY_MAX <= sizeof(chunk) && i + 1 < order->n_entries)
+	for (size_t i = 0; i < (size_t)1 << index->bits; i++)
+		index->words[2 * i] = end += index->words[2 * i];
+}
+
+/* its entries as in the file, instead of those that came. Return: 0 or -ENOMEM */
+static int lay_out(struct builder *builder, struct builder_part *part, const struct key *keys,
+		   struct index *index)
+{
+	struct builder_blocks sorted = { 0 };
+
+	for (size_t i = 0; i < part->n; i++) {
+		size_t n = entry_bytes(keys[i].at), bucket = bucket_of(index, keys[i].hash);
+		uint8_t *at = take_room(&sorted, n);
+
+		if (!at) {
+			free_blocks(&sorted);
+			return -ENOMEM;
+		}
+		memcpy(at, keys[i].at, n);
+		builder->n_bytes += n;
+		index->words[2 * bucket] += (uint32_t)n;
+		index->words[2 * bucket + 1] |= table_class(keys[i].hash);
+	}
+	builder->n += part->n;
+	free_blocks(&part->blocks);
+	part->blocks = sorted;
+	return 0;
+}
+
+/* one part after the other: small enough for a cache, where neighbours of the file lie anywhere */
+static int lay_out_all(struct builder *builder, struct index *index, struct list_report *report)
+{
+	struct sorting sorting = { 0 };
+	int r = sorting_init(&sorting, builder);
+
+	builder->n = builder->n_bytes = 0;
+	for (size_t i = 0; i < BUILDER_PARTS && !r; i++) {
+		struct builder_part *part = &builder->parts[i];
+
+		if (!part->n)
 			continue;
-		r = sink->put(chunk, n, sink->data);
-		n = 0;
+		sort(&sorting, part);
+		part->n = merge(sorting.keys, part->n, report);
+		r = lay_out(builder, part, sorting.keys, index);
+	}
+	sorting_deinit(&sorting);
+	return r;
+}
+
+static int put_all(const struct builder *builder, const struct table_head *head,
+		   const struct index *index, const struct builder_sink *sink)
+{
+	int r = sink->put(head, sizeof(*head), sink->data);
+
+	if (!r)
+		r = sink->put(index->words, table_index_bytes(index->bits), sink->data);
+	for (size_t i = 0; i < BUILDER_PARTS; i++) {
+		const struct builder_block *block = builder->parts[i].blocks.first;
+
+		for (; block && !r; block = block->next)
+			r = sink->put(block->bytes, block->n_bytes, sink->data);
 	}
 	return r;
 }
@@ -234,30 +364,26 @@ int builder_finish(struct builder *builder, const struct table_stamp *stamp,
 				   .n_bytes = sizeof(head),
 				   .stamp = *stamp,
 				   .report = *report };
-	struct order order = { 0 };
-	int r = order_init(&order, builder->n);
+	struct index index = { 0 };
+	int r = index_init(&index, builder->n);
 
+	head.report.n_names = head.report.n_exceptions = 0;
+	if (!r)
+		r = lay_out_all(builder, &index, &head.report);
 	if (!r) {
-		head.report.n_names = head.report.n_exceptions = 0;
-		fill(&order, builder);
-		make_index(&order, builder, &head.report);
-		head.n_entries = order.n_entries;
-		head.bucket_bits = order.bits;
-		head.file_bytes = sizeof(head) + table_index_bytes(order.bits) + order.n_bytes;
-		r = sink->put(&head, sizeof(head), sink->data);
+		index_finish(&index);
+		head.n_entries = (uint32_t)builder->n;
+		head.bucket_bits = index.bits;
+		head.file_bytes = sizeof(head) + table_index_bytes(index.bits) + builder->n_bytes;
+		r = put_all(builder, &head, &index, sink);
 	}
-	if (!r)
-		r = sink->put(order.index, table_index_bytes(order.bits), sink->data);
-	if (!r)
-		r = put_entries(&order, builder, sink);
-	order_deinit(&order);
+	free(index.words);
 	return r;
 }
 
 void builder_deinit(struct builder *builder)
 {
-	free(builder->entries);
-	free(builder->hashes);
-	free(builder->offsets);
+	for (size_t i = 0; i < BUILDER_PARTS; i++)
+		free_blocks(&builder->parts[i].blocks);
 	*builder = (struct builder){ 0 };
 }

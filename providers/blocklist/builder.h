@@ -4,20 +4,32 @@
 /**
  * DOC: Making a compiled list
  *
- * Entries are collected in the form that they have in the file (table.h), then put
- * into its buckets. Of equal ones the first stays, reaching as far as all of them.
+ * Entries are collected in the form that they have in the file (table.h), in parts by
+ * the first bits of their hashes: the file's order, roughly. Then each part is sorted
+ * and laid out as in the file. Of equal ones the first stays, reaching as far as all of
+ * them.
  */
 
 #include "table.h"
 
 #define BUILDER_PATTERNS_MAX 32U /* that end in the same name: each is tried for a host below it */
 
+#define BUILDER_PART_BITS 8U
+#define BUILDER_PARTS (1U << BUILDER_PART_BITS)
+
+struct builder_blocks {
+	struct builder_block *first, *last;
+};
+
+struct builder_part {
+	struct builder_blocks blocks;
+	size_t n;
+};
+
+/** struct builder - zeroed: empty */
 struct builder {
-	uint8_t *entries;
-	size_t n_bytes, size;
-	uint64_t *hashes;  /* of each entry's name */
-	uint32_t *offsets; /* of each entry */
-	size_t n, n_hashes, n_offsets;
+	struct builder_part parts[BUILDER_PARTS];
+	size_t n, n_bytes; /* entries */
 };
 
 /** struct builder_entry - @name and @pattern: checked, lower case; @pattern may be NULL */

@@ -37,6 +37,11 @@ int form_add_name(struct list_parser *parser, char *text, unsigned int flags);
 
 int line_read(struct list_parser *parser, char *text);
 
+/** line_is_plain() - is all of the line one name, as most are? Lower case, and no address */
+int line_is_plain(const char *text, size_t length);
+/** line_read_plain() - what line_read() does with such a line */
+int line_read_plain(struct list_parser *parser, const char *text);
+
 /** adblock_is() - does the line look like a rule of AdBlock? A regular expression counts */
 int adblock_is(const char *text);
 int adblock_read(struct list_parser *parser, char *text);

@@ -39,6 +39,8 @@ int form_next_word(char **rest, struct form_word *ret_word)
 
 static int is_usual(const char *name)
 {
+	if (!strchr("0bil", name[0]))
+		return 0;
 	if (strncmp(name, "ip6-", 4) == 0 && !strchr(name, '.'))
 		return 1;
 	for (size_t i = 0; i < N_ELEMENTS(usual_names); i++)
@@ -237,6 +239,31 @@ static int begins_with_address(const char *text)
 		return 0;
 	memcpy(word, text, n);
 	return form_is_nowhere(word) >= 0;
+}
+
+/* what only a name can be made of; letters that no IPv4 address has count double */
+static const uint8_t plain[256] = {
+	['.'] = 1, ['-'] = 1, ['_'] = 1, ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1,
+	['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1, ['a'] = 3, ['b'] = 3, ['c'] = 3,
+	['d'] = 3, ['e'] = 3, ['f'] = 3, ['g'] = 3, ['h'] = 3, ['i'] = 3, ['j'] = 3, ['k'] = 3,
+	['l'] = 3, ['m'] = 3, ['n'] = 3, ['o'] = 3, ['p'] = 3, ['q'] = 3, ['r'] = 3, ['s'] = 3,
+	['t'] = 3, ['u'] = 3, ['v'] = 3, ['w'] = 3, ['x'] = 3, ['y'] = 3, ['z'] = 3,
+};
+
+int line_is_plain(const char *text, size_t length)
+{
+	unsigned int any = 0, all = 1;
+
+	for (size_t i = 0; i < length; i++) {
+		any |= plain[(unsigned char)text[i]];
+		all &= plain[(unsigned char)text[i]];
+	}
+	return all && any == 3 && text[length - 1] != '.';
+}
+
+int line_read_plain(struct list_parser *parser, const char *text)
+{
+	return is_usual(text) ? 0 : add_plain(parser, text, FORM_REACH_DOMAIN);
 }
 
 int line_read(struct list_parser *parser, char *text)

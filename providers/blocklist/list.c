@@ -69,25 +69,52 @@ static char *trim_line(struct list_parser *parser, enum list_error *ret_error)
 	return text;
 }
 
+/* most lines of most lists, for which all that other lines may be need not be tried */
+static int is_plain(const struct list_parser *parser)
+{
+	return !parser->is_long && !parser->is_in_parentheses &&
+	       line_is_plain(parser->text, parser->n_line);
+}
+
+static int read_plain(struct list_parser *parser)
+{
+	parser->text[parser->n_line] = '\0';
+	return line_read_plain(parser, parser->text);
+}
+
+/* Return: enum list_error, or a negative errno; @ret_original: a line that is in error */
+static int read_any(struct list_parser *parser, char ret_original[LIST_BAD_TEXT])
+{
+	enum list_error error;
+	char *text = trim_line(parser, &error);
+	size_t n = strnlen(text, LIST_BAD_TEXT - 1);
+
+	/* reading cuts the text into words: keep its beginning for people */
+	memcpy(ret_original, text, n);
+	ret_original[n] = '\0';
+	return error ? (int)error : line_read(parser, text);
+}
+
 static int end_line(struct list_parser *parser)
 {
-	char original[LIST_BAD_TEXT] = "";
-	enum list_error error;
-	char *text;
+	char original[LIST_BAD_TEXT];
+	const char *text = original;
 	int r;
 
 	parser->line++;
 	parser->report.n_lines = parser->line;
-	text = trim_line(parser, &error);
-	/* reading cuts the text into words: keep its beginning for people */
-	memcpy(original, text, strnlen(text, sizeof(original) - 1));
-	r = error ? (int)error : line_read(parser, text);
+	if (is_plain(parser)) {
+		r = read_plain(parser);
+		text = parser->text;
+	} else {
+		r = read_any(parser, original);
+	}
 	parser->n_line = 0;
 	parser->is_long = 0;
 	if (r < 0)
 		return r;
 	if (r > 0)
-		note_bad(parser, (enum list_error)r, original);
+		note_bad(parser, (enum list_error)r, text);
 	return 0;
 }
 

@@ -59,7 +59,7 @@ static void log_report(struct sluice_filter *filter, const char *path,
 				  "list %s: %s name%s, %s unusable line%s (first: line %u: %s)",
 				  path, names, plural(n_names), group(report->n_bad, bad),
 				  plural(report->n_bad), first->line, list_strerror(first->error));
-	else /* too many wildcards: that is known when all lines were read */
+	else /* its number is too high to be kept */
 		sluice_filter_log(filter, LOG_INFO, "list %s: %s name%s, %s unusable line%s", path,
 				  names, plural(n_names), group(report->n_bad, bad),
 				  plural(report->n_bad));

@@ -67,10 +67,21 @@ size_t name_packed_bytes(size_t length)
 
 int name_pack(const char *text, size_t length, uint8_t packed[NAME_PACKED_MAX], uint64_t *ret_hash)
 {
+	const char *end = text + length;
 	uint64_t hash = HASH_START;
 
-	for (size_t i = 0; i < length; i++) {
-		unsigned int symbol = symbol_of(text[length - 1 - i]);
+	for (; end - text >= 3; end -= 3, packed += 2) {
+		unsigned int a = symbol_of(end[-1]), b = symbol_of(end[-2]), c = symbol_of(end[-3]);
+		unsigned int unit = (a * SYMBOLS + b) * SYMBOLS + c;
+
+		if (!a || !b || !c)
+			return 0;
+		packed[0] = (uint8_t)unit;
+		packed[1] = (uint8_t)(unit >> 8);
+		hash = hash_step(hash_step(hash_step(hash, a), b), c);
+	}
+	for (size_t i = 0; end > text; i++, end--) {
+		unsigned int symbol = symbol_of(end[-1]);
 
 		if (!symbol)
 			return 0;
@@ -94,10 +105,16 @@ static void read_unit(const uint8_t *packed, size_t i, unsigned int ret_symbols[
 int name_check(const uint8_t *packed, size_t length, uint64_t *ret_hash)
 {
 	uint64_t hash = HASH_START;
+	unsigned int unit[3];
+	size_t i = 0;
 
-	for (size_t i = 0; i < length; i += 3) {
-		unsigned int unit[3];
-
+	for (; i + 3 <= length; i += 3) {
+		read_unit(packed, i, unit);
+		if (unit[0] >= SYMBOLS || !unit[0] || !unit[1] || !unit[2])
+			return 0;
+		hash = hash_step(hash_step(hash_step(hash, unit[0]), unit[1]), unit[2]);
+	}
+	if (i < length) {
 		read_unit(packed, i, unit);
 		for (size_t j = 0; j < 3; j++) {
 			if (unit[j] >= SYMBOLS || (unit[j] != 0) != (i + j < length))

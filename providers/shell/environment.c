@@ -79,7 +79,7 @@ static void add_protocol(struct list *list, uint8_t protocol)
 	} names[] = { { IPPROTO_TCP, "tcp" },
 		      { IPPROTO_UDP, "udp" },
 		      { IPPROTO_ICMP, "icmp" },
-		      { IPPROTO_ICMPV6, "icmp" } };
+		      { IPPROTO_ICMPV6, "icmpv6" } }; /* as in flow records */
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (names[i].protocol == protocol) {

@@ -12,10 +12,12 @@
 from .errors import (BadRule, DaemonGone, Error, Full, Misuse, NotStarted, ProtocolError, Refusal,
                      Stopped)
 from .filter import Filter, main
-from .flow import BYTES_MAX, PEEK_MAX, Data, Direction, Flow, HostReading, HostSource, Scope, Verdict
+from .flow import (BYTES_MAX, PEEK_MAX, Data, Direction, Flow, HostReading, HostSource, Report, ReportEvent, Scope,
+                   Verdict, Watch)
 from .lists import List, Unusable
 from .rules import Rule, RuleAction, RuleDirection
 
 __all__ = ["BYTES_MAX", "BadRule", "DaemonGone", "Data", "Direction", "Error", "Filter", "Flow", "Full",
-           "HostReading", "HostSource", "List", "Misuse", "NotStarted", "PEEK_MAX", "ProtocolError", "Refusal", "Rule",
-           "RuleAction", "RuleDirection", "Scope", "Stopped", "Unusable", "Verdict", "main"]
+           "HostReading", "HostSource", "List", "Misuse", "NotStarted", "PEEK_MAX", "ProtocolError", "Refusal",
+           "Report", "ReportEvent", "Rule", "RuleAction", "RuleDirection", "Scope", "Stopped", "Unusable", "Verdict",
+           "Watch", "main"]

@@ -17,9 +17,10 @@ from collections import deque
 
 from . import rules as static_rules
 from . import wire
+from .answers import Answers
 from .channel import Channel
 from .errors import DaemonGone, Error, Full, Misuse, NotStarted, ProtocolError, Refusal, Stopped
-from .flow import BYTES_MAX, Data, Direction, Flow, Scope, Verdict
+from .flow import Data, Flow, Report
 from .records import VERSION
 from .rules import RuleAction
 
@@ -31,7 +32,7 @@ class State(enum.IntEnum):
     NEW, WELCOMED, STARTED, REFUSED, STOPPING, ENDED = range(6)
 
 
-class Filter:
+class Filter(Answers):
     """A content filter. Derive from it, and define new_flow() at least:
 
         option(key, value, file)   one option; @file: open binary file of a file option, or None
@@ -39,6 +40,8 @@ class Filter:
         new_flow(flow)             judge a Flow
         flow_data(data)            judge Data of a flow that peek() was called for
         flow_closed(flow_id, bytes_in, bytes_out)
+        report(report)             a Report of a flow that watch() was called for
+        refused(flow_id, error)    need_rules() was no answer; @error is an errno
         rules_done(error, number)  outcome of set_rules(): errno or 0, the rule that is wrong or 0
         stop()                     the session ends
 
@@ -64,6 +67,12 @@ class Filter:
         pass
 
     def flow_closed(self, flow_id, bytes_in, bytes_out):
+        pass
+
+    def report(self, report):
+        pass
+
+    def refused(self, flow_id, error):
         pass
 
     def rules_done(self, error, number):
@@ -129,41 +138,7 @@ class Filter:
         finally:
             self.close()
 
-    # answers
-
-    def answer(self, flow_id, verdict, scope=Scope.THIS_FLOW, reason=""):
-        self._check(verdict in Verdict.__members__.values(), "the verdict is out of range")
-        self._check(scope in Scope.__members__.values(), "the scope is out of range")
-        self._say("FLOW_VERDICT", id=flow_id, verdict=verdict, scope=scope, reason=reason)
-
-    def peek(self, flow_id, outbound=None, inbound=None, reason=""):
-        self._check(self._has("flow_data"), "a filter that looks has a flow_data()")
-        self._check((outbound, inbound) != (None, None), "no direction is looked at")
-        self._say("FLOW_PEEK", id=flow_id, outbound=outbound is not None, inbound=inbound is not None,
-                  peek_out=outbound or 0, peek_in=inbound or 0, reason=reason)
-
-    def read_name(self, flow_id, reason=""):
-        self._say("FLOW_NAME", id=flow_id, reason=reason)
-
-    def pass_bytes(self, flow_id, direction, count=BYTES_MAX, peek=0):
-        self._check(direction in Direction.__members__.values(), "the direction is out of range")
-        self._say("FLOW_PASS", id=flow_id, direction=direction, peek=peek, **{"pass": count})
-
-    def pause(self, flow_id):
-        self._say("FLOW_PAUSE", id=flow_id, pause=1)
-
-    def resume(self, flow_id):
-        self._say("FLOW_PAUSE", id=flow_id, pause=0)
-
-    def update(self, flow_id, verdict, reason=""):
-        self._check(verdict in Verdict.__members__.values(), "the verdict is out of range")
-        self._say("FLOW_UPDATE", id=flow_id, verdict=verdict, reason=reason)
-
-    def forget(self):
-        self._say("FLOW_FORGET")
-
-    def rejudge(self):
-        self._say("FLOW_FORGET", again=1)
+    # answers that are not about a flow
 
     def set_rules(self, rules, otherwise=RuleAction.ASK):
         """replaces the rules in force by these, as a whole; in start() or at any later time"""
@@ -362,6 +337,26 @@ class Filter:
     def _take_flow_closed(self, fields, _):
         self.flow_closed(fields["id"], fields["bytes_in"], fields["bytes_out"])
 
+    def _take_flow_report(self, fields, tail):
+        if not self._has("report"):
+            self._fail("FLOW_REPORT", "nobody has asked for it")
+        size = wire.size_of("FLOW_REPORT")
+        reports = [fields]
+        try:
+            for at in range(0, len(tail), size):
+                record, more, _ = wire.decode(0, tail[at:at + size])
+                if record.name != "FLOW_REPORT":
+                    raise wire.Malformed("type unknown or not for this direction")
+                reports.append(more)
+        except wire.Malformed as problem:
+            self._fail("a report", problem)
+        for report in reports:
+            self.report(Report(report))
+
+    def _take_flow_refused(self, fields, _):
+        self.error_text = f"flow {fields['id']}: {fields['text']}"
+        self.refused(fields["id"], fields["error"])
+
     def _take_rules_done(self, fields, _):
         if fields["set"] != self._set:
             return  # another set was committed since
@@ -383,6 +378,8 @@ _RECORDS = {
     "FLOW_CLOSED": ({State.STARTED}, Filter._take_flow_closed),
     "RULES_DONE": ({State.STARTED}, Filter._take_rules_done),
     "FLOW_DATA": ({State.STARTED}, Filter._take_flow_data),
+    "FLOW_REPORT": ({State.STARTED}, Filter._take_flow_report),
+    "FLOW_REFUSED": ({State.STARTED}, Filter._take_flow_refused),
 }
 
 

@@ -31,6 +31,17 @@ class Scope(enum.IntEnum):
     THIS_FLOW, THIS_ADDRESS, THIS_NAME = range(3)
 
 
+class Watch(enum.IntEnum):
+    """how often a filter wants reports of a flow: EVENTS when it is judged and when it ends; the
+    others do that, too, and tell statistics every 5 seconds, every second, every half second"""
+    NONE, EVENTS, LOW, MEDIUM, HIGH = range(5)
+
+
+class ReportEvent(enum.IntEnum):
+    """why a report comes"""
+    NEW, DATA, CLOSED, STATISTICS = range(4)
+
+
 def known(kind, number):
     """one of @kind, or the number of one that a newer daemon has"""
     return kind(number) if number in kind.__members__.values() else number
@@ -60,9 +71,18 @@ class _Judged:
     def resume(self):
         self._filter.resume(self._id)
 
+    def need_rules(self, reason=""):
+        """not before the rules have changed: it is asked about again then"""
+        self._filter.need_rules(self._id, reason)
+
+    def watch(self, rate):
+        """reports of it come to report(), from now on"""
+        self._filter.watch(self._id, rate)
+
 
 class Flow(_Judged):
-    """a new flow: judge it once, with allow(), drop(), drop_silent(), peek() or read_name(), now or later"""
+    """a new flow: judge it once, with allow(), drop(), drop_silent(), peek(), read_name() or need_rules(), now
+    or later"""
 
     def __init__(self, session, record):
         self._filter, self._id = session, record["id"]
@@ -108,3 +128,16 @@ class Data(_Judged):
     def pass_bytes(self, count=BYTES_MAX, peek=0):
         """so many of them go, counted from the first one here; then show @peek more at once"""
         self._filter.pass_bytes(self._id, self.direction, count, peek)
+
+
+class Report:
+    """what became of a flow, and what it has carried from the beginning"""
+
+    def __init__(self, record):
+        self.flow_id = record["id"]
+        self.event = ReportEvent(record["event"])
+        self.verdict = Verdict(record["verdict"])  # of all filters together
+        self.is_looked_at = bool(record["looked_at"])
+        self.bytes_in, self.bytes_out = record["bytes_in"], record["bytes_out"]
+        self.age_us = record["age"]
+        self.n_lost = record["lost"]  # reports that were due to this filter and lost, so far

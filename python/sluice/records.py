@@ -39,6 +39,8 @@ RECORDS = (
         Field("error", "u32", 4, 4095),  # 0, or the errno that kept it from starting
         Field("data", "u8", 1, 1),  # 1: it may answer FLOW_PEEK
         Field("closed", "u8", 1, 1),  # 1: it wants FLOW_CLOSED
+        Field("packets", "u8", 1, 1),  # 1: it filters packets
+        Field("copy", "u32", 4, 32000),  # so many bytes of each packet it wants to see; 0: 128
         Field("text", "str", 256, 0),  # what it says about its start, for people
     )),
     Record("PING", 6, 0, False, (  # are you there
@@ -189,6 +191,41 @@ RECORDS = (
     Record("FLOW_NAME", 29, 1, False, (  # the judgement: not before its first bytes were read for the host
         Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
         Field("reason", "str", 128, 0),  # why, for people
+    )),
+    Record("FLOW_WATCH", 40, 1, False, (  # report on this flow
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
+        Field("rate", "u8", 1, 4),  # of reports: 0 none any more, 1 what is decided and the end, or also: 2 every 5 s, 3 every second, 4 every half second
+    )),
+    Record("FLOW_REPORT", 41, 0, True, (  # what became of a flow, and how much it has carried
+        Field("id", "u64", 8, 0),  # the flow of FLOW_WATCH
+        Field("event", "u8", 1, 3),  # 0 judged, 1 judged by its bytes or anew, 2 ended, 3 statistics
+        Field("verdict", "u8", 1, 2),  # of all filters: 0 allow, 1 drop with an error, 2 drop silently
+        Field("looked_at", "u8", 1, 1),  # 1: it goes on, and a filter looks at what it carries
+        Field("bytes_in", "u64", 8, 0),  # payload bytes received by the socket, from the beginning
+        Field("bytes_out", "u64", 8, 0),  # payload bytes sent by the socket, from the beginning
+        Field("age", "u64", 8, 0),  # microseconds since its first packet
+        Field("lost", "u64", 8, 0),  # reports that were due to this filter and lost, so far
+    )),
+    Record("FLOW_NEED_RULES", 42, 1, False, (  # the judgement: not before the rules have changed
+        Field("id", "u64", 8, 0),  # the flow that the provider is asked about
+        Field("reason", "str", 128, 0),  # which, for people
+    )),
+    Record("FLOW_REFUSED", 43, 0, False, (  # FLOW_NEED_RULES was no answer: the question is still open
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEED_RULES
+        Field("error", "u32", 4, 4095),  # errno
+        Field("text", "str", 128, 0),  # why, for people
+    )),
+    Record("PACKETS", 30, 0, True, (  # judge these packets
+        Field("n", "u32", 4, 64),  # packets in the tail
+    )),
+    Record("PACKET_VERDICT", 31, 1, False, (  # the judgement on packets
+        Field("first", "u64", 8, 0),  # number of the first packet
+        Field("n", "u32", 4, 0),  # of so many numbers
+        Field("verdict", "u8", 1, 2),  # 0 allow, 1 drop, 2 delay
+    )),
+    Record("PACKET_RULES", 32, 1, True, (  # static rules for packets
+        Field("n", "u32", 4, 512),  # rules in the tail
+        Field("otherwise", "u8", 1, 2),  # what becomes of a packet that no rule matches: 0 ask, 1 allow, 2 drop
     )),
 )
 # END TABLES

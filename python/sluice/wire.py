@@ -18,6 +18,11 @@ _BODIES = {record.type: struct.Struct("<" + "".join(_FORMATS.get(field.kind, f"{
            for record in RECORDS}
 
 
+def size_of(name):
+    """bytes of a record without its tail"""
+    return HEADER_BYTES + _BODIES[BY_NAME[name].type].size
+
+
 class Malformed(ValueError):
     """a record that must be refused; its text says why"""
 

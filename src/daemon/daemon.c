@@ -57,8 +57,10 @@ bool daemon_tick(struct daemon *daemon)
 	wake_tick(daemon, now);
 	try_again(daemon);
 	has_more = ends_drain(daemon);
+	needing_tick(daemon);
 	judge_tick(daemon, now);
 	peeking_tick(daemon, now);
+	packets_tick(daemon, now);
 	explain_tick(daemon, now);
 	ends_tick(daemon, now);
 	remember_tick(daemon);
@@ -70,6 +72,7 @@ bool daemon_tick(struct daemon *daemon)
 	owners_tick(daemon, now);
 	canary_tick(daemon, now);
 	reports_flush(daemon);
+	reports_tick(daemon, now);
 	return has_more;
 }
 
@@ -89,6 +92,10 @@ static int open_tables(struct daemon *daemon)
 	if (getrandom(&daemon->seed, sizeof(daemon->seed), 0) != sizeof(daemon->seed))
 		return -EIO;
 	r = texts_new(daemon->seed, &daemon->texts);
+	if (r < 0)
+		return r;
+	r = sides_new(daemon->n_flows_max + 2 * HISTORY_FLOWS_MAX, daemon->seed, identity_put_of,
+		      daemon, &daemon->sides);
 	if (r < 0)
 		return r;
 	r = history_new(HISTORY_FLOWS_MAX, why_forget, daemon, &daemon->history);
@@ -205,9 +212,11 @@ static void take_last_events(struct daemon *daemon)
 
 	do {
 		judge_read_queues(daemon);
+		packets_read_last(daemon);
 		while (ends_drain(daemon))
 			keeper_beat(daemon);
-		patience_us = flow_table_n_held(daemon->flows)	 ? LAST_ANSWERS_US
+		patience_us = flow_table_n_held(daemon->flows) || packets_wait(daemon)
+				      ? LAST_ANSWERS_US
 			      : flow_table_n_open(daemon->flows) ? LAST_EVENTS_US
 								 : 0;
 		if (patience_us)
@@ -232,6 +241,7 @@ void daemon_stop(struct daemon *daemon)
 	(void)plane_answer_late(daemon->plane);
 	providers_stop(daemon);
 	canary_close(daemon);
+	packets_end(daemon);
 	netns_close_all(daemon);
 	daemon->control = control_free(daemon->control);
 	plane_remove(daemon->plane);
@@ -258,9 +268,11 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->control = control_free(daemon->control);
 	explain_close(daemon);
 	peeking_close(daemon);
+	packets_close(daemon);
 	daemon->flows = flow_table_free(daemon->flows);
 	daemon->history = history_free(daemon->history);
 	daemon->texts = texts_free(daemon->texts);
+	daemon->sides = sides_free(daemon->sides);
 	identity_forget_all(daemon);
 	daemon->names = names_cache_free(daemon->names);
 	daemon->memory = memory_free(daemon->memory);

@@ -22,9 +22,11 @@
  *	canary.c     a flow of our own that is refused: the proof that all of this works
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
+ *	packets.h    packets that filters are asked about: packets.c, packets-*.c
  *	netns.c      network namespaces: into them and out again; netns-json.c
  *	owners.c     other programs that change our rules
- *	filter.h     filters: providers.c, providers-talk.c, output.c, ruling.c, reports.c, fail.c
+ *	filter.h     filters: providers.c, providers-talk.c, output.c, ruling.c, reports.c,
+ *	             needing.c, fail.c
  *	records.c    flow records, the control socket; status.c
  *	explain.c    what would become of a flow that has not happened
  *	wake.c       after a suspend or a freeze
@@ -40,17 +42,20 @@
 #include <systemd/sd-event.h>
 
 #include "control/control.h"
-#include "daemon/canary.h"
+#include "daemon/upkeep/canary.h"
 #include "daemon/filter.h"
-#include "daemon/netns.h"
-#include "daemon/peeking.h"
+#include "daemon/upkeep/netns.h"
+#include "daemon/packets/packets.h"
+#include "daemon/look/peeking.h"
 #include "flow/flow.h"
 #include "flow/history.h"
 #include "flow/memory.h"
 #include "flow/names.h"
 #include "flow/refusal.h"
 #include "flow/rejudge.h"
+#include "flow/sides.h"
 #include "flow/texts.h"
+#include "flow/watch.h"
 #include "kernel/link.h"
 #include "kernel/plane.h"
 #include "policy/rules.h"
@@ -60,7 +65,8 @@
 #include "wire/provider-records.h"
 
 #define FLOWS_MAX 65536U
-#define SETTLED_MAX 1024U
+#define SETTLED_MAX                                                                                \
+	16384U /* as many as the queue holds: what is left would keep its ends from others */
 #define IDENTITIES_IDLE_MAX 256U
 #define LINKS_MAX 64U
 /* of one peer; then others get their turn. More answers than questions can be asked in one, or
@@ -69,6 +75,7 @@
 #define NAMES_PENDING_MAX 256U	  /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
 #define TICK_US 20000U		  /* ring, deadlines, sessions */
+#define TRIM_US 1000000U	  /* then memory that nobody uses goes back */
 #define IDLE_UDP_US 120000000U	  /* as nf_conntrack's udp_timeout_stream */
 #define WAKE_LOOK_US 1000000U	  /* slept so long: the rules are compared */
 
@@ -97,8 +104,8 @@ struct pending_answer {
 	uint64_t token; /* 0: free */
 	uint64_t packet_id;
 	uint32_t mark;
-	uint32_t n_looks; /* DONEs to come */
-	bool is_shown;	  /* filters look at it as well */
+	uint32_t n_looks;	    /* DONEs to come */
+	enum queue_verdict verdict; /* once it was read */
 	uint32_t pid;
 	struct sl_app app;
 	uint64_t deadline_us;
@@ -126,6 +133,7 @@ struct daemon {
 	struct flow_table *flows;
 	struct history *history; /* flows that left it */
 	struct texts *texts;	 /* of both */
+	struct sides *sides;	 /* of both */
 	struct explanation *explanations;
 	size_t n_flows_max; /* FLOWS_MAX; unit tests take fewer */
 	struct names_cache *names;
@@ -133,8 +141,9 @@ struct daemon {
 	struct refusal_credit refusals;
 	struct sl_tuple settled[SETTLED_MAX]; /* in sl_held until the queue is empty */
 	unsigned int n_settled;
-	struct report reports[REPORTS_MAX];
-	unsigned int n_reports;
+	struct note notes[NOTES_MAX];
+	unsigned int n_notes, reports_turn;
+	struct watches watches;
 	bool wants_renew; /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];
@@ -152,11 +161,13 @@ struct daemon {
 
 	struct canary canary;
 	struct peekings peekings;
+	struct packets packet_filters;
 	struct namespaces namespaces;
 
 	uint64_t seed;	     /* of the hashes */
 	uint64_t started_us; /* CLOCK_REALTIME */
-	uint64_t ticked_us, beat_us, swept_us;
+	uint64_t ticked_us, beat_us, swept_us, trimmed_us;
+	size_t n_trimmed; /* bytes of flows that went back since the heap was looked through */
 	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost, n_restored;
 	bool is_line_cut; /* the last flow record was written in part */
 	uint8_t *packets; /* QUEUE_BUFFER_BYTES */
@@ -232,6 +243,8 @@ void judge_take_over(struct daemon *daemon, struct flow *flow);
 /** ends_drain() - what the kernel tells. Return: true when there is more to do at once */
 bool ends_drain(struct daemon *daemon);
 void ends_tick(struct daemon *daemon, uint64_t now_us);
+/** ends_count() - what the kernel has counted, of other than TCP, or somebody who watches */
+struct flow_bytes ends_count(struct daemon *daemon, struct flow *flow);
 /** ends_close() - a decided flow is over */
 void ends_close(struct daemon *daemon, struct flow *flow);
 void ends_close_all(struct daemon *daemon);
@@ -260,8 +273,12 @@ void remember_forget(struct daemon *daemon, unsigned int filter);
 /** live_update() - a filter changes its mind. Return: false: not about that flow */
 bool live_update(struct daemon *daemon, unsigned int filter, uint64_t id, enum sl_verdict verdict,
 		 const char *reason);
+/** live_fail() - a filter cannot judge a flow that it has allowed so far: its fail class */
+void live_fail(struct daemon *daemon, unsigned int index, struct flow *flow);
 /** live_deny() - an open flow: into the kernel, and told */
 void live_deny(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
+/** live_end_of() - the socket that holds our end of it */
+struct plane_end live_end_of(const struct flow *flow);
 /** live_end_socket() - a denied flow's */
 void live_end_socket(struct daemon *daemon, const struct flow *flow);
 /** live_rejudge() - a filter is to be asked again about every flow that it allowed or denied */
@@ -284,6 +301,8 @@ const char *identity_exe(const struct identity *identity);
 uint64_t identity_digest(struct daemon *daemon, const char *exe);
 struct identity *identity_get(struct daemon *daemon, const struct sl_who *who);
 void identity_put(struct daemon *daemon, struct identity *identity);
+/** identity_put_of() - the same, for sides_new() */
+void identity_put_of(struct identity *identity, void *data);
 /** identity_forget_all() - at the end, when no flow uses one */
 void identity_forget_all(struct daemon *daemon);
 const struct link *identity_link(struct daemon *daemon, uint64_t netns, uint32_t ifindex);
@@ -299,8 +318,7 @@ int records_open(struct daemon *daemon);
 void records_judged(struct daemon *daemon, const struct flow *flow);
 /** records_changed() - it is open and has another verdict now */
 void records_changed(struct daemon *daemon, const struct flow *flow);
-void records_closed(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
-		    uint64_t bytes_out);
+void records_closed(struct daemon *daemon, const struct flow *flow, struct flow_bytes bytes);
 /** records_json() - as people get to see it. Return: NULL without memory. */
 struct json_object *records_json(struct daemon *daemon, const struct flow *flow);
 /** records_count_open() - flows that go on */
@@ -316,6 +334,8 @@ int explain_list_addresses(void *data, struct json_object *program, const char *
 			   struct json_object **ret_addresses);
 int explain_begin(void *data, unsigned int token, struct json_object *program,
 		  struct json_object *target);
+/** explain_take_wish() - the same of FLOW_NAME: it is asked again, as if its first bytes were read */
+bool explain_take_wish(struct daemon *daemon, unsigned int index, uint64_t id);
 /** explain_take() - a verdict for no flow of the table. Return: true when it was one of ours. */
 bool explain_take(struct daemon *daemon, unsigned int index,
 		  const struct wire_flow_verdict *answer);
@@ -334,6 +354,7 @@ void wake_tick(struct daemon *daemon, uint64_t now_us);
 /** struct why_answer - what one filter says, or said, of a flow */
 struct why_answer {
 	uint8_t how, scope;
+	bool reads;		 /* it waits for the host that first bytes name, or would */
 	enum sl_verdict verdict; /* SL_UNDECIDED: nothing */
 	uint64_t took_us;	 /* 0: not known */
 	char reason[FLOW_REASON_BYTES];

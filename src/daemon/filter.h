@@ -10,7 +10,8 @@
  *	providers-talk.c  what is said to it, and what it says
  *	output.c          what it prints
  *	ruling.c          static rules, by which flows are answered in its place
- *	reports.c         the ends of flows, told to it
+ *	reports.c         what becomes of flows, and what they have carried, told to it
+ *	needing.c         flows for which it needs other rules first
  *	lists.c           lists by which it judges, and their hits
  *	fail.c            what becomes of a flow that it does not judge
  */
@@ -21,6 +22,7 @@
 #include <json-c/json.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/packets/packets.h"
 #include "flow/flow.h"
 #include "flow/memory.h"
 #include "flow/rejudge.h"
@@ -31,8 +33,10 @@
 
 #define FILTERS_MAX 16U
 #define OPTIONS_MAX 128U
-#define REPORTS_MAX 4096U
+#define NOTES_MAX 32768U	  /* half of the flow table may end at once, and nobody read */
 #define QUESTIONS_BYTES (1 << 17) /* in a filter's channel, unread: about 60 questions */
+
+_Static_assert(FILTERS_MAX == ASKED_FILTERS_MAX, "a bit for each");
 
 struct daemon;
 
@@ -77,22 +81,32 @@ struct filter {
 	bool wants_write; /* its channel was full: flows wait to be sent */
 	bool looks;	  /* it may look at what flows carry */
 	bool wants_ends;  /* it is told of the ends of flows */
+	bool needs_rules; /* it has said so of some flow, */
+	bool has_rules;	  /* and they have changed since: those are to be asked again */
 	bool is_clamp_told;
 	bool wants_ping; /* the same, for a PING */
 	struct rejudge rejudge;
 	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
 	struct ruling ruling;
-	uint64_t n_flows, n_dropped, n_late;
+	struct packet_filter packets;
+	uint64_t n_flows, n_dropped, n_late, n_reports_lost;
+	unsigned int
+		n_notes;   /* that wait to be told to it, as of the last reports_flush() or more */
+	bool is_loss_told; /* that it loses reports; the log has it */
 	struct known_list *lists; /* owned */
 	unsigned int n_lists;
 	char message[256];
 	struct output output;
 };
 
-/** struct report - the end of a flow, to be told to the filters that know of it */
-struct report {
-	struct wire_flow_closed record;
-	uint16_t to; /* a bit for each filter */
+/** enum report_event - values of FLOW_REPORT */
+enum report_event { REPORT_NEW, REPORT_DATA, REPORT_CLOSED, REPORT_STATISTICS };
+
+/** struct note - what is to be told to filters, a bit for each */
+struct note {
+	struct wire_flow_report report;
+	uint16_t ended;	   /* as FLOW_CLOSED */
+	uint16_t watching; /* as FLOW_REPORT */
 };
 
 /* providers.c */
@@ -122,12 +136,37 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 			bool is_again);
 
 /* reports.c */
-/** reports_add() - tell of the end of @flow when no packet waits to be judged */
-void reports_add(struct daemon *daemon, const struct flow *flow, uint64_t bytes_in,
-		 uint64_t bytes_out);
+/** reports_decided() - there is a verdict on @flow, another one than before */
+void reports_decided(struct daemon *daemon, struct flow *flow, enum report_event event);
+/** reports_ended() - @flow has ended, having carried @bytes. To be told when no packet waits to be
+ *  judged */
+void reports_ended(struct daemon *daemon, struct flow *flow, struct flow_bytes bytes);
+/** reports_count() - how much a flow has carried that somebody watches: watch_bytes() */
+void reports_count(struct daemon *daemon, struct flow *flow);
 void reports_flush(struct daemon *daemon);
+/** reports_tick() - statistics that are due; after reports_flush() */
+void reports_tick(struct daemon *daemon, uint64_t now_us);
 /** reports_forget() - this filter is gone; its successor does not know of the flows */
 void reports_forget(struct daemon *daemon, unsigned int filter);
+/** reports_take_watch() - FLOW_WATCH. Return: 0 */
+int reports_take_watch(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message);
+
+/* needing.c */
+/** needing_take() - FLOW_NEED_RULES. Return: 0 */
+int needing_take(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+/** needing_rules_changed() - the flows for which this filter needed others are asked again, soon */
+void needing_rules_changed(struct daemon *daemon, unsigned int index);
+/** needing_expire() - no rules came in time. Return: false: it is not waiting for any, or not yet */
+bool needing_expire(struct daemon *daemon, struct flow *flow, uint64_t now_us);
+/** needing_waits() - does this filter need rules for a flow that is looked at? */
+bool needing_waits(const struct flow *flow, unsigned int filter);
+/** needing_is_late() - the same, for too long; else @ret_due_us is when it will be */
+bool needing_is_late(const struct flow *flow, unsigned int filter, uint64_t now_us,
+		     uint64_t *ret_due_us);
+void needing_tick(struct daemon *daemon);
+/** needing_count() - flows that wait for rules of this filter */
+size_t needing_count(struct daemon *daemon, unsigned int index);
 
 /* output.c */
 /** output_open() - a new pipe. Return: the end to be written to, the caller's, or -1 */
@@ -171,6 +210,10 @@ void ruling_close(struct daemon *daemon);
 /* lists.c */
 /** lists_take() - LIST. Return: 0 */
 int lists_take(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+/** lists_ready() - the filter has started: again, and it judges by lists of before? */
+void lists_ready(struct daemon *daemon, unsigned int index);
+/** lists_names() - as the filter has told of them. Return: an array, not NULL */
+struct json_object *lists_names(const struct filter *filter);
 /** lists_count() - a flow was decided: is it a list's hit? */
 void lists_count(struct daemon *daemon, const struct flow *flow);
 /** lists_get() - control_ops.get_lists */

@@ -202,6 +202,11 @@ void identity_put(struct daemon *daemon, struct identity *identity)
 	forget(daemon, oldest);
 }
 
+void identity_put_of(struct identity *identity, void *data)
+{
+	identity_put(data, identity);
+}
+
 void identity_forget_all(struct daemon *daemon)
 {
 	struct identity *identity;

@@ -20,18 +20,19 @@
 #include "flow/packet.h"
 #include "wire/names-records.h"
 
-#define LOOK_DNS 1
+static void let_go(struct daemon *daemon, uint64_t packet_id, uint32_t mark,
+		   enum queue_verdict verdict)
+{
+	/* the mark of one that meets the rules again says that it was read */
+	(void)plane_answer(daemon->plane, packet_id, verdict,
+			   verdict == QUEUE_AGAIN ? mark : mark & ~SL_MARK_MASK);
+}
 
 static void let_answer_go(struct daemon *daemon, struct pending_answer *answer)
 {
 	bool is_safe = !daemon->wants_renew || !daemon->is_closed;
 
-	if (is_safe && answer->is_shown) /* its mark says that it was read */
-		(void)plane_answer(daemon->plane, answer->packet_id, QUEUE_AGAIN, answer->mark);
-	else
-		(void)plane_answer(daemon->plane, answer->packet_id,
-				   is_safe ? QUEUE_ACCEPT : QUEUE_DROP,
-				   answer->mark & ~SL_MARK_MASK);
+	let_go(daemon, answer->packet_id, answer->mark, is_safe ? answer->verdict : QUEUE_DROP);
 	answer->token = 0;
 	daemon->n_answers--;
 }
@@ -68,16 +69,27 @@ static int look(struct daemon *daemon, struct pending_answer *answer,
 	return 0;
 }
 
-static bool is_shown(struct daemon *daemon, const struct sl_tuple *tuple, uint64_t cookie)
+/* once it was read: filters may look at it as well. The rules hold it for them by what sl_flows says;
+ * else they would give it to us again and again */
+static enum queue_verdict way_of(struct daemon *daemon, const struct sl_tuple *tuple,
+				 uint64_t cookie)
 {
 	struct sl_flow_key key = { .cookie = cookie, .rport = tuple->rport, .proto = tuple->proto };
+	const struct peeking *peeking;
 	const struct flow *flow;
+	bool is_shown;
 
 	memcpy(key.raddr, tuple->raddr, sizeof(key.raddr));
 	flow = flow_table_find(daemon->flows, &key);
-	return flow && flow->peeking &&
-	       (!flow->peeking->is_begun || peek_is_shown(flow->peeking->core, SL_DIR_IN) ||
-		peek_is_guarded(flow->peeking->core, SL_DIR_IN));
+	if (!flow || !flow->peeking)
+		return QUEUE_ACCEPT;
+	peeking = flow->peeking;
+	if (!peeking->is_begun && !flow->is_restored)
+		return QUEUE_DROP; /* it answers what has not left */
+	is_shown = peeking->is_begun ? peek_is_shown(peeking->core, SL_DIR_IN) ||
+					       peek_is_guarded(peeking->core, SL_DIR_IN)
+				     : (peeking->may & SL_PEEK_IN) != 0;
+	return is_shown ? QUEUE_AGAIN : QUEUE_ACCEPT;
 }
 
 static int begin_answer(struct daemon *daemon, const struct queue_packet *packet,
@@ -102,7 +114,7 @@ static int begin_answer(struct daemon *daemon, const struct queue_packet *packet
 					   .mark = packet->mark,
 					   .pid = sock.user.pid,
 					   .app = sl_app_of(&sock.user, sock.netns),
-					   .is_shown = is_shown(daemon, &view->tuple, *ret_cookie),
+					   .verdict = way_of(daemon, &view->tuple, *ret_cookie),
 					   .deadline_us = daemon_now_us() + NAMES_DEADLINE_US };
 	daemon->n_answers++;
 	*ret_answer = answer;
@@ -112,19 +124,17 @@ static int begin_answer(struct daemon *daemon, const struct queue_packet *packet
 /* it goes on, or to the filters that look at it */
 static void go_unread(struct daemon *daemon, const struct queue_packet *packet)
 {
+	enum queue_verdict verdict = QUEUE_ACCEPT;
 	struct packet_view view;
 	uint64_t cookie;
-	bool is_looked_at = false;
 
 	if (packet_parse(packet->bytes, packet->n_bytes, true, &view) == 0) {
 		view.tuple.netns = packet->netns;
-		is_looked_at = (view.n_payload || view.is_tcp_syn || view.is_tcp_fin ||
-				view.is_tcp_reset) &&
-			       plane_find_query(daemon->plane, &view.tuple, &cookie) == 0 &&
-			       is_shown(daemon, &view.tuple, cookie);
+		if ((view.n_payload || view.is_tcp_syn || view.is_tcp_fin || view.is_tcp_reset) &&
+		    plane_find_query(daemon->plane, &view.tuple, &cookie) == 0)
+			verdict = way_of(daemon, &view.tuple, cookie);
 	}
-	(void)plane_answer(daemon->plane, packet->id, is_looked_at ? QUEUE_AGAIN : QUEUE_ACCEPT,
-			   is_looked_at ? packet->mark : packet->mark & ~SL_MARK_MASK);
+	let_go(daemon, packet->id, packet->mark, verdict);
 }
 
 void names_read_answer(struct daemon *daemon, const struct queue_packet *packet)

@@ -48,23 +48,23 @@ void providers_ping(struct filter *filter)
 
 static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wire_flow_new *record)
 {
-	const struct link *link = identity_link(daemon, flow->tuple.netns, flow->ifindex);
-	const struct identity *identity = flow->identity;
+	const struct link *link = identity_link(daemon, flow->side->netns, flow->side->ifindex);
+	const struct identity *identity = flow->side->identity;
 
 	*record = (struct wire_flow_new){ .id = flow->id,
 					  .cookie = flow->key.cookie,
-					  .owner_pid = flow->owner_pid,
-					  .owner_uid = flow->owner_uid,
-					  .ifindex = flow->ifindex,
+					  .owner_pid = flow->side->owner_pid,
+					  .owner_uid = flow->side->owner_uid,
+					  .ifindex = flow->side->ifindex,
 					  .direction = flow->direction,
-					  .protocol = flow->tuple.proto,
+					  .protocol = flow->key.proto,
 					  .host_source = flow->host_source,
 					  .host_reading = flow->host_reading,
 					  .interface_kind = (uint8_t)link->kind,
-					  .sport = flow->tuple.lport,
-					  .dport = flow->tuple.rport };
-	memcpy(record->src, flow->tuple.laddr, sizeof(record->src));
-	memcpy(record->dst, flow->tuple.raddr, sizeof(record->dst));
+					  .sport = flow->lport,
+					  .dport = flow->key.rport };
+	memcpy(record->src, flow->side->laddr, sizeof(record->src));
+	memcpy(record->dst, flow->key.raddr, sizeof(record->dst));
 	text_copy(record->interface, sizeof(record->interface), link->name);
 	text_copy(record->host, sizeof(record->host), flow->host);
 	if (naming_may_help(daemon, flow))
@@ -145,8 +145,14 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 	const struct wire_ready *ready = WIRE_BODY(message, struct wire_ready);
 	struct filter *filter = &daemon->filters[index];
 
+	int r = 0;
+
 	if (filter->session.state != SESSION_STARTING)
 		return -EPROTO;
+	if (!ready->error)
+		r = packets_ready(daemon, index, ready);
+	if (r < 0)
+		return r == -EAGAIN ? -ENOMEM : r;
 	session_ready(&filter->session, ready->error == 0, daemon_now_us());
 	log_clean(filter->message, sizeof(filter->message), ready->text);
 	if (ready->error)
@@ -156,6 +162,7 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 		/* its options had to fit; whoever asks next has what is unread before it */
 		channel_limit(filter->sock, QUESTIONS_BYTES);
 		ruling_ready(daemon, index);
+		lists_ready(daemon, index);
 		filter->wants_ends = ready->closed;
 		filter->looks = ready->data;
 		if (filter->looks)
@@ -208,14 +215,13 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 		return 0;
 	if (peeking_take_verdict(daemon, index, answer))
 		return 0;
-	if (!flow || flow->state != FLOW_HELD || flow->asked != index || !flow->is_sent ||
-	    flow->is_paused) {
+	if (!flow_is_asked(flow, index)) {
 		filter->n_late++;
 		return 0;
 	}
 	if (answer->verdict != 0)
 		filter->n_dropped++;
-	flow->steps[index] = (struct flow_step){ FLOW_ANSWERED, answer->scope };
+	flow_set_step(flow, index, FLOW_ANSWERED, answer->scope);
 	remember_answer(daemon, flow, index, (enum memory_scope)answer->scope,
 			providers_verdict(answer->verdict), answer->reason);
 	judge_flow(daemon, flow, providers_verdict(answer->verdict), (int)index, answer->reason);
@@ -226,6 +232,7 @@ static int take_forget(struct daemon *daemon, unsigned int index,
 		       const struct wire_message *message)
 {
 	remember_forget(daemon, index);
+	needing_rules_changed(daemon, index);
 	if (WIRE_BODY(message, struct wire_flow_forget)->again)
 		live_rejudge(daemon, index);
 	return 0;
@@ -260,6 +267,10 @@ static const struct {
 	{ WIRE_FLOW_PASS, true, peeking_take_pass },
 	{ WIRE_FLOW_PAUSE, true, peeking_take_pause },
 	{ WIRE_FLOW_NAME, true, naming_take_wish },
+	{ WIRE_FLOW_NEED_RULES, true, needing_take },
+	{ WIRE_FLOW_WATCH, true, reports_take_watch },
+	{ WIRE_PACKET_VERDICT, true, packets_take_verdict },
+	{ WIRE_PACKET_RULES, false, packets_take_rules },
 	{ WIRE_HELLO, false, take_hello },
 	{ WIRE_READY, false, take_ready },
 	{ WIRE_PONG, false, take_pong },

@@ -73,7 +73,7 @@ static int read_provider(struct daemon *daemon, unsigned int index)
 		r = providers_take(daemon, index, &message);
 		if (r < 0 && r != -EAGAIN)
 			return r;
-		if (flow_table_n_held(daemon->flows) == 0)
+		if (flow_table_n_held(daemon->flows) == 0 && !packets_wait(daemon))
 			break; /* nobody waits for what more there is: it is read at its turn */
 	}
 	return -EAGAIN;
@@ -99,10 +99,13 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 			      index); /* a flood of new flows would leave no place for them */
 		judge_ask_waiting(daemon, index, false);
 		peeking_ask_waiting(daemon, index);
+		packets_send(daemon, index);
+		packets_resume(daemon);
 	}
 	r = read_provider(daemon, index);
 	if (r != -EAGAIN)
 		break_off(daemon, index, r);
+	packets_flush(daemon);
 	judge_settle(daemon, false);
 	return 0;
 }
@@ -172,7 +175,9 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	remember_forget(daemon, index);
 	live_lost(daemon, index);
 	peeking_lost(daemon, index);
+	packets_lost(daemon, index);
 	ruling_lost(filter);
+	filter->needs_rules = filter->has_rules = false; /* the next one may have them */
 	filter->pid = 0;
 	if (filter->session.state == SESSION_FAILED) /* it said why: READY with an errno */
 		return;

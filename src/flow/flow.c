@@ -8,6 +8,8 @@
 #include "base/hash.h"
 #include "base/macros.h"
 #include "flow/flow.h"
+#include "flow/sides.h"
+#include "flow/slots.h"
 #include "flow/texts.h"
 #include "flow/turns.h"
 #include "flow/users.h"
@@ -21,12 +23,9 @@ struct flow_list {
 
 struct flow_table {
 	uint64_t seed;
-	struct flow *slots;
-	struct flow **by_key, **by_id, **by_cookie;
-	size_t n_slots, n_buckets, n_fresh; /* slots from n_fresh on were never used */
-	struct flow *free;
-	struct flow_held *held_slots, *held_free; /* as many, of which few are ever touched */
-	size_t n_held_fresh;
+	struct slots *slots, *held_slots;     /* as many, of which few are in use at a time */
+	uint32_t *by_key, *by_id, *by_cookie; /* numbers of slots */
+	size_t n_slots, n_buckets;
 	struct flow_users *users;
 	struct flow_list lists[FLOW_OPEN + 1];
 	struct flow_turns turns[FLOW_FILTERS_MAX];
@@ -35,12 +34,17 @@ struct flow_table {
 	void *data;
 };
 
-static struct flow **key_bucket(struct flow_table *table, const struct sl_flow_key *key)
+static struct flow *at(const struct flow_table *table, uint32_t number)
+{
+	return slots_at(table->slots, number);
+}
+
+static uint32_t *key_bucket(struct flow_table *table, const struct sl_flow_key *key)
 {
 	return &table->by_key[hash_bytes(table->seed, key, sizeof(*key)) & (table->n_buckets - 1)];
 }
 
-static struct flow **id_bucket(struct flow_table *table, uint64_t id)
+static uint32_t *id_bucket(struct flow_table *table, uint64_t id)
 {
 	return &table->by_id[hash_mix(table->seed, id) & (table->n_buckets - 1)];
 }
@@ -51,17 +55,19 @@ static bool is_in_cookie_index(const struct sl_flow_key *key)
 	return key->proto != IPPROTO_TCP;
 }
 
-static struct flow **cookie_bucket(struct flow_table *table, uint64_t cookie)
+static uint32_t *cookie_bucket(struct flow_table *table, uint64_t cookie)
 {
 	return &table->by_cookie[hash_mix(table->seed, cookie) & (table->n_buckets - 1)];
 }
 
 static void list_add(struct flow_list *list, struct flow *flow)
 {
-	flow->older = list->newest;
-	flow->newer = NULL;
-	if (list->newest)
-		list->newest->newer = flow;
+	struct flow *older = list->newest;
+
+	flow->older = flow_far(flow, older);
+	flow->newer = 0;
+	if (older)
+		older->newer = flow_far(older, flow);
 	else
 		list->oldest = flow;
 	list->newest = flow;
@@ -70,14 +76,16 @@ static void list_add(struct flow_list *list, struct flow *flow)
 
 static void list_remove(struct flow_list *list, struct flow *flow)
 {
-	if (flow->older)
-		flow->older->newer = flow->newer;
+	struct flow *older = flow_previous(flow), *newer = flow_next(flow);
+
+	if (older)
+		older->newer = flow_far(older, newer);
 	else
-		list->oldest = flow->newer;
-	if (flow->newer)
-		flow->newer->older = flow->older;
+		list->oldest = newer;
+	if (newer)
+		newer->older = flow_far(newer, older);
 	else
-		list->newest = flow->older;
+		list->newest = older;
 	list->n--;
 }
 
@@ -96,14 +104,13 @@ int flow_table_new(size_t n_max, uint64_t seed, uint64_t first_id, flow_forget_f
 	table->next_id = first_id;
 	table->forget_fn = forget_fn;
 	table->data = data;
-	table->slots = calloc(n_max, sizeof(*table->slots));
-	table->held_slots = calloc(n_max, sizeof(*table->held_slots));
 	table->by_key = calloc(table->n_buckets, sizeof(*table->by_key));
 	table->by_id = calloc(table->n_buckets, sizeof(*table->by_id));
 	table->by_cookie = calloc(table->n_buckets, sizeof(*table->by_cookie));
 	table->users = flow_users_new(n_max, seed);
-	if (!table->slots || !table->held_slots || !table->by_key || !table->by_id ||
-	    !table->by_cookie || !table->users) {
+	if (!table->by_key || !table->by_id || !table->by_cookie || !table->users ||
+	    slots_new(n_max, sizeof(struct flow), &table->slots) < 0 ||
+	    slots_new(n_max, sizeof(struct flow_held), &table->held_slots) < 0) {
 		flow_table_free(table);
 		return -ENOMEM;
 	}
@@ -118,8 +125,8 @@ struct flow_table *flow_table_free(struct flow_table *table)
 	for (enum flow_state s = FLOW_HELD; s <= FLOW_OPEN; s++)
 		while (table->lists[s].oldest)
 			flow_table_close(table, table->lists[s].oldest);
-	free(table->slots);
-	free(table->held_slots);
+	slots_free(table->slots);
+	slots_free(table->held_slots);
 	free(table->by_key);
 	free(table->by_id);
 	free(table->by_cookie);
@@ -135,44 +142,38 @@ uint64_t flow_table_take_id(struct flow_table *table)
 
 struct flow *flow_table_find(struct flow_table *table, const struct sl_flow_key *key)
 {
-	struct flow *flow = *key_bucket(table, key);
+	struct flow *flow = at(table, *key_bucket(table, key));
 
 	while (flow && memcmp(&flow->key, key, sizeof(*key)))
-		flow = flow->next_key;
+		flow = at(table, flow->next_key);
 	return flow;
 }
 
 struct flow *flow_table_find_id(struct flow_table *table, uint64_t id)
 {
-	struct flow *flow = *id_bucket(table, id);
+	struct flow *flow = at(table, *id_bucket(table, id));
 
 	while (flow && flow->id != id)
-		flow = flow->next_id;
+		flow = at(table, flow->next_id);
 	return flow;
 }
 
 struct flow *flow_table_find_cookie(struct flow_table *table, uint64_t cookie,
 				    const struct flow *after)
 {
-	struct flow *flow = after ? after->next_cookie : *cookie_bucket(table, cookie);
+	struct flow *flow = at(table, after ? after->next_cookie : *cookie_bucket(table, cookie));
 
 	while (flow && flow->key.cookie != cookie)
-		flow = flow->next_cookie;
+		flow = at(table, flow->next_cookie);
 	return flow;
 }
 
 static struct flow *take_slot(struct flow_table *table)
 {
-	struct flow *flow = table->free;
+	struct flow *flow = slots_take(table->slots);
 
-	if (flow) {
-		table->free = flow->next_key;
+	if (flow || !table->lists[FLOW_OPEN].oldest)
 		return flow;
-	}
-	if (table->n_fresh < table->n_slots)
-		return &table->slots[table->n_fresh++];
-	if (!table->lists[FLOW_OPEN].oldest)
-		return NULL;
 	flow_table_close(table, table->lists[FLOW_OPEN].oldest);
 	return take_slot(table);
 }
@@ -180,12 +181,8 @@ static struct flow *take_slot(struct flow_table *table)
 /* there is one for every slot */
 static struct flow_held *take_held(struct flow_table *table, uint64_t now_us)
 {
-	struct flow_held *held = table->held_free;
+	struct flow_held *held = slots_take(table->held_slots);
 
-	if (held)
-		table->held_free = held->next_free;
-	else
-		held = &table->held_slots[table->n_held_fresh++];
 	held->wait_older = held->wait_newer = NULL;
 	held->deadline_us = now_us + FLOW_DEADLINE_US;
 	held->n_packets = 0;
@@ -194,17 +191,54 @@ static struct flow_held *take_held(struct flow_table *table, uint64_t now_us)
 
 static void give_back_held(struct flow_table *table, struct flow *flow)
 {
-	if (!flow->held)
+	if (flow->state != FLOW_HELD)
 		return;
-	flow->held->next_free = table->held_free;
-	table->held_free = flow->held;
+	slots_give_back(table->held_slots, flow->held);
 	flow->held = NULL;
+}
+
+static void chain(struct flow_table *table, struct flow *flow)
+{
+	uint32_t number = slots_number(table->slots, flow);
+	uint32_t *bucket = key_bucket(table, &flow->key);
+
+	flow->next_key = *bucket;
+	*bucket = number;
+	bucket = id_bucket(table, flow->id);
+	flow->next_id = *bucket;
+	*bucket = number;
+	if (!is_in_cookie_index(&flow->key))
+		return;
+	bucket = cookie_bucket(table, flow->key.cookie);
+	flow->next_cookie = *bucket;
+	if (*bucket)
+		at(table, *bucket)->previous_cookie = number;
+	*bucket = number;
+}
+
+static void unchain(struct flow_table *table, struct flow *flow)
+{
+	uint32_t number = slots_number(table->slots, flow), *link;
+
+	for (link = key_bucket(table, &flow->key); *link != number;)
+		link = &at(table, *link)->next_key;
+	*link = flow->next_key;
+	for (link = id_bucket(table, flow->id); *link != number;)
+		link = &at(table, *link)->next_id;
+	*link = flow->next_id;
+	if (!is_in_cookie_index(&flow->key))
+		return;
+	if (flow->next_cookie)
+		at(table, flow->next_cookie)->previous_cookie = flow->previous_cookie;
+	link = flow->previous_cookie ? &at(table, flow->previous_cookie)->next_cookie
+				     : cookie_bucket(table, flow->key.cookie);
+	*link = flow->next_cookie;
 }
 
 int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uint64_t id,
 		    uint64_t now_us, struct flow **ret_flow)
 {
-	struct flow *flow = take_slot(table), **bucket;
+	struct flow *flow = take_slot(table);
 
 	if (!flow)
 		return FLOW_E_FULL;
@@ -214,21 +248,10 @@ int flow_table_open(struct flow_table *table, const struct sl_flow_key *key, uin
 	flow->key = *key;
 	flow->opened_us = now_us;
 	flow->held = take_held(table, now_us);
+	flow->side = sides_none();
 	flow->host = flow->reason = texts_none();
 	flow->provider = -1;
-	bucket = key_bucket(table, key);
-	flow->next_key = *bucket;
-	*bucket = flow;
-	bucket = id_bucket(table, flow->id);
-	flow->next_id = *bucket;
-	*bucket = flow;
-	if (is_in_cookie_index(key)) {
-		bucket = cookie_bucket(table, key->cookie);
-		flow->next_cookie = *bucket;
-		if (*bucket)
-			(*bucket)->previous_cookie = flow;
-		*bucket = flow;
-	}
+	chain(table, flow);
 	list_add(&table->lists[FLOW_HELD], flow);
 	*ret_flow = flow;
 	return 0;
@@ -267,7 +290,7 @@ void flow_table_ask_anew(struct flow_table *table, unsigned int filter)
 {
 	struct flow *flow = table->lists[FLOW_HELD].newest;
 
-	for (; flow; flow = flow->older)
+	for (; flow; flow = flow_previous(flow))
 		if (flow->asked == filter && flow->is_sent)
 			flow_turns_wait_first(&table->turns[filter], flow_users_turn(flow), flow);
 }
@@ -294,8 +317,14 @@ int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payl
 	if (flow->held->n_packets == FLOW_PACKETS_MAX)
 		return FLOW_E_FULL;
 	flow->held->packets[flow->held->n_packets++] = *packet;
-	flow->n_held_bytes += n_payload;
+	flow_count_held(flow, n_payload);
 	return 0;
+}
+
+/* 4 GB are more than a queue holds; who is refused may send on for ever */
+void flow_count_held(struct flow *flow, size_t n_payload)
+{
+	flow->n_held_bytes = (uint32_t)MIN(flow->n_held_bytes + n_payload, UINT32_MAX);
 }
 
 int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdict verdict,
@@ -322,33 +351,47 @@ void flow_table_renew(struct flow_table *table, struct flow *flow, uint64_t now_
 	list_add(&table->lists[FLOW_HELD], flow);
 }
 
-void flow_table_close(struct flow_table *table, struct flow *flow)
+/* @bytes: NULL: nobody knows */
+static void leave(struct flow_table *table, struct flow *flow, const struct flow_bytes *bytes)
 {
-	struct flow **at = key_bucket(table, &flow->key);
-
-	while (*at != flow)
-		at = &(*at)->next_key;
-	*at = flow->next_key;
-	at = id_bucket(table, flow->id);
-	while (*at != flow)
-		at = &(*at)->next_id;
-	*at = flow->next_id;
-	if (is_in_cookie_index(&flow->key)) {
-		if (flow->next_cookie)
-			flow->next_cookie->previous_cookie = flow->previous_cookie;
-		if (flow->previous_cookie)
-			flow->previous_cookie->next_cookie = flow->next_cookie;
-		else
-			*cookie_bucket(table, flow->key.cookie) = flow->next_cookie;
-	}
+	unchain(table, flow);
 	leave_turn(table, flow);
 	give_back_held(table, flow);
 	list_remove(&table->lists[flow->state], flow);
+	if (bytes)
+		flow->bytes = *bytes;
+	flow->is_counted = bytes != NULL;
 	table->forget_fn(flow, table->data); /* which gives back what its user was charged */
 	flow_users_disown(table->users, flow);
 	flow->state = FLOW_FREE;
-	flow->next_key = table->free;
-	table->free = flow;
+	slots_give_back(table->slots, flow);
+}
+
+void flow_table_close(struct flow_table *table, struct flow *flow)
+{
+	leave(table, flow, NULL);
+}
+
+void flow_table_end(struct flow_table *table, struct flow *flow, const struct flow_bytes *bytes)
+{
+	leave(table, flow, bytes);
+}
+
+size_t flow_table_trim(struct flow_table *table)
+{
+	return slots_trim(table->slots) + slots_trim(table->held_slots);
+}
+
+struct sl_tuple flow_tuple(const struct flow *flow)
+{
+	struct sl_tuple tuple = { .netns = flow->side->netns,
+				  .lport = flow->lport,
+				  .rport = flow->key.rport,
+				  .proto = flow->key.proto };
+
+	memcpy(tuple.laddr, flow->side->laddr, sizeof(tuple.laddr));
+	memcpy(tuple.raddr, flow->key.raddr, sizeof(tuple.raddr));
+	return tuple;
 }
 
 struct flow *flow_table_oldest_held(struct flow_table *table)
@@ -360,7 +403,7 @@ void flow_table_postpone(struct flow_table *table, uint64_t before_us, uint64_t 
 {
 	struct flow *flow = table->lists[FLOW_HELD].oldest;
 
-	for (; flow && flow->opened_us <= before_us; flow = flow->newer)
+	for (; flow && flow->opened_us <= before_us; flow = flow_next(flow))
 		flow->held->deadline_us += us;
 }
 
@@ -371,7 +414,7 @@ struct flow *flow_table_oldest_open(struct flow_table *table)
 
 struct flow *flow_table_at(struct flow_table *table, size_t i)
 {
-	return i < table->n_fresh ? &table->slots[i] : NULL;
+	return i < slots_n_touched(table->slots) ? at(table, (uint32_t)i + 1) : NULL;
 }
 
 uint64_t flow_table_next_id(const struct flow_table *table)

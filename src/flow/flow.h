@@ -14,7 +14,8 @@
  * deadline expiry wins a tie, so that the outcome does not depend on which of
  * the two the loop saw first.
  *
- * Pure: no descriptor, no clock; memory is taken once, by flow_table_new().
+ * Pure: no descriptor, no clock; flow_table_new() takes room for all flows, of which
+ * what is in use costs memory (slots.h).
  * A full table evicts its oldest open flow (its end is then not reported) and
  * refuses a new one only when every flow is held. So that no user can fill it,
  * flows are counted by user, and the caller closes the oldest of one that has
@@ -49,15 +50,15 @@ enum flow_error {
 	FLOW_E_DONE,	/* decided before, or not asked of this provider */
 };
 
-/** enum flow_how - what came of the turn of one filter */
+/** enum flow_how - what came of the turn of one filter; four bits: see flow_step() */
 enum flow_how {
-	FLOW_NOT_ASKED, /* another one decided before it */
-	FLOW_ASKED,	/* and has not answered */
-	FLOW_ANSWERED,
+	FLOW_NOT_ASKED,	 /* another one decided before it */
+	FLOW_ASKED,	 /* and has not answered */
 	FLOW_REMEMBERED, /* an earlier answer covered it */
 	FLOW_FAILED,	 /* it does not run: its fail class */
 	FLOW_LATE,	 /* no answer in time: the fail class */
 	FLOW_RULED,	 /* a static rule of it */
+	FLOW_ANSWERED,	 /* and how far that reaches: + enum memory_scope */
 };
 
 /** enum flow_host - who says which host a flow wants; values of FLOW_NEW and of HOST */
@@ -81,20 +82,16 @@ enum flow_reading {
 	FLOW_UNREADABLE, /* too late, too large, cut off, or nobody could read them */
 };
 
-struct flow_step {
-	uint8_t how : 4;   /* enum flow_how */
-	uint8_t scope : 4; /* FLOW_ANSWERED: enum memory_scope */
-};
-
 struct identity;
 struct peeking;
+struct watch;
 
 /** struct flow_packet - what is known here of a packet that the kernel holds */
 struct flow_packet {
 	uint64_t id;
 	uint32_t mark;
-	bool is_empty; /* TCP that carries no bytes and ends nothing */
 	uint32_t n_payload;
+	bool is_empty;	  /* TCP that carries no bytes and ends nothing */
 	bool has_refusal; /* it can be replaced by its own ICMP error: see flow/refusal.h */
 	uint8_t head[FLOW_HEAD_BYTES];
 };
@@ -102,62 +99,149 @@ struct flow_packet {
 /** struct flow_held - what a flow has only while it is held */
 struct flow_held {
 	struct flow *wait_older, *wait_newer; /* of one user: those that wait to be asked about */
-	struct flow_held *next_free;
 	uint64_t deadline_us, paused_us;
 	unsigned int n_packets;
 	struct flow_packet packets[FLOW_PACKETS_MAX];
 };
 
+/**
+ * struct flow_side - who has a flow, and where on this machine it begins
+ *
+ * The thousands of flows of one program have a few of them: flow/sides.h.
+ */
+struct flow_side {
+	struct identity *identity; /* the caller's; NULL: not known */
+	uint64_t netns;		   /* cookie */
+	uint8_t laddr[16];
+	uint32_t netns_inode; /* of the same namespace, for people; 0: unknown */
+	uint32_t ifindex;
+	uint32_t owner_pid, owner_uid;
+};
+
+/** struct flow_bytes - carried */
+struct flow_bytes {
+	uint64_t in, out;
+};
+
+/**
+ * struct flow - what is known of one flow
+ *
+ * A decided one stays for as long as its socket, and there are tens of thousands. So what only a
+ * few have, or all have only for a moment, is behind a pointer, what many have alike is shared,
+ * and what never is there at the same time has one place. In the order of use: what a look-up
+ * reads, what a verdict does, what people ask for.
+ */
 struct flow {
-	struct flow *next_key, *next_id, *next_cookie; /* hash chains */
-	struct flow *previous_cookie;		       /* one socket may have tens of thousands */
-	struct flow *older, *newer;	      /* held flows and open flows, each in order of time */
-	struct flow *user_older, *user_newer; /* the same, of one user */
-	struct flow_user *user;		      /* NULL: nobody's; see flow_table_own() */
-	struct flow_held *held;		      /* FLOW_HELD only */
+	union {
+		struct {
+			uint32_t next_key, next_id; /* hash chains: numbers of places, 0 ends */
+			union {
+				uint32_t next_cookie; /* not TCP, whose sockets have one flow */
+				uint32_t first_seq;   /* TCP: of its own direction's first byte */
+			};
+			uint32_t previous_cookie; /* one socket may have tens of thousands */
+		};
+		struct flow_bytes bytes; /* is_counted: it has ended, and is in no chain */
+	};
 	uint64_t id;
 	struct sl_flow_key key;
-	struct sl_tuple tuple;
-	struct identity *identity; /* the caller's; see flow_table_new() */
-	struct peeking *peeking;   /* filters look at what it carries; the caller's */
-	const char *host, *reason; /* the caller's: flow/texts.h */
-	uint64_t opened_us, decided_us;
-	uint64_t bytes_in, bytes_out;
-	uint64_t n_held_bytes; /* payload of queued packets, which the kernel has not counted */
-	uint32_t owner_pid, owner_uid;
-	uint32_t ifindex;
-	uint32_t netns;		  /* inode number of tuple.netns, for people; 0: unknown */
-	uint32_t first_seq;	  /* TCP: of the first byte in its own direction */
+	int32_t older, newer;		/* in order of time: so many places from here; 0: none */
+	int32_t user_older, user_newer; /* the same, of one user */
+	struct flow_user *user;		/* NULL: nobody's; see flow_table_own() */
+	const struct flow_side *side;	/* the caller's */
+	const char *host, *reason;	/* the caller's: flow/texts.h */
+	struct peeking *peeking;	/* filters look at what it carries; the caller's */
+	struct watch *watches;		/* filters want reports of it: flow/watch.h */
+	uint64_t opened_us;
+	union {
+		struct flow_held *held; /* FLOW_HELD; NULL: is_hypothetical */
+		uint64_t decided_us;	/* FLOW_OPEN */
+	};
+	uint64_t steps;		  /* enum flow_how, by filter: flow_step() */
+	uint32_t n_held_bytes;	  /* payload of queued packets, which the kernel has not counted */
+	uint16_t lport;		  /* ICMP: identifier */
 	uint16_t told;		  /* filters that know of it, a bit each */
 	uint16_t denied_by;	  /* filters that deny it now, a bit each */
-	uint8_t state;		  /* enum flow_state */
-	uint8_t direction;	  /* enum sl_dir */
-	uint8_t verdict;	  /* enum sl_verdict */
+	uint8_t state : 2;	  /* enum flow_state */
+	uint8_t direction : 1;	  /* enum sl_dir */
+	uint8_t verdict : 3;	  /* enum sl_verdict */
+	bool is_counted : 1;	  /* it has ended */
+	bool is_restored : 1;	  /* of a predecessor, and asked about again */
 	uint8_t host_source : 4;  /* enum flow_host */
 	uint8_t host_reading : 4; /* enum flow_reading */
-	uint8_t asked;		  /* index of the filter that may answer */
 	int8_t provider;	  /* index of the filter that decided; -1: sluiced itself */
+	uint8_t asked : 4;	  /* index of the filter that may answer */
 	bool is_sent : 1;	  /* the filter has been told; see flow_table_ask() */
 	bool is_waiting : 1;	  /* it is to be told; see flow_table_wait() */
 	bool is_paused : 1;	  /* while it is held: its filter answers later */
+	bool needs_rules : 1;	  /* and is paused: it is asked again when its filter has others */
+	bool needed_rules : 1;	  /* of the filter that is asked */
 	bool is_gone : 1;	  /* its socket ended while it was held */
 	bool is_remembered : 1;	  /* the kernel allowed it, nobody was asked */
 	bool was_allowed : 1;	  /* its verdict was another one before */
-	bool is_hypothetical : 1; /* of daemon/explain.c, in no table: no packet waits for it */
-	bool is_counted : 1;	  /* it has ended; bytes_in and bytes_out are final */
+	bool is_hypothetical : 1; /* of daemon/tell/explain.c, in no table: no packet waits for it */
 	bool has_first_seq : 1;
-	bool is_restored : 1;			  /* of a predecessor, and asked about again */
-	struct flow_step steps[FLOW_FILTERS_MAX]; /* by filter */
 };
-_Static_assert(sizeof(struct flow) <= 288, "tens of thousands of them are kept");
+_Static_assert(sizeof(struct flow) == 160, "1000 flows in 0.2 MB, with the indices: bench/memory");
+
+/** flow_filter_bit() - of a filter, in what has a bit for each */
+static inline uint16_t flow_filter_bit(unsigned int filter)
+{
+	return (uint16_t)(1U << filter);
+}
+
+/** flow_step() - what came of the turn of this filter */
+static inline enum flow_how flow_step(const struct flow *flow, unsigned int filter)
+{
+	unsigned int how = flow->steps >> 4 * filter & 0xf;
+
+	return how < FLOW_ANSWERED ? (enum flow_how)how : FLOW_ANSWERED;
+}
+
+/** flow_scope() - how far its answer reaches: enum memory_scope */
+static inline uint8_t flow_scope(const struct flow *flow, unsigned int filter)
+{
+	unsigned int how = flow->steps >> 4 * filter & 0xf;
+
+	return how > FLOW_ANSWERED ? (uint8_t)(how - FLOW_ANSWERED) : 0;
+}
+
+/** flow_set_step() - @scope: of FLOW_ANSWERED, else 0 */
+static inline void flow_set_step(struct flow *flow, unsigned int filter, enum flow_how how,
+				 unsigned int scope)
+{
+	flow->steps &= ~(0xfULL << 4 * filter);
+	flow->steps |= (uint64_t)(how + scope) << 4 * filter;
+}
+
+/** flow_tuple() - its ends, as in its packets */
+struct sl_tuple flow_tuple(const struct flow *flow);
+
+/** flow_near() - so many places from @from; flow_far(): how many */
+static inline struct flow *flow_near(const struct flow *from, int32_t distance)
+{
+	return distance ? (struct flow *)from + distance : NULL;
+}
+
+static inline int32_t flow_far(const struct flow *from, const struct flow *to)
+{
+	return to ? (int32_t)(to - from) : 0;
+}
+
+/** flow_is_asked() - may this filter answer now? NULL is fine */
+static inline bool flow_is_asked(const struct flow *flow, unsigned int filter)
+{
+	return flow && flow->state == FLOW_HELD && flow->asked == filter && flow->is_sent &&
+	       !flow->is_paused;
+}
 
 struct flow_table;
 
 /**
- * flow_table_new() - take memory for @n_max flows
+ * flow_table_new() - take room for @n_max flows
  * @seed:      random: whoever chooses where its flows go does not choose their bucket
  * @first_id:  ids count up from here; larger than any id of a predecessor
- * @forget_fn: called for each flow that leaves the table, to release its identity and texts
+ * @forget_fn: called for each flow that leaves the table, to release its side and texts
  */
 typedef void (*flow_forget_fn)(struct flow *flow, void *data);
 int flow_table_new(size_t n_max, uint64_t seed, uint64_t first_id, flow_forget_fn forget_fn,
@@ -207,15 +291,20 @@ void flow_table_ask_anew(struct flow_table *table, unsigned int filter);
 void flow_table_pass(struct flow_table *table, struct flow *flow, unsigned int filter);
 /** flow_table_renew() - a held flow has a whole deadline again */
 void flow_table_renew(struct flow_table *table, struct flow *flow, uint64_t now_us);
-/** flow_charge() - its user is charged with so many bytes more, or fewer */
-void flow_charge(struct flow *flow, ssize_t n_bytes);
-/** flow_charged() - what its user is charged with, for all flows; 0 of a flow that is nobody's */
+/** flow_charge() - its user is charged with so many bytes of memory, and packets in the queue, more,
+ *  or fewer */
+void flow_charge(struct flow *flow, ssize_t n_bytes, ssize_t n_packets);
+/** flow_charged() - bytes its user is charged with, for all flows; 0 of a flow that is nobody's */
 size_t flow_charged(const struct flow *flow);
+/** flow_queued() - packets, likewise */
+size_t flow_queued(const struct flow *flow);
 /** flow_table_next_waiting() - the flow to tell this filter of next: turns.h; NULL: none waits */
 struct flow *flow_table_next_waiting(const struct flow_table *table, unsigned int filter);
 
 /** flow_hold() - remember one more held packet. Return: 0 or FLOW_E_FULL. */
 int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payload);
+/** flow_count_held() - so much more that the kernel has not counted */
+void flow_count_held(struct flow *flow, size_t n_payload);
 
 /** flow_table_decide() - a held flow becomes open. Return: 0 or FLOW_E_DONE. */
 int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdict verdict,
@@ -223,15 +312,25 @@ int flow_table_decide(struct flow_table *table, struct flow *flow, enum sl_verdi
 
 /** flow_table_close() - forget a flow */
 void flow_table_close(struct flow_table *table, struct flow *flow);
+/** flow_table_end() - the same of one that has ended, having carried so much: it is_counted */
+void flow_table_end(struct flow_table *table, struct flow *flow, const struct flow_bytes *bytes);
+/** flow_table_trim() - memory of places that nobody uses now is given back. Return: bytes */
+size_t flow_table_trim(struct flow_table *table);
 
 /** flow_table_oldest_held() - first in the order of deadlines; NULL: none */
 struct flow *flow_table_oldest_held(struct flow_table *table);
 struct flow *flow_table_oldest_open(struct flow_table *table);
 /** flow_table_postpone() - what was held at @before_us is given @us more: nobody ran meanwhile */
 void flow_table_postpone(struct flow_table *table, uint64_t before_us, uint64_t us);
+/** flow_next() - the one opened, or decided, after it. flow_previous(): before */
 static inline struct flow *flow_next(const struct flow *flow)
 {
-	return flow->newer;
+	return flow_near(flow, flow->newer);
+}
+
+static inline struct flow *flow_previous(const struct flow *flow)
+{
+	return flow_near(flow, flow->older);
 }
 
 /** flow_table_at() - the flow in place @i, FLOW_FREE: nobody; NULL: no place from there on is used */

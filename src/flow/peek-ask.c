@@ -41,13 +41,23 @@ static size_t n_shown(const struct peek *peek, const struct peek_stream *stream,
 	return MIN(n, PEEK_SHOWN_MAX);
 }
 
+/* the sender may wait for its acknowledgement, which waits for these bytes: packets go whole */
+static bool is_rest(const struct peek_stream *stream, const struct peek_view *view)
+{
+	for (unsigned int i = 0; i < stream->n; i++)
+		if (stream->packets[i]->to > view->passed)
+			return stream->packets[i]->from < view->passed &&
+			       stream->packets[i]->to >= stream->known;
+	return false;
+}
+
 static bool is_enough(const struct peek *peek, const struct peek_stream *stream,
 		      const struct peek_view *view)
 {
 	uint64_t wanted = MIN(view->wanted - view->passed, PEEK_BYTES_MAX);
 
 	return !peek->is_stream || n_there(stream, view) >= wanted || is_all_there(stream) ||
-	       peek_stream_is_full(stream);
+	       peek_stream_is_full(stream) || is_rest(stream, view);
 }
 
 static int wait_until(uint64_t due_us, uint64_t now_us, int expired,

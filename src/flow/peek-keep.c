@@ -44,25 +44,26 @@ void peek_keep(struct peek_stream *stream, struct peek_packet *packet)
 		free(packet);
 		return;
 	}
-	stream->kept[stream->n_kept++] = packet;
+	packet->next = stream->kept;
+	stream->kept = packet;
+	stream->n_kept++;
 	stream->n_kept_bytes += packet->to - packet->from;
 }
 
 static void forget_acked(struct peek_stream *stream)
 {
-	unsigned int n = 0;
+	struct peek_packet **at = &stream->kept, *packet;
 
-	for (unsigned int i = 0; i < stream->n_kept; i++) {
-		struct peek_packet *packet = stream->kept[i];
-
+	while ((packet = *at)) {
 		if (is_to_be_kept(stream, packet)) {
-			stream->kept[n++] = packet;
+			at = &packet->next;
 			continue;
 		}
+		*at = packet->next;
+		stream->n_kept--;
 		stream->n_kept_bytes -= packet->to - packet->from;
 		free(packet);
 	}
-	stream->n_kept = n;
 }
 
 void peek_keep_free(struct peek_stream *stream)
@@ -89,7 +90,7 @@ bool peek_is_guarded(const struct peek *peek, enum sl_dir dir)
 {
 	const struct peek_stream *stream = &peek->streams[dir];
 
-	return stream->keeps && stream->acked < stream->shown;
+	return stream->n_copies || (stream->keeps && stream->acked < stream->shown);
 }
 
 bool peek_is_acked(const struct peek *peek, enum sl_dir dir)

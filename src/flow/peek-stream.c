@@ -5,18 +5,20 @@
 #include "base/macros.h"
 #include "flow/peek.h"
 
+#define ROOM_MIN 8U
+
 bool peek_stream_is_full(const struct peek_stream *stream)
 {
 	return stream->n == PEEK_PACKETS_MAX || stream->n_bytes >= PEEK_HELD_MAX;
 }
 
-/* is every byte from @at to @to held? What is before @at was passed */
+/* is every byte from @at to @to held, in packets that can go? What is before @at was passed */
 static bool is_covered(const struct peek_stream *stream, uint64_t at, uint64_t to)
 {
 	for (unsigned int i = 0; i < stream->n && at < to; i++) {
 		const struct peek_packet *held = stream->packets[i];
 
-		if (held->from <= at && held->to > at)
+		if (!held->is_copy && held->from <= at && held->to > at)
 			at = held->to;
 	}
 	return at >= to;
@@ -25,7 +27,8 @@ static bool is_covered(const struct peek_stream *stream, uint64_t at, uint64_t t
 bool peek_stream_holds_any(const struct peek_stream *stream, uint64_t from, uint64_t to)
 {
 	for (unsigned int i = 0; i < stream->n; i++)
-		if (stream->packets[i]->from < to && stream->packets[i]->to > from)
+		if (!stream->packets[i]->is_copy && stream->packets[i]->from < to &&
+		    stream->packets[i]->to > from)
 			return true;
 	return false;
 }
@@ -45,8 +48,8 @@ bool peek_stream_lies(const struct peek_stream *stream, const struct peek_segmen
 	for (unsigned int i = 0; i < stream->n; i++)
 		if (contradicts(stream->packets[i], segment, from))
 			return true;
-	for (unsigned int i = 0; i < stream->n_kept; i++)
-		if (contradicts(stream->kept[i], segment, from))
+	for (const struct peek_packet *kept = stream->kept; kept; kept = kept->next)
+		if (contradicts(kept, segment, from))
 			return true;
 	return false;
 }
@@ -59,11 +62,11 @@ static bool is_repeated(const struct peek_stream *stream, const struct peek_segm
 	return !has_news && is_covered(stream, MAX(from, passed), from + segment->n);
 }
 
-/* what fills a gap is let in, or the gap would stay */
+/* what comes next is let in, or the gap in front of the others would stay */
 static bool is_too_much(const struct peek_stream *stream, const struct peek_segment *segment,
 			uint64_t from)
 {
-	size_t limit = from <= stream->known ? 2 * PEEK_HELD_MAX : PEEK_HELD_MAX;
+	size_t limit = PEEK_HELD_MAX + (from <= stream->known ? PEEK_GAP_MAX : 0);
 
 	return stream->n_bytes + segment->n > limit;
 }
@@ -107,6 +110,22 @@ static bool is_end_elsewhere(const struct peek_stream *stream, const struct peek
 	return stream->has_end && (segment->is_fin ? to != stream->end : to > stream->end);
 }
 
+/* Return: is there a place for one more? */
+static bool grow(struct peek_stream *stream)
+{
+	unsigned int n_room = MIN(MAX(2 * stream->n_room, ROOM_MIN), PEEK_PACKETS_MAX);
+	struct peek_packet **packets;
+
+	if (stream->n < stream->n_room)
+		return true;
+	packets = reallocarray(stream->packets, n_room, sizeof(*packets));
+	if (!packets)
+		return false;
+	stream->packets = packets;
+	stream->n_room = n_room;
+	return true;
+}
+
 static void insert(struct peek_stream *stream, struct peek_packet *packet)
 {
 	unsigned int i = stream->n++;
@@ -126,7 +145,7 @@ enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_seg
 			       struct flow_packet *ret_other)
 {
 	struct peek_packet *packet;
-	bool is_full = stream->n == PEEK_PACKETS_MAX;
+	bool is_full;
 
 	if (is_end_elsewhere(stream, segment, from))
 		return PEEK_LIE;
@@ -135,7 +154,9 @@ enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_seg
 	packet = copy_of(segment, from, now_us);
 	if (!packet)
 		return PEEK_DROP;
-	if (is_full && !make_room(stream, from, ret_other)) {
+	peek_copy_replace(stream, packet->from, packet->to); /* it can go */
+	is_full = stream->n == PEEK_PACKETS_MAX;
+	if (is_full ? !make_room(stream, from, ret_other) : !grow(stream)) {
 		free(packet);
 		return PEEK_DROP;
 	}
@@ -148,6 +169,7 @@ struct peek_packet *peek_stream_take(struct peek_stream *stream, unsigned int i)
 	struct peek_packet *packet = stream->packets[i];
 
 	stream->n_bytes -= packet->to - packet->from;
+	stream->n_copies -= packet->is_copy;
 	stream->n--;
 	memmove(&stream->packets[i], &stream->packets[i + 1],
 		(stream->n - i) * sizeof(stream->packets[0]));

@@ -26,9 +26,17 @@ struct peek *peek_free(struct peek *peek)
 		while (peek_drop(peek, (enum sl_dir)dir, &packet) == 0)
 			;
 		peek_keep_free(&peek->streams[dir]);
+		free(peek->streams[dir].packets);
 	}
 	free(peek);
 	return NULL;
+}
+
+size_t peek_size(const struct peek *peek)
+{
+	return sizeof(*peek) +
+	       (peek->streams[SL_DIR_OUT].n_room + peek->streams[SL_DIR_IN].n_room) *
+		       sizeof(peek->streams[0].packets[0]);
 }
 
 static uint64_t add(uint64_t a, uint64_t b)
@@ -154,12 +162,14 @@ static bool may_end_go(const struct peek *peek, enum sl_dir dir)
 	return !peek->paused;
 }
 
-static enum peek_fate let_go(struct peek *peek, enum sl_dir dir, uint64_t to, uint64_t now_us)
+static enum peek_fate let_go(struct peek *peek, enum sl_dir dir, uint64_t from, uint64_t to,
+			     uint64_t now_us)
 {
 	struct peek_stream *stream = &peek->streams[dir];
 
 	stream->gone = MAX(stream->gone, to);
 	stream->known = MAX(stream->known, to);
+	peek_copy_replace(stream, from, to);
 	peek_grow(peek, dir, now_us); /* it may have filled a gap */
 	return PEEK_GO;
 }
@@ -186,7 +196,7 @@ static enum peek_fate take_datagram(struct peek *peek, enum sl_dir dir,
 	uint64_t to = stream->known + segment->n;
 
 	if (stream->n == 0 && to <= peek_passed(peek, dir) && !peek->paused)
-		return let_go(peek, dir, to, now_us);
+		return let_go(peek, dir, stream->known, to, now_us);
 	if (segment->n == 0) /* nothing to show; not before what was sent before it */
 		return PEEK_GO;
 	return hold(peek, dir, segment, stream->known, now_us, ret_other);
@@ -210,12 +220,14 @@ static enum peek_fate take_segment(struct peek *peek, enum sl_dir dir,
 	if ((segment->is_fin && (uint64_t)to < stream->known) ||
 	    peek_stream_lies(stream, segment, (uint64_t)from))
 		return PEEK_LIE;
+	if (peek_copy_is_cut(stream, (uint64_t)from)) /* its beginning comes again as well */
+		return PEEK_DROP;
 	/* before what is held has gone, another copy of it would be the receiver's first one; where
 	 * it was compared it is as good, and may be what the held one waits for */
 	if ((uint64_t)to <= peek_passed(peek, dir) &&
 	    (stream->keeps || !peek_stream_holds_any(stream, (uint64_t)from, (uint64_t)to)) &&
 	    (!(segment->is_fin || segment->is_reset) || may_end_go(peek, dir)))
-		return let_go(peek, dir, (uint64_t)to, now_us);
+		return let_go(peek, dir, (uint64_t)from, (uint64_t)to, now_us);
 	return hold(peek, dir, segment, (uint64_t)from, now_us, ret_other);
 }
 
@@ -242,7 +254,7 @@ static enum peek_fate take_unshown(struct peek *peek, enum sl_dir dir,
 enum peek_fate peek_take(struct peek *peek, enum sl_dir dir, const struct peek_segment *segment,
 			 uint64_t now_us, struct flow_packet *ret_other)
 {
-	if (!peek_is_shown(peek, dir))
+	if (!peek_is_shown(peek, dir) && !peek->streams[dir].n_copies)
 		return take_unshown(peek, dir, segment);
 	if (!peek->is_stream)
 		return take_datagram(peek, dir, segment, now_us, ret_other);
@@ -255,14 +267,15 @@ int peek_release(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_pac
 {
 	struct peek_stream *stream = &peek->streams[dir];
 	uint64_t passed = peek_passed(peek, dir);
-	const struct peek_packet *first = stream->n ? stream->packets[0] : NULL;
+	unsigned int i = peek_copy_end(stream);
+	const struct peek_packet *first = i < stream->n ? stream->packets[i] : NULL;
 
 	if (!first || first->to > passed || (first->is_end && !may_end_go(peek, dir)) ||
 	    !peek_may_keep(stream, first))
 		return PEEK_E_NOTHING;
 	stream->gone = MAX(stream->gone, first->to);
 	*ret_packet = first->packet;
-	peek_keep(stream, peek_stream_take(stream, 0));
+	peek_keep(stream, peek_stream_take(stream, i));
 	return 0;
 }
 
@@ -287,6 +300,8 @@ int peek_drop(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet
 {
 	struct peek_stream *stream = &peek->streams[dir];
 
+	while (stream->n && stream->packets[stream->n - 1]->is_copy)
+		free(peek_stream_take(stream, stream->n - 1));
 	if (stream->n == 0)
 		return PEEK_E_NOTHING;
 	peek_stream_out(stream, stream->n - 1, ret_packet);

@@ -17,35 +17,44 @@
  * TCP: bytes are shown in their order whatever that of the packets. Of two
  * copies of a byte the first one is shown and sent: a packet that repeats what is
  * held is dropped, and so is one that contradicts it. What was passed before may
- * be repeated; what comes in, only as it was (peek-keep.c). UDP: a question is about one datagram, or about more when the
- * answer to that was to see more.
+ * be repeated; what comes in, only as it was (peek-keep.c). UDP: a question is about one
+ * datagram, or about more when the answer to that was to see more.
  *
  * Nobody waits for bytes that do not come: what is there is shown when it is as
- * much as was wanted, when nothing was added for PEEK_IDLE_US, when no more can be
- * held, and at the end. A filter wants PEEK_BYTES_MAX at most: that is what a
- * sender has in flight before its first acknowledgement (10 segments, RFC 6928).
+ * much as was wanted, when it is the rest of a packet that goes whole, when nothing was
+ * added for PEEK_IDLE_US, when no more can be held, and at the end. A filter wants
+ * PEEK_BYTES_MAX at most: that is what a sender has in flight before its first
+ * acknowledgement (10 segments, RFC 6928).
  *
- * Pure: no descriptor, no clock. Memory is what is held, and bounded:
- * PEEK_PACKETS_MAX packets and PEEK_HELD_MAX bytes of each direction, twice as much
- * for the packet that fills a gap; and as much once more of what has gone and is kept.
+ * What a sender's window has beyond PEEK_HELD_MAX is lost, and sent again late: nothing behind
+ * it arrives, which would tell the sender. So a window of up to half a megabyte is held, where GRO
+ * has joined what comes in; without it PEEK_PACKETS_MAX of 1448 bytes are 370 KB. More would be the
+ * share of other flows of the same user (daemon/look/peeking.h).
+ *
+ * Pure: no descriptor, no clock. Memory grows with what is held (peek_size()), and is bounded:
+ * PEEK_PACKETS_MAX packets and PEEK_HELD_MAX bytes of each direction, PEEK_GAP_MAX more for
+ * what comes next in order; and PEEK_PACKETS_MAX and PEEK_HELD_MAX of what has gone and is kept.
  */
 
 #include "flow/flow.h"
 
 #define PEEK_BYTES_MAX 14000U
 #define PEEK_SHOWN_MAX 32768U /* in one question */
-#define PEEK_PACKETS_MAX 64U
-#define PEEK_HELD_MAX (PEEK_BYTES_MAX + 65536U)
-#define PEEK_IDLE_US 30000U	/* which a tick notices: shown within 50 ms */
-#define PEEK_PAUSE_US 10000000U /* UDP is not paused for longer */
-#define PEEK_ALL UINT64_MAX	/* pass, wanted: whatever comes */
+#define PEEK_PACKETS_MAX 256U
+#define PEEK_HELD_MAX (512U << 10)
+#define PEEK_GAP_MAX (PEEK_BYTES_MAX + 65536U) /* what is wanted, and the packet with its end */
+#define PEEK_IDLE_US 30000U		       /* which a tick notices: shown within 50 ms */
+#define PEEK_PAUSE_US 10000000U		       /* UDP is not paused for longer */
+#define PEEK_ALL UINT64_MAX		       /* pass, wanted: whatever comes */
 #define PEEK_DIRS 2
 
 struct peek_packet {
 	struct flow_packet packet;
-	uint64_t from, to; /* offsets of its payload in the stream */
-	uint64_t since_us; /* it is held */
-	bool is_end;	   /* nothing follows it */
+	struct peek_packet *next; /* of those that are kept: going needs no memory */
+	uint64_t from, to;	  /* offsets of its payload in the stream */
+	uint64_t since_us;	  /* it is held */
+	bool is_end;		  /* nothing follows it */
+	bool is_copy;		  /* the packet was dropped, and comes again: peek_drop_waiting() */
 	uint8_t bytes[];
 };
 
@@ -62,17 +71,17 @@ struct peek_view {
 };
 
 struct peek_stream {
-	struct peek_packet *packets[PEEK_PACKETS_MAX]; /* by `from` */
-	unsigned int n;
+	struct peek_packet **packets; /* by `from` */
+	unsigned int n, n_copies, n_room;
 	size_t n_bytes;
 	bool has_base, has_end;
-	uint32_t base;				    /* TCP: sequence number of offset 0 */
-	uint64_t known;				    /* every byte before it has been here */
-	uint64_t gone;				    /* no packet beyond it was let go */
-	uint64_t end;				    /* offset at which the end is */
-	uint64_t news_us;			    /* when `known` grew last */
-	bool keeps;				    /* TCP that comes in: peek-keep.c */
-	struct peek_packet *kept[PEEK_PACKETS_MAX]; /* they have gone, and may be lost behind us */
+	uint32_t base;		  /* TCP: sequence number of offset 0 */
+	uint64_t known;		  /* every byte before it has been here */
+	uint64_t gone;		  /* no packet beyond it was let go */
+	uint64_t end;		  /* offset at which the end is */
+	uint64_t news_us;	  /* when `known` grew last */
+	bool keeps;		  /* TCP that comes in: peek-keep.c */
+	struct peek_packet *kept; /* they have gone, and may be lost behind us */
 	unsigned int n_kept;
 	size_t n_kept_bytes;
 	uint64_t shown; /* of what is before it some filter has seen bytes */
@@ -127,6 +136,8 @@ struct peek_question {
 struct peek *peek_new(bool is_stream);
 /** peek_free() - what is held must have been taken out: peek_drop(). NULL is fine. Return: NULL */
 struct peek *peek_free(struct peek *peek);
+/** peek_size() - memory that it takes, without the packets */
+size_t peek_size(const struct peek *peek);
 
 /** peek_look() - @filter sees this direction: it is asked when there are @wanted bytes; 0: any */
 void peek_look(struct peek *peek, unsigned int filter, enum sl_dir dir, uint64_t wanted);
@@ -209,12 +220,26 @@ int peek_pause(struct peek *peek, unsigned int filter, uint64_t now_us);
 /** peek_resume() - it is to be answered now. Return: 0 or PEEK_E_INVALID. */
 int peek_resume(struct peek *peek, unsigned int filter, uint64_t now_us);
 
-/** peek_is_guarded() - is anything that was shown still to be acknowledged? */
+/** peek_is_guarded() - is anything that was shown still to be acknowledged, or to come again? */
 bool peek_is_guarded(const struct peek *peek, enum sl_dir dir);
 /** peek_passed() - every byte before it may go; PEEK_ALL: nobody looks at this direction */
 uint64_t peek_passed(const struct peek *peek, enum sl_dir dir);
 /** peek_postpone() - as flow_table_postpone() */
 void peek_postpone(struct peek *peek, uint64_t before_us, uint64_t us);
+
+/* peek-copy.c */
+
+/**
+ * peek_is_awaited() - do filters wait for bytes, and may their sender wait for what is held?
+ *
+ * Our own TCP sends a few packets at most while none of them has left the machine (TSQ).
+ * Return: 0; PEEK_E_WAIT: not before @ret_due_us; PEEK_E_NOTHING
+ */
+int peek_is_awaited(const struct peek *peek, enum sl_dir dir, uint64_t now_us,
+		    uint64_t *ret_due_us);
+/** peek_drop_waiting() - a packet that it waits for: it goes on, and repeats it. Its bytes stay held,
+ *  and so does what repeats it; until PEEK_E_NOTHING */
+int peek_drop_waiting(struct peek *peek, enum sl_dir dir, struct flow_packet *ret_packet);
 
 /* among themselves */
 
@@ -242,6 +267,15 @@ bool peek_stream_is_full(const struct peek_stream *stream);
 /** peek_stream_lies() - does it contradict what is held or kept? */
 bool peek_stream_lies(const struct peek_stream *stream, const struct peek_segment *segment,
 		      uint64_t from);
+
+/* peek-copy.c */
+
+/** peek_copy_end() - the first packet that is none. Return: its place, or n */
+unsigned int peek_copy_end(const struct peek_stream *stream);
+/** peek_copy_is_cut() - would a copy come again without its beginning? */
+bool peek_copy_is_cut(const struct peek_stream *stream, uint64_t from);
+/** peek_copy_replace() - this much has come again */
+void peek_copy_replace(struct peek_stream *stream, uint64_t from, uint64_t to);
 
 /* peek-keep.c */
 

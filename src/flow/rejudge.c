@@ -67,17 +67,31 @@ void rejudge_asked(struct rejudge *rejudge, const struct flow *flow, uint64_t no
 	rejudge->at++;
 }
 
+/* Return: its place, or n_asked */
+static unsigned int find(const struct rejudge *rejudge, uint64_t id)
+{
+	unsigned int i = 0;
+
+	while (i < rejudge->n_asked && rejudge->asked[i].id != id)
+		i++;
+	return i;
+}
+
+bool rejudge_is_asked(const struct rejudge *rejudge, uint64_t id)
+{
+	return find(rejudge, id) < rejudge->n_asked;
+}
+
 bool rejudge_answered(struct rejudge *rejudge, uint64_t id)
 {
-	for (unsigned int i = 0; i < rejudge->n_asked; i++) {
-		if (rejudge->asked[i].id != id)
-			continue;
-		rejudge->n_asked--;
-		memmove(&rejudge->asked[i], &rejudge->asked[i + 1],
-			(rejudge->n_asked - i) * sizeof(rejudge->asked[0]));
-		return true;
-	}
-	return false;
+	unsigned int i = find(rejudge, id);
+
+	if (i == rejudge->n_asked)
+		return false;
+	rejudge->n_asked--;
+	memmove(&rejudge->asked[i], &rejudge->asked[i + 1],
+		(rejudge->n_asked - i) * sizeof(rejudge->asked[0]));
+	return true;
 }
 
 unsigned int rejudge_expire(struct rejudge *rejudge, uint64_t now_us)

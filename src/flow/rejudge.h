@@ -36,8 +36,8 @@ struct rejudge_question {
 struct rejudge {
 	bool is_walking;
 	bool is_by_rules; /* the filter's own: they also judge what waits for its answer */
-	size_t at;	 /* place in the flow table */
-	uint64_t end_id; /* flows from it on are younger than the rules */
+	size_t at;	  /* place in the flow table */
+	uint64_t end_id;  /* flows from it on are younger than the rules */
 	unsigned int n_asked;
 	struct rejudge_question asked[REJUDGE_WINDOW]; /* oldest first */
 };
@@ -65,6 +65,8 @@ static inline void rejudge_passed(struct rejudge *rejudge)
 	rejudge->at++;
 }
 void rejudge_asked(struct rejudge *rejudge, const struct flow *flow, uint64_t now_us);
+/** rejudge_is_asked() - has it been asked about, and not answered yet? */
+bool rejudge_is_asked(const struct rejudge *rejudge, uint64_t id);
 /** rejudge_answered() - Return: was it asked about, and not answered yet? */
 bool rejudge_answered(struct rejudge *rejudge, uint64_t id);
 /** rejudge_expire() - Return: how many questions have waited for too long */

@@ -6,15 +6,17 @@
 #include "flow/turns.h"
 #include "flow/users.h"
 
+struct flow_user_list {
+	struct flow *oldest, *newest;
+	size_t n;
+};
+
 struct flow_user {
 	struct flow_user *next; /* in the bucket; or the next free one */
 	uint32_t uid;
-	struct {
-		struct flow *oldest, *newest;
-		size_t n;
-	} lists[FLOW_OPEN + 1];
+	struct flow_user_list lists[FLOW_OPEN + 1];
 	struct flow_turn turns[FLOW_FILTERS_MAX];
-	size_t n_charged;
+	size_t n_charged, n_queued;
 };
 
 struct flow_users {
@@ -90,31 +92,34 @@ static void remove_user(struct flow_users *users, struct flow_user *user)
 
 static void list_add(struct flow *flow)
 {
-	struct flow_user *user = flow->user;
+	struct flow_user_list *list = &flow->user->lists[flow->state];
+	struct flow *older = list->newest;
 
-	flow->user_older = user->lists[flow->state].newest;
-	flow->user_newer = NULL;
-	if (flow->user_older)
-		flow->user_older->user_newer = flow;
+	flow->user_older = flow_far(flow, older);
+	flow->user_newer = 0;
+	if (older)
+		older->user_newer = flow_far(older, flow);
 	else
-		user->lists[flow->state].oldest = flow;
-	user->lists[flow->state].newest = flow;
-	user->lists[flow->state].n++;
+		list->oldest = flow;
+	list->newest = flow;
+	list->n++;
 }
 
 static void list_remove(struct flow *flow)
 {
-	struct flow_user *user = flow->user;
+	struct flow_user_list *list = &flow->user->lists[flow->state];
+	struct flow *older = flow_near(flow, flow->user_older);
+	struct flow *newer = flow_near(flow, flow->user_newer);
 
-	if (flow->user_older)
-		flow->user_older->user_newer = flow->user_newer;
+	if (older)
+		older->user_newer = flow_far(older, newer);
 	else
-		user->lists[flow->state].oldest = flow->user_newer;
-	if (flow->user_newer)
-		flow->user_newer->user_older = flow->user_older;
+		list->oldest = newer;
+	if (newer)
+		newer->user_older = flow_far(newer, older);
 	else
-		user->lists[flow->state].newest = flow->user_older;
-	user->lists[flow->state].n--;
+		list->newest = older;
+	list->n--;
 }
 
 void flow_users_own(struct flow_users *users, struct flow *flow, uint32_t uid)
@@ -141,7 +146,7 @@ void flow_users_change(struct flow *flow, enum flow_state state)
 {
 	if (flow->user)
 		list_remove(flow);
-	flow->state = state;
+	flow->state = (uint8_t)state;
 	if (flow->user)
 		list_add(flow);
 }
@@ -160,15 +165,22 @@ size_t flow_users_n_held(struct flow_users *users, uint32_t uid)
 	return user ? user->lists[FLOW_HELD].n : 0;
 }
 
-void flow_charge(struct flow *flow, ssize_t n_bytes)
+void flow_charge(struct flow *flow, ssize_t n_bytes, ssize_t n_packets)
 {
-	if (flow->user)
-		flow->user->n_charged += (size_t)n_bytes;
+	if (!flow->user)
+		return;
+	flow->user->n_charged += (size_t)n_bytes;
+	flow->user->n_queued += (size_t)n_packets;
 }
 
 size_t flow_charged(const struct flow *flow)
 {
 	return flow->user ? flow->user->n_charged : 0;
+}
+
+size_t flow_queued(const struct flow *flow)
+{
+	return flow->user ? flow->user->n_queued : 0;
 }
 
 struct flow *flow_users_oldest_open(struct flow_users *users, uint32_t uid, size_t *ret_n)

@@ -13,7 +13,7 @@
 
 static const int protocols[KEEPER_NETNS_SOCKETS] = { NETLINK_NETFILTER, NETLINK_NETFILTER,
 						     NETLINK_NETFILTER, NETLINK_SOCK_DIAG,
-						     NETLINK_ROUTE };
+						     NETLINK_ROUTE, NETLINK_NETFILTER };
 
 /* one empty one for all: whoever is in it can open no socket anyway */
 int network_open_ours(struct keeper *keeper)

@@ -30,8 +30,8 @@ static void put_address(__be32 to[4], const uint8_t address[16], bool is_v4)
 		memcpy(to, address, 16);
 }
 
-static struct inet_diag_req_v2 request(const struct sl_tuple *tuple, uint32_t ifindex,
-				       uint64_t cookie)
+void diag_request(const struct sl_tuple *tuple, uint32_t ifindex, uint64_t cookie,
+		  struct inet_diag_req_v2 *ret_req)
 {
 	bool is_v4 = is_ipv4(tuple); /* finds v4-mapped sockets as well */
 	struct inet_diag_req_v2 req = { .sdiag_family = is_v4 ? AF_INET : AF_INET6,
@@ -45,7 +45,7 @@ static struct inet_diag_req_v2 request(const struct sl_tuple *tuple, uint32_t if
 	req.id.idiag_if = ifindex;
 	req.id.idiag_cookie[0] = (uint32_t)cookie;
 	req.id.idiag_cookie[1] = (uint32_t)(cookie >> 32);
-	return req;
+	*ret_req = req;
 }
 
 /* the kernel looks for UDP sockets with the ends the wrong way round, since ever; but only when
@@ -88,10 +88,11 @@ static int ask(int sock, uint16_t type, const struct inet_diag_req_v2 *req,
 int diag_find(int sock, const struct sl_tuple *tuple, uint32_t ifindex,
 	      struct diag_socket *ret_socket)
 {
-	struct inet_diag_req_v2 req = request(tuple, ifindex, UINT64_MAX); /* whatever its cookie */
 	struct diag_socket found = { .ifindex = ifindex };
+	struct inet_diag_req_v2 req;
 	int r;
 
+	diag_request(tuple, ifindex, UINT64_MAX, &req); /* whatever its cookie */
 	if (tuple->proto != IPPROTO_TCP && tuple->proto != IPPROTO_UDP)
 		return -EPROTONOSUPPORT;
 	if (tuple->proto == IPPROTO_UDP)
@@ -104,8 +105,10 @@ int diag_find(int sock, const struct sl_tuple *tuple, uint32_t ifindex,
 
 int diag_destroy(int sock, const struct sl_tuple *tuple, const struct diag_socket *found)
 {
-	struct inet_diag_req_v2 req = request(tuple, found->ifindex, found->cookie);
-	int r = ask(sock, SOCK_DESTROY, &req, NULL);
+	struct inet_diag_req_v2 req;
+	int r;
 
+	diag_request(tuple, found->ifindex, found->cookie, &req);
+	r = ask(sock, SOCK_DESTROY, &req, NULL);
 	return r == -ESTALE ? -ENOENT : r;
 }

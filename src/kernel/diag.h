@@ -31,5 +31,19 @@ struct diag_socket {
 int diag_find(int sock, const struct sl_tuple *tuple, uint32_t ifindex,
 	      struct diag_socket *ret_socket);
 
+/**
+ * diag_count() - the same for @n TCP connections, 64 at most: by @ends, in their order
+ * @ret_found: @ret_counts says whether it was found
+ */
+struct plane_end;
+struct plane_count;
+void diag_count(int sock, const struct plane_end *ends, unsigned int n,
+		struct diag_socket *ret_found, struct plane_count *ret_counts);
+
+/** diag_request() - for what is known by these ends; any @cookie: UINT64_MAX */
+struct inet_diag_req_v2;
+void diag_request(const struct sl_tuple *tuple, uint32_t ifindex, uint64_t cookie,
+		  struct inet_diag_req_v2 *ret_req);
+
 /** diag_destroy() - Return: 0; -EOPNOTSUPP where the kernel cannot; -ENOENT: it is gone already */
 int diag_destroy(int sock, const struct sl_tuple *tuple, const struct diag_socket *found);

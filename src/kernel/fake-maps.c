@@ -256,7 +256,9 @@ static const struct store kinds[] = {
 	[FAKE_PEEKS] = { sizeof(struct sl_tuple), sizeof(struct sl_peek) },
 	[FAKE_MEMORY] = { sizeof(struct sl_memory_key), sizeof(struct sl_memory) },
 	[FAKE_LINKS] = { sizeof(uint32_t), sizeof(struct link) },
+	[FAKE_SHOWN] = { sizeof(struct sl_tuple), sizeof(struct sl_packet) },
 	[FAKE_ENDED] = { sizeof(struct sl_tuple), sizeof(struct plane_end) },
+	[FAKE_COUNTS] = { sizeof(struct sl_tuple), sizeof(struct plane_count) },
 };
 _Static_assert(ARRAY_SIZE(kinds) == _FAKE_MAP_N, "kinds");
 

@@ -24,7 +24,8 @@ void fake_make_netns(struct fake *fake, uint64_t cookie)
 		abort();
 	fresh->cookie = cookie;
 	fresh->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fresh->watch_fd < 0 || pipe2(fresh->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+	fresh->asked_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fresh->watch_fd < 0 || fresh->asked_fd < 0 || pipe2(fresh->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		abort();
 }
 
@@ -32,6 +33,7 @@ void fake_close_netns(struct fake *fake)
 {
 	for (unsigned int i = 0; i < fake->n_netns; i++) {
 		close_fd(fake->netns[i].watch_fd);
+		close_fd(fake->netns[i].asked_fd);
 		close_fd(fake->netns[i].pipe[0]);
 		close_fd(fake->netns[i].pipe[1]);
 	}
@@ -57,7 +59,9 @@ static void open_rest(struct fake_netns *from, struct netns *netns)
 {
 	for (int i = 0; i < _NETNS_SOCKET_N; i++)
 		if (netns->sockets[i] < 0)
-			netns->sockets[i] = fcntl(i == NETNS_WATCH ? from->watch_fd : from->pipe[0],
+			netns->sockets[i] = fcntl(i == NETNS_WATCH     ? from->watch_fd
+						  : i == NETNS_PACKETS ? from->asked_fd
+								       : from->pipe[0],
 						  F_DUPFD_CLOEXEC, 3);
 	netns->inode = (uint32_t)from->cookie + 1000;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "kernel/fake-world.h"
 
@@ -9,12 +10,17 @@ static void enqueue(struct fake *fake, struct fake_packet *packet)
 {
 	packet->id = ++fake->last_id;
 	packet->state = FAKE_QUEUED;
+	if (packet->is_asked) {
+		if (eventfd_write(fake_netns_of(fake, packet->netns)->asked_fd, 1) < 0)
+			abort();
+		return;
+	}
 	if (write(fake_netns_of(fake, packet->netns)->pipe[1], "", 1) != 1)
 		abort();
 }
 
-unsigned int fake_put_packet(struct fake *fake, uint64_t netns, const uint8_t *bytes,
-			     size_t n_bytes, bool is_inbound, uint32_t mark)
+unsigned int fake_enqueue_new(struct fake *fake, const struct fake_packet *from,
+			      const uint8_t *bytes)
 {
 	struct fake_packet *packet;
 
@@ -22,18 +28,25 @@ unsigned int fake_put_packet(struct fake *fake, uint64_t netns, const uint8_t *b
 		fake->n_room = fake->n_room ? 2 * fake->n_room : 16;
 		fake->packets = realloc(fake->packets, fake->n_room * sizeof(*fake->packets));
 	}
-	if (!fake->packets || n_bytes > sizeof(packet->bytes))
+	if (!fake->packets || from->n_bytes > sizeof(packet->bytes))
 		abort();
 	packet = &fake->packets[fake->n_packets];
-	*packet = (struct fake_packet){ .netns = netns,
-					.mark = mark,
-					.is_inbound = is_inbound,
-					.ifindex = 2,
-					.n_bytes = n_bytes };
-	if (n_bytes)
-		memcpy(packet->bytes, bytes, n_bytes);
+	*packet = *from;
+	packet->ifindex = 2;
+	if (from->n_bytes)
+		memcpy(packet->bytes, bytes, from->n_bytes);
 	enqueue(fake, packet);
 	return fake->n_packets++;
+}
+
+unsigned int fake_put_packet(struct fake *fake, uint64_t netns, const uint8_t *bytes,
+			     size_t n_bytes, bool is_inbound, uint32_t mark)
+{
+	struct fake_packet packet = {
+		.netns = netns, .mark = mark, .is_inbound = is_inbound, .n_bytes = n_bytes
+	};
+
+	return fake_enqueue_new(fake, &packet, bytes);
 }
 
 const struct fake_packet *fake_packet(const struct fake *fake, unsigned int index)
@@ -51,8 +64,7 @@ unsigned int fake_n_stale(const struct fake *fake)
 	return fake->n_stale;
 }
 
-/* the one that was queued longest ago */
-static struct fake_packet *first_queued(struct fake *fake, uint64_t netns)
+struct fake_packet *fake_next(struct fake *fake, uint64_t netns, bool is_asked)
 {
 	struct fake_packet *first = NULL;
 
@@ -60,7 +72,7 @@ static struct fake_packet *first_queued(struct fake *fake, uint64_t netns)
 		struct fake_packet *packet = &fake->packets[i];
 
 		if (packet->state == FAKE_QUEUED && packet->netns == netns &&
-		    (!first || packet->id < first->id))
+		    packet->is_asked == is_asked && (!first || packet->id < first->id))
 			first = packet;
 	}
 	return first;
@@ -69,7 +81,7 @@ static struct fake_packet *first_queued(struct fake *fake, uint64_t netns)
 static int read_one(struct fake *fake, struct netns *netns, uint8_t *buffer,
 		    struct queue_packet *ret_packet)
 {
-	struct fake_packet *packet = first_queued(fake, netns->cookie);
+	struct fake_packet *packet = fake_next(fake, netns->cookie, false);
 	char one;
 
 	if (!packet)
@@ -114,8 +126,8 @@ static struct fake_packet *waiting(struct fake *fake, uint64_t netns, uint32_t p
 	return NULL;
 }
 
-static void settle(struct fake *fake, uint64_t netns, uint32_t packet_id, enum fake_state state,
-		   uint32_t mark)
+void fake_settle(struct fake *fake, uint64_t netns, uint32_t packet_id, enum fake_state state,
+		 uint32_t mark)
 {
 	struct fake_packet *packet = waiting(fake, netns, packet_id);
 
@@ -130,16 +142,17 @@ static void settle(struct fake *fake, uint64_t netns, uint32_t packet_id, enum f
 	enqueue(fake, packet);
 }
 
+const enum fake_state fake_states[] = {
+	[QUEUE_ACCEPT] = FAKE_ACCEPTED, [QUEUE_DROP] = FAKE_DROPPED, [QUEUE_AGAIN] = FAKE_QUEUED
+};
+
 int fake_answer(struct plane *plane, struct netns *netns, uint32_t packet_id,
 		enum queue_verdict verdict, uint32_t mark)
 {
-	static const enum fake_state states[] = { [QUEUE_ACCEPT] = FAKE_ACCEPTED,
-						  [QUEUE_DROP] = FAKE_DROPPED,
-						  [QUEUE_AGAIN] = FAKE_QUEUED };
 	int r = fake_enter(fake_of(plane), FAKE_ANSWER);
 
 	if (r == 0)
-		settle(fake_of(plane), netns->cookie, packet_id, states[verdict], mark);
+		fake_settle(fake_of(plane), netns->cookie, packet_id, fake_states[verdict], mark);
 	return r;
 }
 
@@ -149,7 +162,7 @@ int fake_replace(struct plane *plane, struct netns *netns, uint32_t packet_id, u
 	int r = fake_enter(fake_of(plane), FAKE_REPLACE);
 
 	if (r == 0)
-		settle(fake_of(plane), netns->cookie, packet_id, FAKE_REPLACED, mark);
+		fake_settle(fake_of(plane), netns->cookie, packet_id, FAKE_REPLACED, mark);
 	return r;
 }
 

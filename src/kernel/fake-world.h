@@ -28,6 +28,7 @@ struct script {
 struct fake_netns {
 	uint64_t cookie;
 	int pipe[2];
+	int asked_fd; /* readable while packets wait in its queue of packets */
 	int watch_fd; /* readable after fake_touch() */
 	bool is_touched, has_rules, is_refused;
 };
@@ -55,6 +56,10 @@ struct fake {
 	uint32_t generation;
 	unsigned int n_events;
 	bool is_installed, is_peeking;
+	enum sl_packets packet_class;
+	struct sl_packet_set packet_rules;
+	bool has_packet_rules;
+	uint64_t n_asked;
 };
 
 struct fake_plane {
@@ -100,15 +105,37 @@ int fake_secret(struct plane *plane, uint64_t ret_secret[2]);
 /* fake-socks.c */
 int fake_destroy(struct plane *plane, struct netns *netns, const struct plane_end *end);
 int fake_hold_again(struct plane *plane, uint64_t cookie);
+void fake_count(struct plane *plane, struct netns *netns, const struct plane_end *ends,
+		unsigned int n, struct plane_count *ret_counts);
 
 /* fake-queue.c */
 int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
 	      struct queue_packet ret_packets[QUEUE_BATCH]);
+extern const enum fake_state fake_states[]; /* by enum queue_verdict */
 int fake_answer(struct plane *plane, struct netns *netns, uint32_t packet_id,
 		enum queue_verdict verdict, uint32_t mark);
 int fake_replace(struct plane *plane, struct netns *netns, uint32_t packet_id, uint32_t mark,
 		 const uint8_t *bytes, size_t n_bytes);
 int fake_requeue(struct plane *plane, struct netns *netns);
+
+/** fake_next() - the packet that was queued longest ago. NULL: none */
+struct fake_packet *fake_next(struct fake *fake, uint64_t netns, bool is_asked);
+unsigned int fake_enqueue_new(struct fake *fake, const struct fake_packet *from,
+			      const uint8_t *bytes);
+void fake_settle(struct fake *fake, uint64_t netns, uint32_t packet_id, enum fake_state state,
+		 uint32_t mark);
+
+/* fake-packets.c */
+int fake_set_packets(struct plane *plane);
+int fake_read_packets(struct plane *plane, struct netns *netns, uint8_t *buffer,
+		      struct queue_packet ret_packets[PACKETS_BATCH]);
+int fake_answer_packets(struct plane *plane, struct netns *netns,
+			const struct packet_answer *answers, unsigned int n);
+void fake_recount_packets(struct plane *plane, const uint16_t of[SL_CROWDS]);
+int fake_set_packet_rules(struct plane *plane, const struct sl_packet_set *set);
+int fake_find_packet(struct plane *plane, const struct sl_tuple *tuple,
+		     struct sl_packet *ret_packet);
+int fake_count_packets(struct plane *plane, uint64_t ret_counts[_SL_PACKET_COUNT_N]);
 
 /* fake-owners.c */
 bool fake_was_touched(struct plane *plane, struct netns *netns);

@@ -102,6 +102,8 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	opened->plane.events_fd = fake->events_fd;
 	opened->plane.was_adopted = fake->is_installed;
 	opened->plane.queue_kind = "fake";
+	opened->plane.packets = opened->plane.packets_left = fake->packet_class;
+	opened->plane.n_packet_copy = PACKETS_COPY_LEAST;
 	fake_adopt(fake, &opened->plane, kept);
 	fake->netns[0].has_rules |= !fake->is_installed;
 	fake->is_installed = true;
@@ -146,6 +148,13 @@ static const struct plane_ops fake_ops = {
 	.relax = fake_relax,
 	.peek = fake_peek,
 	.repair = fake_repair,
+	.packets = fake_set_packets,
+	.read_packets = fake_read_packets,
+	.answer_packets = fake_answer_packets,
+	.recount_packets = fake_recount_packets,
+	.set_packet_rules = fake_set_packet_rules,
+	.find_packet = fake_find_packet,
+	.count_packets = fake_count_packets,
 	.read = fake_read,
 	.answer = fake_answer,
 	.replace = fake_replace,
@@ -165,6 +174,7 @@ static const struct plane_ops fake_ops = {
 	.forget_peek = fake_forget_peek,
 	.destroy = fake_destroy,
 	.hold_again = fake_hold_again,
+	.count = fake_count,
 	.set_memory = fake_set_memory,
 	.get_memory = fake_get_memory,
 	.forget_memory = fake_forget_memory,

@@ -29,6 +29,12 @@ enum fake_op {
 	FAKE_ANSWER,
 	FAKE_REPLACE,
 	FAKE_REQUEUE,
+	FAKE_PACKETS,
+	FAKE_READ_PACKETS,
+	FAKE_ANSWER_PACKETS,
+	FAKE_SET_PACKET_RULES,
+	FAKE_FIND_PACKET,
+	FAKE_COUNT_PACKETS,
 	FAKE_FIND_HELD,
 	FAKE_FORGET_HELD,
 	FAKE_FIND_PROC,
@@ -44,6 +50,7 @@ enum fake_op {
 	FAKE_FORGET_PEEK,
 	FAKE_DESTROY,
 	FAKE_HOLD_AGAIN,
+	FAKE_COUNT,
 	FAKE_SET_MEMORY,
 	FAKE_GET_MEMORY,
 	FAKE_FORGET_MEMORY,
@@ -65,7 +72,9 @@ enum fake_map {
 	FAKE_PEEKS,   /* struct sl_tuple → struct sl_peek */
 	FAKE_MEMORY,  /* struct sl_memory_key → struct sl_memory */
 	FAKE_LINKS,   /* uint32_t, the index → struct link */
+	FAKE_SHOWN,   /* struct sl_tuple → struct sl_packet */
 	FAKE_ENDED,   /* struct sl_tuple → struct plane_end, of sockets that were destroyed */
+	FAKE_COUNTS,  /* struct sl_tuple → struct plane_count, of TCP; none: it has no socket */
 	_FAKE_MAP_N,
 };
 
@@ -77,10 +86,11 @@ struct fake_packet {
 	uint64_t netns;
 	uint32_t mark;
 	bool is_inbound;
+	bool is_asked; /* it met the queue of packets */
 	enum fake_state state;
 	uint32_t ifindex;
 	size_t n_bytes;
-	uint8_t bytes[512];
+	uint8_t bytes[1500];
 };
 
 struct fake;
@@ -101,6 +111,13 @@ unsigned int fake_n_calls(const struct fake *fake, enum fake_op op);
 /** fake_put_packet() - a packet meets the queue of a namespace. Return: its index, for fake_packet() */
 unsigned int fake_put_packet(struct fake *fake, uint64_t netns, const uint8_t *bytes,
 			     size_t n_bytes, bool is_inbound, uint32_t mark);
+/** fake_ask_packet() - the same, of the queue of packets */
+unsigned int fake_ask_packet(struct fake *fake, uint64_t netns, const uint8_t *bytes,
+			     size_t n_bytes, bool is_inbound);
+/** fake_packets() - is there a packet filter? */
+enum sl_packets fake_packets(const struct fake *fake);
+/** fake_packet_rules() - in force; NULL: none were set */
+const struct sl_packet_set *fake_packet_rules(const struct fake *fake);
 const struct fake_packet *fake_packet(const struct fake *fake, unsigned int index);
 unsigned int fake_n_packets(const struct fake *fake);
 /** fake_n_stale() - answers for packets that were not waiting for one */

@@ -21,13 +21,24 @@
 #include "sluice.skel.h"
 
 static const char *const map_names[] = {
-	[MAP_SOCKS] = "sl_socks",     [MAP_PROCS] = "sl_procs",
-	[MAP_CGROUPS] = "sl_cgroups", [MAP_HELD] = "sl_held",
-	[MAP_FLOWS] = "sl_flows",     [MAP_RESOLVING] = "sl_resolving",
-	[MAP_MEMORY] = "sl_memory",   [MAP_CONFIG] = "sl_config",
-	[MAP_NETNS] = "sl_netns",     [MAP_CROWDS] = "sl_crowds",
-	[MAP_PEEKS] = "sl_peeks",     [MAP_EVENTS] = "sl_events",
-	[MAP_BINDS] = "sl_binds",     [MAP_LISTENER] = "sl_listener",
+	[MAP_SOCKS] = "sl_socks",
+	[MAP_PROCS] = "sl_procs",
+	[MAP_CGROUPS] = "sl_cgroups",
+	[MAP_HELD] = "sl_held",
+	[MAP_FLOWS] = "sl_flows",
+	[MAP_RESOLVING] = "sl_resolving",
+	[MAP_MEMORY] = "sl_memory",
+	[MAP_CONFIG] = "sl_config",
+	[MAP_NETNS] = "sl_netns",
+	[MAP_CROWDS] = "sl_crowds",
+	[MAP_PEEKS] = "sl_peeks",
+	[MAP_EVENTS] = "sl_events",
+	[MAP_BINDS] = "sl_binds",
+	[MAP_LISTENER] = "sl_listener",
+	[MAP_PACKETS] = "sl_packets",
+	[MAP_PACKET_SETS] = "sl_packet_sets",
+	[MAP_PACKET_COUNTS] = "sl_packet_counts",
+	[MAP_PACKET_PLACES] = "sl_packet_places",
 };
 _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 
@@ -53,6 +64,12 @@ static const struct {
 	{ "sl_in_denied", offsetof(struct nft_programs, in_denied) },
 	{ "sl_in_silent", offsetof(struct nft_programs, in_silent) },
 	{ "sl_in_answer", offsetof(struct nft_programs, in_answer) },
+	{ "sl_packet_out", offsetof(struct nft_programs, packet_out) },
+	{ "sl_packet_out_place", offsetof(struct nft_programs, packet_out_place) },
+	{ "sl_packet_out_denied", offsetof(struct nft_programs, packet_out_denied) },
+	{ "sl_packet_in", offsetof(struct nft_programs, packet_in) },
+	{ "sl_packet_in_place", offsetof(struct nft_programs, packet_in_place) },
+	{ "sl_packet_in_denied", offsetof(struct nft_programs, packet_in_denied) },
 };
 
 static int *program_slot(struct real *real, size_t i)
@@ -134,7 +151,7 @@ static int keep_matches(struct real *real, struct bpf_object *object)
 }
 
 /* what others have written there (generation of sl_memory) stays */
-static int write_config(struct real *real)
+int install_write_config(struct real *real)
 {
 	struct sl_config config;
 	uint32_t zero = 0;
@@ -147,6 +164,7 @@ static int write_config(struct real *real)
 	config.is_closed = real->nft.is_closed;
 	config.canary_uid = real->canary_uid;
 	config.is_peeking = real->nft.has_peeks;
+	config.packets = real->nft.packets;
 	if (!config.secret[0] && getrandom(config.secret, sizeof(config.secret), 0) < 0)
 		return -errno;
 	return bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0 ? -errno
@@ -203,7 +221,7 @@ static int install(struct real *real, const char **ret_error)
 	if (r < 0)
 		return r;
 	*ret_error = "writing the configuration map";
-	r = write_config(real);
+	r = install_write_config(real);
 	if (r < 0)
 		return r;
 	r = join_home(real, ret_error);
@@ -244,6 +262,9 @@ static int take_fail_class(struct real *real)
 	real->is_stricter = config.is_closed && !real->nft.is_closed;
 	real->nft.is_closed |= config.is_closed;
 	real->nft.has_peeks = config.is_peeking;
+	real->nft.packets = config.packets;
+	real->plane.packets = real->plane.packets_left = config.packets;
+	real->plane.n_packet_copy = PACKETS_COPY_LEAST;
 	return 0;
 }
 
@@ -257,7 +278,7 @@ int install_relax(struct real *real)
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
 		if (!attach_is_used(attached[i], false))
 			pins_remove(real, "link", attached[i]); /* which detaches it */
-	r = write_config(real);
+	r = install_write_config(real);
 	return r < 0 ? r : join_put_tables(real);
 }
 
@@ -268,7 +289,7 @@ int install_peek(struct real *real)
 	if (real->nft.has_peeks)
 		return 0;
 	real->nft.has_peeks = true;
-	r = write_config(real);
+	r = install_write_config(real);
 	for (unsigned int i = 0; i < real->plane.n_places && r >= 0; i++)
 		if (real->plane.places[i].is_used && netns_is_whole(&real->plane.places[i]))
 			r = repair_renew(real, &real->plane.places[i]);
@@ -355,7 +376,7 @@ int install_or_adopt(struct real *real, int *kept, const char **ret_error)
 	r = join_home(real, ret_error);
 	if (!r && real->is_renewed)
 		r = join_put_tables(real); /* the rules match by the new programs */
-	return r < 0 ? r : write_config(real);
+	return r < 0 ? r : install_write_config(real);
 }
 
 void install_remove(struct real *real)

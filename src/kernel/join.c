@@ -71,6 +71,8 @@ static int enter(struct real *real, struct netns *netns, int sockets[_NETNS_SOCK
 	bool has_queue = netns->sockets[NETNS_QUEUE] >= 0;
 	int r = netns_take(netns, sockets);
 
+	if (r == 0)
+		r = packets_bind(real, netns);
 	if (r < 0)
 		return r;
 	if (has_queue) /* a predecessor's, as its table: plane_repair() is to look at that */

@@ -23,6 +23,7 @@ static const struct {
 	[NETNS_WATCH] = { NETLINK_NETFILTER, watch_prepare },
 	[NETNS_DIAG] = { NETLINK_SOCK_DIAG, NULL },
 	[NETNS_ROUTE] = { NETLINK_ROUTE, NULL },
+	[NETNS_PACKETS] = { NETLINK_NETFILTER, queue_prepare },
 };
 _Static_assert(ARRAY_SIZE(kinds) == _NETNS_SOCKET_N, "kinds");
 

@@ -22,6 +22,7 @@ enum netns_socket {
 	NETNS_WATCH, /* what others do to rules */
 	NETNS_DIAG,  /* sockets by their ends */
 	NETNS_ROUTE, /* interfaces */
+	NETNS_PACKETS, /* what packet filters are asked about */
 	_NETNS_SOCKET_N,
 };
 
@@ -31,6 +32,7 @@ struct netns {
 	uint32_t inode;		      /* as people know it: /proc/PID/ns/net */
 	int sockets[_NETNS_SOCKET_N]; /* owned; -1: none, or not yet */
 	uint16_t queue_num;
+	uint16_t packet_num; /* of the queue of packets; 0: none */
 	bool wants_requeue; /* a predecessor's packets are in its queue */
 	uint64_t digest;    /* of the table after our last transaction; 0: unknown */
 };

@@ -123,24 +123,26 @@ static int add_bpf(struct nftnl_rule *rule, int fd)
 	return 0;
 }
 
-static int add_queue(struct nftnl_rule *rule, const struct nft_plan *plan)
+static int add_queue(struct nftnl_rule *rule, const struct nft_plan *plan, uint16_t num,
+		     bool has_bypass)
 {
 	struct xt_NFQ_info_v3 *info;
 	struct nftnl_expr *e;
 
 	if (plan->has_native) {
 		e = add(rule, "queue");
-		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, plan->queue_num);
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, num);
 		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_TOTAL, 1);
-		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_FLAGS, NFT_QUEUE_FLAG_BYPASS);
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_FLAGS,
+				   has_bypass ? NFT_QUEUE_FLAG_BYPASS : 0);
 		return 0;
 	}
 	info = calloc(1, XT_ALIGN(sizeof(*info)));
 	if (!info)
 		return -ENOMEM;
-	info->queuenum = plan->queue_num;
+	info->queuenum = num;
 	info->queues_total = 1;
-	info->flags = NFQ_FLAG_BYPASS;
+	info->flags = has_bypass ? NFQ_FLAG_BYPASS : 0;
 	e = add(rule, "target");
 	nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
 	nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 3);
@@ -206,7 +208,9 @@ static int add_step(struct nftnl_rule *rule, const struct step *step, const stru
 	case STEP_BPF:
 		return add_bpf(rule, program_of(plan, step->value));
 	case STEP_QUEUE:
-		return add_queue(rule, plan);
+		return add_queue(rule, plan, plan->queue_num, true);
+	case STEP_QUEUE_PACKETS: /* nobody reads it: no rule follows that could say what then */
+		return add_queue(rule, plan, plan->packet_num, plan->packets != SL_PACKETS_CLOSED);
 	case STEP_REJECT_TCP:
 		add_reject(rule, NFT_REJECT_TCP_RST, 0);
 		break;

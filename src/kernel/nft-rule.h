@@ -29,6 +29,7 @@ enum step_kind {
 	STEP_BPF,
 	STEP_SET_MARK,
 	STEP_QUEUE,
+	STEP_QUEUE_PACKETS,
 	STEP_REJECT_TCP,
 	STEP_REJECT_ICMP,
 	STEP_VERDICT,
@@ -51,6 +52,7 @@ struct step {
 #define BPF(member) { .kind = STEP_BPF, .value = offsetof(struct nft_programs, member) }
 #define SET_MARK(v) { .kind = STEP_SET_MARK, .value = (v) }
 #define QUEUE { .kind = STEP_QUEUE }
+#define QUEUE_PACKETS { .kind = STEP_QUEUE_PACKETS }
 #define REJECT_TCP { .kind = STEP_REJECT_TCP }
 #define REJECT_ICMP { .kind = STEP_REJECT_ICMP }
 #define ACCEPT { .kind = STEP_VERDICT, .value = NF_ACCEPT }
@@ -58,7 +60,7 @@ struct step {
 #define GOTO(c) { .kind = STEP_GOTO, .chain = (c) }
 
 #define STEPS_MAX 6
-enum rule_when { ALWAYS, WHEN_CLOSED, WHEN_PEEKING };
+enum rule_when { ALWAYS, WHEN_CLOSED, WHEN_PEEKING, WHEN_PACKETS };
 
 struct nft_rule {
 	const char *chain;

@@ -15,25 +15,31 @@
 #define PORT_DNS 53
 #define PRIORITY_DECIDE (-150) /* mangle: before nat (-100), after conntrack (-200) */
 #define PRIORITY_GATE (-149)
+#define PRIORITY_PACKET (-148)
 
 struct chain {
 	const char *name;
 	int hook; /* -1: only reached by goto */
 	int priority;
+	enum rule_when when;
 };
 
 /* regular chains first: a rule may only go to a chain that is there */
 static const struct chain chains[] = {
-	{ "reject", -1, 0 },
-	{ "hold_out", -1, 0 },
-	{ "hold_in", -1, 0 },
-	{ "unjudged_out", -1, 0 },
-	{ "unjudged_in", -1, 0 },
-	{ "out_loopback", -1, 0 },
-	{ "out", NF_INET_LOCAL_OUT, PRIORITY_DECIDE },
-	{ "gate_out", NF_INET_LOCAL_OUT, PRIORITY_GATE },
-	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE },
-	{ "gate_in", NF_INET_LOCAL_IN, PRIORITY_GATE },
+	{ "reject", -1, 0, ALWAYS },
+	{ "hold_out", -1, 0, ALWAYS },
+	{ "hold_in", -1, 0, ALWAYS },
+	{ "unjudged_out", -1, 0, ALWAYS },
+	{ "unjudged_in", -1, 0, ALWAYS },
+	{ "out_loopback", -1, 0, ALWAYS },
+	{ "asked_out", -1, 0, WHEN_PACKETS },
+	{ "asked_in", -1, 0, WHEN_PACKETS },
+	{ "out", NF_INET_LOCAL_OUT, PRIORITY_DECIDE, ALWAYS },
+	{ "gate_out", NF_INET_LOCAL_OUT, PRIORITY_GATE, ALWAYS },
+	{ "packet_out", NF_INET_LOCAL_OUT, PRIORITY_PACKET, WHEN_PACKETS },
+	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE, ALWAYS },
+	{ "gate_in", NF_INET_LOCAL_IN, PRIORITY_GATE, ALWAYS },
+	{ "packet_in", NF_INET_LOCAL_IN, PRIORITY_PACKET, WHEN_PACKETS },
 };
 
 /* clang-format off */
@@ -53,6 +59,8 @@ static const struct nft_rule rules[] = {
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_NONE), ACCEPT),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(out_ours), GOTO("reject")),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(out_ours), GOTO("unjudged_out")),
+	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_AGAIN), BPF(out_silent), DROP),
+	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_AGAIN), BPF(out_ours), SET_MARK(SL_MARK_NONE)),
 	RULE("unjudged_out", ALWAYS, BPF(out_silent), DROP),
 	RULE("unjudged_out", WHEN_CLOSED, GOTO("reject")),
 	RULE("unjudged_out", ALWAYS, BPF(out_denied), GOTO("reject")),
@@ -74,6 +82,16 @@ static const struct nft_rule rules[] = {
 	RULE("unjudged_in", WHEN_CLOSED, GOTO("reject")),
 	RULE("unjudged_in", ALWAYS, BPF(in_denied), GOTO("reject")),
 	RULE("unjudged_in", ALWAYS, SET_MARK(SL_MARK_NONE)),
+
+	/* flows have their verdict: what packet filters are asked about */
+	RULE("packet_out", WHEN_PACKETS, OIF_IS(LOOPBACK_IFINDEX), ACCEPT),
+	RULE("packet_out", WHEN_PACKETS, BPF(packet_out), GOTO("asked_out")),
+	RULE("asked_out", WHEN_PACKETS, BPF(packet_out_place), QUEUE_PACKETS),
+	RULE("asked_out", WHEN_PACKETS, BPF(packet_out_denied), DROP),
+	RULE("packet_in", WHEN_PACKETS, IIF_IS(LOOPBACK_IFINDEX), ACCEPT),
+	RULE("packet_in", WHEN_PACKETS, BPF(packet_in), GOTO("asked_in")),
+	RULE("asked_in", WHEN_PACKETS, BPF(packet_in_place), QUEUE_PACKETS),
+	RULE("asked_in", WHEN_PACKETS, BPF(packet_in_denied), DROP),
 
 	RULE("reject", ALWAYS, PROTO_IS(IPPROTO_TCP), REJECT_TCP),
 	RULE("reject", ALWAYS, REJECT_ICMP),
@@ -104,13 +122,15 @@ static int put_rule(struct nft_batch *batch, const char *table, const struct nft
 	return r;
 }
 
-static bool is_used(const struct nft_rule *rule, const struct nft_plan *plan)
+static bool is_used(enum rule_when when, const struct nft_plan *plan)
 {
-	switch (rule->when) {
+	switch (when) {
 	case WHEN_CLOSED:
 		return plan->is_closed;
 	case WHEN_PEEKING:
 		return plan->has_peeks;
+	case WHEN_PACKETS:
+		return plan->packets != SL_PACKETS_NONE;
 	case ALWAYS:
 		break;
 	}
@@ -136,9 +156,10 @@ static int put_table(const struct nft_plan *plan, bool mends, int sock)
 		nft_batch_add_table(&batch, NFPROTO_INET, table);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
-		put_chain(&batch, table, &chains[i]);
+		if (is_used(chains[i].when, plan))
+			put_chain(&batch, table, &chains[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(rules) && !r; i++)
-		if (is_used(&rules[i], plan))
+		if (is_used(rules[i].when, plan))
 			r = put_rule(&batch, table, &rules[i], plan);
 	return r < 0 ? r : nft_batch_commit(&batch, sock);
 }
@@ -155,11 +176,13 @@ int nft_mend(const struct nft_plan *plan, int sock)
 
 bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state)
 {
-	unsigned int n_rules = 0;
+	unsigned int n_rules = 0, n_chains = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
-		n_rules += is_used(&rules[i], plan);
-	return state->n_chains == ARRAY_SIZE(chains) && state->n_rules == n_rules;
+		n_rules += is_used(rules[i].when, plan);
+	for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
+		n_chains += is_used(chains[i].when, plan);
+	return state->n_chains == n_chains && state->n_rules == n_rules;
 }
 
 int nft_remove(const char *instance, int sock)
@@ -175,7 +198,7 @@ int nft_remove(const char *instance, int sock)
 
 bool nft_probe_native_queue(const char *instance, int sock)
 {
-	static const struct chain chain = { "probe", -1, 0 };
+	static const struct chain chain = { "probe", -1, 0, ALWAYS };
 	static const struct nft_rule rule = RULE("probe", ALWAYS, QUEUE);
 	_cleanup_(nft_batch_deinit) struct nft_batch batch;
 	struct nft_plan plan = { .instance = instance, .has_native = true };

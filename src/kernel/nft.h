@@ -13,17 +13,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "abi/sluice-abi.h"
+
 /** struct nft_programs - descriptors of the loaded matches; borrowed */
 struct nft_programs {
 	int out_held, out_crowd, out_ours, out_denied, out_silent, out_query;
 	int in_held, in_peeked, in_ours, in_denied, in_silent, in_answer;
+	int packet_out, packet_out_place, packet_out_denied;
+	int packet_in, packet_in_place, packet_in_denied;
 };
 
 struct nft_plan {
 	const char *instance;
 	uint16_t queue_num;
-	bool is_closed;	 /* fail class: reject what nobody judged */
-	bool has_peeks;	 /* incoming bytes of some flows are held */
+	uint16_t packet_num;
+	bool is_closed; /* fail class: reject what nobody judged */
+	bool has_peeks; /* incoming bytes of some flows are held */
+	enum sl_packets packets;
 	bool has_native; /* `queue` of nft_queue; else the xt target */
 	struct nft_programs programs;
 };

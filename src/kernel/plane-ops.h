@@ -42,6 +42,19 @@ struct plane_ops {
 		       const uint8_t *bytes, size_t n_bytes);
 	int (*requeue)(struct plane *plane, struct netns *netns);
 
+	/* in every namespace where the plane is */
+	int (*packets)(struct plane *plane);
+	int (*read_packets)(struct plane *plane, struct netns *netns, uint8_t *buffer,
+			    struct queue_packet ret_packets[PACKETS_BATCH]);
+	/* PACKETS_BATCH at most */
+	int (*answer_packets)(struct plane *plane, struct netns *netns,
+			      const struct packet_answer *answers, unsigned int n);
+	void (*recount_packets)(struct plane *plane, const uint16_t of[SL_CROWDS]);
+	int (*set_packet_rules)(struct plane *plane, const struct sl_packet_set *set);
+	int (*find_packet)(struct plane *plane, const struct sl_tuple *tuple,
+			   struct sl_packet *ret_packet);
+	int (*count_packets)(struct plane *plane, uint64_t ret_counts[_SL_PACKET_COUNT_N]);
+
 	int (*find_held)(struct plane *plane, const struct sl_tuple *tuple,
 			 struct sl_held *ret_held);
 	int (*forget_held)(struct plane *plane, const struct sl_tuple *tuples, uint32_t n);
@@ -65,6 +78,8 @@ struct plane_ops {
 
 	int (*destroy)(struct plane *plane, struct netns *netns, const struct plane_end *end);
 	int (*hold_again)(struct plane *plane, uint64_t cookie);
+	void (*count)(struct plane *plane, struct netns *netns, const struct plane_end *ends,
+		      unsigned int n, struct plane_count *ret_counts);
 
 	int (*set_memory)(struct plane *plane, const struct sl_memory_key *key,
 			  const struct sl_memory *memory);
@@ -99,6 +114,8 @@ struct plane {
 	unsigned int n_places, home; /* none is used from n_places on */
 	bool was_adopted;
 	const char *queue_kind; /* for status */
+	enum sl_packets packets, packets_left;
+	uint32_t n_packet_copy;
 	struct late_answer late[PLANE_LATE_MAX];
 	unsigned int n_late;
 };

@@ -325,6 +325,23 @@ int plane_destroy(struct plane *plane, const struct plane_end *end)
 	return place < 0 ? place : plane->ops->destroy(plane, &plane->places[place], end);
 }
 
+/* those of one namespace in one go: that is where most of them are */
+void plane_count(struct plane *plane, const struct plane_end *ends, unsigned int n,
+		 struct plane_count *ret_counts)
+{
+	for (unsigned int i = 0, end; i < n; i = end) {
+		int place = plane_find_netns(plane, ends[i].tuple.netns);
+
+		for (end = i + 1; end < n && ends[end].tuple.netns == ends[i].tuple.netns; end++)
+			;
+		if (place >= 0)
+			plane->ops->count(plane, &plane->places[place], ends + i, end - i,
+					  ret_counts + i);
+		for (unsigned int j = i; place < 0 && j < end; j++)
+			ret_counts[j] = (struct plane_count){ .error = place };
+	}
+}
+
 int plane_hold_again(struct plane *plane, uint64_t cookie)
 {
 	return plane->ops->hold_again(plane, cookie);

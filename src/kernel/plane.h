@@ -127,6 +127,44 @@ int plane_peek(struct plane *plane);
  */
 int plane_repair(struct plane *plane, unsigned int place);
 
+/* ---- packet filters; plane-packets.c ---- */
+
+/**
+ * plane_packets() - from now on packets are asked about: plane_read_packets()
+ * @n_copy:    bytes of each that are read
+ * @is_closed: what finds no place in the queue, or nobody who reads it, is dropped; else it passes
+ *
+ * Until then no packet pays for it, and there is no way back. A successor finds the fail class as
+ * it was left, but has to call it again. Return: 0 or a negative errno: not everywhere.
+ */
+int plane_packets(struct plane *plane, uint32_t n_copy, bool is_closed);
+
+/** plane_packets_left() - what a predecessor has left in force */
+enum sl_packets plane_packets_left(const struct plane *plane);
+
+/** plane_read_packets() - of the queue of packets of a namespace; as queue_read_packets() */
+int plane_read_packets(struct plane *plane, unsigned int place, uint8_t *buffer,
+		       struct queue_packet ret_packets[PACKETS_BATCH]);
+
+/** plane_answer_packets() - in order; also of several places. Return: so many were taken */
+unsigned int plane_answer_packets(struct plane *plane, const struct packet_answer *answers,
+				  unsigned int n);
+
+/** plane_recount_packets() - the queues are empty: so many wait here, of each crowd; what else
+ *  was counted is lost. The kernel counts on by itself, and plane_answer_packets() down */
+void plane_recount_packets(struct plane *plane, const uint16_t of[SL_CROWDS]);
+
+/** plane_set_packet_rules() - in the place of those in force; @set->generation is ours to give.
+ *  Return: 0 or a negative errno: the rules in force are not known to be in force any more. */
+int plane_set_packet_rules(struct plane *plane, const struct sl_packet_set *set);
+
+/** plane_find_packet() - whose packets have these ends? Return: 0 or a negative errno. */
+int plane_find_packet(struct plane *plane, const struct sl_tuple *tuple,
+		      struct sl_packet *ret_packet);
+
+/** plane_count_packets() - so many the rules asked about, and denied, in all namespaces */
+int plane_count_packets(struct plane *plane, uint64_t ret_counts[_SL_PACKET_COUNT_N]);
+
 /** plane_read() - packets of the queue of a namespace; as queue_read() */
 int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
 	       struct queue_packet ret_packets[QUEUE_BATCH]);
@@ -197,6 +235,23 @@ struct plane_end {
  * negative errno when the kernel does not do it.
  */
 int plane_destroy(struct plane *plane, const struct plane_end *end);
+/** struct plane_count - payload that a TCP socket has received and sent so far, and has yet to send */
+struct plane_count {
+	int error; /* 0, or a negative errno: it is not known */
+	uint64_t bytes_in, bytes_out;
+	uint32_t n_unsent;
+};
+
+#define PLANE_COUNTS_MAX 64U /* in one go */
+
+/**
+ * plane_count() - what the sockets of @n TCP connections say, PLANE_COUNTS_MAX at most
+ *
+ * The socket counts by itself, so that an allowed connection pays nothing for it; SL_EV_TCP_CLOSED
+ * has the same counts at its end. A SYN or a FIN is no payload.
+ */
+void plane_count(struct plane *plane, const struct plane_end *ends, unsigned int n,
+		 struct plane_count *ret_counts);
 /** plane_hold_again() - a TCP socket that was allowed: its packets meet its flow's verdict again */
 int plane_hold_again(struct plane *plane, uint64_t cookie);
 

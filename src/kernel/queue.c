@@ -15,9 +15,12 @@
 
 #define ANSWER_BYTES 8192 /* libmnl recommends a page, at most 8 KiB */
 #define VERDICT_BYTES 512
+#define ANSWER_ONE_BYTES 64 /* more than a verdict without a mark takes */
 #define QUEUE_RCVBUF (16 << 20)
 #define QUEUE_FIRST 0x5c00 /* away from 0, where other programs begin */
-#define QUEUE_TRIES 64	   /* other programs of this namespace may own some numbers */
+#define PACKETS_FIRST 0x6000
+#define PACKETS_NUMBERS 0x4000
+#define QUEUE_TRIES 64 /* other programs of this namespace may own some numbers */
 
 static struct nlmsghdr *begin(char *buffer, uint16_t num, uint16_t type, uint16_t flags)
 {
@@ -62,17 +65,21 @@ static int bind_number(int fd, uint16_t num)
 	return transact(fd, header);
 }
 
-static int set_parameters(int fd, uint16_t num)
+/* @is_live: packets come, and one of them would be taken for the kernel's answer: nobody waits for it */
+static int set_parameters(int fd, uint16_t num, uint32_t n_copy, uint32_t flags, uint32_t n_max,
+			  bool is_live)
 {
-	struct nfqnl_msg_config_params params = { .copy_range = htonl(QUEUE_PACKET_MAX),
+	struct nfqnl_msg_config_params params = { .copy_range = htonl(n_copy),
 						  .copy_mode = NFQNL_COPY_PACKET };
 	char buffer[ANSWER_BYTES];
-	struct nlmsghdr *header = begin(buffer, num, NFQNL_MSG_CONFIG, NLM_F_ACK);
+	struct nlmsghdr *header = begin(buffer, num, NFQNL_MSG_CONFIG, is_live ? 0 : NLM_F_ACK);
 
 	mnl_attr_put(header, NFQA_CFG_PARAMS, sizeof(params), &params);
-	mnl_attr_put_u32(header, NFQA_CFG_FLAGS, htonl(NFQA_CFG_F_GSO));
-	mnl_attr_put_u32(header, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO));
-	mnl_attr_put_u32(header, NFQA_CFG_QUEUE_MAXLEN, htonl(QUEUE_LENGTH_MAX));
+	mnl_attr_put_u32(header, NFQA_CFG_FLAGS, htonl(NFQA_CFG_F_GSO | flags));
+	mnl_attr_put_u32(header, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN));
+	mnl_attr_put_u32(header, NFQA_CFG_QUEUE_MAXLEN, htonl(n_max));
+	if (is_live)
+		return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
 	return transact(fd, header);
 }
 
@@ -85,9 +92,9 @@ int queue_prepare(int fd)
 	return 0;
 }
 
-int queue_bind(int fd, uint16_t *ret_num)
+/* Return: a number, or a negative errno */
+static int bind_from(int fd, uint16_t num)
 {
-	uint16_t num = QUEUE_FIRST;
 	int r = -EBUSY;
 
 	for (int i = 0; i < QUEUE_TRIES; i++, num++) {
@@ -95,13 +102,41 @@ int queue_bind(int fd, uint16_t *ret_num)
 		if (r != -EBUSY && r != -EPERM)
 			break;
 	}
+	return r < 0 ? r : num;
+}
+
+int queue_bind(int fd, uint16_t *ret_num)
+{
+	int num = bind_from(fd, QUEUE_FIRST), r;
+
+	if (num < 0)
+		return num;
+	r = set_parameters(fd, (uint16_t)num, QUEUE_PACKET_MAX, 0, QUEUE_LENGTH_MAX, false);
 	if (r < 0)
 		return r;
-	r = set_parameters(fd, num);
-	if (r < 0)
-		return r;
-	*ret_num = num;
+	*ret_num = (uint16_t)num;
 	return 0;
+}
+
+/* the number of an instance that died stays in its rules until a successor has put its own there */
+int queue_bind_packets(int fd, const char *instance, uint16_t *ret_num)
+{
+	uint32_t hash = 0x811c9dc5U;
+	int num;
+
+	for (; *instance; instance++) /* FNV-1a */
+		hash = (hash ^ (uint8_t)*instance) * 0x01000193U;
+	num = bind_from(fd, (uint16_t)(PACKETS_FIRST + hash % PACKETS_NUMBERS));
+	if (num < 0)
+		return num;
+	*ret_num = (uint16_t)num;
+	return 0;
+}
+
+int queue_set_packets(int fd, uint16_t num, uint32_t n_copy, bool is_closed, bool is_live)
+{
+	return set_parameters(fd, num, n_copy, is_closed ? 0 : NFQA_CFG_F_FAIL_OPEN,
+			      PACKETS_LENGTH_MAX, is_live);
 }
 
 static int read_attribute(const struct nlattr *attr, void *data)
@@ -120,6 +155,7 @@ static int read_attribute(const struct nlattr *attr, void *data)
 		break;
 	case NFQA_CAP_LEN: /* only there when more was to be copied than fits */
 		packet->is_cut = true;
+		packet->length = ntohl(mnl_attr_get_u32(attr));
 		break;
 	case NFQA_SKB_INFO:
 		packet->is_segmented = ntohl(mnl_attr_get_u32(attr)) & NFQA_SKB_GSO;
@@ -145,22 +181,25 @@ static void read_message(const uint8_t *bytes, size_t n, struct queue_packet *re
 	if (mnl_nlmsg_ok(header, (int)n) &&
 	    header->nlmsg_type == (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
 		mnl_attr_parse(header, sizeof(struct nfgenmsg), read_attribute, ret_packet);
+	if (!ret_packet->is_cut)
+		ret_packet->length = (uint32_t)ret_packet->n_bytes;
 }
 
-int queue_read(int fd, uint8_t *buffer, struct queue_packet ret_packets[QUEUE_BATCH])
+static int read_messages(int fd, uint8_t *buffer, size_t n_message, unsigned int n_max,
+			 struct queue_packet *ret_packets)
 {
-	struct mmsghdr messages[QUEUE_BATCH] = { 0 };
-	struct iovec parts[QUEUE_BATCH];
+	struct mmsghdr messages[PACKETS_BATCH] = { 0 };
+	struct iovec parts[PACKETS_BATCH];
 	int n;
 
-	for (size_t i = 0; i < QUEUE_BATCH; i++) {
-		parts[i].iov_base = buffer + i * QUEUE_MESSAGE_BYTES;
-		parts[i].iov_len = QUEUE_MESSAGE_BYTES;
+	for (size_t i = 0; i < n_max; i++) {
+		parts[i].iov_base = buffer + i * n_message;
+		parts[i].iov_len = n_message;
 		messages[i].msg_hdr.msg_iov = &parts[i];
 		messages[i].msg_hdr.msg_iovlen = 1;
 	}
 	do {
-		n = recvmmsg(fd, messages, QUEUE_BATCH, MSG_DONTWAIT, NULL);
+		n = recvmmsg(fd, messages, n_max, MSG_DONTWAIT, NULL);
 	} while (n < 0 && (errno == EINTR || errno == ENOBUFS));
 	if (n < 0)
 		return -errno;
@@ -168,6 +207,21 @@ int queue_read(int fd, uint8_t *buffer, struct queue_packet ret_packets[QUEUE_BA
 		read_message(parts[i].iov_base, messages[i].msg_len, &ret_packets[i]);
 	return n;
 }
+
+int queue_read(int fd, uint8_t *buffer, struct queue_packet ret_packets[QUEUE_BATCH])
+{
+	return read_messages(fd, buffer, QUEUE_MESSAGE_BYTES, QUEUE_BATCH, ret_packets);
+}
+
+int queue_read_packets(int fd, uint32_t n_copy, uint8_t *buffer,
+		       struct queue_packet ret_packets[PACKETS_BATCH])
+{
+	return read_messages(fd, buffer, n_copy + PACKETS_ABOUT_BYTES, PACKETS_BATCH, ret_packets);
+}
+
+static const uint32_t verdicts[] = {
+	[QUEUE_ACCEPT] = NF_ACCEPT, [QUEUE_DROP] = NF_DROP, [QUEUE_AGAIN] = NF_REPEAT
+};
 
 static struct nlmsghdr *begin_answer(char *buffer, uint16_t num, uint32_t id, uint32_t verdict,
 				     uint32_t mark)
@@ -182,9 +236,6 @@ static struct nlmsghdr *begin_answer(char *buffer, uint16_t num, uint32_t id, ui
 
 int queue_answer(int fd, uint16_t num, uint32_t id, enum queue_verdict verdict, uint32_t mark)
 {
-	static const uint32_t verdicts[] = {
-		[QUEUE_ACCEPT] = NF_ACCEPT, [QUEUE_DROP] = NF_DROP, [QUEUE_AGAIN] = NF_REPEAT
-	};
 	char buffer[VERDICT_BYTES];
 	struct nlmsghdr *header = begin_answer(buffer, num, id, verdicts[verdict], mark);
 
@@ -200,6 +251,23 @@ int queue_replace(int fd, uint16_t num, uint32_t id, uint32_t mark, const uint8_
 	if (!mnl_attr_put_check(header, sizeof(buffer), NFQA_PAYLOAD, n_bytes, bytes))
 		return -EMSGSIZE;
 	return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
+}
+
+int queue_answer_packets(int fd, uint16_t num, const struct packet_answer *answers, unsigned int n)
+{
+	char buffer[PACKETS_BATCH * ANSWER_ONE_BYTES];
+	size_t at = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct nfqnl_msg_verdict_hdr answer = { .verdict =
+								htonl(verdicts[answers[i].verdict]),
+							.id = htonl((uint32_t)answers[i].id) };
+		struct nlmsghdr *header = begin(buffer + at, num, NFQNL_MSG_VERDICT, 0);
+
+		mnl_attr_put(header, NFQA_VERDICT_HDR, sizeof(answer), &answer);
+		at += MNL_ALIGN(header->nlmsg_len);
+	}
+	return at && send(fd, buffer, at, 0) < 0 ? -errno : 0;
 }
 
 int queue_requeue(int fd, uint16_t num)

@@ -142,11 +142,31 @@ int real_forget_memory(struct plane *plane, const struct sl_memory_key *key)
 	return bpf_map_delete_elem(real_of(plane)->maps[MAP_MEMORY], key) < 0 ? -errno : 0;
 }
 
+/* before the first of them, which a connection that is made next has to meet */
+static int tell_peeks(struct real *real)
+{
+	int fd = real->maps[MAP_CONFIG];
+	struct sl_config config;
+	uint32_t zero = 0;
+
+	if (real->has_peeks)
+		return 0;
+	if (bpf_map_lookup_elem(fd, &zero, &config) < 0)
+		return -errno;
+	config.has_peeks = 1;
+	if (bpf_map_update_elem(fd, &zero, &config, BPF_ANY) < 0)
+		return -errno;
+	real->has_peeks = true;
+	return 0;
+}
+
 int real_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie)
 {
-	int fd = real_of(plane)->maps[MAP_PEEKS];
+	int fd = real_of(plane)->maps[MAP_PEEKS], r = tell_peeks(real_of(plane));
 	struct sl_peek fresh = { .cookie = cookie }, known;
 
+	if (r < 0)
+		return r;
 	if (bpf_map_update_elem(fd, tuple, &fresh, BPF_NOEXIST) == 0)
 		return 0;
 	if (errno != EEXIST)

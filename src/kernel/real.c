@@ -48,6 +48,7 @@ static void real_free(struct real *real)
 		return;
 	ring_buffer__free(real->ring);
 	real_unmap_crowds(real);
+	packets_unmap_places(real);
 	install_close(real);
 	free(real);
 }
@@ -74,6 +75,13 @@ static int real_open(const struct kernel *kernel, const struct plane_config *con
 	real->ring = ring_buffer__new(real->maps[MAP_EVENTS], on_event, real, NULL);
 	if (!real->ring) {
 		r = -errno;
+		if (!real->plane.was_adopted)
+			install_remove(real);
+		return r;
+	}
+	*ret_error = "mapping the places of packets";
+	r = packets_map_places(real);
+	if (r < 0) {
 		if (!real->plane.was_adopted)
 			install_remove(real);
 		return r;
@@ -192,6 +200,17 @@ static int real_destroy(struct plane *plane, struct netns *netns, const struct p
 	return is_meant(plane, end, &found) ? diag_destroy(sock, &end->tuple, &found) : -ENOENT;
 }
 
+static void real_count(struct plane *plane, struct netns *netns, const struct plane_end *ends,
+		       unsigned int n, struct plane_count *ret_counts)
+{
+	struct diag_socket found[PLANE_COUNTS_MAX];
+
+	diag_count(netns->sockets[NETNS_DIAG], ends, n, found, ret_counts);
+	for (unsigned int i = 0; i < n; i++)
+		if (ret_counts[i].error == 0 && !is_meant(plane, &ends[i], &found[i]))
+			ret_counts[i].error = -ENOENT;
+}
+
 static int real_drain(struct plane *plane, plane_event_fn fn, void *data)
 {
 	struct real *real = real_of(plane);
@@ -229,6 +248,13 @@ static const struct plane_ops real_ops = {
 	.answer = real_answer,
 	.replace = real_replace,
 	.requeue = real_requeue,
+	.packets = real_packets,
+	.read_packets = real_read_packets,
+	.answer_packets = real_answer_packets,
+	.recount_packets = real_recount_packets,
+	.set_packet_rules = real_set_packet_rules,
+	.find_packet = real_find_packet,
+	.count_packets = real_count_packets,
 	.find_held = real_find_held,
 	.forget_held = real_forget_held,
 	.find_proc = real_find_proc,
@@ -244,6 +270,7 @@ static const struct plane_ops real_ops = {
 	.forget_peek = real_forget_peek,
 	.destroy = real_destroy,
 	.hold_again = real_hold_again,
+	.count = real_count,
 	.set_memory = real_set_memory,
 	.get_memory = real_get_memory,
 	.forget_memory = real_forget_memory,

@@ -5,7 +5,7 @@
  * DOC: The real plane
  *
  *	real.c       the table; operations on packets and sockets, events
- *	real-maps.c  operations on maps
+ *	real-maps.c  operations on maps; real-packets.c: packet filters
  *	install.c    what is there once: programs and maps
  *	pins.c       the names by which a successor finds them
  *	renew.c      programs of another build, replaced
@@ -32,6 +32,10 @@ enum plane_map {
 	MAP_EVENTS,
 	MAP_BINDS, /* this one and the next: the programs' alone, pinned for those of another build */
 	MAP_LISTENER,
+	MAP_PACKETS,
+	MAP_PACKET_SETS,
+	MAP_PACKET_COUNTS,
+	MAP_PACKET_PLACES,
 	_MAP_N,
 };
 
@@ -47,8 +51,10 @@ struct real {
 	struct nft_plan nft; /* but for the queue's number, which each namespace has of its own */
 	bool is_stricter;    /* closed only because a predecessor was, who is replaced */
 	bool is_renewed;     /* its programs were another build's */
+	bool has_peeks;	     /* they know that sl_peeks may hold something */
 	uint32_t canary_uid;
 	struct sl_crowd *crowds; /* MAP_CROWDS, mapped; NULL: it cannot be, counts end by time */
+	struct sl_packet_places *places; /* MAP_PACKET_PLACES, mapped */
 	struct ring_buffer *ring;
 	plane_event_fn event_fn;
 	void *event_data;
@@ -88,6 +94,24 @@ int real_generation(struct plane *plane, uint32_t *ret_generation);
 int real_secret(struct plane *plane, uint64_t ret_secret[2]);
 int real_renew(struct plane *plane, uint32_t generation);
 
+/* real-packets.c: packet filters */
+
+/** packets_map_places() - nobody has one yet: a predecessor's packets went with its queue */
+int packets_map_places(struct real *real);
+void packets_unmap_places(struct real *real);
+/** packets_bind() - a queue of packets in this namespace, if there is a packet filter. Return: 0 */
+int packets_bind(struct real *real, struct netns *netns);
+int real_packets(struct plane *plane);
+int real_read_packets(struct plane *plane, struct netns *netns, uint8_t *buffer,
+		      struct queue_packet ret_packets[PACKETS_BATCH]);
+int real_answer_packets(struct plane *plane, struct netns *netns,
+			const struct packet_answer *answers, unsigned int n);
+void real_recount_packets(struct plane *plane, const uint16_t of[SL_CROWDS]);
+int real_set_packet_rules(struct plane *plane, const struct sl_packet_set *set);
+int real_find_packet(struct plane *plane, const struct sl_tuple *tuple,
+		     struct sl_packet *ret_packet);
+int real_count_packets(struct plane *plane, uint64_t ret_counts[_SL_PACKET_COUNT_N]);
+
 /* install.c */
 
 /** install_begin() - every descriptor is "none" */
@@ -97,6 +121,8 @@ int install_or_adopt(struct real *real, int *kept, const char **ret_error);
 void install_remove(struct real *real);
 /** install_relax() - as plane_relax() */
 int install_relax(struct real *real);
+/** install_write_config() - what of it is ours alone. Return: 0 or a negative errno. */
+int install_write_config(struct real *real);
 /** install_peek() - as plane_peek() */
 int install_peek(struct real *real);
 /** install_close() - descriptors only */

@@ -20,6 +20,7 @@ static struct nft_plan plan_of(const struct real *real, const struct netns *netn
 	struct nft_plan plan = real->nft;
 
 	plan.queue_num = netns->queue_num;
+	plan.packet_num = netns->packet_num;
 	return plan;
 }
 

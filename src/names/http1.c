@@ -11,6 +11,10 @@
  * read otherwise (whitespace around a field name, folded lines, other spaces
  * in the request line, a second Host) is BROKEN, so that it cannot hide a name.
  * Lines may end without a carriage return, as people type them, if all do.
+ *
+ * Methods are case-sensitive, and all that are registered are upper-case letters and
+ * hyphens (with an underscore that is what nginx takes). So bytes that begin otherwise are no
+ * request, however few they are, and nobody waits for more of them.
  */
 
 #include <string.h>
@@ -44,11 +48,16 @@ static bool is_token_byte(uint8_t c)
 	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static size_t token_length(const struct text *text)
+static bool is_method_byte(uint8_t c)
+{
+	return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+}
+
+static size_t length_while(const struct text *text, bool (*is_part)(uint8_t c))
 {
 	size_t n = 0;
 
-	while (n < text->n && is_token_byte(text->bytes[n]))
+	while (n < text->n && is_part(text->bytes[n]))
 		n++;
 	return n;
 }
@@ -77,7 +86,7 @@ static bool next_line(struct text *rest, struct text *ret_line)
 /* a method, a space, no control characters: so begins a request line, whole or not */
 static bool may_be_request(const struct text *line)
 {
-	size_t n = token_length(line);
+	size_t n = length_while(line, is_method_byte);
 
 	if (n == 0 || n > METHOD_MAX)
 		return n == 0 && line->n == 0;
@@ -143,7 +152,7 @@ static bool is_version(const uint8_t bytes[VERSION_BYTES])
 
 static int read_request_line(const struct text *line, struct head *head)
 {
-	struct text method = { line->bytes, token_length(line) }, target;
+	struct text method = { line->bytes, length_while(line, is_method_byte) }, target;
 	size_t n_around = method.n + 1 + VERSION_BYTES;
 
 	if (!may_be_request(line) || !memmem(line->bytes, line->n, "HTTP/1.", 7))
@@ -170,7 +179,7 @@ static struct text trim(struct text text)
 /* a folded line begins with a space, which is no name */
 static int read_field(const struct text *line, struct head *head)
 {
-	size_t n_name = token_length(line);
+	size_t n_name = length_while(line, is_token_byte);
 	struct text value;
 
 	if (n_name == 0 || n_name == line->n || line->bytes[n_name] != ':' ||

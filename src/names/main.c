@@ -30,7 +30,6 @@
 
 _Static_assert(STREAM_SEGMENT_MAX == WIRE_TAIL_MAX, "a LOOK is a segment");
 
-enum look_kind { LOOK_DNS = 1, LOOK_CONNECTION, LOOK_DATAGRAM };
 enum done_status { DONE_READ, DONE_MORE, DONE_NOT_ANSWER, DONE_MALFORMED };
 
 struct names_process {
@@ -131,7 +130,8 @@ static int send_host(uint64_t token, const struct sniff *sniff)
 				  .needs = sniff->needs,
 				  .answer = (uint8_t)sniff->answer };
 
-	_Static_assert(SNIFF_NAME == 0 && SNIFF_NONE == 1 && SNIFF_MORE == 2 && SNIFF_BROKEN == 3,
+	_Static_assert(SNIFF_NAME == (int)HOST_NAMED && SNIFF_NONE == (int)HOST_NONE &&
+			       SNIFF_MORE == (int)HOST_MORE && SNIFF_BROKEN == (int)HOST_REFUSED,
 		       "answers of HOST");
 	_Static_assert(sizeof(sniff->name) <= sizeof(host.name), "a name fits");
 	if (sniff->answer == SNIFF_NAME) {

@@ -32,7 +32,8 @@
 
 #define KEEPER_NETNS_MAX 1024U	   /* namespaces whose descriptors are kept, two of each */
 #define KEEPER_KEPT_MAX (2U * KEEPER_NETNS_MAX) /* slots of KEEP; even ones are queues */
-#define KEEPER_NETNS_SOCKETS 5U	   /* of ENTER: queue, rules, watch: netfilter; sock_diag; route */
+/* of ENTER: queue, rules, watch: netfilter; sock_diag; route; packets: netfilter */
+#define KEEPER_NETNS_SOCKETS 6U
 
 /* clang-format off */
 #define WIRE_FIELDS_K_INSTANCE(F, S) \
@@ -78,7 +79,7 @@
 
 #define WIRE_FIELDS_K_ENTERED(F, S) \
 	F(S, u64,  token,      0,   "of the ENTER that this answers") \
-	F(S, u32,  socket,     4,   "which of its five sockets comes along") \
+	F(S, u32,  socket,     5,   "which of its six sockets comes along") \
 	F(S, u32,  inode,      0,   "of the namespace") \
 	F(S, u32,  error,      4095, "0, or why it could not be entered: then there is one answer")
 

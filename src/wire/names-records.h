@@ -56,5 +56,10 @@
 	R(HOST,   wire_host,   WIRE_FIELDS_HOST,   5, 1, 0, "which host first bytes name")
 /* clang-format on */
 
+/** enum names_look - kind of LOOK */
+enum names_look { LOOK_DNS = 1, LOOK_CONNECTION, LOOK_DATAGRAM };
+/** enum names_host - answer of HOST */
+enum names_host { HOST_NAMED, HOST_NONE, HOST_MORE, HOST_REFUSED };
+
 enum wire_names_type { WIRE_NAMES_TABLE(WIRE_ENUM) };
 WIRE_NAMES_TABLE(WIRE_DECLARE)

@@ -14,12 +14,19 @@
  *	   ◀─ FLOW_DATA ────────────────────    then, again and again, what the flow carries
  *	   ── FLOW_PASS or FLOW_VERDICT ───▶    exactly one for each FLOW_DATA
  *	   ── FLOW_PAUSE ──────────────────▶    before an answer that takes long
+ *	   ── FLOW_NEED_RULES ─────────────▶    in the place of a verdict: asked again with other rules
+ *	   ◀─ FLOW_REFUSED ─────────────────    that was no answer
  *	   ◀─ FLOW_CLOSED ──────────────────    only for flows it allowed, and if it wants them
+ *	   ── FLOW_WATCH ──────────────────▶    with a verdict: it wants reports of this flow
+ *	   ◀─ FLOW_REPORT ──────────────────    of such flows
  *	   ── FLOW_UPDATE ─────────────────▶    the filter has changed its mind about a flow
  *	   ── FLOW_FORGET ─────────────────▶    at any time after READY
  *	   ── RULES_BEGIN, RULE…,
  *	      RULES_COMMIT ────────────────▶    at any time after START, also before READY
  *	   ◀─ RULES_DONE ───────────────────    one for each RULES_COMMIT
+ *	   ◀─ PACKETS ──────────────────────    of one that filters packets
+ *	   ── PACKET_VERDICT ──────────────▶    for each of them, alone or with others
+ *	   ── PACKET_RULES ────────────────▶    at any time after START, also before READY
  *	   ── LIST ────────────────────────▶    for people
  *	   ◀─ PING ─────────  PONG ────────▶    a provider that does not answer is hung
  *	   ◀─ STOP ──────────  STOPPED ────▶
@@ -43,6 +50,19 @@
  * time in each direction; nothing of them goes before it, and every other filter that
  * looks, has said so. FLOW_VERDICT is final for the flow, in both directions. FLOW_PAUSE
  * takes the deadline from what is open. Only a provider that said so in READY may use it.
+ *
+ * FLOW_NEED_RULES holds a flow, or the bytes that were shown, until FLOW_FORGET or another set
+ * of rules in force, which ask again; for 10 s at most, then the fail class decides. A
+ * second one before that is refused. FLOW_WATCH is for a flow that the provider was told of,
+ * before its verdict or later. FLOW_REPORT is never sent more often than was asked for. Its tail
+ * has more of them, whole and without tails. One that the channel has no place for is lost
+ * and counted, the last one of a flow is kept.
+ *
+ * PACKETS shows packets, one behind the other in its tail, as wire/packets.h has them, to a
+ * provider that said in READY that it filters packets. Their numbers count up; not every number
+ * is told. PACKET_VERDICT is for all of a range of numbers: one that was told for each. `delay`
+ * keeps a packet, and wants another PACKET_VERDICT. PACKET_RULES has rules in its tail, also as
+ * in wire/packets.h, which take the place of those of before, as a whole.
  *
  * LIST, at any time after START, tells of a list for `sluice lists`; sluiced counts
  * the flows that were decided for a reason which begins as it says.
@@ -81,6 +101,8 @@
 	F(S, u32,  error,      4095, "0, or the errno that kept it from starting") \
 	F(S, u8,   data,       1,   "1: it may answer FLOW_PEEK") \
 	F(S, u8,   closed,     1,   "1: it wants FLOW_CLOSED") \
+	F(S, u8,   packets,    1,   "1: it filters packets") \
+	F(S, u32,  copy,       32000, "so many bytes of each packet it wants to see; 0: 128") \
 	F(S, str,  text,       256, "what it says about its start, for people")
 
 #define WIRE_FIELDS_FLOW_NEW(F, S) \
@@ -160,6 +182,41 @@
 #define WIRE_FIELDS_FLOW_PAUSE(F, S) \
 	F(S, u64,  id,         0,   "the flow that the provider is asked about") \
 	F(S, u8,   pause,      1,   "1: the answer comes later; 0: it comes now")
+
+#define WIRE_FIELDS_FLOW_WATCH(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
+	F(S, u8,   rate,       4,   "of reports: 0 none any more, 1 what is decided and the end, or also: 2 every 5 s, 3 every second, 4 every half second")
+
+#define WIRE_FIELDS_FLOW_REPORT(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_WATCH") \
+	F(S, u8,   event,      3,   "0 judged, 1 judged by its bytes or anew, 2 ended, 3 statistics") \
+	F(S, u8,   verdict,    2,   "of all filters: 0 allow, 1 drop with an error, 2 drop silently") \
+	F(S, u8,   looked_at,  1,   "1: it goes on, and a filter looks at what it carries") \
+	F(S, u64,  bytes_in,   0,   "payload bytes received by the socket, from the beginning") \
+	F(S, u64,  bytes_out,  0,   "payload bytes sent by the socket, from the beginning") \
+	F(S, u64,  age,        0,   "microseconds since its first packet") \
+	F(S, u64,  lost,       0,   "reports that were due to this filter and lost, so far")
+
+#define WIRE_FIELDS_FLOW_NEED_RULES(F, S) \
+	F(S, u64,  id,         0,   "the flow that the provider is asked about") \
+	F(S, str,  reason,     128, "which, for people")
+
+#define WIRE_FIELDS_FLOW_REFUSED(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEED_RULES") \
+	F(S, u32,  error,      4095, "errno") \
+	F(S, str,  text,       128, "why, for people")
+
+#define WIRE_FIELDS_PACKETS(F, S) \
+	F(S, u32,  n,          64,  "packets in the tail")
+
+#define WIRE_FIELDS_PACKET_VERDICT(F, S) \
+	F(S, u64,  first,      0,   "number of the first packet") \
+	F(S, u32,  n,          0,   "of so many numbers") \
+	F(S, u8,   verdict,    2,   "0 allow, 1 drop, 2 delay")
+
+#define WIRE_FIELDS_PACKET_RULES(F, S) \
+	F(S, u32,  n,          512, "rules in the tail") \
+	F(S, u8,   otherwise,  2,   "what becomes of a packet that no rule matches: 0 ask, 1 allow, 2 drop")
 
 #define WIRE_FIELDS_RULES_BEGIN(F, S) \
 	F(S, u64,  set,        0,   "number of the set, for RULES_DONE")
@@ -257,7 +314,14 @@
 	R(FLOW_DATA,    wire_flow_data,    WIRE_FIELDS_FLOW_DATA,    26, 0, 1, "judge these bytes") \
 	R(FLOW_PASS,    wire_flow_pass,    WIRE_FIELDS_FLOW_PASS,    27, 1, 0, "the judgement on them") \
 	R(FLOW_PAUSE,   wire_flow_pause,   WIRE_FIELDS_FLOW_PAUSE,   28, 1, 0, "the judgement takes longer; or not any more") \
-	R(FLOW_NAME,    wire_flow_name,    WIRE_FIELDS_FLOW_NAME,    29, 1, 0, "the judgement: not before its first bytes were read for the host")
+	R(FLOW_NAME,    wire_flow_name,    WIRE_FIELDS_FLOW_NAME,    29, 1, 0, "the judgement: not before its first bytes were read for the host") \
+	R(FLOW_WATCH,   wire_flow_watch,   WIRE_FIELDS_FLOW_WATCH,   40, 1, 0, "report on this flow") \
+	R(FLOW_REPORT,  wire_flow_report,  WIRE_FIELDS_FLOW_REPORT,  41, 0, 1, "what became of a flow, and how much it has carried") \
+	R(FLOW_NEED_RULES, wire_flow_need_rules, WIRE_FIELDS_FLOW_NEED_RULES, 42, 1, 0, "the judgement: not before the rules have changed") \
+	R(FLOW_REFUSED, wire_flow_refused, WIRE_FIELDS_FLOW_REFUSED, 43, 0, 0, "FLOW_NEED_RULES was no answer: the question is still open") \
+	R(PACKETS,      wire_packets,      WIRE_FIELDS_PACKETS,      30, 0, 1, "judge these packets") \
+	R(PACKET_VERDICT, wire_packet_verdict, WIRE_FIELDS_PACKET_VERDICT, 31, 1, 0, "the judgement on packets") \
+	R(PACKET_RULES, wire_packet_rules, WIRE_FIELDS_PACKET_RULES, 32, 1, 1, "static rules for packets")
 /* clang-format on */
 
 enum wire_provider_type { WIRE_PROVIDER_TABLE(WIRE_ENUM) };

@@ -102,9 +102,9 @@ static int decode_string(const uint8_t *src, size_t n, uint8_t *dst)
 
 	if (len == n)
 		return WIRE_E_STRING;
-	for (size_t i = len; i < n; i++)
-		if (src[i] != 0)
-			return WIRE_E_STRING;
+	/* each byte behind it is like the one before, and the first is 0 */
+	if (memcmp(src + len, src + len + 1, n - len - 1) != 0)
+		return WIRE_E_STRING;
 	memcpy(dst, src, n);
 	return 0;
 }

@@ -100,6 +100,48 @@ static void check_fragment(struct lab *lab, const struct lab_ends *ends, peek_ch
 	lab_empty(lab, "sl_peeks");
 }
 
+struct looked_socket {
+	const struct lab_ends *ends;
+	uint32_t flags;
+};
+
+static void prepare_socket(struct lab *lab, uint64_t cookie, void *data)
+{
+	const struct looked_socket *socket = data;
+	struct sl_tuple tuple = ends_tuple(socket->ends, SL_DIR_IN);
+	const struct sl_peek looked = { .cookie = COOKIE };
+
+	lab_clear(lab);
+	lab_set(lab, "sl_peeks", &tuple, &looked);
+	set_sock(lab, cookie, socket->flags);
+}
+
+/* TCP knows whose packet it is. What was looked at under these ends is of a connection before; but
+ * an accepted one may be looked at though its verdict is forgotten */
+static void check_allowed(struct lab *lab, const struct lab_ends *ends, peek_check_fn check)
+{
+	static const struct {
+		uint32_t flags;
+		int held;
+		const char *what;
+	} sockets[] = { { SL_SOCK_STREAM, 1, "one that is not allowed" },
+			{ SL_SOCK_STREAM | SL_SOCK_ALLOWED, 0, "an allowed one" },
+			{ SL_SOCK_STREAM | SL_SOCK_ALLOWED | SL_SOCK_PASSIVE, 1,
+			  "an accepted one" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
+		struct looked_socket socket = { ends, sockets[i].flags };
+		struct lab_packet packet = segment(ends, ACK, true);
+		uint64_t cookie;
+
+		check(lab_run_as(lab, "sl_in_peeked", &packet, prepare_socket, &socket, &cookie) ==
+			      sockets[i].held,
+		      "%s: bytes for the socket of %s %s", ends_text(ends), sockets[i].what,
+		      sockets[i].held ? "are held" : "go on");
+	}
+	lab_empty(lab, "sl_peeks");
+}
+
 static struct lab_packet syn(const struct lab_ends *ends, uint8_t seq)
 {
 	struct lab_packet packet = segment(ends, SYN, false);
@@ -265,6 +307,7 @@ void peek_check(struct lab *lab, const struct lab_ends *ends, peek_check_fn chec
 {
 	if (ends->proto == IPPROTO_TCP) {
 		check_stream(lab, ends, check);
+		check_allowed(lab, ends, check);
 		check_handshake(lab, ends, check);
 		check_guard(lab, ends, check);
 		check_acked(lab, ends, check);

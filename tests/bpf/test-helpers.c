@@ -57,10 +57,13 @@ static const struct {
 	{ "identity.h:6", "04", "kernels of another time" },
 	{ "identity.h:123", "04", "kernels since 6.15" },
 	{ "identity.h:124", "04", "kernels before 6.15" },
-	{ "netfilter-out.bpf.c:29", "3", "no packet here has a route: scenario 128" },
+	{ "route.h:14", "3", "no packet here has a route: scenario 128" },
+	{ "route.h:21", "3", "no packet here has a route: scenario 128" },
+	{ "cgroup.h", "3", "no socket here is gone before its packet: scenario 135" },
+	{ "netfilter-out.bpf.c:6", "3", "no socket here is gone before its packet: scenario 135" },
 	{ "packet.h:77", "2", "no packet here leaves" },
 	{ "packet.h:90", "2", "no packet here leaves" },
-	{ "packet.h:186", "123", "no flow here is looked at: tests/bpf/peek.c, scenario 148" },
+	{ "packet.h:209", "123", "no flow here is looked at: tests/bpf/peek.c, scenario 148" },
 	{ "query.h:28", "2", "nobody here asks" },
 	{ "netns.h", "04", "every socket here is where the plane is" },
 };
@@ -102,7 +105,7 @@ _printf_(2, 3) static void check(bool is_ok, const char *format, ...)
 
 static void configure(struct world *world, bool is_closed)
 {
-	struct sl_config config = { .is_closed = is_closed, .generation = 1 };
+	struct sl_config config = { .is_closed = is_closed, .generation = 1, .has_peeks = 1 };
 	struct sl_netns governed = { .state = SL_NETNS_IN_FORCE };
 	uint64_t netns = own_netns();
 	uint32_t zero = 0;

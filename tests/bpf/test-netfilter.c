@@ -302,6 +302,42 @@ static void check_crowd(struct lab *lab, const struct lab_ends *ends)
 	      "%s of a user who is alone is queued", ends_text(ends));
 }
 
+static int run_place(struct lab *lab, const char *program, const struct lab_ends *ends, __u32 n,
+		     __u32 of_sender, __u32 packets)
+{
+	struct sl_packet_places places = { .n = n };
+	struct sl_config config = { .packets = packets };
+	__u32 zero = 0;
+	uint64_t cookie;
+
+	places.of[sl_crowd_of(SENDER_UID)] = of_sender;
+	lab_set(lab, "sl_packet_places", &zero, &places);
+	lab_set(lab, "sl_config", &zero, &config);
+	return run_out(lab, program, ends, SL_ALLOW, &cookie);
+}
+
+/* no rules are in force, so that packet filters are asked about everything */
+static void check_places(struct lab *lab, const struct lab_ends *ends)
+{
+	const char *place = "sl_packet_out_place", *denied = "sl_packet_out_denied";
+	struct sl_packet_places left = { 0 };
+	const __u32 all = SL_PACKET_PLACES;
+	__u32 zero = 0;
+
+	check(run_place(lab, place, ends, 0, 0, SL_PACKETS_OPEN) == 1 &&
+		      lab_get(lab, "sl_packet_places", &zero, &left) && left.n == 1 &&
+		      left.of[sl_crowd_of(SENDER_UID)] == 1,
+	      "%s is asked about and has a place", ends_text(ends));
+	check(run_place(lab, place, ends, all / 2, all / 2, SL_PACKETS_OPEN) == 0 &&
+		      run_place(lab, place, ends, all / 2, all / 2 - 1, SL_PACKETS_OPEN) == 1,
+	      "%s of a user who has half of the places gets no other one", ends_text(ends));
+	check(run_place(lab, place, ends, all - 1, 0, SL_PACKETS_OPEN) == 1,
+	      "%s of a user who has none gets one, whoever floods", ends_text(ends));
+	check(run_place(lab, denied, ends, 0, 0, SL_PACKETS_OPEN) == 0 &&
+		      run_place(lab, denied, ends, 0, 0, SL_PACKETS_CLOSED) == 1,
+	      "%s without a place is the fail class's", ends_text(ends));
+}
+
 static void check_out_foreign(struct lab *lab, const struct lab_ends *ends)
 {
 	static const char *const programs[] = { "sl_out_held",	 "sl_out_ours",	 "sl_out_denied",
@@ -428,6 +464,7 @@ static void check_all(struct lab *lab)
 		peek_check(lab, all_ends[i], check);
 		check_out_foreign(lab, all_ends[i]);
 		check_crowd(lab, all_ends[i]);
+		check_places(lab, all_ends[i]);
 		check_out_verdict(lab, all_ends[i]);
 		check_cut(lab, all_ends[i], 0);
 		check_cut(lab, all_ends[i], ARRAY_SIZE(kinds));

@@ -17,17 +17,10 @@
 
 #include <sluice/filter.h>
 
-#define N_WORDS 16
+#include "puppet.h"
 
 struct puppet {
 	char at_start[256], at_stop[256];
-};
-
-struct order {
-	struct sluice_filter *filter;
-	uint64_t id;
-	char *words[N_WORDS]; /* the ones that are not there are "" */
-	char *rest[N_WORDS];  /* from that word to the end */
 };
 
 static uint64_t number(const struct order *order, int i)
@@ -76,6 +69,17 @@ static int do_pause(const struct order *order)
 static int do_resume(const struct order *order)
 {
 	return sluice_filter_resume(order->filter, order->id);
+}
+
+static int do_need(const struct order *order)
+{
+	return sluice_filter_answer_need_rules(order->filter, order->id, order->rest[1]);
+}
+
+static int do_watch(const struct order *order)
+{
+	return sluice_filter_watch(order->filter, order->id,
+				   (enum sluice_watch)atol(order->words[1]));
 }
 
 static int do_update(const struct order *order)
@@ -156,69 +160,6 @@ static int do_die(const struct order *order)
 	_exit(7);
 }
 
-/* ---- rules: KEY=VALUE each ---- */
-
-static void take_ports(char *text, uint16_t *first, uint16_t *last)
-{
-	char *dash = strchr(text, '-');
-
-	*first = (uint16_t)atoi(text);
-	*last = dash ? (uint16_t)atoi(dash + 1) : 0;
-}
-
-static void take_word(struct sluice_rule *rule, char *word)
-{
-	char *value = strchr(word, '=');
-
-	if (!value)
-		return;
-	*value++ = '\0';
-	if (!strcmp(word, "action"))
-		rule->action = (enum sluice_rule_action)atoi(value);
-	else if (!strcmp(word, "direction"))
-		rule->direction = (enum sluice_rule_direction)atoi(value);
-	else if (!strcmp(word, "protocol"))
-		rule->protocol = (uint8_t)atoi(value);
-	else if (!strcmp(word, "uid"))
-		rule->has_uid = true, rule->uid = (uint32_t)atol(value);
-	else if (!strcmp(word, "remote"))
-		take_ports(value, &rule->remote_port, &rule->remote_port_last);
-	else if (!strcmp(word, "local"))
-		take_ports(value, &rule->local_port, &rule->local_port_last);
-	else if (!strcmp(word, "address"))
-		rule->remote_address = value;
-	else if (!strcmp(word, "host"))
-		rule->host = value;
-	else if (!strcmp(word, "domain"))
-		rule->domain = value;
-	else if (!strcmp(word, "exe"))
-		rule->exe = value;
-	else if (!strcmp(word, "reason"))
-		rule->reason = value;
-}
-
-/* rules OTHERWISE RULE | RULE … */
-static int do_rules(const struct order *order)
-{
-	struct sluice_rule rule = { .size = sizeof(rule) };
-	bool is_open = false;
-
-	sluice_filter_rules_begin(order->filter);
-	for (int i = 2; i < N_WORDS; i++) {
-		bool is_end = !order->words[i][0] || !strcmp(order->words[i], "|");
-
-		if (!is_end)
-			take_word(&rule, order->words[i]);
-		else if (is_open)
-			sluice_filter_rule(order->filter, &rule);
-		is_open = !is_end;
-		if (is_end)
-			rule = (struct sluice_rule){ .size = sizeof(rule) };
-	}
-	return sluice_filter_rules_commit(order->filter,
-					  (enum sluice_rule_action)atol(order->words[1]));
-}
-
 static const struct {
 	const char *name;
 	int (*run)(const struct order *order);
@@ -230,7 +171,8 @@ static const struct {
 	{ "rejudge", do_rejudge }, { "list", do_list },
 	{ "log", do_log },	   { "repeat", do_repeat },
 	{ "said", do_said },	   { "descriptors", do_descriptors },
-	{ "rules", do_rules },	   { "die", do_die },
+	{ "rules", puppet_rules }, { "die", do_die },
+	{ "need", do_need },	   { "watch", do_watch },
 };
 
 static void split(struct order *order, char *text, char *rest)
@@ -361,6 +303,24 @@ static void on_closed(struct sluice_filter *filter, uint64_t id, uint64_t bytes_
 			  (unsigned long long)bytes_in, (unsigned long long)bytes_out);
 }
 
+static void on_report(struct sluice_filter *filter, const struct sluice_report *report, void *data)
+{
+	sluice_filter_log(
+		filter, LOG_INFO,
+		"report of %llu: event %d verdict %d looked at %d bytes %llu %llu age %llu "
+		"lost %llu",
+		(unsigned long long)report->flow_id, report->event, report->verdict,
+		report->is_looked_at, (unsigned long long)report->bytes_in,
+		(unsigned long long)report->bytes_out, (unsigned long long)report->age_us,
+		(unsigned long long)report->n_lost);
+}
+
+static void on_refused(struct sluice_filter *filter, uint64_t id, int error, void *data)
+{
+	sluice_filter_log(filter, LOG_INFO, "refused %llu: %d: %s", (unsigned long long)id, -error,
+			  sluice_filter_error(filter));
+}
+
 static void on_rules_done(struct sluice_filter *filter, int error, uint32_t rule, void *data)
 {
 	sluice_filter_log(filter, LOG_INFO, "rules done: %d %u%s%s", -error, rule,
@@ -385,7 +345,9 @@ int main(int argc, char **argv)
 					 .flow_closed = on_closed,
 					 .stop = on_stop,
 					 .rules_done = on_rules_done,
-					 .flow_data = on_data };
+					 .flow_data = on_data,
+					 .report = on_report,
+					 .refused = on_refused };
 	struct puppet puppet = { "", "" };
 
 	for (int i = 1; i < argc; i++) {
@@ -395,6 +357,10 @@ int main(int argc, char **argv)
 			ops.flow_closed = NULL;
 		if (!strcmp(argv[i], "flow_data"))
 			ops.flow_data = NULL;
+		if (!strcmp(argv[i], "report"))
+			ops.report = NULL;
+		if (!strcmp(argv[i], "refused"))
+			ops.refused = NULL;
 	}
 	return sluice_filter_main(&ops, &puppet);
 }

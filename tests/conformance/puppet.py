@@ -71,6 +71,10 @@ class Puppet(sluice.Filter):
             self.read_name(flow_id, rest(0))
         elif name == "pass":
             self.pass_bytes(flow_id, int(words[0]), number(words[1]), number(words[2]))
+        elif name == "need":
+            self.need_rules(flow_id, rest(0))
+        elif name == "watch":
+            self.watch(flow_id, int(words[0]))
         elif name == "update":
             self.update(flow_id, int(words[0]), rest(1))
         elif name in ("pause", "resume"):
@@ -144,6 +148,14 @@ class Puppet(sluice.Filter):
     def flow_closed(self, flow_id, bytes_in, bytes_out):
         self.say(f"closed {flow_id}: {bytes_in} {bytes_out}")
 
+    def report(self, report):
+        self.say(f"report of {report.flow_id}: event {report.event:d} verdict {report.verdict:d} looked at "
+                 f"{report.is_looked_at:d} bytes {report.bytes_in} {report.bytes_out} age {report.age_us} "
+                 f"lost {report.n_lost}")
+
+    def refused(self, flow_id, error):
+        self.say(f"refused {flow_id}: {error}: {self.error_text}")
+
     def rules_done(self, error, number):
         self.say(f"rules done: {error} {number}" + (f": {self.error_text}" if error else ""))
 
@@ -154,6 +166,6 @@ class Puppet(sluice.Filter):
 
 # as if it had never been defined
 for word in sys.argv[1:]:
-    if word in ("option", "flow_closed", "flow_data"):
+    if word in ("option", "flow_closed", "flow_data", "report", "refused"):
         delattr(Puppet, word)
 sluice.main(Puppet())

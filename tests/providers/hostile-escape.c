@@ -25,6 +25,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -153,15 +154,30 @@ static long read_memory(pid_t pid)
 	return process_vm_readv(pid, &to, 1, &from, 1, 0);
 }
 
-/* some can be opened by anybody, and refuse to be read */
+/* some can be opened by anybody, and refuse to be read; of a process that has just ended the list
+ * of its memory is there, and empty */
 static long look(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_NONBLOCK);
+	struct stat about;
 	char byte;
+	ssize_t n;
 
 	if (fd < 0)
 		return -1;
-	return read(fd, &byte, 1) < 0 && is_refusal(errno) ? -1 : 0;
+	n = read(fd, &byte, 1);
+	if (n == 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
+		errno = EACCES;
+	else if (n >= 0 || !is_refusal(errno))
+		return 0;
+	return -1;
+}
+
+/* others start and end while this one looks at them */
+static void say_of_victim(const char *what, const char *name, long result)
+{
+	if (result >= 0 || (errno != ESRCH && errno != ENOENT))
+		say_result(what, name, result);
 }
 
 static void try_process(pid_t pid, const char *name)
@@ -171,22 +187,22 @@ static void try_process(pid_t pid, const char *name)
 					     "cwd",  "ns/net",	"syscall",  "io" };
 	char path[64], exe[64];
 
-	say_result("ptrace", name, ptrace(PTRACE_ATTACH, pid, NULL, NULL));
-	say_result("process_vm_readv", name, read_memory(pid));
-	say_result("kill", name, kill(pid, SIGSTOP));
-	say_result("tgkill", name, syscall(SYS_tgkill, pid, pid, SIGSTOP));
+	say_of_victim("ptrace", name, ptrace(PTRACE_ATTACH, pid, NULL, NULL));
+	say_of_victim("process_vm_readv", name, read_memory(pid));
+	say_of_victim("kill", name, kill(pid, SIGSTOP));
+	say_of_victim("tgkill", name, syscall(SYS_tgkill, pid, pid, SIGSTOP));
 #ifndef SLUICE_SANITIZED
 	struct rlimit none = { 0, 0 };
 
-	say_result("prlimit", name, prlimit(pid, RLIMIT_CPU, &none, NULL));
+	say_of_victim("prlimit", name, prlimit(pid, RLIMIT_CPU, &none, NULL));
 #endif
-	say_result("fcntl-setown", name, fcntl(3, F_SETOWN, pid));
+	say_of_victim("fcntl-setown", name, fcntl(3, F_SETOWN, pid));
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		snprintf(path, sizeof(path), "/proc/%d/%s", pid, files[i]);
-		say_result(files[i], name, look(path));
+		say_of_victim(files[i], name, look(path));
 	}
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	say_result("exe", name, readlink(path, exe, sizeof(exe)));
+	say_of_victim("exe", name, readlink(path, exe, sizeof(exe)));
 }
 
 static bool is_victim(const char *comm)

@@ -81,6 +81,11 @@ static void pause_flow(struct sluice_filter *filter, const struct peek_options *
 		sluice_filter_pause(filter, flow->id);
 }
 
+bool peek_options_looks(const struct peek_options *options)
+{
+	return options->has_out || options->has_in;
+}
+
 bool peek_options_begin(struct sluice_filter *filter, struct peek_options *options,
 			const struct sluice_flow *new, uint64_t now_ms)
 {
@@ -88,7 +93,7 @@ bool peek_options_begin(struct sluice_filter *filter, struct peek_options *optio
 			 new->local_port == options->port;
 	struct peek_flow *flow;
 
-	if ((!options->has_out && !options->has_in) || !is_wanted)
+	if (!peek_options_looks(options) || !is_wanted)
 		return false;
 	flow = &options->flows[options->next++ % N_PEEKS];
 	*flow = (struct peek_flow){ .id = new->id };

@@ -55,6 +55,8 @@ struct peek_options {
 
 /** peek_option() - Return: was it one of these? */
 bool peek_option(struct peek_options *options, const char *key, const char *value);
+/** peek_options_looks() - Return: true: it may look at some flow */
+bool peek_options_looks(const struct peek_options *options);
 /** peek_options_begin() - Return: false: the flow is not to be looked at */
 bool peek_options_begin(struct sluice_filter *filter, struct peek_options *options,
 			const struct sluice_flow *flow, uint64_t now_ms);

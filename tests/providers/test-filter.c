@@ -80,6 +80,7 @@ struct ring {
 };
 
 struct state {
+	struct sluice_filter_ops ops;
 	struct rule rules[N_RULES];
 	size_t n_rules;
 	bool is_silent, is_mute, is_probing, is_counting, is_lying;
@@ -154,6 +155,13 @@ static const struct {
 	{ "deny-all", BY_ANYTHING },
 };
 
+static void on_data(struct sluice_filter *filter, const struct sluice_data *bytes, void *data)
+{
+	struct state *state = data;
+
+	peek_options_data(filter, &state->peeks, bytes, now_ms());
+}
+
 static int on_option(struct sluice_filter *filter, const char *key, const char *value, int fd,
 		     void *data)
 {
@@ -163,8 +171,14 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		if (!strcmp(key, rule_keys[i].key))
 			return add_rule(state, rule_keys[i].field, value);
 	}
-	if (rule_option(&state->static_rules, key, value) || peek_option(&state->peeks, key, value))
+	if (rule_option(&state->static_rules, key, value))
 		return 0;
+	if (peek_option(&state->peeks, key, value)) {
+		if (peek_options_looks(&state->peeks))
+			state->ops.flow_data =
+				on_data; /* else nothing has to be looked at for us */
+		return 0;
+	}
 	if (!strcmp(key, "silent"))
 		state->is_silent = strcmp(value, "0");
 	else if (!strcmp(key, "mute"))
@@ -329,13 +343,6 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 		give_answer(filter, state, flow->id, verdict);
 }
 
-static void on_data(struct sluice_filter *filter, const struct sluice_data *bytes, void *data)
-{
-	struct state *state = data;
-
-	peek_options_data(filter, &state->peeks, bytes, now_ms());
-}
-
 static int sooner(int a_ms, int b_ms)
 {
 	if (a_ms < 0 || b_ms < 0)
@@ -377,20 +384,15 @@ static int work(struct sluice_filter *filter, struct state *state)
 	return sooner(sooner(answers, updates), peek_options_work(filter, &state->peeks, now_ms()));
 }
 
-static const struct sluice_filter_ops ops = {
-	.size = sizeof(ops),
-	.name = "test-filter",
-	.option = on_option,
-	.start = on_start,
-	.new_flow = on_new_flow,
-	.flow_data = on_data,
-};
-
 int main(void)
 {
-	static struct state state;
+	static struct state state = { .ops = { .size = sizeof(state.ops),
+					       .name = "test-filter",
+					       .option = on_option,
+					       .start = on_start,
+					       .new_flow = on_new_flow } };
 	struct sluice_filter *filter;
-	int r = sluice_filter_new(&ops, &state, &filter);
+	int r = sluice_filter_new(&state.ops, &state, &filter);
 
 	if (r < 0) {
 		fprintf(stderr, "test-filter: %s\n", strerror(-r));

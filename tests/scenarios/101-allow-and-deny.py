@@ -22,8 +22,8 @@ def fill(zone):
 
 
 def clients(name):
-    return (["curl", "-sS", "-m", "10", f"http://{name}/"],
-            ["curl", "-sS", "-6", "-m", "10", f"http://{name}/"],
+    return (["curl", "-q", "-sS", "-m", "10", f"http://{name}/"],
+            ["curl", "-q", "-sS", "-6", "-m", "10", f"http://{name}/"],
             ["wget", "-q", "-t", "1", "-T", "10", "-O", "-", f"http://{name}/"],
             ["sh", "-c", f"echo hello | nc -N -w 10 {name} 7 | grep hello"])
 

@@ -44,7 +44,7 @@ def check_shape(t, record):
 
 def check_curl(t, lab, title, words):
     """curl's own count of its bytes is the oracle"""
-    command = ["curl", "-sS", "-o", "/dev/null", "-w", SIZES, *words]
+    command = ["curl", "-q", "-sS", "-o", "/dev/null", "-w", SIZES, *words]
     run = lab.run([lab.test_filter()], command)
     t.equal(run.popen.returncode, 0, f"{title}: exit status; {run.stderr}")
     request, upload, header, download = map(int, run.stdout.split())
@@ -55,7 +55,7 @@ def check_curl(t, lab, title, words):
     t.equal(new["verdict"], "allow", f"{title}: verdict")
     t.equal((new["host"], new["host_source"]), ("www.example", "dns"), f"{title}: host")
     t.equal(new["exe"], machine.true_path("/usr/bin/curl"), f"{title}: exe")
-    t.check(new["command"].startswith("curl -sS"), f"{title}: command {new['command']!r}")
+    t.check(new["command"].startswith("curl -q -sS"), f"{title}: command {new['command']!r}")
     t.equal((new["interface"], new["direction"], new["dst"]), ("uplink", "outbound", "10.79.11.1"),
             f"{title}: where it goes")
     t.equal(closed["bytes_out"], request + upload, f"{title}: bytes_out")

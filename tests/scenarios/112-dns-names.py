@@ -31,7 +31,7 @@ def check_dig(t, lab, permissive):
 def check_chain(t, lab):
     """the name asked for counts, not the ones on the way"""
     run = lab.run([lab.test_filter(deny_host="chain.example")],
-                  ["curl", "-sS", "-m", "10", "http://chain.example/"])
+                  ["curl", "-q", "-sS", "-m", "10", "http://chain.example/"])
     t.check(run.popen.returncode != 0, "a denied alias must fail")
     record = run.wait_flow(dst="10.79.12.1", event="new")
     t.equal((record["host"], record["host_source"], record["verdict"]),
@@ -40,7 +40,7 @@ def check_chain(t, lab):
 
 def check_truncated(t, lab, permissive):
     """the UDP answer is cut, the resolver asks again over TCP"""
-    run = lab.run([permissive], ["curl", "-sS", "-m", "10", "http://big.example/"])
+    run = lab.run([permissive], ["curl", "-q", "-sS", "-m", "10", "http://big.example/"])
     record = host_of(t, run, "10.79.12.2")
     t.equal(record["host"], "big.example", "name from an answer over TCP")
     t.check(("big.example", 1, "tcp") in lab.zone.queries, "the question came over TCP")

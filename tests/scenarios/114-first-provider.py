@@ -34,7 +34,7 @@ def compile_readme(t, lab):
 
 def check_filter(t, lab, filter_text, title):
     for name, verdict in (("good.example", "allow"), ("blocked.example", "drop")):
-        run = lab.run([filter_text], ["curl", "-sS", "-m", "10", f"http://{name}/"])
+        run = lab.run([filter_text], ["curl", "-q", "-sS", "-m", "10", f"http://{name}/"])
         t.equal(run.wait_flow(host=name, event="new")["verdict"], verdict, f"{title}: {name}")
         t.equal(run.popen.returncode == 0, verdict == "allow", f"{title}: curl of {name}")
 

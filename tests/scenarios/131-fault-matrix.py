@@ -15,7 +15,8 @@ import os
 import signal
 
 from lib import faults, machine, main
-from lib.orders import NOISE, Decided, Ordered
+from lib.orders import Decided, Ordered
+from lib.still import Still
 from lib.wait import wait_for
 
 DELAY_MS = 250    # of the filter: long enough for a fault while it is asked
@@ -33,7 +34,7 @@ class Cells:
     hosts = itertools.count(1)  # of all: what left the machine is counted by its address
 
     def __init__(self, t, lab, fails, **options):
-        self.t, self.lab, self.fails = t, lab, fails
+        self.t, self.lab, self.fails, self.still = t, lab, fails, Still()
         self.program = Ordered(lab, [lab.test_filter(deny_address=DENIED + ".0/24", **options)], fail=fails)
         self.run = self.program.run
         try:
@@ -77,7 +78,7 @@ class Cells:
             self.t.check(answer["error"] in wanted, f"{title}: {flow}: {answer}, wanted {wanted}")
         left = {end for _, end in flows} - {end for _, end in passes}
         self.t.equal(wire.count(lambda p: p.dst in left), 0, f"{title}: packets of what was not to pass")
-        self.t.check(slowest <= limit_ms[0] + NOISE * limit_ms[1], f"{title}: took {slowest:.0f} ms")
+        self.still.check(self.t, slowest, limit_ms[1], title, free_ms=limit_ms[0])
         return slowest
 
     def __enter__(self):
@@ -153,11 +154,7 @@ def check_keeper_killed(cells, wire):
 def end_without_keeper(cells):
     cells.run.kill(signal.SIGKILL)
     cells.run.wait()
-    for pid in machine.processes_in(cells.lab.client.inode):
-        os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not machine.processes_in(cells.lab.client.inode), 5, "the governed program to end")
-    answer = cells.lab.sluice("panic", "--instance", f"r{cells.run.pid}")
-    cells.t.equal(answer.popen.returncode, 0, f"panic: {answer.stdout} {answer.stderr}")
+    cells.lab.end_governed(f"r{cells.run.pid}")
     cells.lab.expect_nothing_left()
 
 

@@ -10,11 +10,12 @@ import json
 import subprocess
 
 from lib import Skip, main
+from lib.orders import GAP_MS
 from lib.servers import PATTERN
-from lib.wait import SLOW, wait_for
+from lib.still import Still
+from lib.wait import wait_for
 
 SIZE = 24 << 20
-LONGEST_MS = int(200 * SLOW)
 RULES = """table inet others {
     chain out { type filter hook output priority 0; ct state established,related counter accept; counter accept; }
     chain in { type filter hook input priority 0; ct state established counter accept; counter accept; }
@@ -39,13 +40,13 @@ def _commands(lab, address):
     return ["sh", "-c", f"{download} & {echoes}; {denied}; wait"]
 
 
-def _check(t, run, title, n_udp):
+def _check(t, still, run, title, n_udp):
     said = {}
     for line in run.stdout.splitlines():
         said.update(json.loads(line))
     t.equal(said["sha256"], hashlib.sha256(PATTERN * (SIZE // len(PATTERN))).hexdigest(), f"{title}: digest")
     t.note(f"{title}: longest gap in the download: {said['longest_gap_ms']} ms")
-    t.check(said["longest_gap_ms"] <= LONGEST_MS, f"{title}: the gap is too long")
+    still.check(t, said["longest_gap_ms"], GAP_MS, f"{title}: the gap")
     t.equal(said["told"], {"0": n_udp}, f"{title}: datagrams")
     t.equal(said["errors"], {"ECONNREFUSED": 1}, f"{title}: a denied connect")
     judged = sorted(record["dst"] for record in run.flows(event="new"))
@@ -60,6 +61,7 @@ def _has_ended(run, within):
 
 
 def check_flushed(t, lab):
+    still = Still()
     run = lab.start([lab.test_filter(deny_address="10.79.34.99")], _commands(lab, "10.79.34.1"))
     wait_for(lambda: "connected" in run.stderr, 15, "the download")
     t.check(_n_entries(lab) > 0, "connections are tracked")
@@ -69,7 +71,7 @@ def check_flushed(t, lab):
         n += 1
     t.equal(run.wait(30), 0, "exit status")
     t.note(f"flushed {n} times")
-    _check(t, run, "flushed", 300)
+    _check(t, still, run, "flushed", 300)
 
 
 def check_full(t, lab):
@@ -79,9 +81,10 @@ def check_full(t, lab):
     except (OSError, subprocess.CalledProcessError) as error:
         t.note(f"not tried with a full table: net.netfilter.nf_conntrack_max of a namespace: {error}")
         return
+    still = Still()
     run = lab.start([lab.test_filter(deny_address="10.79.34.99")], _commands(lab, "10.79.34.2"))
     t.equal(run.wait(30), 0, "exit status")
-    _check(t, run, "full", 300)
+    _check(t, still, run, "full", 300)
 
 
 def scenario(t):

@@ -7,7 +7,9 @@
           that are bound anew or serve both families, UDP-Lite, a listener twice
 """
 import os
+import shlex
 import shutil
+import signal
 import socket
 from functools import partial
 
@@ -17,6 +19,7 @@ from lib.wait import wait_for
 
 UDPLITE = 136
 DENIED = "10.79.35.1"
+HELD_MAX = 40000  # more than sl_held has places
 act = partial(programs.command, "ends")
 
 
@@ -90,6 +93,56 @@ def check_relisten(t, lab):
     t.equal(run.flows(), [], "no record of the program outside")
 
 
+def stopped(run):
+    """Return: what lets it go on"""
+    pids = run.pids("sluice-keeper") + run.pids("sluiced")  # the keeper would replace it
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    return lambda: [os.kill(pid, signal.SIGCONT) for pid in reversed(pids)]
+
+
+def check_forgotten(t, lab, fails):
+    """its socket is closed, and the kernel has forgotten whose packet it is (LRU), when it is read or
+    when its answer comes: it does not leave, as the filter denies whatever it is asked"""
+    for target, when in (("10.79.35.3", "read"), ("fd00:79::35:3", "answered")):
+        late = {"delay_ms": 2000} if when == "answered" else {}
+        with lab.capture() as wire:
+            go = lab.new_file("go")
+            run = lab.start([lab.test_filter(deny_all=1, **late)],
+                            act("forgotten", go, target, target, HELD_MAX), fail=fails)
+            wait_for(lambda: "ready" in run.stdout, 15, "the program")
+            go_on = stopped(run) if when == "read" else list
+            open(go, "w").close()
+            wait_for(lambda: "flooded" in run.stdout, 60, "the others to be held")
+            go_on()
+            if when == "answered":
+                t.equal(run.wait_flow(15, dst=target, dport=7)["verdict"], "drop", "forgotten: its record")
+            os.unlink(go)
+            run.wait()
+        left = wire.count(lambda packet: packet.dst == target and b"forgotten" in packet.payload)
+        t.equal(left, 0, f"forgotten when {when}, to {target}, fails {fails}: on the uplink")
+
+
+def check_successor(t, lab, fails):
+    """a denied program has sent and is gone, and nobody has read it; another one sends by its port"""
+    copy, go, to = lab.new_file("denied-python"), lab.new_file("go"), "10.79.35.4"
+    shutil.copy(os.path.realpath("/usr/bin/python3"), copy)
+    first, second = (shlex.join(act("leave", "datagram", to, 5353, text, python=python))
+                     for text, python in (("first", copy), ("second", "/usr/bin/python3")))
+    with lab.capture() as wire:
+        run = lab.start([lab.test_filter(deny_exe=machine.true_path(copy))],
+                        ["sh", "-c", f"echo ready; while [ ! -e {go} ]; do sleep 0.05; done; {first}; {second}"],
+                        fail=fails)
+        wait_for(lambda: "ready" in run.stdout, 15, "the program")
+        go_on = stopped(run)
+        open(go, "w").close()
+        wait_for(lambda: run.stdout.count("left") == 2, 30, "both to have sent")
+        go_on()
+        run.wait()
+    t.equal(wire.count(lambda packet: packet.dst == to and b"first" in packet.payload), 0,
+            f"of a denied program that is gone, fails {fails}: on the uplink")
+
+
 def scenario(t):
     with t.lab() as lab:
         lab.udp_echo(7)
@@ -97,6 +150,8 @@ def scenario(t):
         for fails in ("closed", "open"):
             check_raw(t, lab, fails)
             check_shared(t, lab, fails)
+            check_forgotten(t, lab, fails)
+            check_successor(t, lab, fails)
         for kind in ("bound", "loopback", "rebound", "dual", "lite"):
             check_inbound(t, lab, kind)
         check_lite(t, lab)

@@ -30,7 +30,7 @@ from lib.wait import SLOW, Timeout, wait_for
 VICTIMS = ("sluice", "sluice-keeper", "sluiced", "sluice-names", "test-filter")
 SHORT = ("sluice", "sluice-keeper", "sluice-names")  # of memory: tests/faults/memory.c
 COUNTS = struct.Struct("5I")  # struct alloc_counts of tests/unit/alloc.h
-WITHIN_S = 60     # of `make check`
+WITHIN_S = 30     # of `make check`
 CALM = 3000       # calls of a `sluice run` that waits instead of asking again and again
 LIMIT_S = 20      # one telling: beyond it hangs
 DENIED, AGAIN, OPEN = 9, 8, 7

@@ -11,7 +11,7 @@ import os
 import random
 import zlib
 
-from lib import main
+from lib import main, programs
 from lib.lab import CLIENT4, MAC, SERVER4
 from lib.rawpeer import AHEAD, DAMAGED, FIN, RST, URGENT, RawPeer
 from lib.wait import wait_for
@@ -97,6 +97,19 @@ def check_datagrams(t, lab):
         packets = capture.packets(lambda packet: packet.dst == TO4)
     t.equal(run.json()["told"], ["0", "ECONNREFUSED"], "a denied datagram: what the program is told")
     t.equal(len(packets), 0, "a denied datagram: packets on the wire")
+
+
+def check_left(t, lab):
+    """its socket is closed before it was looked at: it is looked at all the same, and no SYN carries data"""
+    lab.client.sysctl("ipv4/tcp_fastopen", 0x5)
+    for way, to, text, fails in (("datagram", TO4, DENY_TEXT, "open"), ("datagram", TO6, DENY_TEXT, "closed"),
+                                 ("fast_open", TO4, DENY_TEXT, "open"), ("datagram", TO4, "welcome", "closed")):
+        with lab.capture() as wire:
+            run = lab.run([lab.test_filter(peek_out=4096, deny_when_seen=DENY_TEXT, delay_ms=300)],
+                          programs.command("ends", "leave", way, to, 0, text), fail=fails)
+        t.equal(run.popen.returncode, 0, f"{way} to {to}, and closed: {run.stderr}")
+        t.equal(wire.count(lambda packet: packet.dst == to and text.encode() in packet.payload), int(text == "welcome"),
+                f"{way} to {to}, and closed, fails {fails}: {text}")
 
 
 def check_waits(t, lab):
@@ -280,8 +293,8 @@ def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         lab.udp_echo(7)
-        for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_waits, check_paused_twice,
-                      check_several, check_inbound, check_segments, check_changes, check_let_go,
+        for check in (check_sizes, check_pieces, check_denied, check_datagrams, check_left, check_waits,
+                      check_paused_twice, check_several, check_inbound, check_segments, check_changes, check_let_go,
                       check_retransmission, check_names):
             check(t, lab)
 

@@ -9,7 +9,7 @@
 import os
 import signal
 
-from lib import faults, machine, main
+from lib import faults, main
 from lib.wait import wait_for
 
 TO4 = "10.79.49.1"
@@ -39,15 +39,6 @@ def bring_about(run, one):
     return lambda: None
 
 
-def end_without_keeper(t, lab, run):
-    run.kill(signal.SIGKILL)
-    run.wait()
-    for pid in machine.processes_in(lab.client.inode):
-        os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not machine.processes_in(lab.client.inode), 5, "the governed program to end")
-    t.equal(lab.sluice("panic", "--instance", f"r{run.pid}").popen.returncode, 0, "panic")
-
-
 def wanted_of(one, fails):
     """of the four: what its last call was told"""
     if one.outcome == faults.JUDGED:
@@ -61,7 +52,8 @@ def check(t, lab, fails, one):
     """it happens while the filter has paused four flows: two that it allows, two that it denies"""
     title = f"{one.part} {one.kind} while a filter looks, fails {fails}"
     is_slow = (one.part, one.kind) == ("provider", "slow")
-    script = "& ".join(" ".join(lab.actor(act, TO4, 7, text, *(["8"] if act == "say_datagram" else [])))
+    patience_s = "3" if one.outcome == faults.NOBODY else "8"
+    script = "& ".join(" ".join(lab.actor(act, TO4, 7, text, *([patience_s] if act == "say_datagram" else [])))
                        for act, text in TALKS)
     how = {"never_answer": 1} if is_slow else {"pause_ms": PAUSE_MS}
     with lab.capture() as capture:
@@ -72,7 +64,9 @@ def check(t, lab, fails, one):
         wait_for(lambda: run.stdout.count("\n") >= len(TALKS), 40, f"{title}: what became of all")
         ends()
         if one.outcome == faults.NOBODY:
-            end_without_keeper(t, lab, run)
+            run.kill(signal.SIGKILL)
+            run.wait()
+            lab.end_governed(f"r{run.pid}")
         run.wait()
         capture.stop()
         packets = capture.packets(lambda packet: packet.dst == TO4)

@@ -129,6 +129,22 @@ def check_deaths(t, lab, path):
     visit.end()
 
 
+def check_change_while_dead(t, lab, path):
+    """a flow that goes on is judged again by a version that came while its filter was dead"""
+    replace(path, "other.example\n")
+    run = lab.start(["blocklist:list=" + path], lab.actor("recv", HOSTS[FREE], 7))
+    wait_for(lambda: "connected" in run.stderr, 15, "the connection")
+    keeper, current = run.wait_pid("sluice-keeper"), f"/run/sluice/r{run.pid}/list-0.0/current"
+    before = os.stat(current).st_ino
+    os.kill(keeper, signal.SIGSTOP)  # which would start it again
+    os.kill(run.wait_pid("blocklist"), signal.SIGKILL)
+    replace(path, HOSTS[FREE] + "\n")
+    wait_for(lambda: os.stat(current).st_ino != before, 30, "the new version")
+    os.kill(keeper, signal.SIGCONT)
+    t.equal(run.wait(30), 0, f"exit status; {run.stderr}")
+    t.equal(run.json()["told"], "ECONNABORTED", "what the program is told of its connection")
+
+
 def check_refused_versions(t, lab, path):
     replace(path, VERSIONS[1])
     visit = Visit(lab, ["blocklist:list=" + path])
@@ -227,6 +243,7 @@ def scenario(t):
         check_updates(t, lab, path)
         check_refused_versions(t, lab, path)
         check_deaths(t, lab, path)
+        check_change_while_dead(t, lab, path)
         check_sharing(t, lab, folder)
         check_rights(t, lab, path)
         check_allow(t, lab)

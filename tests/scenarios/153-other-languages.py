@@ -21,7 +21,7 @@ EVIL = "x $(touch PWNED) `touch PWNED`;touch PWNED|*?~'\""
 
 
 def curl(name):
-    return ["curl", "-sS", "-m", "20", f"http://{name}/"]
+    return ["curl", "-q", "-sS", "-m", "20", f"http://{name}/"]
 
 
 def by_script(lab, script, command, *options):

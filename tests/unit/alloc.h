@@ -67,3 +67,11 @@ typedef bool (*alloc_tell_fn)(unsigned int nth, bool is_always, void *data);
  */
 void alloc_tell_each(alloc_tell_fn tell, void *data, bool is_always, unsigned int step,
 		     unsigned int n_least, unsigned int n_most);
+
+/**
+ * alloc_be() - the child of a telling becomes the process that is tested, and ends as that does
+ * @main_fn: its main(), by another name
+ * @channel: its descriptor 3; @err: its stderr
+ * @n_blocks: shared with the test: of memory, that are left at its end
+ */
+_Noreturn void alloc_be(int (*main_fn)(void), int channel, int err, unsigned int *n_blocks);

@@ -10,7 +10,7 @@
 #include "daemon-lab.h"
 #include "flow/packet.h"
 
-#define LAB_PACKET_BYTES 512
+#define LAB_PACKET_BYTES 1500
 
 static void put16(uint8_t *at, uint16_t value)
 {
@@ -165,6 +165,7 @@ enum fate lab_fate(const struct lab *lab, unsigned int index)
 		return FATE_REJECTED;
 	case SL_MARK_HELD:
 	case SL_MARK_NAMES:
+	case SL_MARK_AGAIN:
 		break;
 	}
 	return FATE_FAIL_CLASS;

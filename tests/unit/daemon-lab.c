@@ -322,6 +322,21 @@ void lab_pass(struct lab *lab, uint64_t us)
 	lab_sleep(lab, us);
 }
 
+void lab_live(struct lab *lab, uint64_t us)
+{
+	for (uint64_t step; us > 0; us -= step) {
+		step = MIN(us, SESSION_PING_US);
+		lab_pass(lab, step);
+		for (unsigned int i = 0; i < lab->config.n_filters; i++) {
+			const struct wire_pong pong = {
+				.token = lab->daemon->filters[i].session.token
+			};
+
+			lab_say(lab, i, WIRE_PONG, &pong);
+		}
+	}
+}
+
 void lab_sleep(struct lab *lab, uint64_t us)
 {
 	lab_oversleep(us);

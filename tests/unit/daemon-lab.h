@@ -78,6 +78,8 @@ void lab_stop(struct lab *lab);
 void lab_settle(struct lab *lab);
 /** lab_pass() - time passes at once, then one tick */
 void lab_pass(struct lab *lab, uint64_t us);
+/** lab_live() - the same, while its filters answer pings, or they would be taken for hung */
+void lab_live(struct lab *lab, uint64_t us);
 /** lab_sleep() - time passes while nobody runs: a suspend or a freeze */
 void lab_sleep(struct lab *lab, uint64_t us);
 /** lab_oversleep() - the same without a tick: something else is noticed first */

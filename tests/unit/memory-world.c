@@ -86,7 +86,7 @@ static void on_names_changed(const struct sl_app *app, const uint8_t address[16]
 	memory_names_changed(((struct world *)data)->memory, app, address);
 }
 
-/* as sluiced does (daemon/ruling.c) */
+/* as sluiced does (daemon/judge/ruling.c) */
 static int on_rule(unsigned int filter, const struct memory_question *question,
 		   struct memory_answer *ret_answer, void *data)
 {

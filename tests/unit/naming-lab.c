@@ -38,6 +38,17 @@ uint64_t naming_ask(struct lab *lab, unsigned int filter, enum flow_reading read
 	return flow->id;
 }
 
+uint64_t naming_told(struct lab *lab, unsigned int filter)
+{
+	return naming_ask(lab, filter, FLOW_READABLE, FLOW_HOST_NONE, "");
+}
+
+uint64_t naming_come(struct lab *lab)
+{
+	lab_put(lab, &peek_syn);
+	return naming_told(lab, 0);
+}
+
 void naming_wish(struct lab *lab, unsigned int filter, uint64_t id)
 {
 	struct wire_flow_name record = { .id = id, .reason = "its host first" };
@@ -52,7 +63,7 @@ uint64_t naming_begin(struct lab *lab)
 
 	for (unsigned int i = 0; i < lab->config.n_filters; i++) {
 		assert_int_equal(lab_fate(lab, packet), FATE_HELD);
-		id = naming_ask(lab, i, FLOW_READABLE, FLOW_HOST_NONE, "");
+		id = naming_told(lab, i);
 		naming_wish(lab, i, id);
 	}
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED); /* the handshake goes on */
@@ -80,4 +91,16 @@ void naming_say(struct lab *lab, uint64_t token, uint8_t answer, enum flow_host 
 
 	snprintf(host.name, sizeof(host.name), "%s", name);
 	lab_host(lab, &host);
+}
+
+unsigned int naming_hello(struct lab *lab)
+{
+	lab_put(lab, &peek_syn);
+	return peek_put_text(lab, 0, "hello");
+}
+
+void naming_tell(struct lab *lab, const char *name)
+{
+	naming_say(lab, naming_look(lab, LOOK_CONNECTION, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS,
+		   name);
 }

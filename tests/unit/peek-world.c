@@ -165,7 +165,7 @@ static void release(struct world *world)
 		taken_out(world, &packet, true);
 	}
 	CHECK(world->peek->streams[world->dir].n <= PEEK_PACKETS_MAX);
-	CHECK(world->peek->streams[world->dir].n_bytes <= 2 * PEEK_HELD_MAX);
+	CHECK(world->peek->streams[world->dir].n_bytes <= PEEK_HELD_MAX + PEEK_GAP_MAX);
 	CHECK(world->peek->streams[world->dir].n_kept <= PEEK_PACKETS_MAX);
 }
 
@@ -340,6 +340,19 @@ static void pause_or_resume(struct world *world, unsigned int filter)
 		      world->minds[filter].is_asked);
 }
 
+/* whose sender may wait until they have left: they are lost to it */
+static void drop_waiting(struct world *world)
+{
+	struct flow_packet packet;
+	uint64_t due_us;
+
+	if (world->dir == SL_DIR_IN ||
+	    peek_is_awaited(world->peek, world->dir, world->now_us, &due_us))
+		return;
+	while (peek_drop_waiting(world->peek, world->dir, &packet) == 0)
+		taken_out(world, &packet, false);
+}
+
 static void step(struct world *world)
 {
 	unsigned int what = next(world), filter = what / 16 % world->n_filters;
@@ -362,6 +375,7 @@ static void step(struct world *world)
 	case 5:
 		world->now_us += 1000 * next(world);
 		acknowledge(world);
+		drop_waiting(world);
 		break;
 	case 6:
 		pause_or_resume(world, filter);
@@ -448,6 +462,7 @@ static void finish(struct world *world)
 			ask(world, i);
 			answer(world, i, true);
 		}
+		drop_waiting(world);
 		release(world);
 	}
 	if (!is_over(world))
@@ -456,6 +471,7 @@ static void finish(struct world *world)
 	acknowledge(world);
 	CHECK(!peek_is_guarded(world->peek, world->dir));
 	CHECK(world->peek->streams[world->dir].n_kept == 0);
+	CHECK(world->peek->streams[world->dir].n_copies == 0);
 }
 
 struct peek_outcome peek_world_run(const uint8_t *bytes, size_t n_bytes)

@@ -27,7 +27,7 @@ const struct lab_packet dns_answer = { .proto = IPPROTO_UDP,
 				       .rport = 53,
 				       .last = 53 };
 
-struct lab *running_lab(unsigned int n_filters, bool is_closed)
+struct lab *started_lab(unsigned int n_filters, bool is_closed)
 {
 	struct lab_config config = { .n_filters = n_filters };
 	struct lab *lab;
@@ -36,6 +36,13 @@ struct lab *running_lab(unsigned int n_filters, bool is_closed)
 		config.is_closed[i] = is_closed;
 	lab = lab_new(&config);
 	assert_int_equal(lab_start(lab), 0);
+	return lab;
+}
+
+struct lab *running_lab(unsigned int n_filters, bool is_closed)
+{
+	struct lab *lab = started_lab(n_filters, is_closed);
+
 	lab_run_all(lab);
 	assert_true(lab->is_told);
 	assert_int_equal(lab->state.error, 0);

@@ -14,6 +14,8 @@ extern const struct lab_packet tcp, tcp6, tcp_in, udp;
 extern const struct lab_packet tcp_again;  /* where tcp goes, another conversation */
 extern const struct lab_packet dns_answer; /* of a name server that was asked */
 
+/** started_lab() - sluiced runs, no filter has said anything; running_lab(): all filters run */
+struct lab *started_lab(unsigned int n_filters, bool is_closed);
 struct lab *running_lab(unsigned int n_filters, bool is_closed);
 
 /* the same for cmocka; closed, if nothing else is said */

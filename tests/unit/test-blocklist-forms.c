@@ -204,6 +204,14 @@ static void test_wildcards_over_one_name_are_limited(void **state)
 	assert_int_equal(compiled.table.head->n_entries, BUILDER_PATTERNS_MAX);
 	assert_int_equal(compiled.table.head->report.n_of[LIST_E_WILDCARD], 3);
 	assert_int_equal(compiled.table.head->report.n_bad, 3);
+	for (unsigned int i = 0; i < 3; i++) { /* the last three */
+		const struct list_bad *bad = &compiled.table.head->report.bad[i];
+
+		assert_int_equal(bad->line, BUILDER_PATTERNS_MAX + 1 + i);
+		assert_int_equal(bad->error, LIST_E_WILDCARD);
+		n = (size_t)snprintf(text, sizeof(text), "a%u*.example", BUILDER_PATTERNS_MAX + i);
+		assert_memory_equal(bad->text, text, n + 1);
+	}
 	compiled_free(&compiled);
 }
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,49 +84,71 @@ static ino_t current_of(int fd)
 	return st.st_ino;
 }
 
+/* a version comes that is not @first, sooner or later, and it is over */
+static void end_with_another(struct compiled *compiled, int fd, ino_t first)
+{
+	for (int i = 0; current_of(fd) == first; i++) {
+		assert_true(i < ROUNDS_MAX);
+		usleep(10000);
+		compiled_tick(compiled);
+	}
+	close_fd(fd);
+	compiled_end(compiled);
+}
+
+/* Return: the first version, of one name */
+static ino_t begin_with_one(struct compiled *compiled, int *ret_fd)
+{
+	*ret_fd = -1;
+	assert_int_equal(begin(compiled, ret_fd), 0);
+	return current_of(*ret_fd);
+}
+
 static void test_a_change_takes_the_place_of_what_was(void **state)
 {
 	struct compiled compiled;
-	int fd = -1;
-	ino_t first;
+	int fd;
+	ino_t first = begin_with_one(&compiled, &fd);
 
-	assert_int_equal(begin(&compiled, &fd), 0);
-	first = current_of(fd);
 	for (int i = 0; i < 3; i++)
 		compiled_tick(&compiled);
 	assert_int_equal(current_of(fd), first);
 	write_list("ads.example\nmore.example\n");
-	for (int i = 0; current_of(fd) == first; i++) {
-		assert_true(i < ROUNDS_MAX);
-		usleep(10000);
+	end_with_another(&compiled, fd, first);
+}
+
+/* no descriptor, no process, no memory: at another time there may be one */
+static void test_what_passes_is_tried_again(void **state)
+{
+	struct rlimit before, none;
+	struct compiled compiled;
+	int fd;
+	ino_t first = begin_with_one(&compiled, &fd);
+
+	write_list("ads.example\nmore.example\n");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 3; i++)
 		compiled_tick(&compiled);
-	}
-	close_fd(fd);
-	compiled_end(&compiled);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	end_with_another(&compiled, fd, first);
 }
 
 /* root would wait for a writer */
 static void test_a_pipe_in_the_place_of_the_list_is_not_opened(void **state)
 {
 	struct compiled compiled;
-	int fd = -1;
-	ino_t first;
+	int fd;
+	ino_t first = begin_with_one(&compiled, &fd);
 
-	assert_int_equal(begin(&compiled, &fd), 0);
-	first = current_of(fd);
 	assert_int_equal(unlink(list), 0);
 	assert_int_equal(mkfifo(list, 0600), 0);
 	for (int i = 0; i < 3; i++)
 		compiled_tick(&compiled);
 	assert_int_equal(current_of(fd), first);
 	write_list("ads.example\nmore.example\n");
-	for (int i = 0; current_of(fd) == first; i++) {
-		assert_true(i < ROUNDS_MAX);
-		usleep(10000);
-		compiled_tick(&compiled);
-	}
-	close_fd(fd);
-	compiled_end(&compiled);
+	end_with_another(&compiled, fd, first);
 }
 
 /* the list is a script, and a shell its compiler */
@@ -178,15 +201,42 @@ static void test_the_compiler_has_three_descriptors(void **state)
 	compiled_end(&compiled);
 }
 
+/* the interpreter of a script would open it by a descriptor that is closed by then */
+static void test_a_script_is_no_compiler(void **state)
+{
+	const char *true_one = compiler;
+	struct compiled compiled;
+	char script[96], said[512] = "";
+	int fd = -1, r, pipe_fds[2], err = dup(2);
+
+	snprintf(script, sizeof(script), "%s/script", top);
+	close_fd(open(script, O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+	fd = open(script, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(write(fd, "#!/bin/sh\nexit 0\n", 17), 17);
+	fd = close_fd(fd);
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_int_equal(dup2(pipe_fds[1], 2), 2);
+	compiler = script;
+	r = begin(&compiled, &fd);
+	compiler = true_one;
+	assert_int_equal(dup2(err, 2), 2);
+	close_fd(err);
+	close_fd(pipe_fds[1]);
+	assert_true(read(pipe_fds[0], said, sizeof(said) - 1) > 0);
+	close_fd(pipe_fds[0]);
+	assert_int_equal(r, -1);
+	assert_non_null(strstr(said, "it is a script, and has to be a program"));
+	compiled_end(&compiled);
+	assert_int_equal(unlink(script), 0);
+}
+
 /* what the compiler cannot read, and a file that is away, leave what was */
 static void test_what_is_no_good_leaves_what_was(void **state)
 {
 	struct compiled compiled;
-	int fd = -1;
-	ino_t first;
+	int fd;
+	ino_t first = begin_with_one(&compiled, &fd);
 
-	assert_int_equal(begin(&compiled, &fd), 0);
-	first = current_of(fd);
 	assert_int_equal(unlink(list), 0);
 	compiled_tick(&compiled);
 	assert_int_equal(mkdir(list, 0700), 0); /* not a regular file */
@@ -236,6 +286,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_change_takes_the_place_of_what_was, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(test_what_passes_is_tried_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_no_good_leaves_what_was, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_a_pipe_in_the_place_of_the_list_is_not_opened,
@@ -245,6 +296,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_half_a_result_is_removed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_compiler_has_three_descriptors, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(test_a_script_is_no_compiler, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_link_in_the_place_of_the_folder_is_refused,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_folder_of_another_user_is_refused, set_up,

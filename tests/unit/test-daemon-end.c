@@ -193,7 +193,7 @@ static void test_a_successor_knows_what_was_decided_and_asks_the_rest(void **sta
 	flow = flow_table_find_id(lab->daemon->flows, decided);
 	assert_non_null(flow);
 	assert_int_equal(flow->verdict, SL_ALLOW);
-	assert_non_null(flow->identity);
+	assert_non_null(flow->side->identity);
 	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
 	lab_run_all(lab);
 	id = lab_take_flow(lab, 0);

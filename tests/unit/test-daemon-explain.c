@@ -39,7 +39,9 @@ static int client = -1;
 
 static int set_up(bool is_closed)
 {
-	struct lab_config config = { .n_filters = 2, .is_closed = { is_closed, is_closed } };
+	struct lab_config config = { .n_filters = 2,
+				     .is_closed = { is_closed, is_closed },
+				     .looks = { true, true } };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	lab = lab_new(&config);
@@ -153,6 +155,90 @@ static void test_each_filter_is_asked_and_the_first_denial_decides(void **state)
 	assert_null(lab->daemon->explanations);
 	assert_int_equal(memory_count_answers(lab->daemon->memory), 0);
 	assert_int_equal(flow_table_n_held(lab->daemon->flows), 0);
+}
+
+static uint64_t wish(unsigned int filter, const char *host, enum flow_reading reading)
+{
+	const struct wire_flow_new *flow = lab_take(lab, filter, WIRE_FLOW_NEW);
+	struct wire_flow_name record = { .reason = "its host first" };
+
+	assert_non_null(flow);
+	assert_string_equal(flow->host, host);
+	assert_int_equal(flow->host_reading, reading);
+	assert_int_equal(flow->again, reading == FLOW_READ);
+	record.id = flow->id;
+	if (reading == FLOW_READABLE)
+		lab_say(lab, filter, WIRE_FLOW_NAME, &record);
+	return record.id;
+}
+
+/* what the caller says that they name is what they name; without it they name nobody */
+static void check_reading(const char *target, const char *host, const char *source)
+{
+	_cleanup_json_ struct json_object *why = NULL;
+	struct json_object *flow;
+	uint64_t id;
+
+	call("Explain", target);
+	id = wish(0, "", FLOW_READABLE);
+	assert_null(answer("why"));
+	assert_int_equal(wish(0, host, FLOW_READ), id);
+	lab_judge(lab, 1, lab_take_flow(lab, 1), 0); /* as at the first packet */
+	lab_judge(lab, 0, id, 1);
+	why = answer("why");
+	assert_why(why, "drop", "filter", "answered", "answered");
+	assert_string_equal(text_of(why, "host_reading"), "would");
+	assert_true(
+		json_object_get_boolean(json_object_object_get(filter_of(why, 0), "reads_host")));
+	assert_false(
+		json_object_get_boolean(json_object_object_get(filter_of(why, 1), "reads_host")));
+	flow = json_object_object_get(why, "flow");
+	assert_string_equal(text_of(flow, "host_source"), source);
+	assert_int_equal(lab->daemon->filters[0].n_late, 0);
+	assert_null(lab->daemon->explanations);
+}
+
+static void test_first_bytes_would_be_read(void **state)
+{
+	check_reading(PROGRAM "," TARGET, "", "none");
+	check_reading(PROGRAM ",\"target\":{\"address\":\"198.51.100.9\",\"port\":443,"
+			      "\"proto\":\"tcp\",\"names\":\"ads.example\"}",
+		      "ads.example", "tls");
+}
+
+/* it never comes to that: the other one denies its first packet */
+static void test_a_denial_comes_before_the_reading(void **state)
+{
+	_cleanup_json_ struct json_object *why = NULL;
+	uint64_t id;
+
+	EXPLAIN;
+	id = wish(0, "", FLOW_READABLE);
+	wish(0, "", FLOW_READ);
+	lab_judge(lab, 0, id, 2);
+	lab_judge(lab, 1, lab_take_flow(lab, 1), 1);
+	why = answer("why");
+	assert_why(why, "drop", "filter", "answered", "answered");
+	assert_null(json_object_object_get(why, "host_reading"));
+	assert_false(json_object_get_boolean(json_object_object_get(why, "silent")));
+	assert_true(json_object_get_boolean(json_object_object_get(filter_of(why, 1), "decides")));
+}
+
+/* a filter asks once */
+static void test_what_was_read_is_not_read_again(void **state)
+{
+	struct wire_flow_name record = { .reason = "once more" };
+
+	EXPLAIN;
+	record.id = wish(0, "", FLOW_READABLE);
+	wish(0, "", FLOW_READ);
+	lab_say(lab, 0, WIRE_FLOW_NAME, &record);
+	assert_int_equal(lab->daemon->filters[0].n_late, 1);
+	assert_null(lab_take(lab, 0, WIRE_FLOW_NEW));
+	lab_judge(lab, 0, record.id, 0);
+	lab_judge(lab, 1, lab_take_flow(lab, 1), 0);
+	json_object_put(answer("why"));
+	assert_null(lab->daemon->explanations);
 }
 
 static void test_a_filter_that_allowed_hears_of_the_end(void **state)
@@ -317,6 +403,9 @@ int main(void)
 #define TEST(name, how) cmocka_unit_test_setup_teardown(name, set_up_##how, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_each_filter_is_asked_and_the_first_denial_decides, closed),
+		TEST(test_first_bytes_would_be_read, closed),
+		TEST(test_a_denial_comes_before_the_reading, closed),
+		TEST(test_what_was_read_is_not_read_again, closed),
 		TEST(test_a_filter_that_allowed_hears_of_the_end, closed),
 		TEST(test_no_answer_is_the_fail_class_closed, closed),
 		TEST(test_no_answer_is_the_fail_class_open, open),

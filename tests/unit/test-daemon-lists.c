@@ -157,6 +157,39 @@ static void test_only_kinds_that_are_there_are_shown(void **state)
 			    "{\"character\":1,\"cosmetic\":4,\"zone\":2}");
 }
 
+static void restart(struct lab *lab)
+{
+	lab_end_filter(lab, 0);
+	while (lab->filters[0].sock < 0)
+		lab_pass(lab, TICK_US);
+	lab_run_filter(lab, 0);
+	lab_pass(lab, TICK_US);
+	lab_pass(lab, TICK_US);
+}
+
+/* nobody knows whether it read another version at its start */
+static void test_a_filter_with_lists_judges_again_after_its_death(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t id;
+
+	tell(lab, 0, "/a", "list /a", 1);
+	id = judge(lab, &tcp, 0, 0, "not listed");
+	restart(lab);
+	assert_int_equal(lab_take_flow(lab, 0), id);
+	lab_judge(lab, 0, id, 1);
+	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_REJECT);
+}
+
+static void test_one_without_lists_does_not(void **state)
+{
+	struct lab *lab = *state;
+
+	judge(lab, &tcp, 0, 0, "fine");
+	restart(lab);
+	assert_int_equal(lab_take_flow(lab, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +207,11 @@ int main(void)
 						running_tear_down),
 		cmocka_unit_test_setup_teardown(test_only_kinds_that_are_there_are_shown,
 						running_one, running_tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_filter_with_lists_judges_again_after_its_death, running_one,
+			running_tear_down),
+		cmocka_unit_test_setup_teardown(test_one_without_lists_does_not, running_one,
+						running_tear_down),
 	};
 
 	return cmocka_run_group_tests_name("daemon-lists", tests, NULL, NULL);

@@ -84,6 +84,8 @@ static void judge(struct story *story, unsigned int i, const struct wire_flow_ne
 
 	if (flow->dport == unanswered.rport)
 		return;
+	(void)say(story, i, WIRE_FLOW_WATCH,
+		  &(struct wire_flow_watch){ .id = flow->id, .rate = WATCH_HIGH });
 	verdict.verdict = is_denied;
 	verdict.scope = flow->dport == allowed.rport ? MEMORY_ADDRESS : MEMORY_FLOW;
 	if (say(story, i, WIRE_FLOW_VERDICT, &verdict))

@@ -26,21 +26,19 @@ static void test_a_rule_with_a_host_has_it_read(void **state)
 	assert_int_equal(lab_fate(lab, lab_put(lab, &peek_syn)), FATE_ALLOWED);
 	assert_false(memory_is_in_force(lab, &peek_syn));
 	packet = peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
 	rules_lab_reason(lab, &peek_syn, "rule 1");
 	lab_end_socket(lab, &peek_syn);
 
-	lab_put(lab, &peek_syn);
-	packet = peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "c.example");
+	packet = naming_hello(lab);
+	naming_tell(lab, "c.example");
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
 	rules_lab_reason(lab, &peek_syn, "no rule matches");
 	assert_false(memory_is_in_force(lab, &peek_syn)); /* the next one is read as well */
 	lab_end_socket(lab, &peek_syn);
 
-	lab_put(lab, &peek_syn);
-	packet = peek_put_text(lab, 0, "hello");
+	packet = naming_hello(lab);
 	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NONE, 0, "");
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
 	assert_int_equal(lab->daemon->filters[0].n_flows, 0);
@@ -87,7 +85,7 @@ static void test_what_rules_ask_is_asked_with_the_name(void **state)
 	lab_put(lab, &peek_syn);
 	assert_null(lab_take(lab, 0, WIRE_FLOW_NEW));
 	peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "c.example");
+	naming_tell(lab, "c.example");
 	id = naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS, "c.example");
 	lab_judge(lab, 0, id, ALLOW);
 	assert_int_equal(lab_flow(lab, &peek_syn)->verdict, SL_ALLOW);
@@ -100,9 +98,8 @@ static void test_rules_of_a_dead_filter_have_it_read(void **state)
 
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_a);
 	lab_end_filter(lab, 0);
-	lab_put(lab, &peek_syn);
-	packet = peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	packet = naming_hello(lab);
+	naming_tell(lab, "a.example");
 	assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
 }
 
@@ -118,7 +115,7 @@ static void test_rules_behind_a_late_filter_have_it_read(void **state)
 	lab_pass(lab, DEADLINE);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
 	packet = peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
 }
 
@@ -130,8 +127,7 @@ static void test_rules_change_while_it_is_read(void **state)
 	uint64_t token;
 
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_a);
-	lab_put(lab, &peek_syn);
-	packet = peek_put_text(lab, 0, "hello");
+	packet = naming_hello(lab);
 	token = naming_look(lab, 2, 0, "hello");
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_b);
 	rules_lab_walk(lab);
@@ -145,13 +141,13 @@ static void test_new_rules_have_what_is_asked_read(void **state)
 	struct lab *lab = *state;
 	unsigned int packet = lab_put(lab, &peek_syn);
 
-	naming_ask(lab, 0, FLOW_READABLE, FLOW_HOST_NONE, "");
+	naming_told(lab, 0);
 	GIVE(lab, 0, RULES_ALLOW, rules_lab_drop_a);
 	rules_lab_walk(lab);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
 	assert_int_equal(lab_flow(lab, &peek_syn)->verdict, SL_PEEK);
 	packet = peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
 }
 
@@ -169,7 +165,7 @@ static void test_a_reader_that_dies_is_asked_once_more(void **state)
 	lab_pass(lab, TICK_US);
 	lab_pass(lab, TICK_US);
 	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS, "a.example");
 }
 
@@ -205,7 +201,7 @@ static void test_a_reader_that_hangs_is_replaced(void **state)
 	assert_int_equal(lab->n_killed, n_killed + 1);
 	lab_pass(lab, TICK_US);
 	lab_pass(lab, TICK_US);
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS, "a.example");
 }
 
@@ -248,7 +244,7 @@ static void test_a_filter_that_hangs_fails_as_it_is_told(void **state)
 
 	naming_begin(lab);
 	packet = peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	for (unsigned int i = 0; i < 20 && lab_fate(lab, packet) == FATE_HELD; i++)
 		lab_pass(lab, FLOW_DEADLINE_US / 10);
 	assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
@@ -267,7 +263,7 @@ static void test_a_successor_reads_it_anew(void **state)
 	lab_run_all(lab);
 	naming_wish(lab, 0, lab_take_flow(lab, 0));
 	lab_settle(lab);
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	assert_int_equal(naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS, "a.example"), id);
 }
 

@@ -58,7 +58,7 @@ static void test_a_denied_datagram_is_refused_as_a_fresh_one(void **state)
 	struct lab_packet second = peek_datagram;
 	struct lab *lab = *state;
 	unsigned int packets[2] = { lab_put(lab, &peek_datagram) };
-	uint64_t id = naming_ask(lab, 0, FLOW_READABLE, FLOW_HOST_NONE, ""), token;
+	uint64_t id = naming_told(lab, 0), token;
 
 	naming_wish(lab, 0, id);
 	token = naming_look(lab, 3, 0, "hello");
@@ -152,6 +152,43 @@ static void test_pieces_without_end_are_given_up(void **state)
 	naming_ask(lab, 0, FLOW_UNREADABLE, FLOW_HOST_NONE, "");
 }
 
+/* of datagrams, of which all are read each time: 16 small ones, or few with PEEK_BYTES_MAX bytes */
+static void put_datagrams(struct lab *lab, const char *text, unsigned int n_expected)
+{
+	struct lab_packet packet = peek_datagram;
+	unsigned int n = 0, n_looks;
+	uint64_t token = 0;
+
+	packet.text = text;
+	lab_put(lab, &packet);
+	naming_wish(lab, 0, naming_told(lab, 0));
+	do {
+		const struct wire_look *look;
+
+		for (n_looks = 0; (look = lab_take_look(lab)); n_looks++)
+			token = look->token;
+		for (unsigned int i = 0; i < n_looks; i++)
+			naming_say(lab, token, HOST_MORE, 0, "");
+		assert_int_equal(n_looks, n + 1);
+		lab_put(lab, &packet);
+	} while (++n < n_expected);
+	assert_null(lab_take_look(lab));
+	naming_ask(lab, 0, FLOW_UNREADABLE, FLOW_HOST_NONE, "");
+}
+
+static void test_datagrams_without_end_are_given_up(void **state)
+{
+	put_datagrams(*state, "x", NAMING_DATAGRAMS_MAX);
+}
+
+static void test_large_datagrams_are_given_up(void **state)
+{
+	char text[1400 + 1] = { 0 };
+
+	memset(text, 'x', sizeof(text) - 1);
+	put_datagrams(*state, text, PEEK_BYTES_MAX / 1400);
+}
+
 static void test_one_that_sends_nothing_waits_for_nothing(void **state)
 {
 	const struct lab_packet greeting = peek_in(ACK, 5001, "220 hello");
@@ -199,7 +236,7 @@ static void test_one_name_is_sure_and_two_are_not(void **state)
 	lab_put(lab, &peek_syn);
 	naming_wish(lab, 0, naming_ask(lab, 0, FLOW_READABLE, FLOW_HOST_DNS, "b.example"));
 	peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS, "a.example");
 }
 
@@ -211,8 +248,7 @@ static void test_what_is_not_wanted_is_not_read(void **state)
 	struct lab *lab = *state;
 	uint64_t id;
 
-	lab_put(lab, &peek_syn);
-	lab_judge(lab, 0, naming_ask(lab, 0, FLOW_READABLE, FLOW_HOST_NONE, ""), ALLOW);
+	lab_judge(lab, 0, naming_come(lab), ALLOW);
 	assert_int_equal(lab_fate(lab, peek_put_text(lab, 0, "hello")), FATE_ALLOWED);
 	assert_null(lab_take_look(lab));
 	lab_put(lab, &in);
@@ -231,19 +267,19 @@ static void test_what_was_said_of_a_name_is_not_asked_again(void **state)
 
 	naming_begin(lab);
 	peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	lab_judge_for(lab, 0, naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS, "a.example"), DROP,
 		      MEMORY_NAME);
 	lab_end_socket(lab, &peek_syn);
 	naming_begin(lab);
 	packet = peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	assert_null(lab_take(lab, 0, WIRE_FLOW_NEW));
 	assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
 	lab_end_socket(lab, &peek_syn);
 	naming_begin(lab);
 	peek_put_text(lab, 0, "hello");
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "b.example");
+	naming_tell(lab, "b.example");
 	naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS, "b.example");
 }
 
@@ -270,7 +306,7 @@ static void test_every_filter_that_waits_is_asked(void **state)
 	uint64_t id = naming_begin(lab);
 	unsigned int packet = peek_put_text(lab, 0, "hello");
 
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	assert_null(lab_take_look(lab)); /* once for both */
 	naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS, "a.example");
 	naming_ask(lab, 1, FLOW_READ, FLOW_HOST_TLS, "a.example");
@@ -285,8 +321,8 @@ static void test_a_later_filter_denies_before_the_handshake(void **state)
 	struct lab *lab = *state;
 	unsigned int packet = lab_put(lab, &peek_syn);
 
-	naming_wish(lab, 0, naming_ask(lab, 0, FLOW_READABLE, FLOW_HOST_NONE, ""));
-	lab_judge(lab, 1, naming_ask(lab, 1, FLOW_READABLE, FLOW_HOST_NONE, ""), DROP);
+	naming_wish(lab, 0, naming_told(lab, 0));
+	lab_judge(lab, 1, naming_told(lab, 1), DROP);
 	assert_int_equal(lab_fate(lab, packet), FATE_REJECTED);
 }
 
@@ -296,7 +332,7 @@ static void test_a_filter_looks_at_bytes_after_the_name(void **state)
 	uint64_t id = naming_begin(lab);
 	unsigned int packet = peek_put_text(lab, 0, "hello");
 
-	naming_say(lab, naming_look(lab, 2, 0, "hello"), HOST_NAMED, FLOW_HOST_TLS, "a.example");
+	naming_tell(lab, "a.example");
 	naming_ask(lab, 0, FLOW_READ, FLOW_HOST_TLS, "a.example");
 	naming_ask(lab, 1, FLOW_READ, FLOW_HOST_TLS, "a.example");
 	lab_judge(lab, 0, id, ALLOW);
@@ -353,6 +389,8 @@ int main(void)
 		TEST(test_a_client_that_stops_is_not_waited_for_forever, naming_one_closed),
 		TEST(test_one_that_ends_in_the_middle_has_no_name, naming_one_closed),
 		TEST(test_pieces_without_end_are_given_up, naming_one_closed),
+		TEST(test_datagrams_without_end_are_given_up, naming_one_closed),
+		TEST(test_large_datagrams_are_given_up, naming_one_closed),
 		TEST(test_one_that_sends_nothing_waits_for_nothing, naming_one_closed),
 		TEST(test_refused_and_too_much, naming_one_closed),
 		TEST(test_one_name_is_sure_and_two_are_not, naming_one_closed),

@@ -208,6 +208,68 @@ static void test_a_successor_of_a_successor(void **state)
 	assert_true(peek_is_destroyed(lab));
 }
 
+static const struct lab_packet query = {
+	.proto = IPPROTO_UDP, .lport = 40002, .rport = 53, .last = 53, .text = "query"
+};
+
+/* an answer of a name server, which sluice-names has read. Return: what became of it */
+static enum fate fate_of_answer(struct lab *lab)
+{
+	const struct lab_packet answer = { .proto = IPPROTO_UDP,
+					   .is_inbound = true,
+					   .is_answer = true,
+					   .lport = query.lport,
+					   .rport = query.rport,
+					   .last = query.last };
+	unsigned int packet = lab_put(lab, &answer);
+	const struct wire_look *look = lab_take_look(lab);
+
+	assert_non_null(look);
+	lab_done(lab, look->token);
+	return lab_fate(lab, packet);
+}
+
+/* a flow with a name server whose answers are shown or not, of a predecessor; nobody is asked yet */
+static void restore_query(struct lab *lab, bool has_in)
+{
+	uint64_t id;
+
+	lab_put(lab, &query);
+	id = lab_take_flow(lab, 0);
+	peek_at(lab, 0, id, has_in, 100);
+	peek_expect(lab, 0, 0, "query");
+	peek_answer(lab, 0, id, 0, 5, 100);
+	lab_crash(lab);
+	assert_int_equal(lab_start(lab), 0);
+	lab_settle(lab);
+}
+
+/* the kernel would give it to us again and again, until filters have been asked */
+static void test_an_answer_that_is_not_shown_does_not_circle(void **state)
+{
+	struct lab *lab = *state;
+
+	restore_query(lab, false);
+	assert_int_equal(fate_of_answer(lab), FATE_ALLOWED);
+}
+
+static void test_an_answer_that_is_to_be_shown_is_held(void **state)
+{
+	struct lab *lab = *state;
+
+	restore_query(lab, true);
+	assert_int_equal(fate_of_answer(lab), FATE_HELD);
+}
+
+static void test_an_answer_to_what_has_not_left_is_dropped(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_put(lab, &query);
+	peek_at(lab, 0, lab_take_flow(lab, 0), true, 100);
+	assert_int_equal(fate_of_answer(lab), FATE_SILENT);
+}
+
 static void test_only_who_said_so_may_look(void **state)
 {
 	struct lab_config config = { .n_filters = 1 };
@@ -320,6 +382,9 @@ int main(void)
 		TEST(test_a_successor_goes_on, peek_one_closed),
 		TEST(test_a_successor_denies, peek_one_closed),
 		TEST(test_a_successor_of_a_successor, peek_one_closed),
+		TEST(test_an_answer_that_is_not_shown_does_not_circle, peek_one_closed),
+		TEST(test_an_answer_that_is_to_be_shown_is_held, peek_one_closed),
+		TEST(test_an_answer_to_what_has_not_left_is_dropped, peek_two_closed),
 		cmocka_unit_test_teardown(test_only_who_said_so_may_look, peek_tear_down),
 		cmocka_unit_test(test_a_kernel_that_refuses),
 		TEST(test_a_kernel_that_refuses_later, peek_one_closed),

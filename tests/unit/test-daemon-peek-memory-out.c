@@ -334,15 +334,39 @@ static void test_no_memory_for_a_packet_costs_a_repetition(void **state)
 	uint64_t id = peek_looked_at(lab, false, 5);
 	unsigned int packet;
 
-	alloc_fail(1, true);
-	packet = peek_put_text(lab, 0, "hello");
-	assert_true(alloc_has_failed());
-	alloc_forgive();
-	assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
+	for (unsigned int nth = 1; nth <= 2; nth++) { /* for its copy; for its place */
+		alloc_fail(nth, true);
+		packet = peek_put_text(lab, 0, "hello");
+		assert_true(alloc_has_failed());
+		alloc_forgive();
+		assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
+	}
 	packet = peek_put_text(lab, 0, "hello");
 	peek_expect(lab, 0, 0, "hello");
 	peek_answer(lab, 0, id, 0, 5, 5);
 	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+	lab_stop(lab);
+	lab_free(lab);
+}
+
+static void test_no_memory_for_more_loses_nothing_that_is_held(void **state)
+{
+	struct lab *lab = peek_start(1, true);
+	unsigned int n = 0, packet;
+
+	peek_looked_at(lab, false, 1000);
+	for (unsigned int room = 0; n == 0 || n < room; n++) {
+		assert_int_equal(lab_fate(lab, peek_put_text(lab, n, "x")), FATE_HELD);
+		room = lab->daemon->peekings.first->core->streams[SL_DIR_OUT].n_room;
+	}
+	alloc_fail(2, true);
+	packet = peek_put_text(lab, n, "y");
+	assert_true(alloc_has_failed());
+	alloc_forgive();
+	assert_int_equal(lab_fate(lab, packet), FATE_SILENT);
+	assert_int_equal(lab_fate(lab, peek_put_text(lab, n, "y")), FATE_HELD);
+	lab_pass(lab, PEEK_IDLE_US + TICK_US);
+	peek_expect(lab, 0, 0, "xxxxxxxxy");
 	lab_stop(lab);
 	lab_free(lab);
 }
@@ -355,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_all_fail_closed),
 		cmocka_unit_test(test_all_fail_open),
 		cmocka_unit_test(test_no_memory_for_a_packet_costs_a_repetition),
+		cmocka_unit_test(test_no_memory_for_more_loses_nothing_that_is_held),
 	};
 
 	return cmocka_run_group_tests_name("daemon-peek-memory-out", tests, NULL, NULL);

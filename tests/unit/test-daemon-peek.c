@@ -119,11 +119,12 @@ static void test_bytes_of_nobody_are_to_be_sent_again(void **state)
 	struct lab_packet lost = peek_in(ACK, 5001, "ab");
 	struct lab *lab = *state;
 	uint64_t id = peek_looked_at(lab, true, 2);
+	struct sl_tuple tuple = flow_tuple(flow_table_find_id(lab->daemon->flows, id));
 	unsigned int packet;
 
 	peek_connect(lab, &peek_syn, 5001);
 	lost.is_foreign = true;
-	fake_delete(lab->kernel, FAKE_HELD, &flow_table_find_id(lab->daemon->flows, id)->tuple);
+	fake_delete(lab->kernel, FAKE_HELD, &tuple);
 	assert_int_equal(lab_fate(lab, lab_put(lab, &lost)), FATE_SILENT);
 	lost.is_foreign = false;
 	packet = lab_put(lab, &lost);
@@ -156,10 +157,31 @@ static void test_what_is_held_at_the_end_is_charged_no_more(void **state)
 	peek_looked_at(lab, false, 5);
 	lab_put(lab, &packet); /* of the same user, who would be forgotten without it */
 	other = flow_table_find_id(lab->daemon->flows, lab_take_flow(lab, 0));
+	assert_true(flow_charged(other) > 0); /* what it takes to look */
+	assert_int_equal(flow_queued(other), 0);
 	peek_put_text(lab, 3, "behind a gap");
-	assert_true(flow_charged(other) > 0);
+	assert_int_equal(flow_queued(other), 1);
 	lab_end_socket(lab, &peek_syn);
 	assert_int_equal(flow_charged(other), 0);
+	assert_int_equal(flow_queued(other), 0);
+}
+
+/* what its user holds in other flows: of memory, a flow that holds nothing may add one packet */
+static void test_a_user_does_not_fill_memory_or_the_queue(void **state)
+{
+	struct lab *lab = *state;
+	struct flow *flow =
+		flow_table_find_id(lab->daemon->flows, peek_looked_at(lab, false, 1000));
+
+	flow_charge(flow, 0, PEEKING_USER_PACKETS);
+	assert_int_equal(lab_fate(lab, peek_put_text(lab, 0, "a")), FATE_SILENT);
+	flow_charge(flow, PEEKING_USER_BYTES, -1);
+	assert_int_equal(lab_fate(lab, peek_put_text(lab, 0, "a")), FATE_HELD);
+	assert_int_equal(lab_fate(lab, peek_put_text(lab, 1, "b")), FATE_SILENT);
+	flow_charge(flow, 0, -1);
+	assert_int_equal(lab_fate(lab, peek_put_text(lab, 1, "b")), FATE_SILENT);
+	flow_charge(flow, -(ssize_t)PEEKING_USER_BYTES, 0);
+	assert_int_equal(lab_fate(lab, peek_put_text(lab, 1, "b")), FATE_HELD);
 }
 
 /* or what comes next would go unseen */
@@ -326,6 +348,7 @@ int main(void)
 		TEST(test_bytes_of_nobody_are_to_be_sent_again, peek_one_open),
 		TEST(test_a_start_with_bytes_is_dropped, peek_one_closed),
 		TEST(test_what_is_held_at_the_end_is_charged_no_more, peek_one_closed),
+		TEST(test_a_user_does_not_fill_memory_or_the_queue, peek_one_closed),
 		TEST(test_one_that_has_no_place_any_more_is_cut, peek_one_closed),
 		TEST(test_what_was_let_go_is_not_looked_at_again, peek_one_closed),
 		TEST(test_what_is_behind_a_gap_is_not_held_for_ever, peek_one_closed),

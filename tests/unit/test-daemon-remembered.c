@@ -41,10 +41,13 @@ static void check_records(struct lab *lab, const struct lab_packet *packet, cons
 {
 	_cleanup_close_ int records = watch_records(lab);
 	uint64_t n_total = lab->daemon->n_total;
+	unsigned int n_forgets = fake_n_calls(lab->kernel, FAKE_FORGET_HELD);
 	char text[4096];
 
 	lab_remember(lab, packet);
 	assert_int_equal(lab->daemon->n_total, n_total + 1);
+	/* nothing of it was queued */
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_FORGET_HELD), n_forgets);
 	read_records(records, text, sizeof(text));
 	assert_non_null(strstr(text, "\"new\""));
 	assert_non_null(strstr(text, "\"allow\""));

@@ -18,53 +18,28 @@
 
 #include <cmocka.h>
 
-#include "alloc.h"
+#include "alloc-lab.h"
 #include "base/macros.h"
 #include "daemon-lab-memory.h"
 
 #define N_RULES 150U /* enough for each of its arrays to grow */
 #define ALLOCATIONS_MAX 5000U
-#define ROUNDS 400U /* more than any back-off */
-
-/* ---- what is tested begins and ends here: -Wl,--wrap ---- */
-
-int __real_sd_event_run(sd_event *event, uint64_t us);
-int __wrap_sd_event_run(sd_event *event, uint64_t us);
-int __wrap_sd_event_run(sd_event *event, uint64_t us)
-{
-	int r;
-
-	alloc_enter();
-	r = __real_sd_event_run(event, us);
-	alloc_leave();
-	return r;
-}
-
-/* one that is not heard has been cut off, and will be started again */
-static bool say(struct lab *lab, uint16_t type, const void *body)
-{
-	bool is_said = lab->filters[0].sock >= 0 &&
-		       channel_send(lab->filters[0].sock, &wire_provider_channel, type, body, NULL,
-				    0, -1) == 0;
-
-	lab_settle(lab);
-	return is_said;
-}
 
 /* drops all but TCP to port 443; long texts first, which are no flow's */
 static void give(struct lab *lab, uint32_t n)
 {
 	struct wire_rule web = { .action = RULES_ALLOW, .protocol = IPPROTO_TCP, .rport = 443 };
 
-	(void)say(lab, WIRE_RULES_BEGIN, &(struct wire_rules_begin){ .set = n });
+	(void)alloc_say(lab, WIRE_RULES_BEGIN, &(struct wire_rules_begin){ .set = n }, NULL, 0);
 	for (uint32_t i = 0; i < n; i++) {
 		struct wire_rule rule = { .action = RULES_DROP, .rport = (uint16_t)(1000 + i) };
 
 		snprintf(rule.reason, sizeof(rule.reason), "the reason of rule %u", i);
-		(void)say(lab, WIRE_RULE, &rule);
+		(void)alloc_say(lab, WIRE_RULE, &rule, NULL, 0);
 	}
-	(void)say(lab, WIRE_RULE, &web);
-	(void)say(lab, WIRE_RULES_COMMIT, &(struct wire_rules_commit){ .otherwise = RULES_DROP });
+	(void)alloc_say(lab, WIRE_RULE, &web, NULL, 0);
+	(void)alloc_say(lab, WIRE_RULES_COMMIT,
+			&(struct wire_rules_commit){ .otherwise = RULES_DROP }, NULL, 0);
 }
 
 /* Return: with how many rules before it was the set in force given? */
@@ -75,23 +50,12 @@ static uint32_t given(struct lab *lab)
 	return rules ? rules_count(rules) - 1 : UINT32_MAX;
 }
 
-static void bring_back(struct lab *lab)
+static void begin(struct lab *lab)
 {
 	struct wire_hello hello = { .version = WIRE_PROVIDER_VERSION, .kind = 1 };
-	const struct session *session;
 
-	alloc_forgive();
-	if (lab->loop_error) {
-		lab_crash(lab);
-		assert_int_equal(lab_start(lab), 0);
-	}
-	session = &lab->daemon->filters[0].session;
-	for (unsigned int i = 0; i < ROUNDS && session->state != SESSION_RUNNING; i++) {
-		lab_pass(lab, TICK_US);
-		if (session->state == SESSION_CALLED && say(lab, WIRE_HELLO, &hello))
-			(void)say(lab, WIRE_READY, &(struct wire_ready){ 0 });
-	}
-	assert_int_equal(session->state, SESSION_RUNNING);
+	if (alloc_say(lab, WIRE_HELLO, &hello, NULL, 0))
+		(void)alloc_say(lab, WIRE_READY, &(struct wire_ready){ 0 }, NULL, 0);
 }
 
 static void check_normal(struct lab *lab)
@@ -121,7 +85,7 @@ static bool tell(unsigned int nth, bool is_always, void *data)
 	give(lab, 2);
 	assert_true(given(lab) <= 2 || given(lab) == N_RULES || given(lab) == UINT32_MAX);
 	lab_pass(lab, TICK_US);
-	bring_back(lab);
+	alloc_bring_back(lab, begin);
 	check_normal(lab);
 	assert_int_not_equal(lab_fate(lab, no), FATE_ALLOWED);
 	lab_free(lab);

@@ -81,7 +81,7 @@ static void test_what_cannot_vary_is_remembered(void **state)
 	assert_true(memory_is_in_force(lab, &tcp));
 	lab_remember(lab, &tcp_again);
 	rules_lab_reason(lab, &tcp_again, "rule 1");
-	assert_int_equal(flow_table_find(lab->daemon->flows, &key)->steps[0].how, FLOW_RULED);
+	assert_int_equal(flow_step(flow_table_find(lab->daemon->flows, &key), 0), FLOW_RULED);
 	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_DROP, .rport = 443));
 	assert_false(memory_is_in_force(lab, &tcp));
 	rules_lab_check(lab, &tcp, FATE_REJECTED);

@@ -29,12 +29,14 @@ struct world {
 	struct flow_table *table;
 	uint64_t forgotten[64]; /* ids, in the order in which they left */
 	size_t n_forgotten;
+	struct flow last; /* of those */
 };
 
 static void forget(struct flow *flow, void *data)
 {
 	struct world *world = data;
 
+	world->last = *flow;
 	world->forgotten[world->n_forgotten++ % ARRAY_SIZE(world->forgotten)] = flow->id;
 }
 
@@ -231,6 +233,25 @@ static void held_packets_are_kept_in_order_up_to_a_limit(void **state)
 	}
 }
 
+/* its links and its bytes have one place */
+static void one_that_ended_says_what_it_carried(void **state)
+{
+	struct world *world = *state;
+	struct flow *others[2], *flow;
+
+	others[0] = open_flow(world->table, 3, 0);
+	flow = open_flow(world->table, 4, 0); /* of the same socket */
+	others[1] = open_flow(world->table, 5, 0);
+	flow_table_decide(world->table, flow, SL_ALLOW, 1);
+	flow_table_end(world->table, flow, &(struct flow_bytes){ UINT64_MAX, 7 });
+	assert_true(world->last.is_counted);
+	assert_true(world->last.bytes.in == UINT64_MAX && world->last.bytes.out == 7);
+	flow_table_close(world->table, others[0]);
+	assert_false(world->last.is_counted);
+	assert_ptr_equal(flow_table_find_cookie(world->table, 1, NULL), others[1]);
+	assert_null(flow_table_find_cookie(world->table, 1, others[1]));
+}
+
 static void every_flow_is_forgotten_with_its_table(void **state)
 {
 	struct world *world = *state;
@@ -344,6 +365,7 @@ static void step(struct model *model, struct world *world, uint32_t *seed)
 	} else if (what == 7 && model->n_held) {
 		entry = take(model->held, &model->n_held, n % model->n_held);
 		flow_table_close(world->table, flow_table_find_id(world->table, entry.id));
+		(void)flow_table_trim(world->table);
 	}
 }
 
@@ -400,6 +422,7 @@ int main(void)
 		TEST(a_restored_flow_keeps_its_id_and_takes_none),
 		TEST(a_slot_used_again_remembers_nothing),
 		TEST(held_packets_are_kept_in_order_up_to_a_limit),
+		TEST(one_that_ended_says_what_it_carried),
 		TEST(every_flow_is_forgotten_with_its_table),
 		cmocka_unit_test(keys_that_fall_into_one_bucket_do_not_under_another_seed),
 		TEST(any_sequence_of_operations_leaves_what_a_list_would),

@@ -17,7 +17,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,7 +36,6 @@
 #include "wire/channel.h"
 #include "wire/keeper-records.h"
 
-#define CHANNEL_FD 3
 #define TELLINGS_MAX 200U
 #define WITHIN_MS 5000 /* what takes longer hangs */
 #define SHORT_MS 300   /* memory is, when all allocations fail */
@@ -91,22 +89,6 @@ static void remove_place(void)
 		keeper_lab_path(path, sizeof(path), places[i]);
 		(void)rmdir(path);
 	}
-}
-
-_Noreturn static void be_keeper(int channel, int err)
-{
-	unsigned int n_blocks = alloc_blocks();
-	int status;
-
-	dup2(err, STDERR_FILENO);
-	dup2(channel, CHANNEL_FD);
-	for (int number = 1; number < SIGRTMIN; number++)
-		(void)signal(number, SIG_DFL); /* a crash is one, not cmocka's */
-	alloc_enter();
-	status = keeper_main();
-	alloc_leave();
-	keeper_lab->n_blocks = alloc_blocks() - n_blocks;
-	_exit(status);
 }
 
 static void describe(int run, const struct plot *plot)
@@ -215,7 +197,7 @@ static bool tell(unsigned int nth, bool is_always, void *data)
 	alloc_fail(nth, is_always);
 	pid = fork();
 	if (pid == 0)
-		be_keeper(theirs, err);
+		alloc_be(keeper_main, theirs, err, &keeper_lab->n_blocks);
 	theirs = close_fd(theirs);
 	describe(run, plot);
 	is_up = hear_state(run);

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,11 +31,9 @@
 #include "wire/channel.h"
 #include "wire/names-records.h"
 
-#define CHANNEL_FD 3
 #define TELLINGS_MAX 20U
 #define WITHIN_MS 5000 /* what takes longer hangs */
 #define STREAM 7U
-enum { DNS = 1, CONNECTION, DATAGRAM }; /* kinds of LOOK */
 
 #define MORE 1U	     /* status of DONE */
 #define MALFORMED 3U /* the same */
@@ -58,22 +55,6 @@ int __wrap_sandbox_enter(enum sandbox_profile profile)
 
 	shared->n_start = alloc_count();
 	return r;
-}
-
-_Noreturn static void be_names(int channel, int err)
-{
-	unsigned int n_blocks = alloc_blocks();
-	int status;
-
-	dup2(err, STDERR_FILENO);
-	dup2(channel, CHANNEL_FD);
-	for (int number = 1; number < SIGRTMIN; number++)
-		(void)signal(number, SIG_DFL); /* a crash is one, not cmocka's */
-	alloc_enter();
-	status = names_main();
-	alloc_leave();
-	shared->n_blocks = alloc_blocks() - n_blocks;
-	_exit(status);
 }
 
 /* Return: is it still there? */
@@ -117,7 +98,7 @@ static bool look(int sock, const struct wire_look *look, const void *bytes, size
 static bool tell_answers(int sock)
 {
 	struct dns_packet *packet = dns_begin(1, "a.example", A);
-	struct wire_look piece = { .token = 2, .stream = STREAM, .seq = 100, .kind = DNS };
+	struct wire_look piece = { .token = 2, .stream = STREAM, .seq = 100, .kind = LOOK_DNS };
 	uint8_t bytes[512];
 	size_t n;
 	bool is_answered;
@@ -128,9 +109,9 @@ static bool tell_answers(int sock)
 	bytes[1] = (uint8_t)n;
 	memcpy(bytes + 2, packet->bytes, n);
 	free(packet);
-	is_answered =
-		look(sock, &(struct wire_look){ .token = 1, .kind = DNS }, bytes + 2, n, true, 0) &&
-		look(sock, &piece, bytes, 9, false, MORE);
+	is_answered = look(sock, &(struct wire_look){ .token = 1, .kind = LOOK_DNS }, bytes + 2, n,
+			   true, 0) &&
+		      look(sock, &piece, bytes, 9, false, MORE);
 	piece.seq += 9;
 	piece.token++;
 	is_answered = is_answered && look(sock, &piece, bytes + 9, n - 7, true, 0);
@@ -139,8 +120,8 @@ static bool tell_answers(int sock)
 					      &(struct wire_forget){ .stream = STREAM }, NULL, 0,
 					      -1),
 				 0);
-	return is_answered && look(sock, &(struct wire_look){ .token = 4, .kind = DNS }, bytes + 2,
-				   n - 1, false, MALFORMED);
+	return is_answered && look(sock, &(struct wire_look){ .token = 4, .kind = LOOK_DNS },
+				   bytes + 2, n - 1, false, MALFORMED);
 }
 
 /* the first bytes of connections, by each reader, and of a datagram. Return: were all answered? */
@@ -149,11 +130,11 @@ static bool tell_bytes(int sock)
 	static const struct {
 		uint8_t kind, answer;
 		const char *bytes;
-	} looks[] = { { CONNECTION, 0, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n" },
-		      { CONNECTION, 2, "\x16\x03\x01\x02" },
-		      { CONNECTION, 2, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" },
-		      { CONNECTION, 1, "SSH-2.0-x\r\n" },
-		      { DATAGRAM, 1, "hello" } };
+	} looks[] = { { LOOK_CONNECTION, 0, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n" },
+		      { LOOK_CONNECTION, 2, "\x16\x03\x01\x02" },
+		      { LOOK_CONNECTION, 2, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" },
+		      { LOOK_CONNECTION, 1, "SSH-2.0-x\r\n" },
+		      { LOOK_DATAGRAM, 1, "hello" } };
 	struct wire_message message;
 
 	for (uint64_t i = 0; i < ARRAY_SIZE(looks); i++) {
@@ -187,7 +168,7 @@ static bool tell(unsigned int nth, bool is_always, void *data)
 	pid = fork();
 	if (pid == 0) {
 		sock = close_fd(sock);
-		be_names(theirs, err);
+		alloc_be(names_main, theirs, err, &shared->n_blocks);
 	}
 	theirs = close_fd(theirs);
 	is_answered = tell_answers(sock) && tell_bytes(sock);

@@ -137,6 +137,132 @@ static void what_is_less_is_shown_after_a_while(void **state)
 	peek_free(peek);
 }
 
+/* its packet goes whole, and the sender may send nothing before */
+static void the_rest_of_a_packet_is_shown_at_once(void **state)
+{
+	struct peek *peek = looking(true, 4);
+
+	assert_int_equal(put(peek, 100, "abcdef", false), PEEK_HOLD);
+	expect(peek, 0, 1000, 0, "abcd");
+	assert_int_equal(peek_pass(peek, 0, OUT, 4, 4, 1000), 0);
+	expect(peek, 0, 1000, 4, "ef");
+	peek_free(peek);
+}
+
+static unsigned int n_dropped_waiting(struct peek *peek, uint64_t now_us)
+{
+	struct flow_packet packet;
+	uint64_t due_us;
+	unsigned int n = 0;
+
+	if (peek_is_awaited(peek, OUT, now_us, &due_us))
+		return 0;
+	while (peek_drop_waiting(peek, OUT, &packet) == 0)
+		n++;
+	return n;
+}
+
+/* TCP sends on when what it has sent is not in the queue any more; and that once again */
+static void what_a_sender_waits_for_comes_again(void **state)
+{
+	struct peek *peek = looking(true, 3);
+	uint64_t now_us = 1000 + PEEK_IDLE_US;
+
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_HOLD);
+	assert_int_equal(n_dropped_waiting(peek, now_us), 0); /* it waits for a filter */
+	expect(peek, 0, 1000, 0, "abc");
+	assert_int_equal(peek_pass(peek, 0, OUT, 0, 6, 1000), 0); /* which waits for more */
+	assert_int_equal(n_dropped_waiting(peek, now_us - 1), 0);
+	assert_int_equal(n_dropped_waiting(peek, now_us), 1);
+	assert_int_equal(n_dropped_waiting(peek, now_us), 0);
+	assert_int_equal(put(peek, 100, "aXc", false), PEEK_LIE);
+	assert_int_equal(put(peek, 103, "def", false), PEEK_HOLD);
+	expect(peek, 0, 1000, 0, "abcdef");
+	assert_int_equal(put(peek, 100, "abc", false),
+			 PEEK_HOLD); /* it can go, the copy could not */
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_DROP);
+	assert_int_equal(peek_pass(peek, 0, OUT, 6, 1, 1000), 0);
+	assert_int_equal(n_released(peek), 2);
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_GO);
+	peek_free(peek);
+}
+
+/* what has not come again when it may go goes when it comes */
+static void a_copy_goes_when_it_comes_again(void **state)
+{
+	struct peek *peek = looking(true, 3);
+
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_HOLD);
+	expect(peek, 0, 1000, 0, "abc");
+	assert_int_equal(peek_pass(peek, 0, OUT, 0, 6, 1000), 0);
+	assert_int_equal(n_dropped_waiting(peek, 1000 + PEEK_IDLE_US), 1);
+	assert_int_equal(put(peek, 103, "def", true), PEEK_HOLD);
+	expect(peek, 0, 1000, 0, "abcdef");
+	assert_int_equal(n_dropped_waiting(peek, 1000 + PEEK_IDLE_US), 0); /* no more comes */
+	assert_int_equal(peek_pass(peek, 0, OUT, 6, 1, 1000), 0);
+	assert_int_equal(n_released(peek), 1);
+	assert_int_equal(peek_pass(peek, 0, OUT, PEEK_ALL, 0, 1000), PEEK_E_INVALID); /* it ended */
+	peek_leave(peek, 0, 1000);
+	assert_true(peek_is_guarded(peek, OUT));
+	assert_int_equal(put(peek, 100, "aXc", false), PEEK_LIE);
+	assert_int_equal(put(peek, 101, "bc", false),
+			 PEEK_DROP); /* its beginning is to come first */
+	assert_int_equal(put(peek, 106, "later", false), PEEK_GO);
+	assert_int_equal(put(peek, 100, "a", false), PEEK_GO);
+	assert_true(peek_is_guarded(peek, OUT));
+	assert_int_equal(put(peek, 101, "bcd", false), PEEK_GO);
+	assert_false(peek_is_guarded(peek, OUT));
+	peek_free(peek);
+}
+
+/* what is sent beyond it is lost, and only sent again after a fifth of a second */
+static void a_window_is_held(void **state)
+{
+	struct peek *peek = looking(true, 4);
+	static const uint8_t bytes[65160]; /* as TCP of this machine sends it: segments of 1448 */
+	struct peek_segment segment = { .seq = 100, .bytes = bytes, .n = sizeof(bytes) };
+	struct flow_packet other;
+
+	for (unsigned int i = 0; i < 8; i++, segment.seq += (uint32_t)segment.n)
+		assert_int_equal(peek_take(peek, OUT, &segment, 1000, &other), PEEK_HOLD);
+	peek_free(peek);
+}
+
+/* it has a share of what its user may hold: no more, even of what comes next in order */
+static void no_more_than_a_window_is_held(void **state)
+{
+	struct peek *peek = looking(true, 4);
+	static const uint8_t bytes[32768];
+	struct peek_segment segment = { .bytes = bytes, .n = sizeof(bytes) };
+	struct flow_packet other;
+	unsigned int n = 0;
+
+	for (segment.seq = 100 + PEEK_GAP_MAX;
+	     peek_take(peek, OUT, &segment, 1000, &other) == PEEK_HOLD; n++)
+		segment.seq += (uint32_t)segment.n;
+	assert_int_equal(n, PEEK_HELD_MAX / segment.n);
+	segment.seq = 100;
+	for (segment.n = PEEK_BYTES_MAX / 10; segment.seq < 100 + PEEK_BYTES_MAX;
+	     segment.seq += (uint32_t)segment.n) /* all that may be wanted fills the gap */
+		assert_int_equal(peek_take(peek, OUT, &segment, 1000, &other), PEEK_HOLD);
+	for (segment.n = 30000; peek_take(peek, OUT, &segment, 1000, &other) == PEEK_HOLD;)
+		segment.seq += (uint32_t)segment.n;
+	assert_in_range(peek->streams[OUT].n_bytes, PEEK_HELD_MAX, PEEK_HELD_MAX + PEEK_GAP_MAX);
+	peek_free(peek);
+}
+
+/* a user may have many flows that are looked at, most of which hold nothing */
+static void a_flow_that_holds_nothing_is_small(void **state)
+{
+	struct peek *peek = looking(true, PEEK_ALL);
+	size_t size = peek_size(peek);
+
+	assert_in_range(size, sizeof(*peek), 2048);
+	assert_int_equal(put(peek, 100, "a", false), PEEK_HOLD);
+	assert_in_range(peek_size(peek), size + 1, size + 64);
+	peek_free(peek);
+}
+
 static void two_copies_of_a_byte(void **state)
 {
 	struct peek *peek = looking(true, 3);
@@ -297,7 +423,7 @@ static void bounded(void **state)
 		segment.packet.id = i;
 		assert_int_equal(peek_take(peek, OUT, &segment, 1000, &other), PEEK_HOLD);
 	}
-	segment.seq = 100 + 1000;
+	segment.seq = 100 + 4000;
 	assert_int_equal(peek_take(peek, OUT, &segment, 1000, &other), PEEK_DROP);
 	segment.seq = 100; /* fills the gap */
 	assert_int_equal(peek_take(peek, OUT, &segment, 1000, &other), PEEK_HOLD_INSTEAD);
@@ -324,6 +450,12 @@ int main(void)
 		cmocka_unit_test(any_life_ends_well),
 		cmocka_unit_test(shown_when_there_is_enough),
 		cmocka_unit_test(what_is_less_is_shown_after_a_while),
+		cmocka_unit_test(the_rest_of_a_packet_is_shown_at_once),
+		cmocka_unit_test(what_a_sender_waits_for_comes_again),
+		cmocka_unit_test(a_copy_goes_when_it_comes_again),
+		cmocka_unit_test(a_window_is_held),
+		cmocka_unit_test(no_more_than_a_window_is_held),
+		cmocka_unit_test(a_flow_that_holds_nothing_is_small),
 		cmocka_unit_test(two_copies_of_a_byte),
 		cmocka_unit_test(kept_until_it_is_acknowledged),
 		cmocka_unit_test(everybody_has_to_pass_it),

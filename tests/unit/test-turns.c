@@ -170,7 +170,7 @@ static void count(struct world *world, struct census census[N_USERS])
 
 	memset(census, 0, N_USERS * sizeof(*census));
 	for (; flow; flow = flow_next(flow)) {
-		struct census *user = &census[flow->owner_pid];
+		struct census *user = &census[flow->lport];
 
 		assert_true(flow->is_sent != flow->is_waiting);
 		user->n_asked += flow->is_sent;
@@ -201,8 +201,8 @@ static void check(struct world *world)
 	assert_int_equal(flow != NULL, is_any);
 	if (!flow)
 		return;
-	assert_ptr_equal(flow, census[flow->owner_pid].oldest);
-	assert_int_equal(is_below(&census[flow->owner_pid]), is_any_below);
+	assert_ptr_equal(flow, census[flow->lport].oldest);
+	assert_int_equal(is_below(&census[flow->lport]), is_any_below);
 }
 
 static struct flow *any_held(struct world *world)
@@ -212,7 +212,7 @@ static struct flow *any_held(struct world *world)
 	for (long n = random() % 200; flow && n > 0 && flow_next(flow); n--)
 		flow = flow_next(flow);
 	if (flow && flow == next(world)) /* that was its turn, should it leave */
-		world->passed_over[flow->owner_pid] = 0;
+		world->passed_over[flow->lport] = 0;
 	return flow;
 }
 
@@ -223,8 +223,8 @@ static void ask_fairly(struct world *world)
 	if (!flow)
 		return;
 	for (size_t i = 0; i < N_USERS; i++)
-		world->passed_over[i] += i != flow->owner_pid;
-	world->passed_over[flow->owner_pid] = 0;
+		world->passed_over[i] += i != flow->lport;
+	world->passed_over[flow->lport] = 0;
 	flow_table_ask(world->table, flow);
 }
 
@@ -238,7 +238,7 @@ static void step(struct world *world)
 	case 1:
 	case 2:
 		if (flow_table_n_held(world->table) < N_MAX)
-			put(world, 1000 + user)->owner_pid = user;
+			put(world, 1000 + user)->lport = (uint16_t)user;
 		break;
 	case 3:
 	case 4:

@@ -15,6 +15,7 @@ from sockets import checksum, disconnect, shared_port
 
 UDPLITE = 136
 PAUSE_S = 0.02
+FEW = 50  # datagrams that fit into the buffer of a socket
 
 
 def _try(call):
@@ -118,6 +119,38 @@ def relisten(port):
     s.close()
     print("closed", flush=True)
     time.sleep(3)
+
+
+def forgotten(go, target, flooded, n):
+    """while @go is there: sends one datagram and closes its socket, has as many others held, stays"""
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    print("ready", flush=True)
+    while not os.path.exists(go):
+        time.sleep(PAUSE_S)
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.sendto(b"forgotten", (target, 7))
+    for port in range(1024, 1024 + int(n), FEW):  # what is held fills the buffer of its socket
+        with socket.socket(family, socket.SOCK_DGRAM) as s:
+            for i in range(FEW):
+                try:
+                    s.sendto(b"other", (flooded, port + i))
+                except OSError:  # the queue is full
+                    pass
+    print("flooded", flush=True)
+    while os.path.exists(go):
+        time.sleep(PAUSE_S)
+
+
+def leave(way, target, port, text):
+    """sends one datagram, or a SYN that carries data, from a port of its own if it is not 0; closes
+    its socket, and stays"""
+    kind = socket.SOCK_STREAM if way == "fast_open" else socket.SOCK_DGRAM
+    with socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, kind) as s:
+        s.setblocking(False)
+        s.bind(("", int(port)))
+        _try(lambda: s.sendto(text.encode(), socket.MSG_FASTOPEN if way == "fast_open" else 0, (target, 7)))
+    print("left", flush=True)
+    time.sleep(1)
 
 
 if __name__ == "__main__":

@@ -246,6 +246,15 @@ class Lab:
 
     # the end
 
+    def end_governed(self, instance):
+        """what is left of an instance without a keeper: its programs, and what is in force"""
+        for pid in machine.processes_in(self.client.inode):
+            machine.kill(pid)
+        wait_for(lambda: not machine.processes_in(self.client.inode), 5, "the governed programs to end")
+        panic = self.sluice("panic", "--instance", instance)
+        if panic.popen.returncode:
+            raise AssertionError(f"panic: {panic.stdout} {panic.stderr}")
+
     def _leftovers(self, instance=None):
         tables = self.plain(["nft", "list", "tables"], 10).stdout
         left = {f"process {pid} {exe}" for pid, exe in machine.processes(self.build).items()
@@ -254,8 +263,10 @@ class Lab:
         left |= {"nft " + line for line in tables.splitlines() if "sluice" in line}
         if instance:
             left |= machine.traces_of(instance)
-        elif not machine.has_strangers(self.build):
-            left |= machine.traces() - self._traces
+        else:
+            traces = machine.traces() - self._traces
+            mine = set().union(*(machine.traces_of(name, traces) for name in self.instances))
+            left |= mine if machine.has_strangers() else traces
         return left
 
     def expect_nothing_left(self, within=5, instance=None):

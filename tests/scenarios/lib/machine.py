@@ -7,6 +7,8 @@ import re
 import signal
 
 CLONE_NEWNS = 0x20000
+_libc = ctypes.CDLL(None, use_errno=True)
+_top = os.getpid()  # of the tree of processes that are ours; a fork of it is part of it
 OURS = ("sluice", "sluiced", "sluice-keeper", "sluice-names", "sluice-canary")
 
 
@@ -18,6 +20,11 @@ def cgroup_root():
             if words[2] == "cgroup2":
                 return words[1]
     return None
+
+
+def unpacked(package):
+    """folder of a package that is there without being installed: tools/unpack"""
+    return f"/var/cache/sluice-unpacked/{package}"
 
 
 def exe_of(pid):
@@ -35,7 +42,7 @@ def true_path(path):
     if not child:
         root = os.open("/", os.O_PATH)
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-        ctypes.CDLL(None).setns(own, CLONE_NEWNS)  # back to the true root
+        _libc.setns(own, CLONE_NEWNS)  # back to the true root
         os.write(writer, os.readlink(f"/proc/self/fd/{root}").encode())
         os._exit(0)
     os.close(writer)
@@ -77,19 +84,35 @@ def is_sanitized(build):
         return b"libasan.so" in file.read()
 
 
-def is_idle(pid):
-    """tests/check runs others beside a scenario, in the time that it leaves"""
-    try:
-        return os.sched_getscheduler(pid) == os.SCHED_IDLE
-    except ProcessLookupError:
-        return False
+def parent_of(pid):
+    return int(status_of(pid)["PPid"])
+
+
+def descends(pid, top):
+    """whether @top, or what it started, started it, and all in between live"""
+    climber = pid
+    while climber > 1:
+        if climber == top:
+            return True
+        try:
+            climber = parent_of(climber)
+        except (OSError, KeyError):  # it has ended, and its children have another parent
+            if climber == pid:
+                return False
+            climber = pid
+    return False
+
+
+def is_ours(pid):
+    """whether the test, or what it started, started it: lib/guardian.py adopts orphans"""
+    return descends(pid, _top)
 
 
 def processes(build):
-    """pid → executable of everything that runs from the build folder"""
+    """pid → executable of everything of ours that runs from the build folder"""
     found = {}
     for name in os.listdir("/proc"):
-        if name.isdigit() and exe_of(name).startswith(build + "/") and not is_idle(int(name)):
+        if name.isdigit() and exe_of(name).startswith(build + "/") and is_ours(int(name)):
             found[int(name)] = exe_of(name)
     return found
 
@@ -106,13 +129,10 @@ def processes_in(namespace_inode):
     return found
 
 
-def has_strangers(build):
+def has_strangers():
     """somebody else's Sluice runs on this machine: its cgroups are not our leftovers"""
-    for name in os.listdir("/proc"):
-        exe = exe_of(name) if name.isdigit() else ""
-        if os.path.basename(exe) in OURS and not exe.startswith(build + "/"):
-            return True
-    return False
+    return any(name.isdigit() and os.path.basename(exe_of(name)) in OURS and not is_ours(int(name))
+               for name in os.listdir("/proc"))
 
 
 def traces():
@@ -141,7 +161,3 @@ def traces_of(instance, lines=None):
     """those that carry its name"""
     name = re.compile(rf"/(run/sluice/|sluice-){instance}(\.providers)?(/|$)")
     return {line for line in (traces() if lines is None else lines) if name.search(line)}
-
-
-def parent_of(pid):
-    return int(status_of(pid)["PPid"])

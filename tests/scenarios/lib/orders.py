@@ -9,12 +9,12 @@
 import json
 import os
 
+from .still import NOISE
 from .wait import wait_for
 
 DECIDED = ("receive", "echo")
 SERVER = "10.79.30.1"
 GAP_MS = 200  # what the project promises to decided flows
-NOISE = 10    # a busy machine, and sanitizers: beyond so many times it is broken
 
 
 class Ordered:

@@ -14,12 +14,12 @@ import signal
 import sys
 import traceback
 
-from . import machine
+from . import guardian, machine
 from .lab import Lab
 from .wait import SLOW
 
 SKIPPED = 77
-LIMIT_S = int(150 * SLOW)  # a scenario that takes longer hangs
+LIMIT_S = int(240 * SLOW)  # a scenario that takes longer hangs
 
 
 class Failure(AssertionError):
@@ -55,12 +55,15 @@ class Test:
         if found != wanted:
             raise Failure(f"{text}: wanted {wanted!r}, found {found!r}")
 
+    def missing(self, *names):
+        """of programs of the machine, or files of the build folder (with a /)"""
+        return [name for name in names
+                if not os.path.exists(os.path.join(self.build, name)) and not shutil.which(name)]
+
     def needs(self, *names):
-        """programs of the machine, or files of the build folder (with a /)"""
-        for name in names:
-            there = os.path.exists(os.path.join(self.build, name)) or shutil.which(name)
-            if not there:
-                raise Skip(f"{name} is not there")
+        """as missing()"""
+        for name in self.missing(*names):
+            raise Skip(f"{name} is not there")
 
 
 def _need_machine(t):
@@ -87,6 +90,7 @@ def _read_arguments(options):
 def main(scenario, **options):
     arguments = _read_arguments(options)
     build, limit_s = arguments.pop("build"), arguments.pop("limit")
+    guardian.stand_behind()
 
     def _out_of_time(*_):
         raise OutOfTime(f"took longer than {limit_s} s")

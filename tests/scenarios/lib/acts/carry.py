@@ -188,3 +188,25 @@ def act_talk_to(name, port):
             return {"told": "0" if s.recv(100) == b"hello" else "end"}
     except OSError as error:
         return {"told": str(error)}
+
+
+def act_linger(kind, address, port, size, hold_s):
+    """`size` bytes to an echo server and back, or a page of a server that closes; then it only
+    stays for a while. Return: payload bytes, out and in"""
+    size = int(size)
+    with socket.socket(family_of(address), socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as s:
+        s.settimeout(20)
+        s.connect((address, int(port)))
+        if kind == "http":
+            request = b"GET / HTTP/1.0\r\n\r\n"
+            s.sendall(request)
+            n_out, n_in = len(request), len(_read_all(s))
+        else:
+            step = 1000 if kind == "udp" else 50_000
+            n_out = n_in = 0
+            while n_out < size:
+                s.sendall(b"x" * min(step, size - n_out))
+                n_out += min(step, size - n_out)
+                n_in += len(s.recv(step) if kind == "udp" else _read(s, n_out - n_in))
+        time.sleep(float(hold_s))
+    return {"out": n_out, "in": n_in}

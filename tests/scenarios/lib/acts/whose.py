@@ -10,7 +10,7 @@ import threading
 import machine
 from sockets import family_of, hand_over, take_over
 
-from .calls import connect, flow_to
+from .calls import connect, errno_of, flow_to
 
 
 def act_connect(address, port):
@@ -79,15 +79,25 @@ def act_moved(path, address, port):
     return act_connect(address, port)
 
 
-def _answer(proto, host, port):
+def _request(host, port, name):
+    """a flow that says @name in its first bytes, to a server that says what it got"""
+    request = f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode()
+    with socket.create_connection((host, int(port)), 10) as s:
+        s.sendall(request)
+        return "0" if s.recv(len(request)) else "end"
+
+
+def _answer(proto, host, port, name=""):
     try:
+        if name:
+            return errno_of(lambda: _request(host, port, name))
         return flow_to(proto, host, port)
     except socket.gaierror:
         return "unresolved"
 
 
 def act_connect_as_told(path, uid="0", unit=""):
-    """connects as told over the Unix socket `path`: lines of PROTO HOST PORT; answers with errno names"""
+    """connects as told over the Unix socket `path`: lines of PROTO HOST PORT [NAME]; answers with errno names"""
     if unit:
         act_join(unit)
     server = socket.socket(socket.AF_UNIX)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One connection's stream with and without Sluice, in turns of a fraction of a second.
+
+    room "none"                        room "governed"
+    pulses ──door── cps serve          pulses ──door── cps serve
+      not governed                       governed, in an instance that lives on
+
+Each has one connection for all of its turns, so that what is measured is a flow that was
+decided long before; and a network namespace of its own, so that the one does not pass the
+rules of the other. The ends are on a processor each, or who meets whom would be most of the
+noise. Four turns make a pair: none, governed, governed, none. What makes the
+machine slower, for longer than that, slows both; on one that others use, `chrt -r 1` before
+the benchmark keeps them out.
+"""
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import time
+
+from lib.rooms import HOST4, Room
+from lib.wait import wait_for
+
+from .figures import spread
+
+PORT, PULSE_MS, WARM_MS = 7777, 150, 400
+PAUSE_S = 0.015  # under a real-time policy the kernel takes 5 % of each second from us, in one piece
+LAST = str(os.cpu_count() - 1)
+
+
+class Stream:
+    """a program that streams when it is told to"""
+
+    def __init__(self, lab, room, start):
+        self._lab, self._ends = lab, [lab.new_file("fifo") for _ in range(2)]
+        for path in self._ends:
+            os.mkfifo(path)
+        pulses = f'{lab.path("bench/pulses")} {HOST4} {PORT}'
+        # the first socket of a network namespace brings the rules into it
+        words = (f"until {pulses} </dev/null 2>/dev/null; do sleep 0.1; done; sleep 0.5; "
+                 f"exec taskset -c 0 {pulses} <{self._ends[0]} >{self._ends[1]}")
+        self.run = start(room.enter(["sh", "-c", words]))
+        self._said = open(self._ends[0], "w")
+        self._heard = open(self._ends[1])
+        self.pulse(WARM_MS)
+
+    def pulse(self, ms=PULSE_MS):
+        time.sleep(PAUSE_S)
+        self._said.write(f"{ms}\n")
+        self._said.flush()
+        return json.loads(self._heard.readline())["gbit_s"]
+
+    def close(self):
+        self._said.close()
+        self._heard.close()
+        for path in self._ends:
+            os.unlink(path)
+
+
+def show(name, rows):
+    rates, none = ([row[key] for row in rows] for key in ("governed", "none"))
+    ratios = [a / b for a, b in zip(rates, none)]
+    print(f"  {name:10} {statistics.median(rates):8.2f} gbit_s, none {statistics.median(none):8.2f}"
+          f"   ratio {spread(ratios)}", flush=True)
+
+
+@contextlib.contextmanager
+def serving(lab, room):
+    with room.host:
+        server = subprocess.Popen(["taskset", "-c", LAST, "setpriv", "--pdeathsig", "KILL",
+                                   lab.path("bench/cps"), "serve", str(PORT)])
+    try:
+        wait_for(lambda: f":{PORT:04X} " in room.host.read_proc("tcp6"), 5, "the server")
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
+def pairs(lab, filters, n, shape=None):
+    """rows of gbit_s: what two turns of each had. @shape: called with each room"""
+    rows = []
+    with Room("none") as plain, Room("governed") as governed, serving(lab, plain), serving(lab, governed):
+        for room in (plain, governed):
+            if shape:
+                shape(room)
+        none = Stream(lab, plain, lab.start_plain)
+        with_it = Stream(lab, governed, lambda words: lab.start(filters, words, has_records=False))
+        for _ in range(n):
+            turns = [(stream, stream.pulse()) for stream in (none, with_it, with_it, none)]
+            rows.append({"none": sum(rate for stream, rate in turns if stream is none) / 2,
+                         "governed": sum(rate for stream, rate in turns if stream is with_it) / 2})
+        for stream in (none, with_it):
+            stream.close()
+            stream.run.wait(20)
+    return rows

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR LGPL-2.1-or-later */
+#pragma once
+
+/* By which interface a packet leaves, or has come in. */
+
+#include "bpf/lib/maps.h"
+
+/* the route is known at this hook, the packet's own device is not yet */
+static __always_inline struct net_device *device_of_route(void *skb)
+{
+	unsigned long dst =
+		BPF_CORE_READ((struct sk_buff *)skb, _skb_refdst) & ~1UL; /* SKB_DST_NOREF */
+
+	return dst ? BPF_CORE_READ((struct dst_entry *)dst, dev) : NULL;
+}
+
+static __always_inline __u32 ifindex_of_route(void *skb)
+{
+	struct net_device *device = device_of_route(skb);
+
+	return device ? BPF_CORE_READ(device, ifindex) : 0;
+}

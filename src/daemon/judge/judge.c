@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Judging
+ *
+ * A queued packet finds its socket by its ends (sl_held), the socket its
+ * flow. A new flow is asked about (asking.c), and what comes of that is carried
+ * out (verdict.c).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/judge/judge.h"
+#include "flow/packet.h"
+
+#define BATCHES_A_ROUND 8 /* then others get their turn: answers, deadlines */
+#define SETTLED_TCP_MAX 32U
+
+/* nobody can judge it: the gate chain applies the fail class to a held packet */
+static void to_fail_class(struct daemon *daemon, const struct queue_packet *packet)
+{
+	(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT, packet->mark);
+}
+
+static void drop(struct daemon *daemon, const struct queue_packet *packet)
+{
+	(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
+}
+
+void judge_forget(struct flow *flow, void *data)
+{
+	struct daemon *daemon = data;
+
+	peeking_end(daemon, flow);
+	watch_end(&daemon->watches, flow);
+	history_add(daemon->history, flow); /* which puts the identity in the end */
+}
+
+/**
+ * DOC: Whose packet?
+ *
+ * A packet is known by its ends (sl_held), and two sockets may have the same
+ * ones: SO_REUSEADDR, raw sockets. So an entry lives only while packets of its
+ * socket are in the queue; one that meets a second socket meanwhile is nobody's,
+ * and its packets are dropped: the programs send again. Of TCP only a raw socket
+ * can be the second one, so that those may be forgotten some at a time.
+ */
+void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple)
+{
+	struct space *space = netns_space(daemon, tuple->netns);
+
+	if (!space || daemon->n_settled == SETTLED_MAX)
+		return; /* it stays until it is the oldest (LRU) */
+	daemon->settled[daemon->n_settled++] = *tuple;
+	space->n_settled++;
+	space->has_settled |= tuple->proto != IPPROTO_TCP || space->n_settled >= SETTLED_TCP_MAX;
+}
+
+/* the queue of that namespace is empty */
+static void forget_settled(struct daemon *daemon, unsigned int place)
+{
+	struct space *space = daemon->namespaces.spaces[place];
+	const struct netns *netns = plane_netns(daemon->plane, place);
+	unsigned int n = 0;
+
+	if (!space || !space->has_settled)
+		return;
+	space->has_settled = false;
+	space->n_settled = 0;
+	for (unsigned int i = 0; i < daemon->n_settled; i++) {
+		const struct sl_tuple tuple = daemon->settled[i];
+
+		if (tuple.netns == netns->cookie)
+			continue;
+		daemon->settled[i] = daemon->settled[n]; /* those of this one gather at the end */
+		daemon->settled[n++] = tuple;
+	}
+	(void)plane_forget_held(daemon->plane, &daemon->settled[n], daemon->n_settled - n);
+	daemon->n_settled = n;
+}
+
+const struct flow_side *judge_find_side(struct daemon *daemon, const struct sl_tuple *tuple,
+					const struct sl_sock *sock, uint32_t ifindex)
+{
+	struct flow_side side = { .netns = tuple->netns,
+				  .netns_inode = netns_inode(daemon, tuple->netns),
+				  .ifindex = ifindex };
+
+	if (sock) {
+		side.identity = identity_get(daemon, &sock->user);
+		side.owner_pid = sock->owner.pid;
+		side.owner_uid = sock->owner.uid;
+	}
+	memcpy(side.laddr, tuple->laddr, sizeof(side.laddr));
+	return sides_get(daemon->sides, &side);
+}
+
+/* Return: 0; -ENOMEM: without its name it would be judged as another one */
+static int find_host(struct daemon *daemon, const struct sl_tuple *tuple, const struct sl_who *user,
+		     uint64_t now_us, const char **ret_host)
+{
+	struct sl_app app = sl_app_of(user, tuple->netns);
+	const char *host;
+
+	*ret_host = texts_none();
+	if (names_find(daemon->names, &app, user->pid, tuple->raddr, now_us, &host))
+		return 0;
+	return texts_set(daemon->texts, ret_host, host);
+}
+
+static struct sl_flow_key key_of(const struct sl_tuple *tuple, uint64_t cookie)
+{
+	struct sl_flow_key key = { .cookie = cookie, .rport = tuple->rport, .proto = tuple->proto };
+
+	memcpy(key.raddr, tuple->raddr, sizeof(key.raddr));
+	return key;
+}
+
+/* a user with very many flows loses its own oldest ones: nobody's are evicted for it */
+static void keep_share(struct daemon *daemon, uint32_t uid)
+{
+	struct flow *flow = flow_table_oldest_of(daemon->flows, uid);
+	bool goes_on;
+
+	if (!flow)
+		return;
+	goes_on = flow->key.proto == IPPROTO_TCP && !sl_is_denial(flow->verdict);
+	if (flow->peeking)
+		peeking_evict(daemon, flow);
+	if (goes_on) /* its end is not reported, and a denial that it got just now stays in force */
+		flow_table_close(daemon->flows, flow);
+	else
+		ends_close(daemon, flow);
+}
+
+struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
+			const struct sl_held *held, uint32_t ifindex)
+{
+	struct sl_flow_key key = key_of(tuple, held->cookie);
+	struct flow *flow = flow_table_find(daemon->flows, &key);
+	uint64_t now_us = daemon_now_us();
+	uint32_t uid = held->sock.user.uid;
+	const char *host;
+
+	if (flow && flow->state == FLOW_HELD)
+		return flow;
+	if (flow) /* what it was of is over */
+		flow_table_close(daemon->flows, flow);
+	if (!flow_table_may_hold(daemon->flows, uid))
+		return NULL;
+	if (find_host(daemon, tuple, &held->sock.user, now_us, &host) < 0)
+		return NULL;
+	keep_share(daemon, uid);
+	if (flow_table_open(daemon->flows, &key, 0, now_us, &flow)) {
+		texts_put(daemon->texts, &host);
+		return NULL;
+	}
+	flow_table_own(daemon->flows, flow, uid);
+	flow->side = judge_find_side(daemon, tuple, &held->sock, ifindex);
+	flow->direction = (uint8_t)held->dir;
+	flow->lport = tuple->lport;
+	flow->host = host;
+	flow->host_source = host != texts_none() ? FLOW_HOST_DNS : FLOW_HOST_NONE;
+	return flow;
+}
+
+/* then the packet is the flow's: of a denied one, or queued just before the verdict was written */
+static bool is_in_force(struct daemon *daemon, const struct flow *flow)
+{
+	struct sl_flow entry;
+
+	if (plane_get_flow(daemon->plane, &flow->key, &entry) < 0)
+		return false;
+	if (entry.id && entry.id != flow->id) /* 0: the kernel's own, remembered */
+		return false;
+	/* the kernel keeps an allowed one's entry */
+	if (!sl_is_denial(flow->verdict))
+		return true;
+	entry.last_ns = daemon_now_us() * 1000; /* it is busy: not to be forgotten as idle */
+	(void)plane_set_flow(daemon->plane, &flow->key, &entry);
+	return true;
+}
+
+/* a datagram that the kernel would cut (GSO) cannot become a short one: it counts on its length */
+static struct flow_packet describe_packet(const struct queue_packet *packet,
+					  const struct packet_view *view)
+{
+	struct flow_packet kept = { .id = packet->id,
+				    .mark = packet->mark,
+				    .n_payload = (uint32_t)view->n_payload };
+
+	kept.is_empty = view->tuple.proto == IPPROTO_TCP && view->n_payload == 0 &&
+			!view->is_tcp_fin && !view->is_tcp_reset;
+	kept.has_refusal = view->is_ipv4 && !packet->is_inbound && !packet->is_segmented &&
+			   view->tuple.proto != IPPROTO_TCP;
+	memcpy(kept.head, view->transport, MIN(view->n_transport, sizeof(kept.head)));
+	return kept;
+}
+
+/* what comes in for a connection that was looked at and is over: there is no socket for it */
+static bool is_late(const struct flow *flow, const struct packet_view *view, bool is_inbound)
+{
+	return is_inbound && view->tuple.proto == IPPROTO_TCP && !view->is_tcp_start &&
+	       (!flow || flow->state == FLOW_OPEN);
+}
+
+/* where a direction begins is said by its SYN. Return: false: the kernel keeps the one before, and
+ * would answer this one, so that what follows it would be taken for what it is not */
+static bool note_first(struct flow *flow, const struct packet_view *view,
+		       const struct sl_held *held, bool is_inbound)
+{
+	if (is_inbound != (flow->direction == SL_DIR_IN) || flow->is_restored)
+		return true;
+	if (!is_inbound && !(held->sock.flags & SL_SOCK_STREAM))
+		return true; /* a program's own TCP: nobody will say what it takes */
+	if (is_inbound && flow->has_first_seq)
+		return flow->first_seq == view->tcp_seq;
+	flow->first_seq = view->tcp_seq;
+	flow->has_first_seq = true;
+	return true;
+}
+
+/* of TCP in the middle the sender repeats it, and then it is somebody's; else nobody would */
+static void nobodys(struct daemon *daemon, const struct queue_packet *packet,
+		    const struct packet_view *view)
+{
+	if (view->tuple.proto == IPPROTO_TCP && !view->is_tcp_start)
+		drop(daemon, packet);
+	else
+		to_fail_class(daemon, packet);
+}
+
+/* Return: false: of nobody that could be asked about; it is answered */
+static bool find_holder(struct daemon *daemon, const struct queue_packet *packet,
+			const struct packet_view *view, struct sl_held *ret_held)
+{
+	if (plane_find_held(daemon->plane, &view->tuple, ret_held) < 0) {
+		nobodys(daemon, packet, view);
+		return false;
+	}
+	if (!ret_held->is_shared)
+		return true;
+	drop(daemon, packet);
+	judge_settled(daemon, &view->tuple);
+	return false;
+}
+
+/* Return: false: it is of no flow that was decided */
+static bool take_decided(struct daemon *daemon, struct flow *flow, const struct packet_view *view,
+			 const struct flow_packet *kept, const struct sl_held *held,
+			 bool is_inbound)
+{
+	bool is_open = flow && flow->state == FLOW_OPEN;
+
+	if (is_open && !view->is_tcp_start && flow->peeking) {
+		peeking_packet(daemon, flow, view, kept, is_inbound);
+		return true;
+	}
+	if (is_open && flow->peeking && !kept->is_empty) { /* TCP begins again, without bytes */
+		peeking_drop(daemon, kept);
+		return true;
+	}
+	if (is_open && is_in_force(daemon, flow)) {
+		if (flow->peeking && is_inbound)
+			peeking_begin_anew(daemon, flow, view);
+		flow_count_held(flow, view->n_payload);
+		verdict_let_go(daemon, flow, kept, flow->verdict);
+		judge_settled(daemon, &view->tuple);
+		return true;
+	}
+	if (!is_late(flow, view, is_inbound))
+		return false;
+	verdict_let_go(daemon, flow, kept, SL_ALLOW);
+	(void)plane_forget_peek(daemon->plane, &view->tuple, held->cookie);
+	judge_settled(daemon, &view->tuple);
+	return true;
+}
+
+/* @flow: one that is open is over: the kernel forgot it (LRU), or the socket connects again */
+static void take_undecided(struct daemon *daemon, struct flow *flow,
+			   const struct queue_packet *packet, const struct packet_view *view,
+			   const struct flow_packet *kept, const struct sl_held *held)
+{
+	bool is_new = !flow || flow->state == FLOW_OPEN;
+
+	if (is_new)
+		flow = judge_open(daemon, &view->tuple, held, packet->ifindex);
+	if (!flow) {
+		to_fail_class(daemon, packet);
+		return;
+	}
+	if ((view->is_tcp_start && !note_first(flow, view, held, packet->is_inbound)) ||
+	    flow_hold(flow, kept, view->n_payload))
+		drop(daemon, packet);
+	if (is_new)
+		judge_ask(daemon, flow);
+}
+
+/* the kernel would drop it, but after it was shown: the right copy would contradict it then */
+static bool is_damaged(const struct queue_packet *packet, const struct packet_view *view)
+{
+	return packet->is_inbound && packet->is_unchecked && !view->is_fragment &&
+	       !packet->is_cut && !packet_has_sum(view);
+}
+
+static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
+{
+	struct packet_view view;
+	struct flow_packet kept;
+	struct sl_flow_key key;
+	struct sl_held held;
+	struct flow *flow;
+
+	if (packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view) ||
+	    (!packet->is_inbound && packet_has_route(packet->bytes)) || is_damaged(packet, &view)) {
+		daemon->n_bad_packets++; /* made by hand and cut: no filter could allow it */
+		drop(daemon, packet);
+		return;
+	}
+	view.is_fragment |= packet->is_cut; /* what was not copied would go unseen as well */
+	view.tuple.netns = packet->netns;
+	if (!find_holder(daemon, packet, &view, &held))
+		return;
+	kept = describe_packet(packet, &view);
+	if (canary_takes(daemon, held.cookie)) {
+		verdict_reject(daemon, &view.tuple, &kept);
+		judge_settled(daemon, &view.tuple);
+		return;
+	}
+	key = key_of(&view.tuple, held.cookie);
+	flow = flow_table_find(daemon->flows, &key);
+	if (!take_decided(daemon, flow, &view, &kept, &held, packet->is_inbound))
+		take_undecided(daemon, flow, packet, &view, &kept, &held);
+}
+
+static void take_packet(struct daemon *daemon, const struct queue_packet *packet)
+{
+	if (!packet->bytes)
+		return;
+	if ((packet->mark & SL_MARK_MASK) >> SL_MARK_SHIFT == SL_MARK_NAMES)
+		names_read_answer(daemon, packet);
+	else
+		judge_packet(daemon, packet);
+}
+
+static void read_round(struct daemon *daemon, unsigned int place)
+{
+	struct queue_packet packets[QUEUE_BATCH];
+
+	(void)ends_drain(daemon); /* what the kernel did alone came before what it asks */
+	for (int i = 0; i < BATCHES_A_ROUND; i++) {
+		int n = plane_read(daemon->plane, place, daemon->packets, packets);
+
+		for (int j = 0; j < n; j++)
+			take_packet(daemon, &packets[j]);
+		if (n == (int)QUEUE_BATCH)
+			continue;
+		if (n >= 0 || n == -EAGAIN) {
+			forget_settled(daemon, place);
+			reports_flush(daemon);
+		}
+		return;
+	}
+}
+
+/* packets become questions: the answers to those of before are taken first, or they pile up */
+void judge_read_queue(struct daemon *daemon, unsigned int place)
+{
+	if (flow_table_n_held(daemon->flows) > 0)
+		providers_read(daemon);
+	read_round(daemon, place);
+}
+
+void judge_read_queues(struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
+		judge_read_queue(daemon, i);
+}
+
+void judge_settle(struct daemon *daemon, bool is_all)
+{
+	for (unsigned int i = 0; daemon->n_settled && i < plane_n_places(daemon->plane); i++) {
+		struct space *space = daemon->namespaces.spaces[i];
+
+		if (space && space->n_settled)
+			space->has_settled |= is_all;
+		if (space && space->has_settled)
+			judge_read_queue(daemon, i);
+	}
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Between the parts of judging
+ *
+ *	judge.c    whose packet is it, and what is known of its flow
+ *	asking.c   the filters, one after the other; deadlines
+ *	verdict.c  into the kernel, then to the packets
+ *	peeking.c  what it carries, when filters look
+ *	restore.c  what a predecessor left
+ */
+
+#include "daemon/daemon.h"
+
+static inline uint32_t verdict_mark(uint32_t mark, enum sl_mark value)
+{
+	return (mark & ~SL_MARK_MASK) | (uint32_t)value << SL_MARK_SHIFT;
+}
+
+/** verdict_reject() - the program of a held packet gets an error: docs/errno.md */
+void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
+		    const struct flow_packet *packet);
+/** verdict_let_go() - one held packet of a flow, whose verdict the kernel knows */
+void verdict_let_go(struct daemon *daemon, const struct flow *flow,
+		    const struct flow_packet *packet, enum sl_verdict verdict);
+/** verdict_entry() - a flow as the kernel has it, its counts kept, with this verdict; not put yet */
+struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
+			     enum sl_verdict verdict);
+/** verdict_decide() - of a held flow: into the kernel, to its packets, to whom it concerns */
+void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
+/** verdict_carry_out() - of a held flow, whose verdict the kernel knows: its packets, and the rest */
+void verdict_carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
+/** judge_fail() - the filter whose turn it is cannot judge: its fail class */
+void judge_fail(struct daemon *daemon, struct flow *flow);
+/** judge_find_side() - of a flow with these ends, to be put; @sock: NULL: nobody knows */
+const struct flow_side *judge_find_side(struct daemon *daemon, const struct sl_tuple *tuple,
+					const struct sl_sock *sock, uint32_t ifindex);
+/** judge_settled() - a packet with these ends was let go: see "Whose packet?" */
+void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple);

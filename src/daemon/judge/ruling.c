@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Static rules
+ *
+ * A filter may leave a list of rules with us (policy/rules.h). Whenever it is its
+ * turn the list is looked at first, and where it decides, that is the filter's
+ * answer. So it is also while its process hangs, is dead, or is given up: the
+ * list is what it said, not what it is.
+ *
+ * A set arrives record by record, beside the one in force, and takes its place
+ * in one step. One that comes before READY waits for it, since a start may still
+ * fail. What a rule says is not put into verdict memory, where it might outlive
+ * a change of names: conclusions look at the rules themselves (ruling_conclude()),
+ * and hold only where what they do not know, the local port or the host of an address
+ * without a name, changes nothing.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/daemon.h"
+
+#define SET_COST 64U /* records that a set counts as; its rules then cost nothing */
+
+/* ---- asking the rules ---- */
+
+static const enum sl_verdict verdicts[] = {
+	[RULES_ALLOW] = SL_ALLOW,
+	[RULES_DROP] = SL_REJECT,
+	[RULES_DROP_SILENT] = SL_SILENT,
+};
+
+static bool is_icmp(uint8_t protocol)
+{
+	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
+}
+
+/* the name that the filter would be told comes first: its rule is the one to show */
+static size_t list_hosts(struct daemon *daemon, const struct flow *flow,
+			 const char *hosts[NAMES_PER_ADDRESS_MAX + 1])
+{
+	struct names_name names[NAMES_PER_ADDRESS_MAX];
+	size_t n = 0, n_names = 0;
+
+	if (flow->host_source < FLOW_HOST_TLS && flow->side->identity &&
+	    flow->side->identity->who.start_ns) {
+		struct sl_app app = sl_app_of(&flow->side->identity->who, flow->side->netns);
+
+		n_names = names_all(daemon->names, &app, flow->key.raddr, daemon_now_us(), names,
+				    NAMES_PER_ADDRESS_MAX);
+	}
+	if (flow->host[0])
+		hosts[n++] = flow->host;
+	for (size_t i = 0; i < MIN(n_names, NAMES_PER_ADDRESS_MAX); i++)
+		if (strcmp(names[i].name, flow->host) != 0)
+			hosts[n++] = names[i].name;
+	return n;
+}
+
+static struct rules_question describe(const struct flow *flow)
+{
+	const struct identity *identity = flow->side->identity;
+	struct rules_question question = { .is_inbound = flow->direction == SL_DIR_IN,
+					   .knows_local_port = !flow->is_hypothetical,
+					   .protocol = flow->key.proto,
+					   .remote_port = flow->key.rport };
+
+	memcpy(question.remote, flow->key.raddr, sizeof(question.remote));
+	question.local_port = is_icmp(flow->key.proto) ? 0 : flow->lport;
+	if (!identity || !identity->who.start_ns)
+		return question;
+	question.knows_uid = true;
+	question.uid = identity->who.uid;
+	question.exe = identity_exe(identity);
+	return question;
+}
+
+static void say(const struct rules_answer *answer, char reason[FLOW_REASON_BYTES])
+{
+	if (!answer->number)
+		snprintf(reason, FLOW_REASON_BYTES, "no rule matches");
+	else
+		snprintf(reason, FLOW_REASON_BYTES, answer->reason[0] ? "rule %u: %s" : "rule %u",
+			 answer->number, answer->reason);
+}
+
+static void take_answer(struct ruling *ruling, const struct rules_answer *answer,
+			unsigned int filter, struct memory_answer *ret_answer)
+{
+	say(answer, ruling->reason);
+	*ret_answer = (struct memory_answer){ .verdict = verdicts[answer->action],
+					      .filter = filter,
+					      .reason = ruling->reason };
+}
+
+int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
+		struct memory_answer *ret_answer)
+{
+	const char *hosts[NAMES_PER_ADDRESS_MAX + 1];
+	struct ruling *ruling = &daemon->filters[filter].ruling;
+	struct rules_question question;
+	struct rules_answer answer;
+	int r;
+
+	if (!ruling->in_force)
+		return RULING_E_ASK;
+	question = describe(flow);
+	question.hosts = hosts;
+	question.n_hosts = list_hosts(daemon, flow, hosts);
+	question.may_have_host = rules_have_host(ruling->in_force) && naming_may_help(daemon, flow);
+	r = rules_find(ruling->in_force, &question, &answer);
+	if (r == 0)
+		take_answer(ruling, &answer, filter, ret_answer);
+	else if (r == RULES_E_VARIES && question.may_have_host)
+		return RULING_E_HOST;
+	return r ? RULING_E_ASK : 0;
+}
+
+int ruling_conclude(unsigned int filter, const struct memory_question *flows,
+		    struct memory_answer *ret_answer, void *data)
+{
+	struct daemon *daemon = data;
+	struct ruling *ruling = &daemon->filters[filter].ruling;
+	const char *hosts[NAMES_PER_ADDRESS_MAX];
+	struct rules_question question = { .exe = flows->exe,
+					   .knows_uid = true,
+					   .uid = flows->to.app.uid,
+					   .protocol = flows->to.proto,
+					   .remote_port = flows->to.rport,
+					   .hosts = hosts,
+					   .n_hosts = MIN(flows->n_names, NAMES_PER_ADDRESS_MAX),
+					   .may_have_host = !is_icmp(flows->to.proto) };
+	struct rules_answer answer;
+	int r;
+
+	if (!ruling->in_force)
+		return MEMORY_E_ASK;
+	memcpy(question.remote, flows->to.raddr, sizeof(question.remote));
+	for (size_t i = 0; i < question.n_hosts; i++)
+		hosts[i] = flows->names[i].name;
+	r = rules_find(ruling->in_force, &question, &answer);
+	if (r)
+		return r == RULES_E_ASK ? MEMORY_E_ASK : MEMORY_E_VARIES;
+	take_answer(ruling, &answer, filter, ret_answer);
+	return 0;
+}
+
+bool ruling_is_any(const struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		if (daemon->filters[i].ruling.in_force)
+			return true;
+	return false;
+}
+
+/* ---- a set arrives ---- */
+
+static bool is_alive(const struct filter *filter)
+{
+	return filter->session.state == SESSION_STARTING ||
+	       filter->session.state == SESSION_RUNNING;
+}
+
+static void note_problem(struct ruling *ruling, int error, const char *problem)
+{
+	struct wire_rules_done *outcome = &ruling->outcome;
+
+	outcome->error = (uint32_t)-error;
+	if (error == -EINVAL || error == -E2BIG || error == -EOVERFLOW)
+		outcome->rule = rules_count(ruling->coming) + 1;
+	snprintf(outcome->text, sizeof(outcome->text), "%s", problem);
+}
+
+int ruling_take_begin(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	struct filter *filter = &daemon->filters[index];
+	struct ruling *ruling = &filter->ruling;
+
+	if (!is_alive(filter))
+		return -EPROTO;
+	ruling->coming = rules_free(ruling->coming);
+	ruling->is_outcome_owed = false; /* nobody waits for that of a set of before */
+	ruling->outcome =
+		(struct wire_rules_done){ .set = WIRE_BODY(message, struct wire_rules_begin)->set };
+	session_heard(&filter->session, daemon_now_us());
+	if (filter->session.credit < SET_COST)
+		return -ENOBUFS;
+	filter->session.credit -= SET_COST;
+	ruling->is_begun = true;
+	ruling->n_said = 0;
+	if (rules_new(daemon->seed, &ruling->coming) < 0)
+		note_problem(ruling, -ENOMEM, "no memory for it");
+	return 0;
+}
+
+/* a long set is a sign of life: the PONG is behind it */
+int ruling_take_rule(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	struct filter *filter = &daemon->filters[index];
+	struct ruling *ruling = &filter->ruling;
+	const char *problem;
+	int r;
+
+	if (!is_alive(filter) || !ruling->is_begun)
+		return -EPROTO;
+	session_heard(&filter->session, daemon_now_us());
+	if (ruling->n_said++ < WIRE_RULES_MAX)
+		filter->session.credit++; /* SET_COST is of all */
+	if (ruling->outcome.error)
+		return 0; /* the first thing that is wrong is told */
+	r = rules_add(ruling->coming, WIRE_BODY(message, struct wire_rule), &problem);
+	if (r < 0)
+		note_problem(ruling, r, problem);
+	return 0;
+}
+
+static void refuse(struct filter *filter)
+{
+	const struct wire_rules_done *outcome = &filter->ruling.outcome;
+	char text[sizeof(outcome->text) + 64];
+
+	if (outcome->rule)
+		snprintf(text, sizeof(text), "rule %u: %s: the rules of before stay", outcome->rule,
+			 outcome->text);
+	else
+		snprintf(text, sizeof(text), "%s: the rules of before stay", outcome->text);
+	text_copy(filter->message, sizeof(filter->message), text);
+	output_say(filter, LOG_ERR, text);
+	filter->ruling.coming = rules_free(filter->ruling.coming);
+}
+
+/* Return: were there other ones before? */
+static bool replace(struct daemon *daemon, unsigned int index, struct rules *fresh)
+{
+	struct ruling *ruling = &daemon->filters[index].ruling;
+
+	if (fresh && rules_are_idle(fresh))
+		fresh = rules_free(fresh);
+	if (rules_are_equal(ruling->in_force, fresh)) {
+		rules_free(fresh);
+		return false;
+	}
+	rules_free(ruling->in_force);
+	ruling->in_force = fresh;
+	remember_forget(daemon, index);
+	return true;
+}
+
+static void put_in_force(struct daemon *daemon, unsigned int index, struct rules *fresh)
+{
+	if (!replace(daemon, index, fresh))
+		return;
+	live_rules_changed(daemon, index); /* what waits for an answer is met by the walk */
+	needing_rules_changed(daemon, index);
+	explain_ask_waiting(daemon, index, false);
+}
+
+int ruling_take_commit(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message)
+{
+	struct filter *filter = &daemon->filters[index];
+	struct ruling *ruling = &filter->ruling;
+	struct rules *fresh;
+
+	if (!is_alive(filter) || !ruling->is_begun)
+		return -EPROTO;
+	ruling->is_begun = false;
+	if (ruling->outcome.error) {
+		refuse(filter);
+	} else {
+		fresh = TAKE_PTR(ruling->coming);
+		rules_set_otherwise(fresh, WIRE_BODY(message, struct wire_rules_commit)->otherwise);
+		if (filter->session.state == SESSION_RUNNING) {
+			put_in_force(daemon, index, fresh);
+		} else {
+			rules_free(ruling->next);
+			ruling->next = fresh;
+		}
+	}
+	providers_send_outcome(filter);
+	return 0;
+}
+
+/* The first set that we know of judges what comes from now on: open flows were judged by a
+ * predecessor of ours, which knew their names. */
+void ruling_ready(struct daemon *daemon, unsigned int index)
+{
+	struct ruling *ruling = &daemon->filters[index].ruling;
+	bool was_ready = ruling->was_ready;
+
+	ruling->was_ready = true;
+	if (replace(daemon, index, TAKE_PTR(ruling->next)) && was_ready)
+		live_rules_changed(daemon, index);
+}
+
+void ruling_lost(struct filter *filter)
+{
+	filter->ruling.coming = rules_free(filter->ruling.coming);
+	filter->ruling.next = rules_free(filter->ruling.next);
+	filter->ruling.is_begun = filter->ruling.is_outcome_owed = false;
+}
+
+void ruling_close(struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
+		ruling_lost(&daemon->filters[i]);
+		rules_free(daemon->filters[i].ruling.in_force);
+	}
+}
