@@ -86,7 +86,7 @@ def check_panic(t, lab, run, instance):
     # both at once: each of the two would clean up after the other
     for number in (signal.SIGSTOP, signal.SIGKILL):
         run.kill(number)
-        os.kill(keeper, number)
+        machine.kill(keeper, number)
     run.wait()
     wait_for(lambda: not machine.is_alive(daemon), 5, "sluiced to end with its keeper")
     t.check(os.path.isdir(governed), "the governed cgroup is still there")
@@ -139,7 +139,7 @@ def check_panic_unnoted(t, lab):
 
 LEAVES = """
 import os, signal, sys
-from lib import main
+from lib import machine, main
 def scenario(t):
     with t.lab() as lab:
         run = lab.start([lab.test_filter()], ["sleep", "1000"], options=["--instance", "{name}"])
@@ -147,7 +147,7 @@ def scenario(t):
         keeper = run.wait_pid("sluice-keeper")
         for number in (signal.SIGSTOP, signal.SIGKILL):
             run.kill(number)
-            os.kill(keeper, number)
+            machine.kill(keeper, number)
         run.wait()
         {notes}
         print("left", flush=True)

@@ -145,10 +145,9 @@ def check_ends(t, lab, governed, instance):
 
 def killed(lab, program):
     """sluice serve and its keeper are killed; the others die with the keeper"""
-    keeper = next(pid for pid, exe in machine.processes(lab.build).items()
-                  if os.path.basename(exe) == "sluice-keeper" and machine.parent_of(pid) == program.pid)
-    os.kill(program.pid, signal.SIGKILL)
-    os.kill(keeper, signal.SIGKILL)
+    keeper = machine.keeper_of(program.pid, lab.build)
+    program.kill()
+    machine.kill(keeper)
     program.wait(10)
     wait_for(lambda: not any(os.path.basename(exe).startswith("sluice") for pid, exe in
                              machine.processes(lab.build).items() if machine.is_alive(pid)), 5, "all to die")
@@ -227,8 +226,7 @@ def check_told_early(t, lab, governed, instance, number):
     t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "nobody there: it is in force")
     program = serve(lab, config_of(lab, governed, instance), is_ready=False)
     # before sluiced, which takes longer to start
-    wait_for(lambda: any(os.path.basename(exe) == "sluice-keeper" and machine.parent_of(pid) == program.pid
-                         for pid, exe in machine.processes(lab.build).items()), 5, "the keeper")
+    wait_for(lambda: machine.keeper_of(program.pid, lab.build), 5, "the keeper")
     program.kill(number)
     t.equal(program.wait(20), 0, f"exit status of what was told early: {program.stderr}")
     t.check("governs" not in program.stderr, f"it had not started: {program.stderr}")

@@ -14,12 +14,11 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import sys
 import time
 
-from lib import main
+from lib import machine, main
 from lib.wait import SLOW, wait_for
 
 FLOWS = 50  # of each policy
@@ -88,7 +87,7 @@ class Actors:
             lines.close()
             sock.close()
         for pid in self.pids.values():
-            os.kill(pid, signal.SIGKILL)
+            machine.kill(pid)
         self.run.wait(20)
 
 

@@ -107,7 +107,7 @@ def check_panic(t, lab, rooms, is_dead):
         run.kill(signal.SIGSTOP)  # it would end the programs
         for name in ("sluice-keeper", "sluiced"):
             for pid in run.pids(name):
-                os.kill(pid, signal.SIGKILL)
+                machine.kill(pid)
     panic = lab.sluice("panic", "--instance", instance, "--json")
     tables = [thing for thing in panic.json()["removed"] if thing["kind"] == "table"]
     t.equal(len(tables), 3, f"tables that panic removed: {panic.stdout} {panic.stderr}")
@@ -118,7 +118,7 @@ def check_panic(t, lab, rooms, is_dead):
     run.wait(20)
     for room in rooms:
         for pid in machine.processes_in(room.guest.inode):
-            os.kill(pid, signal.SIGKILL)
+            machine.kill(pid)
     lab.sluice("panic", "--instance", instance)
     lab.expect_nothing_left()
 

@@ -10,9 +10,8 @@
 import json
 import os
 import shutil
-import signal
 
-from lib import main
+from lib import machine, main
 from lib.lab import CLIENT4
 from lib.wait import SLOW, wait_for
 
@@ -178,10 +177,7 @@ def check_without_process(t, lab, fail):
         pids = [pid for pid in run.pids("test-filter") if pid != last]
         if pids:
             last, n = pids[0], n + 1
-            try:
-                os.kill(last, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            machine.kill(last)
         else:
             wait_for(lambda: "given up" in run.stderr or [pid for pid in run.pids("test-filter") if pid != last], 20, "its successor")
     os.unlink(ready)

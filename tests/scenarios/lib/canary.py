@@ -37,10 +37,7 @@ def caught(run):
             yield canary
     finally:
         for pid in (keeper, daemon):
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
+            machine.kill(pid, signal.SIGCONT)
 
 
 def _n_open(pid):

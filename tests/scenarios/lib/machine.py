@@ -117,6 +117,17 @@ def processes(build):
     return found
 
 
+def keeper_of(command, build):
+    """pid of the sluice-keeper that @command, a `sluice`, has started; None: not yet"""
+    for pid, exe in processes(build).items():
+        try:
+            if os.path.basename(exe) == "sluice-keeper" and parent_of(pid) == command:
+                return pid
+        except OSError:
+            pass  # another one, which has ended meanwhile
+    return None
+
+
 def processes_in(namespace_inode):
     """pid → executable of everything in that network namespace"""
     found = {}
@@ -150,9 +161,10 @@ def traces():
     return found
 
 
-def kill(pid):
+def kill(pid, number=signal.SIGKILL):
+    """of several that end together, any may be gone and buried before its turn"""
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         pass
 
