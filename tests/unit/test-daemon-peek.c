@@ -277,6 +277,24 @@ static void test_what_is_held_ends_with_its_connection(void **state)
 	assert_int_equal(lab->daemon->peekings.n, 0);
 }
 
+/* SOCK_DESTROY has TCP say it; by then the flow may be over, and what is over begins nothing */
+static void test_the_reset_of_one_that_was_cut_is_no_new_one(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t id = peek_looked_at(lab, false, 5);
+	struct lab_packet reset = peek_out(5, NULL);
+
+	peek_put_text(lab, 0, "hello");
+	peek_expect(lab, 0, 0, "hello");
+	lab_judge(lab, 0, id, DROP);
+	lab_end_socket(lab, &peek_syn);
+	reset.flags = RST | ACK;
+	assert_int_equal(lab_fate(lab, lab_put(lab, &reset)), FATE_SILENT);
+	peek_expect_nothing(lab, 0);
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
+	assert_int_equal(flow_table_n_held(lab->daemon->flows), 0);
+}
+
 static void test_datagrams(void **state)
 {
 	struct lab *lab = *state;
@@ -354,6 +372,7 @@ int main(void)
 		TEST(test_what_is_behind_a_gap_is_not_held_for_ever, peek_one_closed),
 		TEST(test_what_comes_in, peek_one_closed),
 		TEST(test_what_is_held_ends_with_its_connection, peek_one_closed),
+		TEST(test_the_reset_of_one_that_was_cut_is_no_new_one, peek_one_closed),
 		TEST(test_datagrams, peek_one_closed),
 		TEST(test_a_first_datagram_that_is_denied, peek_one_closed),
 		TEST(test_an_update, peek_one_closed),

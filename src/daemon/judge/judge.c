@@ -203,6 +203,15 @@ static bool is_late(const struct flow *flow, const struct packet_view *view, boo
 	       (!flow || flow->state == FLOW_OPEN);
 }
 
+/* a reset begins nothing. SOCK_DESTROY has TCP send one for what was cut, whose end we know before
+ * the packet; a program's own TCP may say what it wants */
+static bool is_last_reset(const struct flow *flow, const struct packet_view *view,
+			  const struct sl_held *held, bool is_inbound)
+{
+	return !is_inbound && view->is_tcp_reset && !view->is_tcp_start &&
+	       held->sock.flags & SL_SOCK_STREAM && (!flow || flow->state == FLOW_OPEN);
+}
+
 /* where a direction begins is said by its SYN. Return: false: the kernel keeps the one before, and
  * would answer this one, so that what follows it would be taken for what it is not */
 static bool note_first(struct flow *flow, const struct packet_view *view,
@@ -264,6 +273,11 @@ static bool take_decided(struct daemon *daemon, struct flow *flow, const struct 
 			peeking_begin_anew(daemon, flow, view);
 		flow_count_held(flow, view->n_payload);
 		verdict_let_go(daemon, flow, kept, flow->verdict);
+		judge_settled(daemon, &view->tuple);
+		return true;
+	}
+	if (is_last_reset(flow, view, held, is_inbound)) {
+		peeking_drop(daemon, kept);
 		judge_settled(daemon, &view->tuple);
 		return true;
 	}
