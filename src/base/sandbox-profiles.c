@@ -86,6 +86,11 @@ static const struct call_group group_keep = { CALLS(
 	S(setsid), S(setpgid), S(setpriority), S(setrlimit), S(sched_setaffinity),
 	S(sched_setscheduler), S(mknod), S(mknodat)) };
 
+static const struct checked_call daemon_checked[] = {
+	/* it may stop running before others (base/urgent.h), not begin */
+	{ S(sched_setscheduler), 2, { IS(0, LOW32, 0), IS(1, LOW32, SCHED_OTHER | SCHED_RESET_ON_FORK) } },
+};
+
 static const struct checked_call names_checked[] = {
 	/* memory for libc, but no new code; its tgkill(2) is allowed for itself, for abort(3) */
 	{ S(mmap), 1, { IS(2, PROT_EXEC, 0) } },
@@ -160,6 +165,7 @@ static const cap_value_t keeper_caps[] = {
 	CAP_KILL,		      /* children of other users, the governed cgroup */
 	CAP_DAC_OVERRIDE, CAP_CHOWN,  /* folders of the children, cgroup files */
 	CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON, /* to hand them on to sluiced; clean-up after it */
+	CAP_SYS_NICE,		      /* sluiced before other programs: base/urgent.h */
 };
 
 const struct profile sandbox_profiles[_SANDBOX_N] = {
@@ -167,6 +173,7 @@ const struct profile sandbox_profiles[_SANDBOX_N] = {
 		.name = "sluiced",
 		.start_caps = daemon_caps, .n_start_caps = 3, .n_caps = 2,
 		.groups = { &group_answer, &group_run, &group_look, &group_govern },
+		.checked = daemon_checked, .n_checked = ARRAY_SIZE(daemon_checked),
 	},
 	[SANDBOX_KEEPER] = {
 		.name = "sluice-keeper",

@@ -41,6 +41,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "base/urgent.h"
 #include "control/control.h"
 #include "daemon/upkeep/canary.h"
 #include "daemon/filter.h"
@@ -159,6 +160,7 @@ struct daemon {
 	struct pending_answer answers[NAMES_PENDING_MAX];
 	unsigned int n_answers;
 
+	struct urgent urgent; /* does it wait for a processor? */
 	struct canary canary;
 	struct peekings peekings;
 	struct packets packet_filters;
@@ -177,6 +179,8 @@ struct daemon {
 /* main.c, and in unit tests the test: what the process gives */
 uint64_t daemon_now_us(void); /* CLOCK_BOOTTIME */
 void daemon_sleep_us(uint32_t us);
+/** daemon_read_waits() - see urgent_is_late(). Return: 0 or a negative errno */
+int daemon_read_waits(uint64_t *ret_ns, uint64_t *ret_times);
 /** daemon_give_up_rights() - called once the plane is open. Return: 0 or a negative errno. */
 int daemon_give_up_rights(void);
 

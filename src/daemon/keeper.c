@@ -233,6 +233,12 @@ void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock)
 void keeper_beat(struct daemon *daemon)
 {
 	struct wire_k_beat beat = { .n_held = (uint32_t)flow_table_n_held(daemon->flows) };
+	uint64_t waited_ns, n_times;
+	bool was_late = daemon->urgent.until_us > 0;
 
+	if (daemon_read_waits(&waited_ns, &n_times) == 0)
+		beat.is_late = urgent_is_late(&daemon->urgent, waited_ns, n_times, daemon_now_us());
+	if (beat.is_late && !was_late)
+		log_info("this machine is busy: sluiced is to run before other programs");
 	send_record(daemon, WIRE_K_BEAT, &beat, -1);
 }

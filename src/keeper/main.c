@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "base/urgent.h"
 #include "keeper/keeper.h"
 #include "wire/channel.h"
 
@@ -144,6 +145,7 @@ static void on_kill(struct keeper *keeper, const struct wire_message *message, i
 
 static void on_beat(struct keeper *keeper, const struct wire_message *message, int fd)
 {
+	urgent_follow(keeper->daemon_pid, WIRE_BODY(message, struct wire_k_beat)->is_late);
 	keeper->has_beaten = true;
 	keeper->beat_ms = clock_awake_ms(&keeper->awake);
 }

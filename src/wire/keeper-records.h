@@ -113,7 +113,8 @@
 	F(S, u8,   unused,     1,   "0")
 
 #define WIRE_FIELDS_K_BEAT(F, S) \
-	F(S, u32,  n_held,     0,   "flows held now, for messages")
+	F(S, u32,  n_held,     0,   "flows held now, for messages") \
+	F(S, u8,   is_late,    1,   "1: it waits for a processor, and is to run before other programs")
 
 #define WIRE_KEEPER_TABLE(R) \
 	R(K_INSTANCE, wire_k_instance, WIRE_FIELDS_K_INSTANCE, 1,  1, 0, "what to govern") \

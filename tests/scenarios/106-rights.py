@@ -12,7 +12,7 @@ import os
 from lib import canary, machine, main
 
 CAPS = {"chown": 0, "dac_override": 1, "kill": 5, "setgid": 6, "setuid": 7, "setpcap": 8,
-        "net_admin": 12, "sys_ptrace": 19, "sys_admin": 21, "perfmon": 38, "bpf": 39}
+        "net_admin": 12, "sys_ptrace": 19, "sys_admin": 21, "sys_nice": 23, "perfmon": 38, "bpf": 39}
 DAEMON = ("net_admin", "bpf")
 KEEPER = tuple(CAPS)
 

@@ -17,6 +17,7 @@
 #define FDS_MAX 256
 
 static uint64_t lab_now_us = 1000000000;
+static uint64_t lab_waited_ns, lab_n_times; /* for a processor */
 static void (*sleep_fn)(void *data);
 static void *sleep_data;
 
@@ -31,6 +32,19 @@ void daemon_sleep_us(uint32_t us)
 	if (sleep_fn)
 		sleep_fn(sleep_data);
 	sleep_fn = NULL;
+}
+
+int daemon_read_waits(uint64_t *ret_ns, uint64_t *ret_times)
+{
+	*ret_ns = lab_waited_ns;
+	*ret_times = lab_n_times;
+	return 0;
+}
+
+void lab_wait_for_processor(unsigned int n_times, uint64_t each_ns)
+{
+	lab_n_times += n_times;
+	lab_waited_ns += n_times * each_ns;
 }
 
 void lab_when_it_sleeps(void (*fn)(void *data), void *data)
@@ -132,6 +146,7 @@ static bool keeper_take(struct lab *lab)
 		break;
 	case WIRE_K_BEAT:
 		lab->n_beats++;
+		lab->is_late = WIRE_BODY(&message, struct wire_k_beat)->is_late;
 		break;
 	case WIRE_K_KEEP:
 		slot = WIRE_BODY(&message, struct wire_k_keep)->slot;

@@ -53,6 +53,7 @@ struct lab {
 	struct lab_child names, canary, filters[LAB_FILTERS_MAX];
 	uint32_t last_pid, generation;
 	unsigned int n_spawned, n_killed, n_beats;
+	bool is_late; /* the last beat said so */
 	bool is_told; /* the daemon said that it is in force, or why not */
 	struct wire_k_state state;
 	int loop_error; /* of the event loop: a real daemon ends with it */
@@ -106,6 +107,8 @@ void lab_judge_for(struct lab *lab, unsigned int filter, uint64_t id, uint8_t ve
 		   enum memory_scope scope);
 /** lab_forget() - FLOW_FORGET: its rules have changed */
 void lab_forget(struct lab *lab, unsigned int filter);
+/** lab_wait_for_processor() - sluiced had to run so often, and waited so long each time */
+void lab_wait_for_processor(unsigned int n_times, uint64_t each_ns);
 /** lab_when_it_sleeps() - once, when sluiced sleeps next: at its end, for what is still to come */
 void lab_when_it_sleeps(void (*fn)(void *data), void *data);
 /** lab_take_look() - what sluice-names got; its payload is lab->message.tail. Return: NULL: none */

@@ -185,6 +185,38 @@ static void test_the_rules_are_looked_at_and_the_heart_beats(void **state)
 	assert_int_equal(lab->n_beats, n_beats + 1);
 }
 
+static void beat(struct lab *lab)
+{
+	unsigned int n_beats = lab->n_beats;
+
+	while (lab->n_beats == n_beats)
+		lab_sleep(lab, TICK_US);
+}
+
+/* who waits longer than URGENT_WAIT_NS each time is to run before others, until that is long ago */
+static void test_who_waits_for_a_processor_is_urgent(void **state)
+{
+	struct lab *lab = *state;
+
+	beat(lab);
+	assert_false(lab->is_late);
+	lab_wait_for_processor(10 * URGENT_TIMES_MIN, URGENT_WAIT_NS);
+	beat(lab);
+	assert_false(lab->is_late);
+	lab_wait_for_processor(URGENT_TIMES_MIN - 1, 100 * URGENT_WAIT_NS); /* may be chance */
+	beat(lab);
+	assert_false(lab->is_late);
+	lab_wait_for_processor(URGENT_TIMES_MIN, URGENT_WAIT_NS + 1);
+	beat(lab);
+	assert_true(lab->is_late);
+	for (uint64_t us = 0; us < URGENT_LASTS_US / 2; us += KEEPER_BEAT_MS * 1000)
+		beat(lab);
+	assert_true(lab->is_late);
+	lab_sleep(lab, URGENT_LASTS_US);
+	beat(lab);
+	assert_false(lab->is_late);
+}
+
 /* that would let a busy machine never come to a deadline */
 static void test_late_ticks_are_no_sleep(void **state)
 {
@@ -226,6 +258,7 @@ int main(void)
 		TEST(test_a_name_and_its_verdicts_have_grown_old),
 		TEST(test_an_idle_conversation_is_over),
 		TEST(test_the_rules_are_looked_at_and_the_heart_beats),
+		TEST(test_who_waits_for_a_processor_is_urgent),
 		TEST(test_late_ticks_are_no_sleep),
 		TEST(test_a_ping_that_meets_a_full_channel_is_sent_later),
 	};
