@@ -80,6 +80,37 @@ static void test_a_name_is_remembered_as_long_as_it_lives(void **state)
 	memory_check_asked(lab, &tcp_again);
 }
 
+static void deny_as(struct lab *lab, const char *name)
+{
+	struct wire_flow_verdict denial = { .verdict = 1, .scope = MEMORY_NAME };
+
+	memory_resolved(lab, name);
+	memory_connect(lab, &tcp);
+	denial.id = lab_take_flow(lab, 0);
+	assert_int_not_equal(denial.id, 0);
+	snprintf(denial.reason, sizeof(denial.reason), "%s", name);
+	lab_say(lab, 0, WIRE_FLOW_VERDICT, &denial);
+}
+
+/* of several names that are denied the one that the program asked for last, and that is told */
+static void test_the_reason_is_that_of_the_name(void **state)
+{
+	static const char *const names[] = { "a.example", "b.example" };
+	struct sl_flow_key key = lab_key(&tcp);
+	struct lab *lab = *state;
+	const struct flow *flow;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		deny_as(lab, names[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		memory_resolved(lab, names[i]);
+		memory_check_known(lab, &tcp, FATE_REJECTED);
+		flow = flow_table_find(lab->daemon->flows, &key);
+		assert_string_equal(flow->host, names[i]);
+		assert_string_equal(flow->reason, names[i]);
+	}
+}
+
 static void test_denied_is_answered_without_asking(void **state)
 {
 	static const enum fate fates[] = { [1] = FATE_REJECTED, [2] = FATE_SILENT };
@@ -229,6 +260,7 @@ int main(void)
 		TEST(test_other_ends_are_asked_about, running_one),
 		TEST(test_an_answer_for_the_flow_is_not_remembered, running_one),
 		TEST(test_a_name_is_remembered_as_long_as_it_lives, running_one),
+		TEST(test_the_reason_is_that_of_the_name, running_one),
 		TEST(test_denied_is_answered_without_asking, running_one),
 		TEST(test_inbound_is_never_remembered, running_one),
 		TEST(test_a_flow_of_nobody_known_is_never_remembered, running_one),

@@ -75,15 +75,24 @@ void remember_forget(struct daemon *daemon, unsigned int filter)
 	memory_forget(daemon->memory, filter);
 }
 
-/* the program would have asked for the name before, and a name is one more to agree */
-static void add_host(const struct flow *flow, struct names_name names[NAMES_PER_ADDRESS_MAX],
-		     size_t *n)
+/* the name that is told of the flow comes first: of several answers that agree, the first one's
+ * reason is told. One that does not stand yet would be asked for, and is one more to agree */
+static void put_host_first(const struct flow *flow, struct names_name names[NAMES_PER_ADDRESS_MAX],
+			   size_t *n)
 {
-	for (size_t i = 0; i < MIN(*n, NAMES_PER_ADDRESS_MAX); i++)
-		if (strcmp(names[i].name, flow->host) == 0)
-			return;
-	if (*n < NAMES_PER_ADDRESS_MAX)
-		names[(*n)++] = (struct names_name){ flow->host, MEMORY_NEVER };
+	struct names_name host = { flow->host, MEMORY_NEVER };
+	size_t i = 0;
+
+	while (i < MIN(*n, NAMES_PER_ADDRESS_MAX) && strcmp(names[i].name, flow->host) != 0)
+		i++;
+	if (i < MIN(*n, NAMES_PER_ADDRESS_MAX))
+		host = names[i];
+	else if (flow->is_hypothetical && *n < NAMES_PER_ADDRESS_MAX)
+		(*n)++;
+	else
+		return;
+	memmove(&names[1], &names[0], i * sizeof(names[0]));
+	names[0] = host;
 }
 
 /* false: no filter has, or may have, said anything that covers it */
@@ -103,8 +112,8 @@ static bool put_question(struct daemon *daemon, const struct flow *flow,
 	ret_question->to.proto = flow->key.proto;
 	ret_question->n_names = names_all(daemon->names, &ret_question->to.app, flow->key.raddr,
 					  daemon_now_us(), names, NAMES_PER_ADDRESS_MAX);
-	if (flow->is_hypothetical && flow->host[0])
-		add_host(flow, names, &ret_question->n_names);
+	if (flow->host[0])
+		put_host_first(flow, names, &ret_question->n_names);
 	return true;
 }
 
