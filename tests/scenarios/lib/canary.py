@@ -7,6 +7,7 @@ import socket
 import time
 from contextlib import contextmanager
 
+from . import machine
 from .wait import wait_for
 
 SETTLE_S = 0.1  # much longer than a record takes, much shorter than the keeper's patience
