@@ -29,9 +29,8 @@ def is_inside(cgroup, governed):
     return (cgroup + "/").startswith(governed + "/")
 
 
-def check_bare(t, pid, title):
-    """a process that parses foreign bytes or runs foreign code"""
-    status = machine.status_of(pid)
+def check_bare(t, status, title):
+    """of a process that parses foreign bytes or runs foreign code"""
     for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
         t.equal(caps_of(status, name), 0, f"{title}: {name}")
     t.equal(status["NoNewPrivs"], "1", f"{title}: NoNewPrivs")
@@ -66,17 +65,22 @@ def scenario(t):
 
         names, provider = run.wait_pid("sluice-names"), run.wait_pid("test-filter")
         for title, pid in (("sluice-names", names), ("provider", provider)):
-            check_bare(t, pid, title)
+            check_bare(t, machine.status_of(pid), title)
             t.check(not is_inside(machine.cgroup_of(pid), governed),
                     f"{title}: is outside the governed cgroup")
             t.check(machine.netns_of(pid) not in (lab.client.inode, machine.netns_of(os.getpid())),
                     f"{title}: has an empty network of its own")
         uids = {machine.status_of(pid)["Uid"].split()[0] for pid in (daemon, names, provider)}
-        with canary.caught(run) as pid:
-            check_bare(t, pid, "sluice-canary")
-            t.equal(machine.cgroup_of(pid), governed + "/sluice-canary", "sluice-canary: is below the programs")
-            t.equal(machine.netns_of(pid), lab.client.inode, "sluice-canary: and in their network")
-            uids.add(machine.status_of(pid)["Uid"].split()[0])
+        seen = {}
+
+        def look(pid):
+            seen.update(status=machine.status_of(pid), cgroup=machine.cgroup_of(pid), netns=machine.netns_of(pid))
+        with canary.caught(run, look):
+            pass
+        check_bare(t, seen["status"], "sluice-canary")
+        t.equal(seen["cgroup"], governed + "/sluice-canary", "sluice-canary: is below the programs")
+        t.equal(seen["netns"], lab.client.inode, "sluice-canary: and in their network")
+        uids.add(seen["status"]["Uid"].split()[0])
         t.equal(len(uids), 4, "different uids of sluiced, sluice-names, provider and sluice-canary")
 
         # the provider tried; its reason says with which errno it failed

@@ -50,11 +50,6 @@ while len(sys.argv) > 2:
 ALL = ("ping", "raw", "udp", "tcp")
 
 
-def instance_of(lab, run):
-    """its status"""
-    return lab.sluice("status", "--json", "--instance", f"r{run.pid}").json()
-
-
 def scenario(t):
     with t.lab() as lab:
         command = [sys.executable, "-c", MOVE_AND_SEND, lab.server.path]
@@ -67,12 +62,12 @@ def scenario(t):
             run = lab.start([filter_text], [*command, go], fail="closed")
             keeper = run.wait_pid("sluice-keeper")
             run.wait_pid("test-filter")
-            wait_for(lambda: instance_of(lab, run)["state"] == "enforcing", 10, "the instance")
+            wait_for(lambda: lab.status(f"r{run.pid}")["state"] == "enforcing", 10, "the instance")
             os.kill(keeper, signal.SIGSTOP)
             open(go, "w").close()
             wait_for(lambda: run.stdout, 20, "what the program got")
             t.equal(json.loads(run.stdout), dict.fromkeys(ALL, "EPERM"), f"{title}: what the program got")
-            failed = wait_for(lambda: [one for one in instance_of(lab, run)["namespaces"]
+            failed = wait_for(lambda: [one for one in lab.status(f"r{run.pid}")["namespaces"]
                                        if one["state"] == "failed"], 10, "status to say so")
             t.check(failed[0]["message"], f"{title}: and why: {failed}")
             t.equal(run.flows(netns=lab.server.inode), [], f"{title}: flows there")

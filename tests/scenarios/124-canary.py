@@ -7,22 +7,17 @@
           packets that never reach our rules: noticed
 """
 import os
-import signal
 import subprocess
 
 from lib import canary, machine, main
 from lib.wait import wait_for
 
-NOTICED_S = 9  # the interval, two canaries that wait for their errors, and a noisy machine
+NOTICED_S = 20  # the interval, two canaries that wait for their errors, and a noisy machine
 REFUSED = "refused in "
 
 
-def status_of(lab, instance):
-    return lab.sluice("status", "--instance", instance, "--json").json()
-
-
 def canary_of(lab, instance):
-    return status_of(lab, instance).get("canary", {})
+    return lab.status(instance).get("canary", {})
 
 
 def nft(lab, *words):
@@ -47,7 +42,7 @@ def check_well(t, lab, instance, title):
         t.note(f"{title}: {family}: {check['detail']}")
     text = lab.sluice("doctor", "--instance", instance).stdout
     t.check("canary IPv4" in text and REFUSED in text, f"{title}: the screen: {text[-400:]}")
-    status = status_of(lab, instance)
+    status = lab.status(instance)
     t.equal(status["canary"]["state"], "ok", f"{title}: status {status['canary']}")
     t.equal((status["flows_total"], status["flows_dropped"], status["flows_open"],
              status["flows_held"]), (0, 0, 0, 0), f"{title}: it is not counted")
@@ -108,16 +103,20 @@ def check_frozen(t, lab, run, instance):
 
 def check_successor(t, lab, run, instance):
     """sluiced killed while it holds the canary's packets: the next one knows whose they are"""
-    with canary.caught(run) as pid:
-        with open(f"/proc/{pid}/cgroup") as file:
-            t.check(file.read().strip().endswith("/sluice-canary"), "it is in a cgroup of its own")
-        first = canary.hold_its_packets(lab, run, pid)
-        os.kill(first, signal.SIGKILL)
+    held = {}
+
+    def hold(pid):
+        held["cgroup"] = machine.cgroup_of(pid)
+        held["by"] = canary.hold_its_packets(lab, run, pid)
+    with canary.caught(run, hold) as pid:
+        first = held["by"]
+        machine.kill(first)
+        t.check(held["cgroup"].endswith("/sluice-canary"), "it is in a cgroup of its own")
         run.wait_pid("sluiced", other_than=first)
         wait_for(lambda: lab.n_held() == 0, 5, "the successor to answer what is held")
     wait_for(lambda: not machine.is_alive(pid), 5, "the old canary to end")
     wait_for(lambda: canary_of(lab, instance).get("state") == "ok", 10, "a canary of the successor")
-    t.equal(status_of(lab, instance)["flows_total"], 0, "the successor: flows counted")
+    t.equal(lab.status(instance)["flows_total"], 0, "the successor: flows counted")
 
 
 def with_filters(t, lab, filters, title):
@@ -125,7 +124,7 @@ def with_filters(t, lab, filters, title):
         run = lab.start(filters, ["sleep", "1000"])
         instance = f"r{run.pid}"
         wait_for(lambda: os.path.exists(f"/run/sluice/{instance}/control"), 15, "the control socket")
-        wait_for(lambda: status_of(lab, instance).get("state") == "enforcing", 15, "the instance")
+        wait_for(lambda: lab.status(instance).get("state") == "enforcing", 15, "the instance")
         check_well(t, lab, instance, title)
         check_by_itself(t, lab, instance)
         check_well(t, lab, instance, title)

@@ -74,7 +74,7 @@ def hold(rooms, folder):
 
 def check_successor(t, lab, rooms):
     """the same 5-tuples are held in both when sluiced is killed"""
-    run, folder = start_holding(lab, rooms, lab.test_filter(delay_ms=1500))
+    run, folder = start_holding(lab, rooms, lab.test_filter(delay_ms=2500))
     first = run.wait_pid("sluiced")
     with rooms[0].capture() as one, rooms[1].capture() as two:
         hold(rooms, folder)
@@ -92,15 +92,11 @@ def check_successor(t, lab, rooms):
     t.equal([room.tables() for room in rooms], [[], []], "tables after the end of a successor")
 
 
-def status_of(lab, instance):
-    return lab.sluice("status", "--json", "--instance", instance).json()
-
-
 def check_panic(t, lab, rooms, is_dead):
     instance = f"n{os.getpid()}"
     run, _ = start_holding(lab, rooms, lab.test_filter(), fail="closed", options=["--instance", instance])
     t.check(all(room.tables() for room in rooms), "tables in both rooms")
-    listed = {one["netns"]: one["state"] for one in status_of(lab, instance)["namespaces"]}
+    listed = {one["netns"]: one["state"] for one in lab.status(instance)["namespaces"]}
     t.equal(listed, dict.fromkeys([lab.client.inode, *[room.guest.inode for room in rooms]], "enforcing"),
             "namespaces of status")
     if is_dead:
@@ -132,7 +128,7 @@ def check_takeover(t, lab, rooms):
         program = serving.serve(lab, config)
         inside = lab.start_plain(["sh", "-c", f"echo $$ > {governed.path}/cgroup.procs; exec "
                                   + " ".join(rooms[0].enter(["sleep", "1000"]))])
-        wait_for(lambda: rooms[0].guest.inode in [one["netns"] for one in status_of(lab, instance)["namespaces"]]
+        wait_for(lambda: rooms[0].guest.inode in [one["netns"] for one in lab.status(instance)["namespaces"]]
                  or poke(lab, governed, rooms[0]), 20, "the plane in the first room")
         other = lab.start_plain(["sleep", "1000"])  # not governed, in the client's network
         governed.program.kill()  # the last one in a third network
@@ -144,7 +140,7 @@ def check_takeover(t, lab, rooms):
                                    "--config", config])
         wait_for(lambda: "governs" in program.stderr or program.popen.poll() is not None, 20, "readiness")
         t.check("taken over" in program.stderr, f"it says so: {program.stderr}")
-        wait_for(lambda: sorted(one["netns"] for one in status_of(lab, instance)["namespaces"])
+        wait_for(lambda: sorted(one["netns"] for one in lab.status(instance)["namespaces"])
                  == sorted(room.guest.inode for room in rooms), 20, "the namespaces of the successor")
         wait_for(lambda: instance not in lab.plain(["nft", "list", "tables"]).stdout, 10,
                  "the first one's table to go from its network")

@@ -40,8 +40,7 @@ def shown(run):
 
 def status(lab, run):
     """of its instance"""
-    wait_for(lambda: run.pids("sluiced"), 5, "sluiced")
-    return json.loads(lab.sluice("status", "--json", "--instance", f"r{run.pid}").stdout)
+    return lab.status(f"r{run.pid}")
 
 
 def check_shown(t, lab):

@@ -6,7 +6,6 @@
         └ watcher: "I need rules" ◀── a file, written later: allow, or drop; or never
           nothing leaves meanwhile; processes die meanwhile; after ten seconds the fail class
 """
-import json
 import os
 import signal
 
@@ -44,7 +43,7 @@ def check_brought(t, lab, verdict, kind, address):
     title = f"{kind} {address}: {verdict}"
     with lab.capture() as wire:
         run = started(lab, act[kind])
-        status = json.loads(lab.sluice("status", "--instance", f"r{run.pid}", "--json").stdout)
+        status = lab.status(f"r{run.pid}")
         t.equal(status["providers"][0]["needs_rules"], 1, f"{title}: status")
         t.equal(wire.count(lambda p: p.dst == address), 0, f"{title}: packets that left before the rules were there")
         write(run.rules, verdict)

@@ -11,6 +11,7 @@ Programs see a resolv.conf that names the lab's DNS server, through a private
 mount namespace: the machine's own file is never touched.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -192,6 +193,13 @@ class Lab:
     def sluice(self, *words, within=60):
         """the command line program, to its end"""
         return self.plain([self.path("sluice"), *words], within)
+
+    def status(self, instance):
+        """what `sluice status` says, once its sluiced answers: one that has just been started does not yet"""
+        def ask():
+            answer = self.sluice("status", "--json", "--instance", instance).stdout
+            return answer and json.loads(answer)
+        return wait_for(ask, 15, f"instance {instance} to answer")
 
     def start(self, filters, command, **settings):
         """`sluice run` with these filters; Return: it, running"""

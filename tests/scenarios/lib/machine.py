@@ -9,6 +9,7 @@ import signal
 CLONE_NEWNS = 0x20000
 _libc = ctypes.CDLL(None, use_errno=True)
 _top = os.getpid()  # of the tree of processes that are ours; a fork of it is part of it
+FRESH = "/sluice-fresh-"  # in the path of a root of tests/fresh, which may run beside
 OURS = ("sluice", "sluiced", "sluice-keeper", "sluice-names", "sluice-canary")
 
 
@@ -157,7 +158,7 @@ def traces():
                       if label == "file" or "sluice" in name}
     with open("/proc/self/mounts") as mounts:
         found |= {"mount " + line.split()[1] for line in mounts
-                  if "sluice" in line or line.split()[2] == "bpf"}
+                  if ("sluice" in line or line.split()[2] == "bpf") and FRESH not in line}
     return found
 
 
