@@ -149,8 +149,8 @@ def scenario(t):
             run.kill(number)
             machine.kill(keeper, number)
         run.wait()
-        {notes}
         print("left", flush=True)
+        {then}
         t.check({is_waiting}, "which fails")
         while True:
             signal.pause()
@@ -160,20 +160,20 @@ main(scenario)
 
 def check_stopped_scenarios(t, lab):
     """whatever ends a scenario, it puts away what its instances left"""
-    for n, (is_waiting, limit, number, notes) in enumerate((
-            (True, 100, signal.SIGTERM, "pass"), (True, 4, None, "pass"), (False, 100, None, "pass"),
-            (False, 100, None, "os.unlink('/run/sluice/{name}/instance')"))):
+    for n, (is_waiting, number, then) in enumerate((
+            (True, signal.SIGTERM, "pass"), (True, None, "signal.alarm(1)"), (False, None, "pass"),
+            (False, None, "os.unlink('/run/sluice/{name}/instance')"))):
         name = f"stop{os.getpid()}x{n}"
-        text = LEAVES.format(name=name, is_waiting=is_waiting, notes=notes.format(name=name))
+        text = LEAVES.format(name=name, is_waiting=is_waiting, then=then.format(name=name))
         program = lab.start_plain(["env", f"PYTHONPATH={os.path.dirname(os.path.realpath(__file__))}", "python3",
-                                   lab.new_file("py", text), t.build, "--limit", limit])
-        wait_for(lambda: "left" in program.stdout or program.popen.poll() is not None, 20, "the inner scenario")
+                                   lab.new_file("py", text), t.build])
+        wait_for(lambda: "left" in program.stdout or program.popen.poll() is not None, 60, "the inner scenario")
         if number:
             t.check(machine.traces_of(name), f"the inner scenario leaves something: {program.report()}")
             program.kill(number)
-        t.check(program.wait(60) not in (0, 77), f"the inner scenario fails: {program.report()}")
+        t.check(program.wait(100) not in (0, 77), f"the inner scenario fails: {program.report()}")
         t.check("\nleft\n" in "\n" + program.stdout, f"the inner scenario got there: {program.report()}")
-        t.equal(machine.traces_of(name), set(), f"left, signal {number}, limit {limit} s")
+        t.equal(machine.traces_of(name), set(), f"left, signal {number}, {then}")
 
 
 def scenario(t):

@@ -17,6 +17,7 @@ from lib.ns import Namespace
 from lib.wait import wait_for
 
 DENIED, ALLOWED = "10.79.26.1", "10.79.26.2"
+TRIES = 5
 
 
 class Governed:
@@ -74,7 +75,7 @@ def serve(lab, config, is_ready=True, cgroup=None):
         words = ["sh", "-c", f"echo $$ > {cgroup}/cgroup.procs; exec {' '.join(words)}"]
     program = lab.start_plain(words)
     if is_ready:
-        wait_for(lambda: "governs" in program.stderr or program.popen.poll() is not None, 20, "readiness")
+        wait_for(lambda: "governs" in program.stderr or program.popen.poll() is not None, 40, "readiness")
         assert "governs" in program.stderr, program.report()
     return program
 
@@ -150,7 +151,7 @@ def killed(lab, program):
     machine.kill(keeper)
     program.wait(10)
     wait_for(lambda: not any(os.path.basename(exe).startswith("sluice") for pid, exe in
-                             machine.processes(lab.build).items() if machine.is_alive(pid)), 5, "all to die")
+                             machine.processes(lab.build).items() if machine.is_alive(pid)), 15, "all to die")
 
 
 def check_other_cgroup(t, lab, governed, instance):
@@ -219,16 +220,27 @@ def check_stricter(t, lab, governed, instance):
     lab.expect_nothing_left()
 
 
-def check_told_early(t, lab, governed, instance, number):
-    """a successor that is told to end while it starts removes all of the instance"""
+def tell_early(t, lab, governed, instance, number):
+    """Return: a successor that was told to end, and has; it may have been faster"""
     program = serve(lab, config_of(lab, governed, instance))
     killed(lab, program)
     t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "nobody there: it is in force")
     program = serve(lab, config_of(lab, governed, instance), is_ready=False)
     # before sluiced, which takes longer to start
-    wait_for(lambda: machine.keeper_of(program.pid, lab.build), 5, "the keeper")
+    keeper = wait_for(lambda: machine.keeper_of(program.pid, lab.build), 15, "the keeper")
+    machine.kill(keeper, signal.SIGSTOP)
     program.kill(number)
+    machine.kill(keeper, signal.SIGCONT)
     t.equal(program.wait(20), 0, f"exit status of what was told early: {program.stderr}")
+    return program
+
+
+def check_told_early(t, lab, governed, instance, number):
+    """a successor that is told to end while it starts removes all of the instance"""
+    for _ in range(TRIES):
+        program = tell_early(t, lab, governed, instance, number)
+        if "governs" not in program.stderr:
+            break
     t.check("governs" not in program.stderr, f"it had not started: {program.stderr}")
     t.check("Invalid" not in program.stderr, f"no complaint: {program.stderr}")
     check_untouched(t, governed, "told early")
