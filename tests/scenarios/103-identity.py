@@ -37,12 +37,13 @@ def check_gone(t, lab, permissive):
     copy = lab.new_file("short-lived-copy")
     shutil.copy(lab.path("tests/providers/flowgen"), copy)
     slow = lab.test_filter(delay_ms=300)
-    run = lab.run([slow], ["sh", "-c", f"{copy} udp-once 10.79.3.20 7 1; sleep 1"])
-    record = record_of(t, run, "10.79.3.20")
+    run = lab.start([slow], ["sh", "-c", f"{copy} udp-once 10.79.3.20 7 1; exec sleep 1000"])
+    record = run.wait_flow(within=20, dst="10.79.3.20", event="new")
     t.equal(record["exe"], machine.true_path(copy), "gone process: exe")
     t.equal(record["pid"], run.json()["pid"], "gone process: pid")
     t.check(record["command"] and "udp-once" in record["command"],
             f"gone process: command line {record['command']!r}")
+    run.end()
 
 
 def check_users(t, lab, permissive):

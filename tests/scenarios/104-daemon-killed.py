@@ -3,7 +3,7 @@
 """104 — kill -9 of sluiced with 100 flows held: the successor judges them all
 
    [ client ns: flowgen, 100 connects at once ]──uplink──│count SYN│──[ server ns: echo :7 ]
-        └ test-filter delay-ms=1500: all are in the queue when sluiced dies
+        └ test-filter delay-ms=2500: all are in the queue when sluiced dies
           the keeper keeps the queue, the next sluiced re-queues what is held
 """
 import signal
@@ -21,7 +21,7 @@ def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         with lab.capture() as wire:
-            run = lab.start([lab.test_filter(delay_ms=1500)],
+            run = lab.start([lab.test_filter(delay_ms=2500)],
                             lab.flowgen("tcp", "10.79.4.1", 7, N, N, 30000, "parallel"))
             first = run.wait_pid("sluiced")
             wait_for(lambda: lab.n_held() >= N, 10, f"{N} packets held")

@@ -51,15 +51,17 @@ def check_killed(t, lab):
     """kill -9 of sluiced while nothing is decided: the kernel lets nothing go"""
     udp = " ".join(lab.flowgen("udp-once", "10.79.0.1", 7, HELD_UDP, HELD_UDP, 1000))
     tcp = " ".join(lab.flowgen("tcp", "10.79.1.1", 7, N_TCP, N_TCP, 100, "parallel"))
+    go = lab.new_file("go")
     with lab.capture() as wire:
         run = lab.start([lab.test_filter(mute=1)],
-                        ["sh", "-c", f"{udp}; {tcp}; echo closed >&2; sleep 2.5"], fail="closed")
+                        ["sh", "-c", f"{udp}; {tcp}; echo closed >&2; while [ ! -e {go} ]; do sleep 0.1; done; sleep 1.5"], fail="closed")
         first = run.wait_pid("sluiced")
         wait_for(lambda: lab.n_held() >= HELD_UDP + N_TCP and "closed" in run.stderr, 10,
                  "all packets to be held, all sockets closed")
         t.equal(wire.count(to_targets), 0, "killed: packets on the uplink before")
         os.kill(first, signal.SIGKILL)
         run.wait_pid("sluiced", other_than=first)
+        open(go, "w").close()
         run.wait(20)
     left = wire.packets(to_targets)
     t.equal(len(left), 0, f"killed: packets on the uplink, such as {left[:3]}")

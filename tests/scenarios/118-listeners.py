@@ -57,7 +57,7 @@ def start_listeners(lab, filter_text):
 
 def outcome(lab, port):
     try:
-        lab.connect_in(port, within=4).close()
+        lab.connect_in(port, within=20).close()
     except OSError as error:
         return type(error).__name__
     return "connected"

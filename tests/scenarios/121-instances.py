@@ -44,7 +44,7 @@ def scenario(t):
         lab.tcp_echo(7)
         instance = f"t{os.getpid()}"
         go = lab.new_file("go")
-        flow = " ".join(lab.flowgen("tcp", "10.79.21.1", 7, 1, 1, 3000))
+        flow = " ".join(lab.flowgen("tcp", "10.79.21.1", 7, 1, 1, 20000))
         first = lab.start([lab.test_filter(deny_all=1)],
                           ["sh", "-c", f"touch {go}.not; while [ ! -e {go} ]; do sleep 0.02; done;"
                                        f" {flow}"],

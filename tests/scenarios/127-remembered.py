@@ -19,7 +19,7 @@ N = 40
 
 def reasons(run, n, **wanted):
     """of the flows in their order, once `n` of them are recorded"""
-    wait_for(lambda: run.n_records() and len(run.flows(event="new", **wanted)) >= n, 5, f"{n} records")
+    wait_for(lambda: run.n_records() and len(run.flows(event="new", **wanted)) >= n, 15, f"{n} records")
     return [record["reason"] for record in run.flows(event="new", **wanted)]
 
 

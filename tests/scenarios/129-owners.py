@@ -20,7 +20,7 @@ from lib import main
 from lib.capture import is_syn
 from lib.wait import wait_for
 
-BROKEN_S = 5.0  # a noisy machine is not a broken Sluice; this is
+BROKEN_S = 15.0  # a noisy machine is not a broken Sluice; this is
 TIMES = 20
 PAUSE_S = 0.06
 ALLOWED, DENIED = 7, 9
@@ -86,10 +86,12 @@ class Gaps(threading.Thread):
         self.start()
 
     def run(self):
-        while not self.is_ending:
+        while True:
             try:
                 data = self._socket.recv(1 << 20)
             except TimeoutError:
+                if self.is_ending:  # and all that was announced has been read
+                    break
                 continue
             now = time.monotonic()
             while len(data) >= 16:
@@ -135,7 +137,7 @@ class Place:
         return done.stdout
 
     def status(self):
-        return self.lab.sluice("status", "--instance", self.instance, "--json").json()
+        return self.lab.status(self.instance)
 
     def is_whole(self):
         try:
@@ -179,9 +181,8 @@ def take_away(t, place):
         place.nft(*words.split())
         wait_for(place.is_whole, BROKEN_S, f"{title}: our table as it was")
         time.sleep(2 * PAUSE_S)
-    restored = place.status()["rules_restored"]
-    t.note(f"rules_restored {restored}")
-    t.check(restored >= 2 * TIMES + 6, f"rules_restored: {restored}")
+    wait_for(lambda: place.status()["rules_restored"] >= 2 * TIMES + 6, 5, "all to be counted")
+    t.note(f"rules_restored {place.status()['rules_restored']}")
     t.check("it is back" in place.run.stderr, f"it is said: {place.run.stderr[-500:]}")
 
 
@@ -226,7 +227,8 @@ def behind_dnat(t, place):
 
 def kill_after_flush(t, place):
     """closed holds without rules and without sluiced; the successor puts them back"""
-    first = place.run.wait_pid("sluiced")
+    keeper, first = place.run.wait_pid("sluice-keeper"), place.run.wait_pid("sluiced")
+    os.kill(keeper, signal.SIGSTOP)  # it would replace what is silent for a second
     os.kill(first, signal.SIGSTOP)  # so that it cannot be faster than the kill
     place.nft("flush", "ruleset")
     t.check(not place.is_whole(), "the rules are gone")
@@ -240,10 +242,10 @@ def kill_after_flush(t, place):
     new = [packet for packet in sent if packet.sport not in judged]
     t.equal(new, [], "packets that nobody has judged, without rules and without sluiced")
     os.kill(first, signal.SIGKILL)
+    os.kill(keeper, signal.SIGCONT)
     place.run.wait_pid("sluiced", other_than=first)
-    wait_for(place.is_whole, 5, "the successor puts the rules back")
-    wait_for(lambda: os.path.exists(f"/run/sluice/{place.instance}/control"), 5, "its control socket")
-    t.check(place.status()["rules_restored"] >= 1, "the successor counts it")
+    wait_for(place.is_whole, 15, "the successor puts the rules back")
+    wait_for(lambda: place.status()["rules_restored"] >= 1, 5, "the successor to count it")
 
 
 def judge(t, result):
@@ -264,7 +266,7 @@ def hold_and_change(t, lab):
     """what is held stays held when our hooks do; a flush drops it, TCP sends it again"""
     for title, words, is_kept in (("a rule added to our table", "add rule inet {} out accept", True),
                                   ("our table deleted", "delete table inet {}", False)):
-        run = lab.start([lab.test_filter(delay_ms=800)],
+        run = lab.start([lab.test_filter(delay_ms=1600)],
                         lab.flowgen("tcp", "10.79.4.1", ALLOWED, 50, 50, 30000, "parallel"), fail="closed")
         wait_for(lambda: lab.n_held() >= 50, 10, "50 packets held")
         before = lab.counter("Tcp.RetransSegs")

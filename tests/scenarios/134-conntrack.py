@@ -35,7 +35,7 @@ def _n_entries(lab):
 def _commands(lab, address):
     """a download next to datagrams of one socket, then a denied connect"""
     download = " ".join(lab.actor("download", address, 80, f"/slow/{SIZE}/65536/4"))
-    echoes = " ".join(lab.actor("echoes", address, 7, 300))
+    echoes = " ".join(lab.actor("echoes", address, 7, 300, 20))
     denied = " ".join(lab.flowgen("tcp", "10.79.34.99", 7, 1))
     return ["sh", "-c", f"{download} & {echoes}; {denied}; wait"]
 

@@ -44,7 +44,7 @@ def act_crowd(address, port, count):
         s.send(b"x")
     took = []
     while sockets:
-        ready = poll.poll(5000)
+        ready = poll.poll(20000)
         if not ready:
             told["nothing"] = len(sockets)
             break

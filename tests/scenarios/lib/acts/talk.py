@@ -73,10 +73,10 @@ def act_download(address, port, path):
     return {"size": size, "sha256": digest.hexdigest(), "longest_gap_ms": int(longest * 1000)}
 
 
-def act_echoes(address, port, count):
+def act_echoes(address, port, count, within="2"):
     """`count` datagrams of one connected socket, each is answered. Return: what they were told"""
     s = socket.socket(family_of(address), socket.SOCK_DGRAM)
-    s.settimeout(2)
+    s.settimeout(float(within))
     s.connect((address, int(port)))
     told = {}
     for _ in range(int(count)):
@@ -99,7 +99,7 @@ def act_told(kind, address, port):
         s, payload = socket.socket(family, socket.SOCK_DGRAM, proto), ECHO[family]
     else:
         s = socket.socket(family, socket.SOCK_DGRAM)
-    s.settimeout(2)
+    s.settimeout(20)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     if kind == "errors":
         s.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
