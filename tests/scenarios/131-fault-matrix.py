@@ -177,7 +177,7 @@ def check_given_up(cells, wire):
     t, title, pid = cells.t, f"provider given up, fails {cells.fails}", None
     for _ in range(DEATHS):
         pid = cells.run.wait_pid(PROCESS["provider"], other_than=pid)
-        os.kill(pid, signal.SIGKILL)
+        machine.kill(pid)
 
     def status():
         answer = cells.lab.sluice("status", "--instance", f"r{cells.run.pid}").stdout

@@ -9,7 +9,7 @@
 import os
 import signal
 
-from lib import faults, main
+from lib import faults, machine, main
 from lib.wait import wait_for
 
 TO4 = "10.79.49.1"
@@ -29,7 +29,7 @@ def bring_about(run, one):
     elif one.kind == "hung":
         os.kill(pid, signal.SIGSTOP)
         if one.part == "keeper":
-            return lambda: os.kill(pid, signal.SIGCONT)
+            return lambda: machine.kill(pid, signal.SIGCONT)
     elif one.kind == "slow":
         return faults.stumble(pid, 1.5, *((0.1, 0.05) if one.part == "names" else (0.3, 0.1))).join
     elif one.part == "keeper":
@@ -55,13 +55,16 @@ def check(t, lab, fails, one):
     patience_s = "3" if one.outcome == faults.NOBODY else "8"
     script = "& ".join(" ".join(lab.actor(act, TO4, 7, text, *([patience_s] if act == "say_datagram" else [])))
                        for act, text in TALKS)
-    how = {"never_answer": 1} if is_slow else {"pause_ms": PAUSE_MS}
+    # without a keeper nobody judges: the filter must not have done so before
+    how = {"never_answer": 1} if is_slow or one.outcome == faults.NOBODY else {"pause_ms": PAUSE_MS}
+    go = lab.new_file("go", "")  # until then there is somebody for it to happen to
     with lab.capture() as capture:
         run = lab.start([lab.test_filter(peek_out=64, peek_in=64, deny_when_seen=DENY_TEXT, **how)],
-                        ["sh", "-c", script + "& wait"], fail=fails)
+                        ["sh", "-c", script + f"& wait; while [ -e {go} ]; do sleep 0.02; done"], fail=fails)
         wait_for(lambda: len(run.flows(event="new", state="peeking")) == len(TALKS), 30, "every flow to be looked at")
         ends = (lambda: None) if is_slow else bring_about(run, one)
         wait_for(lambda: run.stdout.count("\n") >= len(TALKS), 40, f"{title}: what became of all")
+        os.unlink(go)
         ends()
         if one.outcome == faults.NOBODY:
             run.kill(signal.SIGKILL)

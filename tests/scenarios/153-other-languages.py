@@ -112,7 +112,7 @@ def check_rights(t, lab):
     """what a script starts has its filter's rights, and ends with it"""
     script = 'echo "ids $(id -u), $(grep NoNewPrivs /proc/self/status)" >&2; echo x > /dev/shm/sluice-153; ' \
              'kill -0 $PPID; sleep 1000; echo allow'
-    run = lab.start(["shell:script=" + lab.new_file("sh", script)], lab.flowgen("tcp", "10.79.53.1", 7, 1, 1, 1000))
+    run = lab.start(["shell:script=" + lab.new_file("sh", script)], lab.flowgen("tcp", "10.79.53.1", 7, 1, 1, 60000))
     shell = run.wait_pid("shell")
     cgroup = machine.cgroup_of(shell)
     sleeping = wait_for(lambda: [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc")))

@@ -5,6 +5,7 @@ The one table of docs/fault-matrix.md and of scenario 131: `python3 faults.py`
 prints the document's, 131 fails when the two differ.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -139,17 +140,22 @@ def _borrow(pid, fd):
 
 
 def say_nonsense(pid, is_wanted=lambda fd: fd == 3):
-    """@pid sends a bad record through each of its channels that is wanted"""
+    """@pid sends a bad record through each of its channels that is wanted; one ends what others are for"""
+    n_sent = 0
     for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            is_socket = os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
-        except OSError:
-            continue
-        if not is_socket or not is_wanted(int(name)):
-            continue
-        with socket.socket(fileno=_borrow(pid, int(name))) as channel:
-            if (channel.family, channel.type) == (socket.AF_UNIX, socket.SOCK_SEQPACKET):
-                channel.send(BAD_RECORD)
+        with contextlib.suppress(OSError):  # one that is closed meanwhile
+            if is_wanted(int(name)) and os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+                n_sent += _say_nonsense(pid, int(name))
+    if not n_sent:
+        raise AssertionError(f"process {pid} has no channel to say nonsense")
+
+
+def _say_nonsense(pid, fd):
+    with socket.socket(fileno=_borrow(pid, fd)) as channel:
+        if (channel.family, channel.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
+            return False
+        channel.send(BAD_RECORD)
+        return True
 
 
 def stumble(pid, seconds, stop_s, go_s):
