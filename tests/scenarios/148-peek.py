@@ -123,12 +123,14 @@ def check_waits(t, lab):
                  ("a pause longer than a deadline", "0", "closed", {"pause_ms": 6000}),
                  ("a new flow paused longer than a deadline", "0", "closed", {"pause_new_ms": 6000}))]
     with lab.capture() as capture:
-        run = lab.run([lab.test_filter(peek_out=4096, pause_ms=60000)],
-                      lab.actor("say_datagram", PAUSED4, 7, "hello", "12"))
+        run = lab.start([lab.test_filter(peek_out=4096, pause_ms=60000)],
+                        lab.actor("say_datagram", PAUSED4, 7, "hello", "60"))
+        changed = run.wait_flow(30, event="changed", dst=PAUSED4)
         capture.stop()
         packets = capture.packets(lambda packet: packet.dst == PAUSED4)
+    run.end()
     t.equal(len(packets), 0, "UDP that stays paused: packets on the wire")
-    t.check("longer than UDP waits" in run.flows(event="changed")[-1]["reason"], "and the record says why")
+    t.check("longer than UDP waits" in changed["reason"], f"and the record says why: {changed}")
     for title, told, waiting in waits:
         waiting.wait()
         t.equal(waiting.json()["told"], ["0", "0", told], title)

@@ -75,12 +75,12 @@ def scenario(t):
         lab.udp_echo(ECHO)
         with RealServers(lab, AT4, certificate) as files:
             chosen = clients(lab, files)
-            plain = lab.plain(script_of(lab, "plain", chosen))
+            plain = lab.plain(script_of(lab, "plain", chosen), within=200)
             wanted = told(plain)
             t.equal([name for name, _ in chosen if "failed" in wanted.get(name, "failed")], [],
                     f"without Sluice\n{plain.stderr[-2000:]}")
             for title, options in (("pass-all", {}), ("peek-everything", {"peek_out": "max", "peek_in": "max"})):
-                run = lab.run([lab.test_filter(**options)], script_of(lab, title, chosen), within=120, fail="closed")
+                run = lab.run([lab.test_filter(**options)], script_of(lab, title, chosen), within=200, fail="closed")
                 found = told(run)
                 t.equal({name: found.get(name) for name in wanted if found.get(name) != wanted[name]}, {},
                         f"{title}: what is not as without Sluice\n{run.stderr[-2000:]}")

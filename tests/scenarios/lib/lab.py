@@ -277,7 +277,7 @@ class Lab:
             left |= mine if machine.has_strangers() else traces
         return left
 
-    def expect_nothing_left(self, within=5, instance=None):
+    def expect_nothing_left(self, within=15, instance=None):
         """fails when an instance of this lab left anything on the machine; @instance: looks for this
         name alone, and what others leave does not matter"""
         try:

@@ -50,7 +50,7 @@ class Program:
         return self.popen.wait(within * SLOW)
 
     def kill(self, number=signal.SIGKILL):
-        os.kill(self.pid, number)
+        self.popen.send_signal(number)  # nothing if it has ended
 
     def end(self):
         """stops it if it still runs, first politely"""
@@ -58,7 +58,7 @@ class Program:
             if self.popen.poll() is None:
                 self.kill(number)
                 try:
-                    self.popen.wait(5 * SLOW)
+                    self.popen.wait(15 * SLOW)
                 except subprocess.TimeoutExpired:
                     pass
 

@@ -19,7 +19,7 @@ from .lab import Lab
 from .wait import SLOW
 
 SKIPPED = 77
-LIMIT_S = int(240 * SLOW)  # a scenario that takes longer hangs
+LIMIT_S = int(400 * SLOW)  # a scenario that takes longer hangs
 
 
 class Failure(AssertionError):
