@@ -2,26 +2,27 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """151 — the host a flow really wants is read from its first bytes
 
-   [ client ns: fetches two names in turn ]──uplink──│count│──[ server ns: HTTP, HTTPS, QUIC, one address ]
+   [ client ns: fetches two names in turn ]──uplink──│count│──[ server ns: HTTP, HTTPS, h2, QUIC, one address ]
         └ blocklist has one of them: 0 wrong either way
           denied: the handshake alone leaves, by QUIC not one packet
 
     151-host-of-bytes.py BUILD --rounds 10000 --limit 7200
 """
+import contextlib
 import os
 import signal
 import subprocess
 
 from lib import main
-from lib.lab import SERVER4
 from lib.real import QUIC_SERVER, wait_for_udp
+from lib.wait import wait_for
 
 LISTED, FREE = "www.example.org", "example.com"
 ONE, OTHER = "10.79.51.1", "10.79.51.2"  # of both names; of none
 CORPUS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../names/corpus")
-H2C, QUIC, GREETER, ECHO = 8080, 4433, 25, 7
+H2, H2C, QUIC, GREETER, ECHO = 8443, 8080, 4433, 25, 7
 RECORDED = (f"h2c:{CORPUS}/h2c:curl-00:curl-01", f"quic:{CORPUS}/quic:ngtcp2-00:ngtcp2-01")
-WAYS = f"http:80,https:443,h2c:{H2C},quic:{QUIC}"
+WAYS = f"http:80,https:443,h2:{H2},h2c:{H2C},quic:{QUIC}"
 TRIES = 5
 THREE = "ngtcp2-29", "api-7.cdn.example.net"  # Initials in its hello
 SOURCES = {"http", "tls", "h2c", "quic"}
@@ -65,15 +66,43 @@ def check_rounds(t, lab):
 
 
 def check_curl(t, lab):
-    """one curl: both names, HTTP and HTTPS with HTTP/1.1 and with h2 offered, in turn"""
-    urls = [f"{scheme}://{name}/{number}" for number in range(2) for scheme in ("http", "https") for name in (LISTED, FREE)]
+    """one curl: both names, HTTP and HTTPS with HTTP/1.1, with h2 offered, and with h2, in turn"""
+    urls = [(f"{scheme}://{name}/{number}", name, "1") for number in range(2) for scheme in ("http", "https")
+            for name in (LISTED, FREE)]
+    urls += [(f"https://{name}:{H2}/{name}", name, "2") for name in (LISTED, FREE, LISTED, FREE)]
     for version in ("--http1.1", "--http2"):
-        words = ["curl", "-q", "-sk", version, "-m", "20", "-w", "%{url} %{http_code}\n", "-o", "/dev/null"]
-        for url in urls:
-            words += [url, "-o", "/dev/null"] if url != urls[-1] else [url]
+        asked = [url for url in urls if url[2] == "1" or version == "--http2"]
+        words = ["curl", "-q", "-sk", version, "-m", "20", "-w", "%{url} %{http_code} %{http_version}\n"]
+        for url, _, _ in asked:
+            words += ["-o", "/dev/null", url]
         run = lab.run([blocklist(lab, LISTED)], words)
-        found = dict(line.split() for line in run.stdout.splitlines())
-        t.equal(found, {url: "000" if LISTED in url else "200" for url in urls}, f"curl {version}")
+        t.equal(run.stdout.splitlines(), [f"{url} 000 0" if name == LISTED else f"{url} 200 {spoken}"
+                                          for url, name, spoken in asked], f"curl {version}")
+
+
+@contextlib.contextmanager
+def serving(lab, *words):
+    with lab.server:
+        server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *words], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+    try:
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+
+
+@contextlib.contextmanager
+def serving_h2(lab, certificate):
+    """a file for each name, so that it is seen what was asked for"""
+    folder = lab.new_file("h2")
+    os.mkdir(folder)
+    for name in (LISTED, FREE):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(f"hello from {name}\n")
+    with serving(lab, "nghttpd", "-d", folder, str(H2), certificate, certificate + ".crt"):
+        wait_for(lambda: f":{H2:04X} " in lab.server.read_proc("tcp"), 20, "the server for h2")
+        yield
 
 
 def check_quic_client(t, lab, certificate):
@@ -82,19 +111,13 @@ def check_quic_client(t, lab, certificate):
     if missing:
         t.note(f"no QUIC client: {missing[0]} is not there")
         return
-    with lab.server:
-        server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", QUIC_SERVER, "-q", ONE, "443", certificate,
-                                   certificate + ".crt"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     get = "timeout 5 gtlsclient -q --exit-on-all-streams-close {0} 443 https://{0}/; "
-    try:
+    with serving(lab, QUIC_SERVER, "-q", ONE, "443", certificate, certificate + ".crt") as server:
         wait_for_udp(server.pid, 443)
         with lab.capture() as capture:
             run = lab.run([blocklist(lab, LISTED)],
                           ["sh", "-c", "".join(get.format(name) for name in (LISTED, FREE, LISTED))])
             capture.stop()
-    finally:
-        server.kill()
-        server.wait()
     records = [record for record in run.flows(event="changed", proto="udp", dport=443)]
     t.equal([(record["host"], record["host_source"], record["verdict"]) for record in records],
             [(FREE, "quic", "allow"), (LISTED, "quic", "drop")], "a QUIC client")
@@ -197,7 +220,7 @@ def check_not_needed(t, lab):
 
 
 def scenario(t):
-    t.needs("curl", "openssl")
+    t.needs("curl", "nghttpd", "openssl")
     with t.lab() as lab:
         zone = lab.dns()
         for name in (LISTED, FREE):
@@ -208,8 +231,11 @@ def scenario(t):
             lab.tcp_echo(port)
         lab.udp_echo(QUIC)
         lab.greeter(GREETER)
-        for check in (check_in_turn, check_rounds, check_curl, check_no_dns, check_pieces, check_initials,
-                      check_first_words, check_not_needed, check_reader_hangs):
+        with serving_h2(lab, certificate):
+            for check in (check_in_turn, check_rounds, check_curl):
+                check(t, lab)
+        for check in (check_no_dns, check_pieces, check_initials, check_first_words, check_not_needed,
+                      check_reader_hangs):
             check(t, lab)
         check_quic_client(t, lab, certificate)
 

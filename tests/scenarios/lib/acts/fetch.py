@@ -9,6 +9,7 @@ import time
 
 from sockets import family_of
 
+from . import h2
 from .calls import errno_of
 
 WITHIN_S = 10
@@ -41,13 +42,27 @@ def _http(name, port, _):
         yield _get(s, name)
 
 
-def _https(name, port, _):
+def _secure(s, name, *protocols):
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(protocols)
+    return context.wrap_socket(s, server_hostname=name)
+
+
+def _https(name, port, _):
     with _connect(name, port) as s:
         yield s.getsockname()[1]
-        with context.wrap_socket(s, server_hostname=name) as secure:
+        with _secure(s, name) as secure:
             yield _get(secure, name)
+
+
+def _h2(name, port, _):
+    """a server of files, one for each name"""
+    with _connect(name, port) as s:
+        yield s.getsockname()[1]
+        with _secure(s, name, "h2") as secure:
+            is_h2 = secure.selected_alpn_protocol() == "h2"
+            yield is_h2 and h2.get(secure, name, "/" + name) == f"hello from {name}\n".encode()
 
 
 def _said(name, port, what):
@@ -74,7 +89,7 @@ def _said_datagrams(name, port, what):
         yield all(s.recv(65536) == datagram for datagram in sent)
 
 
-WAYS = {"http": _http, "https": _https, "h2c": _said, "quic": _said_datagrams}
+WAYS = {"http": _http, "https": _https, "h2": _h2, "h2c": _said, "quic": _said_datagrams}
 
 
 def _try(way, name, port, what):
