@@ -6,16 +6,16 @@
 
 #include "builder.h"
 
-#define BLOCK_FIRST 1024U
-#define BLOCK_MAX 8192U
+#define BLOCK_BYTES (BUILDER_BLOCK_BYTES - sizeof(struct builder_block))
+#define STREAM_BYTES 8192U
 #define ENTRY_MAX (TABLE_ENTRY_BYTES + NAME_PACKED_MAX + 1U + NAME_LENGTH_MAX)
 #define KIND_FLAGS (TABLE_ALLOW | TABLE_IMPORTANT | TABLE_PATTERN)
 #define SORT_FEW 16U
 
-/* entries of one part: as they came, and later as they are in the file */
+/* entries of one part, as they came. What nobody has written to yet takes no memory */
 struct builder_block {
 	struct builder_block *next;
-	size_t n_bytes, size;
+	size_t n_bytes;
 	uint8_t bytes[];
 };
 
@@ -49,18 +49,16 @@ static size_t entry_bytes(const uint8_t *at)
 /* room for @n bytes behind what is there. Return: NULL without memory */
 static uint8_t *take_room(struct builder_blocks *blocks, size_t n)
 {
-	size_t size = blocks->last ? 2 * blocks->last->size : BLOCK_FIRST;
 	struct builder_block *block = blocks->last;
 
-	if (block && block->size - block->n_bytes >= n) {
+	if (block && BLOCK_BYTES - block->n_bytes >= n) {
 		block->n_bytes += n;
 		return block->bytes + block->n_bytes - n;
 	}
-	size = size > BLOCK_MAX ? BLOCK_MAX : size;
-	block = malloc(sizeof(*block) + size);
+	block = malloc(BUILDER_BLOCK_BYTES);
 	if (!block)
 		return NULL;
-	*block = (struct builder_block){ .n_bytes = n, .size = size };
+	*block = (struct builder_block){ .n_bytes = n };
 	if (blocks->last)
 		blocks->last->next = block;
 	else
@@ -111,16 +109,16 @@ struct key {
 
 /* of one part after the other; the largest has room */
 struct sorting {
-	struct key *unsorted, *keys;
-	uint32_t *starts; /* in @keys, of those that begin with the same few bits */
+	struct key *keys;
+	uint32_t *starts, *ends; /* in @keys, of those that begin with the same few bits */
 	unsigned int bits;
 };
 
 static void sorting_deinit(struct sorting *sorting)
 {
-	free(sorting->unsorted);
 	free(sorting->keys);
 	free(sorting->starts);
+	free(sorting->ends);
 }
 
 static int sorting_init(struct sorting *sorting, const struct builder *builder)
@@ -131,10 +129,10 @@ static int sorting_init(struct sorting *sorting, const struct builder *builder)
 		n_max = builder->parts[i].n > n_max ? builder->parts[i].n : n_max;
 	while (sorting->bits < 31 && (size_t)TABLE_BUCKET_NAMES << sorting->bits < n_max)
 		sorting->bits++;
-	sorting->unsorted = malloc(n_max * sizeof(*sorting->unsorted));
 	sorting->keys = malloc(n_max * sizeof(*sorting->keys));
-	sorting->starts = malloc((((size_t)1 << sorting->bits) + 1) * sizeof(*sorting->starts));
-	return sorting->unsorted && sorting->keys && sorting->starts ? 0 : -ENOMEM;
+	sorting->starts = malloc(sizeof(*sorting->starts) << sorting->bits);
+	sorting->ends = malloc(sizeof(*sorting->ends) << sorting->bits);
+	return sorting->keys && sorting->starts && sorting->ends ? 0 : -ENOMEM;
 }
 
 /* the bits behind those that all of its part begin with */
@@ -157,24 +155,36 @@ static void read_keys(struct key *keys, const struct builder_part *part)
 		}
 }
 
-/* counting sort: starts[i] is where the next one of these goes, in the end where they end */
-static void fill(struct sorting *sorting, const struct builder_part *part)
+static void count(struct sorting *sorting, size_t n)
 {
-	const struct key *keys = sorting->unsorted;
-	uint32_t start = 0;
+	uint32_t end = 0;
 
-	read_keys(sorting->unsorted, part);
-	memset(sorting->starts, 0, ((1UL << sorting->bits) + 1) * sizeof(*sorting->starts));
-	for (size_t i = 0; i < part->n; i++)
-		sorting->starts[few_bits(sorting, keys[i].hash)]++;
+	memset(sorting->ends, 0, sizeof(*sorting->ends) << sorting->bits);
+	for (size_t i = 0; i < n; i++)
+		sorting->ends[few_bits(sorting, sorting->keys[i].hash)]++;
 	for (size_t i = 0; i < (size_t)1 << sorting->bits; i++) {
-		uint32_t n = sorting->starts[i];
-
-		sorting->starts[i] = start;
-		start += n;
+		sorting->starts[i] = end;
+		end = sorting->ends[i] += end;
 	}
-	for (size_t i = 0; i < part->n; i++)
-		sorting->keys[sorting->starts[few_bits(sorting, keys[i].hash)]++] = keys[i];
+}
+
+/* each to those that begin with the same few bits, where they lie: starts[i] is where the next of
+ * them goes */
+static void distribute(struct sorting *sorting, const struct builder_part *part)
+{
+	struct key *keys = sorting->keys;
+
+	read_keys(keys, part);
+	count(sorting, part->n);
+	for (size_t i = 0; i < (size_t)1 << sorting->bits; i++)
+		while (sorting->starts[i] < sorting->ends[i]) {
+			struct key *here = &keys[sorting->starts[i]];
+			uint32_t *next = &sorting->starts[few_bits(sorting, here->hash)];
+			struct key key = *here;
+
+			*here = keys[*next];
+			keys[(*next)++] = key;
+		}
 }
 
 /* equal names and kinds side by side, in the order of the list */
@@ -215,10 +225,10 @@ static void sort(struct sorting *sorting, const struct builder_part *part)
 {
 	uint32_t start = 0;
 
-	fill(sorting, part);
+	distribute(sorting, part);
 	for (size_t i = 0; i < (size_t)1 << sorting->bits; i++) {
-		sort_few(sorting->keys + start, sorting->starts[i] - start);
-		start = sorting->starts[i];
+		sort_few(sorting->keys + start, sorting->ends[i] - start);
+		start = sorting->ends[i];
 	}
 }
 
@@ -268,91 +278,124 @@ static size_t merge(struct key *keys, size_t n, struct list_report *report)
 	return n_left;
 }
 
-/* the file's index; ends of buckets are numbers of bytes until all parts are there */
-struct index {
-	uint32_t *words; /* as in the file */
-	unsigned int bits;
+/* ---- the file ---- */
+
+/* bytes on their way to a place of the file */
+struct stream {
+	const struct builder_sink *sink;
+	uint64_t offset;
+	size_t n;
+	uint8_t bytes[STREAM_BYTES];
 };
 
-static size_t bucket_of(const struct index *index, uint64_t hash)
+static int stream_flush(struct stream *stream)
 {
-	return index->bits ? (size_t)(hash >> (64 - index->bits)) : 0;
+	size_t n = stream->n;
+
+	stream->n = 0;
+	stream->offset += n;
+	return stream->sink->put(stream->bytes, n, stream->offset - n, stream->sink->data);
 }
 
-static int index_init(struct index *index, size_t n)
+/* @n: at most STREAM_BYTES */
+static int stream_put(struct stream *stream, const void *bytes, size_t n)
 {
-	while (index->bits < 31 && (size_t)TABLE_BUCKET_NAMES << index->bits < n)
-		index->bits++;
-	index->words = calloc(1, table_index_bytes(index->bits));
-	return index->words ? 0 : -ENOMEM;
+	int r = n > sizeof(stream->bytes) - stream->n ? stream_flush(stream) : 0;
+
+	memcpy(stream->bytes + stream->n, bytes, n);
+	stream->n += n;
+	return r;
 }
 
-static void index_finish(struct index *index)
-{
-	uint32_t end = 0;
+/* index and entries are written side by side, bucket after bucket */
+struct output {
+	struct stream index, entries;
+	unsigned int bits;
+	size_t bucket;		      /* whose entries come */
+	uint32_t classes, n_bytes, n; /* of this bucket; entries so far */
+};
 
-	for (size_t i = 0; i < (size_t)1 << index->bits; i++)
-		index->words[2 * i] = end += index->words[2 * i];
+static size_t bucket_of(const struct output *output, uint64_t hash)
+{
+	return output->bits ? (size_t)(hash >> (64 - output->bits)) : 0;
 }
 
-/* its entries as in the file, instead of those that came. Return: 0 or -ENOMEM */
-static int lay_out(struct builder *builder, struct builder_part *part, const struct key *keys,
-		   struct index *index)
+static void output_init(struct output *output, const struct builder_sink *sink, size_t n)
 {
-	struct builder_blocks sorted = { 0 };
+	output->bits = 0;
+	while (output->bits < 31 && (size_t)TABLE_BUCKET_NAMES << output->bits < n)
+		output->bits++;
+	output->bucket = 0;
+	output->classes = output->n_bytes = output->n = 0;
+	output->index.sink = output->entries.sink = sink;
+	output->index.n = output->entries.n = 0;
+	output->index.offset = sizeof(struct table_head);
+	output->entries.offset = output->index.offset + table_index_bytes(output->bits);
+}
 
-	for (size_t i = 0; i < part->n; i++) {
-		size_t n = entry_bytes(keys[i].at), bucket = bucket_of(index, keys[i].hash);
-		uint8_t *at = take_room(&sorted, n);
+/* until @bucket is the one whose entries come */
+static int end_buckets(struct output *output, size_t bucket)
+{
+	int r = 0;
 
-		if (!at) {
-			free_blocks(&sorted);
-			return -ENOMEM;
-		}
-		memcpy(at, keys[i].at, n);
-		builder->n_bytes += n;
-		index->words[2 * bucket] += (uint32_t)n;
-		index->words[2 * bucket + 1] |= table_class(keys[i].hash);
+	for (; output->bucket < bucket && !r; output->bucket++) {
+		const uint32_t word[2] = { output->n_bytes, output->classes };
+
+		r = stream_put(&output->index, word, sizeof(word));
+		output->classes = 0;
 	}
-	builder->n += part->n;
-	free_blocks(&part->blocks);
-	part->blocks = sorted;
-	return 0;
+	return r;
 }
 
-/* one part after the other: small enough for a cache, where neighbours of the file lie anywhere */
-static int lay_out_all(struct builder *builder, struct index *index, struct list_report *report)
+static int output_add(struct output *output, const struct key *key)
+{
+	size_t n = entry_bytes(key->at);
+	int r = end_buckets(output, bucket_of(output, key->hash));
+
+	if (!r)
+		r = stream_put(&output->entries, key->at, n);
+	output->classes |= table_class(key->hash);
+	output->n_bytes += (uint32_t)n;
+	output->n++;
+	return r;
+}
+
+/* the head comes last: before, it is no list */
+static int output_finish(struct output *output, struct table_head *head)
+{
+	const struct builder_sink *sink = output->index.sink;
+	int r = end_buckets(output, (size_t)1 << output->bits);
+
+	if (!r)
+		r = stream_flush(&output->index);
+	if (!r)
+		r = stream_flush(&output->entries);
+	head->n_entries = output->n;
+	head->bucket_bits = output->bits;
+	head->file_bytes = sizeof(*head) + table_index_bytes(output->bits) + output->n_bytes;
+	return r ? r : sink->put(head, sizeof(*head), 0, sink->data);
+}
+
+/* One part after the other: small enough for a cache, where neighbours of the file lie anywhere. What
+ * is in the file is not kept: list and file together take no more than either */
+static int put_parts(struct builder *builder, struct output *output, struct list_report *report)
 {
 	struct sorting sorting = { 0 };
 	int r = sorting_init(&sorting, builder);
 
-	builder->n = builder->n_bytes = 0;
 	for (size_t i = 0; i < BUILDER_PARTS && !r; i++) {
 		struct builder_part *part = &builder->parts[i];
+		size_t n;
 
 		if (!part->n)
 			continue;
 		sort(&sorting, part);
-		part->n = merge(sorting.keys, part->n, report);
-		r = lay_out(builder, part, sorting.keys, index);
+		n = merge(sorting.keys, part->n, report);
+		for (size_t k = 0; k < n && !r; k++)
+			r = output_add(output, &sorting.keys[k]);
+		free_blocks(&part->blocks);
 	}
 	sorting_deinit(&sorting);
-	return r;
-}
-
-static int put_all(const struct builder *builder, const struct table_head *head,
-		   const struct index *index, const struct builder_sink *sink)
-{
-	int r = sink->put(head, sizeof(*head), sink->data);
-
-	if (!r)
-		r = sink->put(index->words, table_index_bytes(index->bits), sink->data);
-	for (size_t i = 0; i < BUILDER_PARTS; i++) {
-		const struct builder_block *block = builder->parts[i].blocks.first;
-
-		for (; block && !r; block = block->next)
-			r = sink->put(block->bytes, block->n_bytes, sink->data);
-	}
 	return r;
 }
 
@@ -364,21 +407,13 @@ int builder_finish(struct builder *builder, const struct table_stamp *stamp,
 				   .n_bytes = sizeof(head),
 				   .stamp = *stamp,
 				   .report = *report };
-	struct index index = { 0 };
-	int r = index_init(&index, builder->n);
+	struct output output; /* most of it need not be anything */
+	int r;
 
 	head.report.n_names = head.report.n_exceptions = 0;
-	if (!r)
-		r = lay_out_all(builder, &index, &head.report);
-	if (!r) {
-		index_finish(&index);
-		head.n_entries = (uint32_t)builder->n;
-		head.bucket_bits = index.bits;
-		head.file_bytes = sizeof(head) + table_index_bytes(index.bits) + builder->n_bytes;
-		r = put_all(builder, &head, &index, sink);
-	}
-	free(index.words);
-	return r;
+	output_init(&output, sink, builder->n);
+	r = put_parts(builder, &output, &head.report);
+	return r ? r : output_finish(&output, &head);
 }
 
 void builder_deinit(struct builder *builder)

@@ -5,9 +5,8 @@
  * DOC: Making a compiled list
  *
  * Entries are collected in the form that they have in the file (table.h), in parts by
- * the first bits of their hashes: the file's order, roughly. Then each part is sorted
- * and laid out as in the file. Of equal ones the first stays, reaching as far as all of
- * them.
+ * the first bits of their hashes: the file's order, roughly. Then each part is sorted,
+ * written and forgotten. Of equal ones the first stays, reaching as far as all of them.
  */
 
 #include "table.h"
@@ -16,6 +15,7 @@
 
 #define BUILDER_PART_BITS 8U
 #define BUILDER_PARTS (1U << BUILDER_PART_BITS)
+#define BUILDER_BLOCK_BYTES 32752U /* with the 16 of malloc(3) a number of pages */
 
 struct builder_blocks {
 	struct builder_block *first, *last;
@@ -39,9 +39,9 @@ struct builder_entry {
 	uint32_t line;
 };
 
-/** struct builder_sink - where the file goes, piece by piece. @put: 0 or a negative errno */
+/** struct builder_sink - where the file goes, in pieces, its head last. @put: 0 or a negative errno */
 struct builder_sink {
-	int (*put)(const void *bytes, size_t n, void *data);
+	int (*put)(const void *bytes, size_t n, uint64_t offset, void *data);
 	void *data;
 };
 

@@ -11,6 +11,7 @@
  */
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,10 +19,13 @@
 
 #include "builder.h"
 
-static int put(const void *bytes, size_t n, void *data)
+/* the result is a file: pwrite(2) is not among a provider's calls */
+static int put(const void *bytes, size_t n, uint64_t offset, void *data)
 {
 	const char *at = bytes;
 
+	if (lseek(STDOUT_FILENO, (off_t)offset, SEEK_SET) < 0)
+		return errno == ESPIPE ? -EBADF : -errno;
 	while (n > 0) {
 		ssize_t done = write(STDOUT_FILENO, at, n);
 
@@ -57,8 +61,12 @@ int main(void)
 	struct builder builder = { 0 };
 	struct list_report report;
 	struct table_stamp stamp;
-	int r = stamp_of(STDIN_FILENO, &stamp); /* before: a change while it is read shows */
+	int r;
 
+	/* a block that is free is memory of others: the file grows by as much meanwhile */
+	(void)mallopt(M_MMAP_THRESHOLD, BUILDER_BLOCK_BYTES);
+	(void)mallopt(M_TOP_PAD, 0);
+	r = stamp_of(STDIN_FILENO, &stamp); /* before: a change while it is read shows */
 	if (!r)
 		r = list_read(&builder, STDIN_FILENO, &report);
 	if (!r)

@@ -169,7 +169,7 @@ int list_parser_end(struct list_parser *parser)
 int list_read(struct builder *builder, int fd, struct list_report *ret_report)
 {
 	struct list_parser parser;
-	char bytes[65536];
+	char bytes[16384];
 	off_t offset = 0;
 	int r;
 

@@ -26,14 +26,16 @@ struct file {
 	size_t n;
 };
 
-static int append(const void *bytes, size_t n, void *data)
+static int write_at(const void *bytes, size_t n, uint64_t offset, void *data)
 {
 	struct file *file = data;
 
-	file->bytes = realloc(file->bytes, file->n + n);
-	require(file->bytes != NULL);
-	memcpy(file->bytes + file->n, bytes, n);
-	file->n += n;
+	if (offset + n > file->n) {
+		file->bytes = realloc(file->bytes, offset + n);
+		require(file->bytes != NULL);
+		file->n = offset + n;
+	}
+	memcpy(file->bytes + offset, bytes, n);
 	return 0;
 }
 
@@ -42,7 +44,7 @@ static struct file compile(const uint8_t *data, size_t size, size_t piece)
 	static struct list_parser parser;
 	struct builder builder = { 0 };
 	struct file file = { 0 };
-	struct builder_sink sink = { append, &file };
+	struct builder_sink sink = { write_at, &file };
 
 	list_parser_init(&parser, &builder);
 	for (size_t i = 0; i < size; i += piece) {

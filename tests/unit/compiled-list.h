@@ -12,7 +12,7 @@
 /** struct compiled - the whole file, in memory */
 struct compiled {
 	uint8_t *bytes;
-	size_t n, size;
+	size_t n;
 	struct table table; /* of @bytes, checked */
 };
 

@@ -32,6 +32,8 @@
 #define NAMES 2000U
 #define TELLINGS_MAX 100			  /* a story with more of them does not end */
 #define COMPILER_TELLINGS_MAX (3 * BUILDER_PARTS) /* each has a block or two, and its end */
+#define MANY_NAMES 40000U
+#define PUTS_MAX 128
 
 int blocklist_main(void); /* main() of providers/blocklist, by that name */
 int __wrap_poll(struct pollfd *fds, nfds_t n, int ms);
@@ -203,10 +205,11 @@ static void test_all_fail(void **state)
 
 /* ---- the compiler ---- */
 
-static int add_up(const void *bytes, size_t n, void *data)
+static int add_up(const void *bytes, size_t n, uint64_t offset, void *data)
 {
 	uint64_t *sum = data;
 
+	*sum = *sum * 31 + offset;
 	for (size_t i = 0; i < n; i++)
 		*sum = *sum * 31 + ((const uint8_t *)bytes)[i];
 	return 0;
@@ -275,9 +278,73 @@ static void test_the_compiler_says_so(void **state)
 	close_fd(usual.text);
 }
 
+/* how far the entries were written, and the blocks that the builder had then */
+struct held {
+	struct {
+		uint64_t end;
+		unsigned int n_blocks;
+	} puts[PUTS_MAX];
+	size_t n;
+	uint64_t entries; /* offset */
+};
+
+static int note_held(const void *bytes, size_t n, uint64_t offset, void *data)
+{
+	struct held *held = data;
+
+	if (offset < held->entries && offset > 0)
+		return 0;
+	assert_true(held->n < PUTS_MAX);
+	held->puts[held->n].end = offset + n;
+	held->puts[held->n++].n_blocks = alloc_blocks();
+	(void)bytes;
+	return 0;
+}
+
+static void add_names(struct builder *builder, unsigned int n)
+{
+	char name[32];
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct builder_entry entry = { .name = name, .flags = TABLE_SELF, .line = i };
+
+		snprintf(name, sizeof(name), "name-%u.example", i);
+		assert_int_equal(builder_add(builder, &entry), 0);
+	}
+}
+
+/* the file is memory as well, where it lies in a tmpfs: what it has, the builder has no more */
+static void test_the_list_goes_as_its_file_comes(void **state)
+{
+	struct builder builder = { 0 };
+	struct list_report report = { 0 };
+	struct held held = { 0 };
+	const struct builder_sink sink = { .put = note_held, .data = &held };
+	unsigned int before = alloc_blocks(), bits = 0, most;
+	uint64_t bytes;
+
+	while (TABLE_BUCKET_NAMES << bits < MANY_NAMES)
+		bits++;
+	held.entries = sizeof(struct table_head) + table_index_bytes(bits);
+	add_names(&builder, MANY_NAMES);
+	most = alloc_blocks() - before;
+	bytes = builder.n_bytes;
+	assert_int_equal(builder_finish(&builder, &(struct table_stamp){ 0 }, &report, &sink), 0);
+	assert_true(held.n > 10);
+	for (size_t i = 0; i + 1 < held.n; i++) { /* the last put is the head */
+		unsigned int left = held.puts[i].n_blocks - before;
+		uint64_t done = held.puts[i].end - held.entries;
+
+		assert_true(left <= most - most * done / bytes + most / 10);
+	}
+	assert_int_equal(held.puts[held.n - 1].n_blocks, before);
+	builder_deinit(&builder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_list_goes_as_its_file_comes),
 		cmocka_unit_test(test_one_fails),
 		cmocka_unit_test(test_all_fail),
 		cmocka_unit_test(test_the_compiler_says_so),
