@@ -326,6 +326,45 @@ static void test_a_first_datagram_that_is_denied(void **state)
 	assert_int_equal(lab_flow(lab, &peek_datagram)->verdict, SL_REJECT);
 }
 
+/* another socket with these ends is not known before they are forgotten */
+static void test_ends_of_a_closed_socket(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int packet = lab_put(lab, &peek_datagram);
+	uint64_t id = lab_take_flow(lab, 0);
+	struct sl_tuple ends;
+
+	peek_at(lab, 0, id, false, 1000);
+	peek_expect(lab, 0, 0, "hello");
+	ends = lab_flow(lab, &peek_datagram)->tuple;
+	lab_end_socket(lab, &peek_datagram);
+	lab_pass(lab, 10 * TICK_US);
+	assert_int_equal(lab_fate(lab, packet), FATE_HELD); /* it is still looked at */
+	assert_non_null(fake_get(lab->kernel, FAKE_HELD, &ends));
+	peek_answer(lab, 0, id, 0, 5, 1000);
+	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+	for (unsigned int i = 0; i < 4; i++)
+		lab_pass(lab, TICK_US);
+	assert_null(lab_flow(lab, &peek_datagram));
+	assert_null(fake_get(lab->kernel, FAKE_HELD, &ends));
+}
+
+/* which was closed before the verdict: what meets the rules again is read first */
+static void test_a_socket_that_closes_while_it_is_held(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int packet = lab_put(lab, &peek_datagram);
+	uint64_t id = lab_take_flow(lab, 0);
+
+	lab_end_socket(lab, &peek_datagram);
+	lab_pass(lab, 10 * TICK_US);
+	peek_at(lab, 0, id, false, 1000);
+	lab_pass(lab, 10 * TICK_US);
+	peek_expect(lab, 0, 0, "hello");
+	peek_answer(lab, 0, id, 0, UINT64_MAX, 0);
+	assert_int_equal(lab_fate(lab, packet), FATE_ALLOWED);
+}
+
 static void test_an_update(void **state)
 {
 	struct lab *lab = *state;
@@ -375,6 +414,8 @@ int main(void)
 		TEST(test_the_reset_of_one_that_was_cut_is_no_new_one, peek_one_closed),
 		TEST(test_datagrams, peek_one_closed),
 		TEST(test_a_first_datagram_that_is_denied, peek_one_closed),
+		TEST(test_ends_of_a_closed_socket, peek_one_closed),
+		TEST(test_a_socket_that_closes_while_it_is_held, peek_one_closed),
 		TEST(test_an_update, peek_one_closed),
 		TEST(test_too_large_a_peek_is_told, peek_one_closed),
 	};

@@ -62,7 +62,10 @@ static void forget_settled(struct daemon *daemon, unsigned int place)
 	const struct netns *netns = plane_netns(daemon->plane, place);
 	unsigned int n = 0;
 
-	if (!space || !space->has_settled)
+	if (!space)
+		return;
+	space->n_emptied++;
+	if (!space->has_settled)
 		return;
 	space->has_settled = false;
 	space->n_settled = 0;
@@ -392,7 +395,7 @@ void judge_read_queues(struct daemon *daemon)
 
 void judge_settle(struct daemon *daemon, bool is_all)
 {
-	for (unsigned int i = 0; daemon->n_settled && i < plane_n_places(daemon->plane); i++) {
+	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++) {
 		struct space *space = daemon->namespaces.spaces[i];
 
 		if (space && space->n_settled)

@@ -6,8 +6,6 @@
 #include "daemon/judge/judge.h"
 #include "flow/packet.h"
 
-#define LEFT_US 1000000U /* packets that meet the rules again are read within it */
-
 static void release(struct daemon *daemon, struct peeking *peeking)
 {
 	struct flow_packet packet;
@@ -296,11 +294,22 @@ bool peeking_outlives(const struct flow *flow)
 	return flow->peeking && !peeking_is_tcp(flow);
 }
 
-/* its socket is closed, and nothing of it is left: what it has sent has been read by now */
-static bool is_over(const struct peeking *peeking, uint64_t now_us)
+/* Its socket is closed. What that has sent is in the queue by now, also what meets the rules again: it
+ * has been read when the queue was empty since. Not later, as another socket may have these ends, and
+ * is not known while this one is */
+static bool is_over(struct daemon *daemon, struct peeking *peeking)
 {
-	return peeking->flow->is_gone && peeking->core->streams[SL_DIR_OUT].n == 0 &&
-	       now_us >= peeking->flow->decided_us + LEFT_US;
+	const struct flow *flow = peeking->flow;
+	struct space *space;
+
+	if (!flow->is_gone || peeking->core->streams[SL_DIR_OUT].n > 0)
+		return false;
+	space = netns_space(daemon, flow->side->netns);
+	if (!space || peeking->n_emptied)
+		return !space || peeking->n_emptied != space->n_emptied + 1;
+	peeking->n_emptied = space->n_emptied + 1;
+	space->has_settled = true; /* so that it is read */
+	return false;
 }
 
 void peeking_tick(struct daemon *daemon, uint64_t now_us)
@@ -309,7 +318,7 @@ void peeking_tick(struct daemon *daemon, uint64_t now_us)
 
 	for (; peeking; peeking = next) {
 		next = peeking->next; /* only this one can end by it */
-		if (is_over(peeking, now_us))
+		if (is_over(daemon, peeking))
 			ends_close(daemon, peeking->flow);
 		else if (now_us >= peeking->due_us)
 			peeking_go_on(daemon, peeking);

@@ -52,6 +52,7 @@ struct peeking {
 	uint64_t passed[PEEK_DIRS];
 	uint64_t ack_wait_us;	    /* until it is looked again for acknowledgements */
 	uint64_t n_gone[PEEK_DIRS]; /* payload that was let go and the kernel has not counted */
+	uint64_t n_emptied; /* of its namespace's queue, when its socket was closed; 0: it was not */
 	struct naming naming;
 };
 

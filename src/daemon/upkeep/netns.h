@@ -41,6 +41,7 @@ struct space {
 	bool has_packets;	/* its queue of packets was not empty when it was read last */
 	unsigned int n_settled; /* its ends in daemon->settled */
 	bool has_settled;	/* they are to be forgotten as soon as its queue is empty */
+	uint64_t n_emptied;	/* times that the queue was read to its end */
 	bool is_inhabited;	/* a governed process is in it, as of the last census */
 	uint64_t idle_us;	/* since when nobody uses it; 0: it is used */
 };
