@@ -180,7 +180,7 @@ static enum peek_fate hold(struct peek *peek, enum sl_dir dir, const struct peek
 	struct peek_stream *stream = &peek->streams[dir];
 	enum peek_fate fate;
 
-	if (segment->must_not_stay)
+	if (segment->must_not_stay || (segment->must_not_grow && from + segment->n > stream->known))
 		return PEEK_DROP;
 	fate = peek_stream_put(stream, segment, from, peek_passed(peek, dir), now_us, ret_other);
 	if (fate == PEEK_HOLD || fate == PEEK_HOLD_INSTEAD)

@@ -101,7 +101,8 @@ struct peek_segment {
 	struct flow_packet packet;
 	uint32_t seq; /* TCP: of the first byte of payload */
 	bool is_fin, is_reset;
-	bool must_not_stay; /* there is no memory to hold it */
+	bool must_not_stay; /* there is no place to hold it */
+	bool must_not_grow; /* no memory either, but for what takes the place of a copy */
 	const uint8_t *bytes;
 	size_t n;
 };

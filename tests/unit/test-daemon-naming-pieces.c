@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
+#include "daemon/daemon.h"
 #include "naming-lab.h"
 
 static void set_unsent(struct lab *lab, uint32_t n_unsent)
@@ -60,6 +61,30 @@ static void test_what_its_tcp_waits_for_is_not_held(void **state)
 	judge(lab, id, ALLOW);
 	assert_int_equal(lab_fate(lab, packets[1]), FATE_ALLOWED);
 	assert_int_equal(lab_fate(lab, packets[2]), FATE_ALLOWED);
+}
+
+/* a copy is memory of its user, who has too much of it elsewhere; it may come again all the same */
+static void test_a_user_does_not_fill_memory_with_copies(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int packets[2];
+	struct flow *flow;
+	uint64_t id;
+
+	begin(lab, &id);
+	set_unsent(lab, 6);
+	lab_pass(lab, PEEK_IDLE_US + TICK_US);
+	flow = flow_table_find_id(lab->daemon->flows, id);
+	flow_charge(flow, PEEKING_USER_BYTES, 0);
+	assert_int_equal(lab_fate(lab, peek_put_text(lab, 5, " world")), FATE_SILENT);
+	packets[0] = peek_put_text(lab, 0, "hello");
+	assert_int_equal(lab_fate(lab, packets[0]), FATE_HELD);
+	flow_charge(flow, -(ssize_t)PEEKING_USER_BYTES, 0);
+	packets[1] = peek_put_text(lab, 5, " world");
+	assert_int_equal(lab_fate(lab, packets[1]), FATE_HELD);
+	judge(lab, id, ALLOW);
+	assert_int_equal(lab_fate(lab, packets[0]), FATE_ALLOWED);
+	assert_int_equal(lab_fate(lab, packets[1]), FATE_ALLOWED);
 }
 
 /* its second piece is there, the first one was dropped. Return: the packet with it */
@@ -151,6 +176,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_what_its_tcp_waits_for_is_not_held),
+		CASE(test_a_user_does_not_fill_memory_with_copies),
 		CASE(test_what_was_read_comes_again),
 		CASE(test_a_denied_one_leaves_nothing),
 		CASE(test_a_client_that_has_said_all_keeps_it),

@@ -137,16 +137,16 @@ static bool holds_any(const struct peeking *peeking)
 {
 	const struct peek_stream *streams = peeking->core->streams;
 
-	return peeking->n_queued || streams[SL_DIR_IN].n_kept;
+	return peeking->n_queued || streams[SL_DIR_IN].n_kept || streams[SL_DIR_OUT].n_copies;
 }
 
 /* this user has too many packets in the queue; or too much memory, with which each flow still goes on
- * packet by packet */
-static bool is_too_much(const struct peeking *peeking, const struct peek_segment *segment)
+ * packet by packet, and a copy may come again */
+static void limit(const struct peeking *peeking, struct peek_segment *segment)
 {
-	if (flow_queued(peeking->flow) >= PEEKING_USER_PACKETS)
-		return true;
-	return holds_any(peeking) && flow_charged(peeking->flow) + segment->n > PEEKING_USER_BYTES;
+	segment->must_not_stay = flow_queued(peeking->flow) >= PEEKING_USER_PACKETS;
+	segment->must_not_grow =
+		holds_any(peeking) && flow_charged(peeking->flow) + segment->n > PEEKING_USER_BYTES;
 }
 
 static void carry(struct daemon *daemon, struct peeking *peeking,
@@ -211,7 +211,7 @@ void peeking_packet(struct daemon *daemon, struct flow *flow, const struct packe
 	default:
 		break;
 	}
-	segment.must_not_stay = is_too_much(peeking, &segment);
+	limit(peeking, &segment);
 	carry(daemon, peeking, &segment, dir);
 	peeking_go_on(daemon, peeking);
 }
