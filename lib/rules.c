@@ -5,8 +5,8 @@
  * A set is made by the caller and, once committed, sent as the channel takes it:
  * there may be more rules than any channel holds. Answers do not wait behind
  * them; only READY does, so that the daemon has the rules of a start before it
- * asks about a flow. A rule is kept as the numbers of its record, and its three
- * texts one after the other.
+ * asks about a flow. A rule is kept as the numbers of its record, and its texts
+ * one after the other.
  */
 
 #include <arpa/inet.h>
@@ -118,6 +118,8 @@ static const char *read_texts(const struct sluice_rule *rule, struct wire_rule *
 		record->host[n - 1] = '\0';
 	if (!is_copied(record->exe, sizeof(record->exe), rule->exe))
 		return "the path of the program is longer than 511 bytes";
+	if (!is_copied(record->interface, sizeof(record->interface), rule->interface))
+		return "the name of the interface is longer than 15 bytes";
 	if (rule->reason)
 		memcpy(record->reason, rule->reason,
 		       strnlen(rule->reason, sizeof(record->reason) - 1));
@@ -170,7 +172,8 @@ static int append(struct rule_list *list, const void *bytes, size_t n)
 
 static int pack(struct rule_list *list, const struct wire_rule *record)
 {
-	const char *const texts[] = { record->host, record->exe, record->reason };
+	const char *const texts[] = { record->host, record->exe, record->interface,
+				      record->reason };
 	int r;
 
 	if (list->n == WIRE_RULES_MAX)
@@ -185,7 +188,8 @@ static int pack(struct rule_list *list, const struct wire_rule *record)
 /* Return: where the next one begins */
 static size_t unpack(const struct rule_list *list, size_t at, struct wire_rule *ret_record)
 {
-	char *const texts[] = { ret_record->host, ret_record->exe, ret_record->reason };
+	char *const texts[] = { ret_record->host, ret_record->exe, ret_record->interface,
+				ret_record->reason };
 
 	memset(ret_record, 0, sizeof(*ret_record));
 	memcpy(ret_record, list->bytes + at, NUMBERS_BYTES);

@@ -248,6 +248,9 @@ struct sluice_rule {
 	const char *domain; /* this name and every name below it */
 	const char *exe;    /* path of the executable, at most 511 bytes */
 	const char *reason; /* for people; at most 127 bytes */
+	/* name of the interface of struct sluice_flow, at most 15 bytes; with several network
+	 * namespaces, of whichever the flow is in */
+	const char *interface;
 };
 
 /**
@@ -586,7 +589,7 @@ SLUICE_API int sluice_filter_rules_begin(struct sluice_filter *filter);
  * several names: rules decide a flow there only if they say the same under each
  * of them; else, or if no name is known and a rule asks for one, its first bytes are
  * read, as by sluice_filter_answer_name(), and the rules asked again. If the program of a
- * flow is not known and a rule asks for it, the flow comes to new_flow.
+ * flow, or its interface, is not known and a rule asks for it, the flow comes to new_flow.
  *
  * Since 0.1. Return: 0; -EINVAL for a rule that cannot be, or without a
  *         sluice_filter_rules_begin(); -E2BIG for more than 65536 rules, or for a

@@ -27,18 +27,19 @@ class Rule:
     """
 
     def __init__(self, action, *, direction=RuleDirection.BOTH, protocol=0, uid=None, remote_port=0,
-                 local_port=0, remote_address=None, host=None, domain=None, exe=None, reason=""):
+                 local_port=0, remote_address=None, host=None, domain=None, exe=None, reason="",
+                 interface=None):
         self.action, self.direction, self.protocol, self.uid = action, direction, protocol, uid
         self.remote_port, self.local_port = remote_port, local_port
         self.remote_address, self.host, self.domain = remote_address, host, domain
-        self.exe, self.reason = exe, reason
+        self.exe, self.reason, self.interface = exe, reason, interface
 
     def encode(self):
         """its record; ValueError says what is wrong"""
         fields = {"action": _within(RuleAction, self.action, "the action"),
                   "direction": _within(RuleDirection, self.direction, "the direction"),
                   "protocol": self.protocol, "has_uid": self.uid is not None, "uid": self.uid or 0,
-                  "exe": _exe(self.exe), "reason": self.reason}
+                  "exe": _exe(self.exe), "interface": _interface(self.interface), "reason": self.reason}
         for name, ports in (("rport", self.remote_port), ("lport", self.local_port)):
             fields[name], fields[name + "_last"] = _ports(ports)
         if self.remote_address is not None:
@@ -119,6 +120,12 @@ def _exe(path):
     if not path.startswith("/"):
         raise ValueError("the path of the program does not begin with /")
     return path
+
+
+def _interface(name):
+    if len((name or "").encode("utf-8", "surrogateescape")) > 15:
+        raise ValueError("the name of the interface is longer than 15 bytes")
+    return name or ""
 
 
 def encode_all(rules):

@@ -133,6 +133,9 @@ static bool matches(const struct rules *rules, const struct rules_rule *rule,
 		return false;
 	if (rule->exe && (!flow->exe || strcmp(flow->exe, rules->text + rule->exe) != 0))
 		return false;
+	if (rule->interface &&
+	    (!flow->interface || strcmp(flow->interface, rules->text + rule->interface) != 0))
+		return false;
 	return is_remote(rule, flow->remote);
 }
 
@@ -263,6 +266,7 @@ static bool is_certain(const struct rules *rules, const struct rules_question *f
 	uint32_t first_port = first[flow->is_inbound ? RULES_FIRST_PORT_IN : RULES_FIRST_PORT_OUT];
 
 	return (flow->exe || i < first[RULES_FIRST_EXE]) &&
+	       (flow->interface || i < first[RULES_FIRST_INTERFACE]) &&
 	       (flow->knows_uid || i < first[RULES_FIRST_UID]) &&
 	       (flow->knows_local_port || i < first_port);
 }

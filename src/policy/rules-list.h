@@ -32,13 +32,13 @@ enum rules_anchor {
  */
 struct rules_rule {
 	uint32_t next[2]; /* nodes; 0: it is the last */
-	uint32_t host, exe, reason;
+	uint32_t host, exe, interface, reason;
 	uint32_t uid;
 	uint16_t rport, rport_last, lport, lport_last;
 	uint8_t action, direction, protocol, family, bits, host_kind, has_uid, anchor;
 	uint8_t remote[16];
 };
-_Static_assert(sizeof(struct rules_rule) == 56, "rules_rule");
+_Static_assert(sizeof(struct rules_rule) == 60, "rules_rule");
 
 /** struct rules_key - of a chain; @value: not owned */
 struct rules_key {
@@ -65,6 +65,7 @@ struct rules_shape {
 enum rules_first {
 	RULES_FIRST_HOST,
 	RULES_FIRST_EXE,
+	RULES_FIRST_INTERFACE,
 	RULES_FIRST_UID,
 	RULES_FIRST_PORT_OUT, /* a local port, and may match outbound flows */
 	RULES_FIRST_PORT_IN,

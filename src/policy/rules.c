@@ -158,6 +158,8 @@ static int add_texts(struct rules *rules, const struct wire_rule *record, struct
 	if (r == 0)
 		r = add_text(rules, record->exe, last->exe, &rule->exe);
 	if (r == 0)
+		r = add_text(rules, record->interface, last->interface, &rule->interface);
+	if (r == 0)
 		r = add_text(rules, record->reason, last->reason, &rule->reason);
 	return r;
 }
@@ -256,6 +258,7 @@ static void note_first(struct rules *rules, const struct rules_rule *rule, uint3
 	const bool has[_RULES_FIRST_N] = {
 		[RULES_FIRST_HOST] = rule->host_kind != 0,
 		[RULES_FIRST_EXE] = rule->exe != 0,
+		[RULES_FIRST_INTERFACE] = rule->interface != 0,
 		[RULES_FIRST_UID] = rule->has_uid,
 		[RULES_FIRST_PORT_OUT] = rule->lport && rule->direction != RULES_INBOUND,
 		[RULES_FIRST_PORT_IN] = rule->lport && rule->direction != RULES_OUTBOUND,

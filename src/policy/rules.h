@@ -15,7 +15,8 @@
  * Names: the kernel sees an address, and an application may know it by several
  * names. A list decides only if it says the same under each of them; so does the
  * rest of Sluice (flow/memory.h). What is not known of a flow, its program, its local
- * port or its host, may be anything: the list decides only if that changes nothing.
+ * port, its interface or its host, may be anything: the list decides only if that
+ * changes nothing.
  *
  * Finding does not look at each rule. Every rule stands in a chain, under one of its
  * conditions (a name, or of a prefix, a program, a user, a local port that which is
@@ -47,7 +48,7 @@ enum rules_error {
 	RULES_E_VARIES, /* it depends on what is not known, or on the name: ask, and remember nothing */
 };
 
-/** struct rules_question - a flow; @exe NULL, knows_… false: not known */
+/** struct rules_question - a flow; @exe or @interface NULL, knows_… false: not known */
 struct rules_question {
 	bool is_inbound, knows_uid, knows_local_port;
 	uint8_t protocol;
@@ -55,6 +56,7 @@ struct rules_question {
 	uint16_t remote_port, local_port; /* 0: it has none (ICMP) */
 	uint32_t uid;
 	const char *exe;
+	const char *interface;	  /* its name: names change, and so may what a list says */
 	const char *const *hosts; /* all names it may be meant by, in lower case */
 	size_t n_hosts;
 	bool may_have_host; /* without @hosts: it may want one all the same */

@@ -237,6 +237,7 @@
 	F(S, addr, remote,     0,   "remote address; the bits behind the first `bits` are 0") \
 	F(S, str,  host,       256, "name, without a dot at its end") \
 	F(S, str,  exe,        512, "path of the executable; empty: any") \
+	F(S, str,  interface,  16,  "name of the interface of FLOW_NEW; empty: any") \
 	F(S, str,  reason,     128, "why, for people")
 
 #define WIRE_FIELDS_RULES_COMMIT(F, S) \

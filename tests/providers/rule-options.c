@@ -34,6 +34,8 @@ static int set_condition(struct sluice_rule *rule, const char *key, const char *
 		rule->domain = value;
 	else if (!strcmp(key, "exe"))
 		rule->exe = value;
+	else if (!strcmp(key, "interface"))
+		rule->interface = value;
 	else if (!strcmp(key, "reason"))
 		rule->reason = value;
 	else if (!strcmp(key, "port"))

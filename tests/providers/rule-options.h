@@ -6,7 +6,7 @@
  *
  *	rule=ACTION[;KEY=VALUE…]       one more rule; ACTION: ask, allow, drop, silent; KEY: address,
  *	                               host, domain, exe, uid, protocol, port, local-port (N or
- *	                               N-M), direction (in, out), reason
+ *	                               N-M), direction (in, out), interface, reason
  *	otherwise=ACTION               of flows that no rule matches
  *	fill-rules=N                   N rules in front that drop addresses of 10.200.0.0/14
  *	next-rule=…, next-otherwise=…  the same for the set that replaces it

@@ -12,6 +12,7 @@ import os
 import shutil
 
 from lib import machine, main
+from lib.capture import Capture
 from lib.lab import CLIENT4
 from lib.wait import SLOW, wait_for
 
@@ -65,6 +66,25 @@ def check_remembered(t, lab):
         t.equal({record["reason"] for record in run.flows(event="new", dst="10.79.47.1")}, {"rule 1"}, f"{rule}: reasons")
         n_held = sum(int(line.split()[7]) for line in queues)  # the number of the last packet
         t.equal(n_held < 40, "local-port" not in rule, f"{rule}: the kernel decided some: {n_held} were held")
+
+
+def check_interface(t, lab):
+    """the interface is known before anything leaves by it: what is denied there is not sent"""
+    for words in ("link add other type veth peer name far", "link set far up", "link set other up", "route add 10.79.48.0/24 dev other",
+                  "neigh add 10.79.48.1 lladdr 02:00:00:00:00:01 dev other nud permanent"):
+        lab.client.ip(words)
+    words = [flow(lab, proto, f"10.79.{n}.1", timeout_ms=300) for proto in ("tcp", "udp") for n in (47, 48)]
+    rules = ["drop;interface=othe", "drop;interface=other", "allow;interface=uplink"]
+    with Capture(lab.client, "far") as wire:
+        lab.plain(["sh", "-c", "; ".join(words)], 20)
+        wire.wait_count(2, lambda packet: packet.dst == "10.79.48.1")
+    with Capture(lab.client, "far") as wire:
+        got, run = flows(lab, [lab.test_filter(rule=rules, deny_all=1)], *words)
+    t.equal(got, [ALLOWED, DENIED] * 2, "by interface")
+    t.equal(wire.packets(lambda packet: packet.dst == "10.79.48.1"), [], "packets that left by the one that is denied")
+    seen = [(record["interface"], record["interface_kind"], record["reason"]) for record in run.flows(event="new")]
+    t.equal(seen, [("uplink", "virtual", "rule 3"), ("other", "virtual", "rule 2")] * 2, "its name, its kind, the rule")
+    lab.client.ip("link del other")
 
 
 def check_two_paths(t, lab):
@@ -198,6 +218,7 @@ def scenario(t):
             check_actions(t, lab, proto)
         check_otherwise(t, lab)
         check_remembered(t, lab)
+        check_interface(t, lab)
         check_two_paths(t, lab)
         check_names(t, lab)
         check_inbound(t, lab)

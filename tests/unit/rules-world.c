@@ -29,6 +29,7 @@ static const uint8_t bits6[] = { 0, 1, 8, 32, 33, 48, 127, 128 };
 static const char *const hosts[] = { "example",	  "a.example", "b.a.example", "xa.example",
 				     "b.example", "test",      "a.test",      "a" };
 static const char *const exes[] = { "/bin/a", "/bin/b", "/bin/ab" };
+static const char *const interfaces[] = { "eth0", "wg0", "eth" };
 static const uint16_t ports[] = { 0, 1, 2, 3, 4, 66, 4099, 65535 }; /* 0: none */
 #define N_PORTS ARRAY_SIZE(ports)
 static const uint8_t protocols[] = { 0, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP };
@@ -48,7 +49,7 @@ struct flow {
 	const uint8_t *remote;
 	uint16_t rport, lport;
 	uint32_t uid;
-	const char *exe;
+	const char *exe, *interface;
 	const char *hosts[N_HOSTS_MAX];
 	size_t n_hosts;
 };
@@ -100,6 +101,8 @@ static bool oracle_matches(const struct wire_rule *rule, const struct flow *flow
 		return false;
 	if (rule->exe[0] && strcmp(rule->exe, flow->exe) != 0)
 		return false;
+	if (rule->interface[0] && strcmp(rule->interface, flow->interface) != 0)
+		return false;
 	return oracle_host(rule, host);
 }
 
@@ -136,6 +139,8 @@ static struct word oracle(const struct rules_world *world, const struct flow *fl
 /* ---- what is asked ---- */
 
 #define MAY_HAVE_HOST 8U /* of what is known, and not */
+#define KNOWS_INTERFACE 16U
+#define KNOWS_ALL (7U | KNOWS_INTERFACE)
 
 static struct word ask(const struct rules_world *world, const struct flow *flow, unsigned int known)
 {
@@ -147,6 +152,8 @@ static struct word ask(const struct rules_world *world, const struct flow *flow,
 					   .local_port = known & 2 ? flow->lport : 0,
 					   .uid = known & 1 ? flow->uid : 0,
 					   .exe = known & 4 ? flow->exe : NULL,
+					   .interface =
+						   known & KNOWS_INTERFACE ? flow->interface : NULL,
 					   .hosts = flow->hosts,
 					   .n_hosts = flow->n_hosts,
 					   .may_have_host = known & MAY_HAVE_HOST };
@@ -171,15 +178,18 @@ static bool is_true_of_all(const struct rules_world *world, const struct flow *f
 {
 	struct flow other = *flow;
 
-	for (unsigned int i = 0; i < (N_UIDS + 1) * N_PORTS * 4; i++) {
+	for (unsigned int i = 0; i < (N_UIDS + 1) * N_PORTS * 4 * 4; i++) {
+		unsigned int exe = i / (N_UIDS + 1) / N_PORTS % 4;
+		unsigned int interface = i / (N_UIDS + 1) / N_PORTS / 4;
+
 		if (!(known & 1))
 			other.uid = i % (N_UIDS + 1);
 		if (!(known & 2))
 			other.lport = ports[i / (N_UIDS + 1) % N_PORTS];
 		if (!(known & 4))
-			other.exe = i / (N_UIDS + 1) / N_PORTS < 3
-					    ? exes[i / (N_UIDS + 1) / N_PORTS]
-					    : "/bin/other";
+			other.exe = exe < 3 ? exes[exe] : "/bin/other";
+		if (!(known & KNOWS_INTERFACE))
+			other.interface = interface < 3 ? interfaces[interface] : "other0";
 		if (!is_same(oracle(world, &other), said))
 			return false;
 	}
@@ -189,7 +199,7 @@ static bool is_true_of_all(const struct rules_world *world, const struct flow *f
 /* without a name that is known: whatever it wants */
 static const char *check_host(struct rules_world *world, const struct flow *flow)
 {
-	struct word said = ask(world, flow, 7 | MAY_HAVE_HOST);
+	struct word said = ask(world, flow, KNOWS_ALL | MAY_HAVE_HOST);
 	struct flow other = *flow;
 
 	if (flow->n_hosts || said.r == RULES_E_VARIES)
@@ -205,14 +215,14 @@ static const char *check_host(struct rules_world *world, const struct flow *flow
 
 static const char *check(struct rules_world *world, const struct flow *flow, unsigned int known)
 {
-	struct word wanted = oracle(world, flow), said = ask(world, flow, 7);
+	struct word wanted = oracle(world, flow), said = ask(world, flow, KNOWS_ALL);
 
 	if (!is_same(wanted, said) || wanted.number != said.number)
 		return "a list does not say what its first rule says";
 	world->counts.n_decided += said.r == 0;
 	world->counts.n_asked += said.r == RULES_E_ASK;
 	world->counts.n_varying += said.r == RULES_E_VARIES;
-	if (known == 7)
+	if (known == KNOWS_ALL)
 		return check_host(world, flow);
 	said = ask(world, flow, known);
 	if (said.r == RULES_E_VARIES)
@@ -275,6 +285,8 @@ static const char *add(struct rules_world *world, const uint8_t *event)
 		rule.host[0] = (char)(rule.host[0] - 'a' + 'A');
 	if (event[19] % 6 == 0)
 		snprintf(rule.exe, sizeof(rule.exe), "%s", exes[event[20] % 3]);
+	if (event[21] % 6 == 0)
+		snprintf(rule.interface, sizeof(rule.interface), "%s", interfaces[event[22] % 3]);
 	is_good = !wire_rule_problem(&rule);
 	is_added = rules_add(world->rules, &rule, &problem) == 0;
 	world->counts.n_refused += !is_good;
@@ -301,6 +313,7 @@ static const char *ask_about(struct rules_world *world, const uint8_t *event)
 			     .remote = addresses[event[3] % 8],
 			     .uid = event[6] % (N_UIDS + 1),
 			     .exe = event[7] % 4 < 3 ? exes[event[7] % 4] : "/bin/other",
+			     .interface = event[13] % 4 < 3 ? interfaces[event[13] % 4] : "other0",
 			     .n_hosts = event[8] % (N_HOSTS_MAX + 1) };
 
 	if (flow.protocol != IPPROTO_ICMP) {
@@ -309,7 +322,7 @@ static const char *ask_about(struct rules_world *world, const uint8_t *event)
 	}
 	for (size_t i = 0; i < flow.n_hosts; i++)
 		flow.hosts[i] = hosts[event[9 + i] % 8];
-	return check(world, &flow, event[12] % 8);
+	return check(world, &flow, (event[12] & 7) | (event[12] & 8 ? KNOWS_INTERFACE : 0));
 }
 
 const char *rules_world_step(struct rules_world *world,

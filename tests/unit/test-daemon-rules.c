@@ -101,6 +101,21 @@ static void test_what_hangs_on_a_path_or_a_local_port_is_not_remembered(void **s
 	check_not_remembered(*state, ALL(.action = RULES_DROP, .exe = "/bin/other"));
 	check_not_remembered(*state, ALL(.action = RULES_ALLOW, .exe = "/bin/curl"));
 	check_not_remembered(*state, ALL(.action = RULES_DROP, .lport = 1));
+	check_not_remembered(*state, ALL(.action = RULES_DROP, .interface = "wlan"));
+}
+
+static void test_the_interface_is_a_condition(void **state)
+{
+	struct lab *lab = *state;
+	uint32_t ifindex = LAB_IFINDEX;
+
+	GIVE(lab, 0, RULES_DROP, ALL(.action = RULES_DROP, .interface = "wa"),
+	     ALL(.action = RULES_ALLOW, .interface = "wan"));
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &tcp)), FATE_ALLOWED);
+	rules_lab_reason(lab, &tcp, "rule 2");
+	fake_delete(lab->kernel, FAKE_LINKS, &ifindex);
+	lab_pass(lab, 3000000); /* names of interfaces are read anew */
+	rules_lab_check(lab, &udp, FATE_HELD); /* who knows whether rule 1 is about it? */
 }
 
 static void test_a_promise_behind_such_a_rule_is_not_the_kernels(void **state)
@@ -233,6 +248,7 @@ int main(void)
 		TEST(test_names_that_differ_are_read, running_one),
 		TEST(test_what_cannot_vary_is_remembered, running_one),
 		TEST(test_what_hangs_on_a_path_or_a_local_port_is_not_remembered, running_one),
+		TEST(test_the_interface_is_a_condition, running_one),
 		TEST(test_a_promise_behind_such_a_rule_is_not_the_kernels, running_one),
 		TEST(test_a_new_name_ends_what_was_remembered, running_one),
 		TEST(test_names_that_differ_leave_nothing_behind, running_one),

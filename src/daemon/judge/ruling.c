@@ -11,8 +11,8 @@
  * in one step. One that comes before READY waits for it, since a start may still
  * fail. What a rule says is not put into verdict memory, where it might outlive
  * a change of names: conclusions look at the rules themselves (ruling_conclude()),
- * and hold only where what they do not know, the local port or the host of an address
- * without a name, changes nothing.
+ * and hold only where what they do not know, the local port, the interface or the host of
+ * an address without a name, changes nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -58,8 +58,9 @@ static size_t list_hosts(struct daemon *daemon, const struct flow *flow,
 	return n;
 }
 
-static struct rules_question describe(const struct flow *flow)
+static struct rules_question describe(struct daemon *daemon, const struct flow *flow)
 {
+	const struct link *link = identity_link(daemon, flow->side->netns, flow->side->ifindex);
 	const struct identity *identity = flow->side->identity;
 	struct rules_question question = { .is_inbound = flow->direction == SL_DIR_IN,
 					   .knows_local_port = !flow->is_hypothetical,
@@ -68,6 +69,7 @@ static struct rules_question describe(const struct flow *flow)
 
 	memcpy(question.remote, flow->key.raddr, sizeof(question.remote));
 	question.local_port = is_icmp(flow->key.proto) ? 0 : flow->lport;
+	question.interface = link->name[0] ? link->name : NULL;
 	if (!identity || !identity->who.start_ns)
 		return question;
 	question.knows_uid = true;
@@ -105,7 +107,7 @@ int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int fil
 
 	if (!ruling->in_force)
 		return RULING_E_ASK;
-	question = describe(flow);
+	question = describe(daemon, flow);
 	question.hosts = hosts;
 	question.n_hosts = list_hosts(daemon, flow, hosts);
 	question.may_have_host = rules_have_host(ruling->in_force) && naming_may_help(daemon, flow);
