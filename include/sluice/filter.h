@@ -321,7 +321,7 @@ struct sluice_filter_ops {
 	/* a flow that is or was allowed ended; payload bytes as the socket counted them */
 	void (*flow_closed)(struct sluice_filter *filter, uint64_t flow_id, uint64_t bytes_in,
 			    uint64_t bytes_out, void *data);
-	/* the session ends; no answer is taken any more */
+	/* the session ends; no answer is taken any more. A second later the process is killed */
 	void (*stop)(struct sluice_filter *filter, void *data);
 	/* the rules that were committed last are in force: @error is 0. Or they are not, and those of
 	 * before are: -EINVAL when rule @number, counted from 1, is wrong (0: none is), -EOVERFLOW

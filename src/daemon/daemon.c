@@ -245,6 +245,7 @@ void daemon_stop(struct daemon *daemon)
 	netns_close_all(daemon);
 	daemon->control = control_free(daemon->control);
 	plane_remove(daemon->plane);
+	providers_await_stop(daemon); /* nobody else waits for them any more */
 }
 
 static void free_children(struct daemon *daemon)

@@ -85,6 +85,7 @@ struct filter {
 	bool has_rules;	  /* and they have changed since: those are to be asked again */
 	bool is_clamp_told;
 	bool wants_ping; /* the same, for a PING */
+	bool is_told_to_stop;
 	struct rejudge rejudge;
 	uint64_t rejudge_us; /* it is to begin then; 0: it is not */
 	struct ruling ruling;
@@ -116,6 +117,8 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status);
 void providers_read(struct daemon *daemon);
 void providers_tick(struct daemon *daemon, uint64_t now_us);
 void providers_stop(struct daemon *daemon);
+/** providers_await_stop() - until they say that they have, or are gone; for a second at most */
+void providers_await_stop(struct daemon *daemon);
 /** providers_tell_when_ready() - the keeper, when all have started, or this one cannot */
 void providers_tell_when_ready(struct daemon *daemon, const struct filter *filter);
 

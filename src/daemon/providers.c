@@ -13,6 +13,9 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 
+#define STOP_US 1000000U /* for all of them together */
+#define STOP_PAUSE_US 2000U
+
 /* the first start of all decides whether the instance is in force */
 void providers_tell_when_ready(struct daemon *daemon, const struct filter *filter)
 {
@@ -155,11 +158,24 @@ static void say_exit(struct filter *filter, int status)
 static void say_given_up(struct filter *filter)
 {
 	size_t n = strlen(filter->message);
+	char often[32] = "";
 
+	if (filter->session.deaths > 1)
+		snprintf(often, sizeof(often), ", %u times in a row", filter->session.deaths);
 	snprintf(filter->message + n, sizeof(filter->message) - n,
-		 ", %u times in a row: given up, every flow fails %s: put the filter right, then "
-		 "start the instance again",
-		 filter->session.deaths, filter->is_closed ? "closed" : "open");
+		 "%s: given up, every flow fails %s: put the filter right, then start the instance "
+		 "again",
+		 often, filter->is_closed ? "closed" : "open");
+}
+
+/* Whoever starts the instance waits for it, and it has never started. One that hung has had all its
+ * time; what killed another may be over. */
+static bool is_hopeless(const struct daemon *daemon, const struct filter *filter)
+{
+	const struct session *session = &filter->session;
+
+	return !daemon->is_ready && !daemon->generation && session->state != SESSION_RUNNING &&
+	       !session->is_unheard && (session->is_hung || session->deaths >= 2);
 }
 
 void providers_lost(struct daemon *daemon, unsigned int index, int status)
@@ -182,9 +198,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	if (filter->session.state == SESSION_FAILED) /* it said why: READY with an errno */
 		return;
 	say_exit(filter, status);
-	if (!daemon->is_ready && !daemon->generation && filter->session.state != SESSION_RUNNING &&
-	    filter->session.deaths >= 2 && !filter->session.is_unheard)
-		filter->session.deaths = SESSION_DEATHS_MAX; /* never started: do not insist */
+	filter->session.is_last = is_hopeless(daemon, filter);
 	session_exited(&filter->session, daemon_now_us());
 	if (filter->session.state == SESSION_FAILED)
 		say_given_up(filter);
@@ -226,11 +240,57 @@ void providers_tick(struct daemon *daemon, uint64_t now_us)
 	}
 }
 
-void providers_stop(struct daemon *daemon)
+/* ---- the end ---- */
+
+/* a full channel has place for it later */
+static void tell_to_stop(struct filter *filter)
 {
 	struct wire_stop stop = { .reason = 1 };
 
+	if (!filter->is_told_to_stop)
+		filter->is_told_to_stop = providers_say(filter, WIRE_STOP, &stop, -1) == 0;
+}
+
+void providers_stop(struct daemon *daemon)
+{
 	reports_flush(daemon);
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
-		(void)providers_say(&daemon->filters[i], WIRE_STOP, &stop, -1);
+		tell_to_stop(&daemon->filters[i]);
+}
+
+/* of what it says now only this is of use: what it has to say to people, and that it is done */
+static bool has_stopped(struct daemon *daemon, unsigned int index)
+{
+	struct filter *filter = &daemon->filters[index];
+	struct wire_message message;
+	int passed = -1, r = 0;
+
+	tell_to_stop(filter);
+	for (int i = 0; i < RECORDS_A_ROUND && filter->sock >= 0 && r == 0; i++) {
+		r = channel_recv(filter->sock, &wire_provider_channel, 1, daemon->record, &message,
+				 NULL, &passed);
+		passed = close_fd(passed);
+		if (r == 0 && message.record->type == WIRE_STOPPED)
+			return true;
+		if (r == 0 && message.record->type == WIRE_LOG)
+			r = providers_take(daemon, index, &message);
+	}
+	return filter->sock < 0 || (r && r != -EAGAIN); /* it is gone, or talks nonsense */
+}
+
+void providers_await_stop(struct daemon *daemon)
+{
+	uint64_t end_us = daemon_now_us() + STOP_US;
+
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
+		bool is_done = has_stopped(daemon, i);
+
+		while (!is_done && daemon_now_us() < end_us) {
+			daemon_sleep_us(STOP_PAUSE_US);
+			is_done = has_stopped(daemon, i);
+		}
+		if (!is_done)
+			log_error("filter %s has not stopped within %u ms: it is killed",
+				  daemon->filters[i].name, STOP_US / 1000);
+	}
 }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -15,7 +16,9 @@
 #include "wire/channel.h"
 
 #define RUN_FD 3
-#define END_MS 5000U	    /* a sluiced that is told to end is killed after it */
+#define END_MS 5000U  /* a sluiced that is told to end is killed after it */
+#define REAP_MS 1000U /* for killed children to end */
+#define REAP_PAUSE_MS 2
 #define START_MS 20000U	    /* sluiced loads BPF programs: slow in emulation, fast elsewhere */
 #define START_AGAIN_MS 100U /* between two starts of sluiced at the least */
 
@@ -295,6 +298,25 @@ static bool wait_for_daemon(struct keeper *keeper)
 	return false;
 }
 
+/* they would end with us, but nobody may be there to reap them: the first process of a container
+ * often does not */
+static void end_children(struct keeper *keeper)
+{
+	uint64_t end = clock_awake_ms(&keeper->awake) + REAP_MS;
+	pid_t pid;
+
+	if (keeper->daemon_pid > 0)
+		kill(keeper->daemon_pid, SIGKILL);
+	for (size_t i = 0; i < KEEPER_CHILDREN_MAX; i++)
+		if (keeper->children[i] > 0)
+			kill(keeper->children[i], SIGKILL);
+	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0 && clock_awake_ms(&keeper->awake) < end)
+		if (pid == 0)
+			(void)poll(NULL, 0, REAP_PAUSE_MS);
+	if (pid == 0)
+		log_error("a child of ours does not end although it was killed");
+}
+
 static void finish(struct keeper *keeper)
 {
 	bool is_removed = !keeper->instance.is_kept || keeper->is_ended;
@@ -312,7 +334,7 @@ static void finish(struct keeper *keeper)
 	}
 	if (is_removed)
 		place_remove(keeper);
-	/* children and descriptors end with us */
+	end_children(keeper);
 }
 
 static int open_signals(struct keeper *keeper)
@@ -350,6 +372,7 @@ int main(void)
 
 	log_open("sluice-keeper", LOG_NOTICE);
 	(void)setsid();
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* what a provider has started is ours to reap, too */
 	keeper.own_net = keeper.no_net = -1;
 	keeper.awake.step_ms = KEEPER_BEAT_MS; /* a round */
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)

@@ -95,7 +95,7 @@ void session_exited(struct session *session, uint64_t now_us)
 	session->restarts++;
 	if (session->is_unheard) /* less often, and not given up */
 		session->deaths = MIN(session->deaths, SESSION_DEATHS_MAX - 1);
-	if (session->deaths > SESSION_DEATHS_MAX) {
+	if (session->deaths > SESSION_DEATHS_MAX || session->is_last) {
 		enter(session, SESSION_FAILED, now_us);
 		return;
 	}

@@ -53,6 +53,7 @@ struct session {
 	unsigned int deaths; /* in a row */
 	unsigned int restarts;
 	bool is_hung;	 /* we killed it for its silence */
+	bool is_last;	 /* when it ends, it is not started again */
 	bool is_unheard; /* we end it because we cannot listen to it */
 	uint64_t credit; /* records it may still say: session_may_say() */
 	uint64_t credited_us;

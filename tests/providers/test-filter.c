@@ -28,6 +28,7 @@
  *	mute=1                       takes flows and PINGs, never judges
  *	hang-after=N                 stops reading its channel at the Nth flow
  *	crash-after=N                aborts at the Nth flow
+ *	start-ms=N, stop-ms=N        its start, and its stop, takes so long
  *	lie=1                        before each answer it allows flows that it was not asked
  *	                             about, and after it says the opposite
  *	probe=1                      tries what a provider must not be able to do;
@@ -87,7 +88,7 @@ struct state {
 	enum sluice_scope scope;
 	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, rejudge_port,
 		n_flows;
-	unsigned long update_ms, allow_ms;
+	unsigned long update_ms, allow_ms, start_ms, stop_ms;
 	char probe[128];
 	struct ring answers, updates;
 	struct rule_options static_rules;
@@ -100,6 +101,14 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void sleep_ms(unsigned long ms)
+{
+	struct timespec ts = { (time_t)(ms / 1000), (long)(ms % 1000 * 1000000) };
+
+	while (ms && nanosleep(&ts, &ts) < 0)
+		;
 }
 
 /* "ADDRESS[/BITS]" into 16 bytes, IPv4 as ::ffff:a.b.c.d */
@@ -155,6 +164,35 @@ static const struct {
 	{ "deny-all", BY_ANYTHING },
 };
 
+#define NUMBER(key, member)                                                                        \
+	{                                                                                          \
+		key, offsetof(struct state, member)                                                \
+	}
+
+static const struct {
+	const char *key;
+	size_t offset;
+} number_keys[] = {
+	NUMBER("forget-at", forget_at),	      NUMBER("rejudge-port", rejudge_port),
+	NUMBER("update-after-ms", update_ms), NUMBER("allow-after-ms", allow_ms),
+	NUMBER("delay-ms", delay_ms),	      NUMBER("delay-from", delay_from),
+	NUMBER("hang-after", hang_after),     NUMBER("crash-after", crash_after),
+	NUMBER("start-ms", start_ms),	      NUMBER("stop-ms", stop_ms),
+};
+
+static int set_number(struct state *state, const char *key, const char *value)
+{
+	for (size_t i = 0; i < sizeof(number_keys) / sizeof(number_keys[0]); i++) {
+		if (!strcmp(key, number_keys[i].key)) {
+			unsigned long number = strtoul(value, NULL, 10);
+
+			memcpy((char *)state + number_keys[i].offset, &number, sizeof(number));
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
 static void on_data(struct sluice_filter *filter, const struct sluice_data *bytes, void *data)
 {
 	struct state *state = data;
@@ -191,26 +229,10 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		state->scope = !strcmp(value, "address") ? SLUICE_THIS_ADDRESS
 			       : !strcmp(value, "name")	 ? SLUICE_THIS_NAME
 							 : SLUICE_THIS_FLOW;
-	else if (!strcmp(key, "forget-at"))
-		state->forget_at = strtoul(value, NULL, 10);
-	else if (!strcmp(key, "rejudge-port"))
-		state->rejudge_port = strtoul(value, NULL, 10);
-	else if (!strcmp(key, "update-after-ms"))
-		state->update_ms = strtoul(value, NULL, 10);
-	else if (!strcmp(key, "allow-after-ms"))
-		state->allow_ms = strtoul(value, NULL, 10);
 	else if (!strcmp(key, "count"))
 		state->is_counting = strcmp(value, "0");
-	else if (!strcmp(key, "delay-ms"))
-		state->delay_ms = strtoul(value, NULL, 10);
-	else if (!strcmp(key, "delay-from"))
-		state->delay_from = strtoul(value, NULL, 10);
-	else if (!strcmp(key, "hang-after"))
-		state->hang_after = strtoul(value, NULL, 10);
-	else if (!strcmp(key, "crash-after"))
-		state->crash_after = strtoul(value, NULL, 10);
 	else
-		return -EINVAL;
+		return set_number(state, key, value);
 	return 0;
 }
 
@@ -239,7 +261,19 @@ static int on_start(struct sluice_filter *filter, void *data)
 
 	if (state->is_probing)
 		probe_rights(state);
+	sleep_ms(state->start_ms);
 	return rule_options_give(filter, &state->static_rules);
+}
+
+static void on_stop(struct sluice_filter *filter, void *data)
+{
+	struct state *state = data;
+
+	if (!state->stop_ms)
+		return;
+	sleep_ms(state->stop_ms);
+	printf("stopped in its own time\n");
+	fflush(stdout);
 }
 
 static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow)
@@ -390,7 +424,8 @@ int main(void)
 					       .name = "test-filter",
 					       .option = on_option,
 					       .start = on_start,
-					       .new_flow = on_new_flow } };
+					       .new_flow = on_new_flow,
+					       .stop = on_stop } };
 	struct sluice_filter *filter;
 	int r = sluice_filter_new(&state.ops, &state, &filter);
 

@@ -28,10 +28,12 @@ uint64_t daemon_now_us(void)
 
 void daemon_sleep_us(uint32_t us)
 {
+	void (*fn)(void *data) = sleep_fn;
+
 	lab_now_us += us;
-	if (sleep_fn)
-		sleep_fn(sleep_data);
-	sleep_fn = NULL;
+	sleep_fn = NULL; /* it may want to be called again */
+	if (fn)
+		fn(sleep_data);
 }
 
 int daemon_read_waits(uint64_t *ret_ns, uint64_t *ret_times)

@@ -179,6 +179,82 @@ static void test_the_end_waits_for_the_last_answer(void **state)
 	assert_int_equal(lab_fate(lab, held), FATE_ALLOWED);
 }
 
+static void say_stopped(void *data)
+{
+	struct wire_log line = { .level = 6, .text = "so long" };
+	struct wire_stopped stopped = { 0 };
+	struct lab *lab = data;
+
+	assert_non_null(lab_take(lab, 0, WIRE_STOP));
+	assert_int_equal(channel_send(lab->filters[0].sock, &wire_provider_channel, WIRE_LOG, &line,
+				      NULL, 0, -1),
+			 0);
+	assert_int_equal(channel_send(lab->filters[0].sock, &wire_provider_channel, WIRE_STOPPED,
+				      &stopped, NULL, 0, -1),
+			 0);
+}
+
+/* Return: how long the end took, in microseconds */
+static uint64_t end_us(struct lab *lab)
+{
+	uint64_t began_us = daemon_now_us();
+
+	lab_stop(lab);
+	return daemon_now_us() - began_us;
+}
+
+static void test_the_end_waits_until_a_filter_has_stopped(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t took_us;
+
+	lab_when_it_sleeps(say_stopped, lab);
+	took_us = end_us(lab);
+	assert_true(took_us > 0 && took_us < 10000);
+}
+
+static void hang_up(void *data)
+{
+	struct lab *lab = data;
+
+	lab->filters[0].sock = close_fd(lab->filters[0].sock);
+}
+
+static void test_a_filter_that_is_gone_is_not_waited_for(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_when_it_sleeps(hang_up, lab);
+	assert_true(end_us(lab) < 10000);
+}
+
+static void test_a_filter_that_does_not_stop_is_waited_for_a_second(void **state)
+{
+	uint64_t took_us = end_us(*state);
+
+	assert_true(took_us >= 1000000 && took_us < 1010000);
+}
+
+static void take_all(void *data)
+{
+	struct lab *lab = data;
+
+	assert_null(lab_take(lab, 0, WIRE_RULES_DONE)); /* and everything else */
+	lab_when_it_sleeps(say_stopped, lab);
+}
+
+/* STOP itself must not be lost */
+static void test_a_full_channel_is_told_to_stop_when_it_has_place(void **state)
+{
+	struct wire_ping ping = { 0 };
+	struct lab *lab = *state;
+
+	while (providers_say(&lab->daemon->filters[0], WIRE_PING, &ping, -1) == 0)
+		;
+	lab_when_it_sleeps(take_all, lab);
+	assert_true(end_us(lab) < 10000);
+}
+
 static void test_a_successor_knows_what_was_decided_and_asks_the_rest(void **state)
 {
 	struct lab *lab = *state;
@@ -276,6 +352,10 @@ int main(void)
 		TEST(test_a_denial_is_forgotten_when_idle),
 		TEST(test_the_end_answers_everything),
 		TEST(test_the_end_waits_for_the_last_answer),
+		TEST(test_the_end_waits_until_a_filter_has_stopped),
+		TEST(test_a_filter_that_is_gone_is_not_waited_for),
+		TEST(test_a_filter_that_does_not_stop_is_waited_for_a_second),
+		TEST(test_a_full_channel_is_told_to_stop_when_it_has_place),
 		TEST(test_a_successor_knows_what_was_decided_and_asks_the_rest),
 		TEST(test_a_successor_keeps_denials),
 		TEST(test_an_undecided_entry_is_not_restored),

@@ -115,6 +115,15 @@ static void deaths_before_the_start_count_as_well(void **state)
 	assert_int_equal(session.state, SESSION_FAILED);
 }
 
+static void the_last_one_is_not_started_again(void **state)
+{
+	session_spawned(&session, NOW_US);
+	session.is_last = true;
+	session_exited(&session, NOW_US);
+	assert_int_equal(session.state, SESSION_FAILED);
+	assert_int_equal(session.deaths, 1);
+}
+
 static void one_that_nobody_could_hear_is_not_given_up(void **state)
 {
 	uint64_t now_us = NOW_US;
@@ -263,6 +272,7 @@ int main(void)
 		TEST(the_first_restart_is_immediate),
 		TEST(later_restarts_wait_longer_each_time_and_then_it_has_failed),
 		TEST(deaths_before_the_start_count_as_well),
+		TEST(the_last_one_is_not_started_again),
 		TEST(one_that_nobody_could_hear_is_not_given_up),
 		TEST(a_calm_life_is_restarted_at_once_and_for_ever),
 		TEST(a_configuration_that_cannot_start_is_not_tried_twice),
