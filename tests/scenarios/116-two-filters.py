@@ -3,7 +3,8 @@
 """116 — several filters: each must allow, the first that drops decides
 
    [ client ns: flowgen ]──uplink──[ server ns: echo :7 ]
-        └ test-filter denies 10.79.16.1, then test-filter denies 10.79.16.2
+        └ test-filter denies 10.79.16.1, then test-filter denies 10.79.16.2,
+          in the order of the command line
           and one is killed: the flow waits for it
 """
 import json
@@ -28,6 +29,15 @@ def check_order(t, lab):
         t.equal(run.wait_flow(dst=address, event="new")["verdict"], verdict, address)
 
 
+def check_first(t, lab):
+    """who comes first on the command line sees flows first; what it drops nobody behind it sees"""
+    one, two = lab.test_filter(deny_address="10.79.16.5", count=1), lab.test_filter(deny_address="10.79.16.0/28", count=1)
+    for filters, asked in (((one, two), ["asked 1", "asked 1"]), ((two, one), ["asked 1", "asked 2"])):
+        run = lab.run(filters, ["sh", "-c", "; ".join(" ".join(lab.flowgen("tcp", f"10.79.16.{i}", 7, 1)) for i in (5, 6))])
+        records = [run.wait_flow(dst=f"10.79.16.{i}", event="new") for i in (5, 6)]
+        t.equal([record["reason"] for record in records], asked, f"{filters}: who was asked how often")
+
+
 def check_waits(t, lab):
     """the second filter dies; a new flow is held until it is back, and then judged"""
     ready = lab.new_file("ready")
@@ -46,6 +56,7 @@ def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         check_order(t, lab)
+        check_first(t, lab)
         check_waits(t, lab)
 
 

@@ -14,7 +14,7 @@ import subprocess
 
 from lib import machine, main
 from lib.ns import Namespace
-from lib.wait import wait_for
+from lib.wait import SLOW, wait_for
 
 DENIED, ALLOWED = "10.79.26.1", "10.79.26.2"
 TRIES = 5
@@ -60,11 +60,11 @@ class Governed:
         return list(json.loads(program.stdout)["errors"])[0]
 
 
-def config_of(lab, governed, instance, fail="closed"):
+def config_of(lab, governed, instance, fail="closed", start_ms=0):
     test_filter = lab.path("tests/providers/test-filter")
     return lab.new_file("conf", f"[Instance]\nId={instance}\nCgroup={governed.name}\n"
                                 f"[Filter first]\nExec={test_filter}\nFail={fail}\n"
-                                f"deny-address={DENIED}\ndeny-address=10.79.26.3\n")
+                                f"deny-address={DENIED}\ndeny-address=10.79.26.3\nstart-ms={start_ms}\n")
 
 
 def serve(lab, config, is_ready=True, cgroup=None):
@@ -142,6 +142,19 @@ def check_ends(t, lab, governed, instance):
     t.check(not os.path.exists(f"/run/sluice/{instance}"), "SIGTERM: the state is gone")
     t.equal(governed.flow(DENIED), "0", "nobody governs any more")
     lab.expect_nothing_left()
+
+
+def check_starting(t, lab, governed, instance):
+    """what begins while a filter starts is neither let go nor refused: it waits, and is judged"""
+    program = serve(lab, config_of(lab, governed, instance, fail="open", start_ms=int(2000 * SLOW)), is_ready=False)
+    wait_for(lambda: lab.client.read_proc("netfilter/nfnetlink_queue"), 20, "the plane")
+    t.check("governs" not in program.stderr, "the filter has not started")
+    with lab.capture() as wire:
+        check_judged(t, governed, "while it starts")
+    t.equal(wire.packets(lambda packet: packet.dst == DENIED), [], "packets of what is denied")
+    wait_for(lambda: "governs" in program.stderr, 20, "readiness")
+    program.kill(signal.SIGTERM)
+    t.equal(program.wait(15), 0, f"exit status: {program.stderr}")
 
 
 def killed(lab, program):
@@ -334,6 +347,7 @@ def scenario(t):
         with Governed(lab) as governed:
             check_two_at_once(t, lab, governed)
             check_ends(t, lab, governed, instance)
+            check_starting(t, lab, governed, instance)
             check_survives(t, lab, governed, instance)
             check_stricter(t, lab, governed, instance)
             for number in (signal.SIGTERM, signal.SIGHUP):
