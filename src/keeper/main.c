@@ -4,21 +4,20 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "base/reap.h"
 #include "base/sandbox.h"
 #include "base/urgent.h"
 #include "keeper/keeper.h"
 #include "wire/channel.h"
 
 #define RUN_FD 3
-#define END_MS 5000U  /* a sluiced that is told to end is killed after it */
-#define REAP_MS 1000U /* for killed children to end */
-#define REAP_PAUSE_MS 2
+#define END_MS 5000U	    /* a sluiced that is told to end is killed after it */
+#define REAP_MS 1000U	    /* for killed children to end */
 #define START_MS 20000U	    /* sluiced loads BPF programs: slow in emulation, fast elsewhere */
 #define START_AGAIN_MS 100U /* between two starts of sluiced at the least */
 
@@ -298,25 +297,6 @@ static bool wait_for_daemon(struct keeper *keeper)
 	return false;
 }
 
-/* they would end with us, but nobody may be there to reap them: the first process of a container
- * often does not */
-static void end_children(struct keeper *keeper)
-{
-	uint64_t end = clock_awake_ms(&keeper->awake) + REAP_MS;
-	pid_t pid;
-
-	if (keeper->daemon_pid > 0)
-		kill(keeper->daemon_pid, SIGKILL);
-	for (size_t i = 0; i < KEEPER_CHILDREN_MAX; i++)
-		if (keeper->children[i] > 0)
-			kill(keeper->children[i], SIGKILL);
-	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0 && clock_awake_ms(&keeper->awake) < end)
-		if (pid == 0)
-			(void)poll(NULL, 0, REAP_PAUSE_MS);
-	if (pid == 0)
-		log_error("a child of ours does not end although it was killed");
-}
-
 static void finish(struct keeper *keeper)
 {
 	bool is_removed = !keeper->instance.is_kept || keeper->is_ended;
@@ -334,27 +314,18 @@ static void finish(struct keeper *keeper)
 	}
 	if (is_removed)
 		place_remove(keeper);
-	end_children(keeper);
-}
-
-static int open_signals(struct keeper *keeper)
-{
-	sigset_t set;
-
-	sigfillset(&set); /* our end is the end of `sluice run`, not a signal */
-	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
-		return -errno;
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	keeper->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return keeper->signal_fd < 0 ? -errno : 0;
+	lose_daemon(keeper);
+	/* they would end with us, but in a container nobody may be there to reap them */
+	if (reap_all(keeper->children, KEEPER_CHILDREN_MAX, REAP_MS) < 0)
+		log_error("a child of ours does not end although it was killed");
 }
 
 static int begin(struct keeper *keeper)
 {
-	int r = open_signals(keeper);
+	int r = reap_open(); /* our end is the end of `sluice run`, not a signal */
 
-	if (!r)
+	keeper->signal_fd = r;
+	if (r >= 0)
 		r = config_read(keeper);
 	if (r < 0)
 		return r;
@@ -372,7 +343,6 @@ int main(void)
 
 	log_open("sluice-keeper", LOG_NOTICE);
 	(void)setsid();
-	(void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* what a provider has started is ours to reap, too */
 	keeper.own_net = keeper.no_net = -1;
 	keeper.awake.step_ms = KEEPER_BEAT_MS; /* a round */
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
