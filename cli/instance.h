@@ -21,7 +21,8 @@ struct instance {
 	struct wire_k_instance record; /* id, cgroup, is_kept, log_level: set by the caller */
 	struct run_filter filters[RUN_FILTERS_MAX];
 	unsigned int n_filters;
-	int flows_fd; /* -1: no flow records */
+	int flows_fd;	 /* -1: no flow records */
+	bool ends_older; /* connections that stand when it comes into force */
 
 	uid_t compiler_uid;
 	uint64_t looked_ms; /* at files that are compiled; 0: there are none */

@@ -80,6 +80,14 @@ static int take_flows(struct instance *instance, const char *value)
 	return instance_open_flows(instance, value);
 }
 
+static int take_older(struct instance *instance, const char *value)
+{
+	instance->ends_older = !strcmp(value, "end");
+	if (instance->ends_older || !strcmp(value, "leave"))
+		return 0;
+	return cli_error(-1, "Older: \"leave\" or \"end\", not \"%s\"", value);
+}
+
 static const struct {
 	const char *key;
 	int (*take)(struct instance *instance, const char *value);
@@ -87,6 +95,7 @@ static const struct {
 	{ "Id", take_id },
 	{ "Cgroup", take_cgroup },
 	{ "Flows", take_flows },
+	{ "Older", take_older },
 };
 
 static int take_instance(struct reader *reader, const char *key, const char *value)
@@ -94,7 +103,7 @@ static int take_instance(struct reader *reader, const char *key, const char *val
 	for (size_t i = 0; i < ARRAY_SIZE(instance_keys); i++)
 		if (!strcmp(instance_keys[i].key, key))
 			return instance_keys[i].take(reader->instance, value);
-	return cli_error(-1, "[Instance] has no \"%s\"; it has Id, Cgroup, Flows", key);
+	return cli_error(-1, "[Instance] has no \"%s\"; it has Id, Cgroup, Flows, Older", key);
 }
 
 /* ---- [Filter NAME] ---- */

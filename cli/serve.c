@@ -23,6 +23,7 @@
 #include "cli/client.h"
 #include "cli/networks.h"
 #include "cli/notes.h"
+#include "cli/older.h"
 #include "cli/serve.h"
 
 struct serve {
@@ -70,7 +71,12 @@ static int start(struct serve *serve)
 		 "%s/sluice-%s.providers", own, record->id);
 	if (instance_claim(&serve->instance) || instance_start(&serve->instance))
 		return -1;
-	return instance_wait(&serve->instance, serve->signal_fd, wants_end, serve);
+	if (instance_wait(&serve->instance, serve->signal_fd, wants_end, serve))
+		return -1;
+	/* one that is taken over has judged what stands */
+	if (serve->instance.ends_older && !serve->instance.was_there)
+		older_end(record->cgroup);
+	return 0;
 }
 
 /* Return: true when it was told to end, false when the keeper is gone */

@@ -8,6 +8,7 @@
  *	Id=system               name of the instance
  *	Cgroup=/                what it governs, below the cgroup v2 mount
  *	Flows=/var/log/flows    optional: flow records are appended there
+ *	Older=leave             or end: connections that are there already
  *
  *	[Filter blocklist]      one section a filter, in the order they are asked
  *	Exec=/path              optional: instead of the provider of that name

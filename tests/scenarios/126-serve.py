@@ -18,6 +18,7 @@ from lib.wait import SLOW, wait_for
 
 DENIED, ALLOWED = "10.79.26.1", "10.79.26.2"
 TRIES = 5
+GOES_ON = {"tcp": "0", "udp": "0"}
 
 
 class Governed:
@@ -60,9 +61,9 @@ class Governed:
         return list(json.loads(program.stdout)["errors"])[0]
 
 
-def config_of(lab, governed, instance, fail="closed", start_ms=0):
+def config_of(lab, governed, instance, fail="closed", start_ms=0, older="leave"):
     test_filter = lab.path("tests/providers/test-filter")
-    return lab.new_file("conf", f"[Instance]\nId={instance}\nCgroup={governed.name}\n"
+    return lab.new_file("conf", f"[Instance]\nId={instance}\nCgroup={governed.name}\nOlder={older}\n"
                                 f"[Filter first]\nExec={test_filter}\nFail={fail}\n"
                                 f"deny-address={DENIED}\ndeny-address=10.79.26.3\nstart-ms={start_ms}\n")
 
@@ -142,6 +143,27 @@ def check_ends(t, lab, governed, instance):
     t.check(not os.path.exists(f"/run/sluice/{instance}"), "SIGTERM: the state is gone")
     t.equal(governed.flow(DENIED), "0", "nobody governs any more")
     lab.expect_nothing_left()
+
+
+def check_older(t, lab, governed, instance, older, told):
+    """connections that stand when it begins: of programs in the cgroup, off this machine, they go on, or end"""
+    words = " ".join(lab.actor("standing", 7, ALLOWED, "fd00:79::26:2", "::ffff:10.79.26.4"))
+    inside = lab.start_plain(["sh", "-c", f"echo $$ > {governed.path}/cgroup.procs; exec {words}"], stdin=subprocess.PIPE)
+    outside = lab.start_plain(["sh", "-c", f"exec {words}"], stdin=subprocess.PIPE)
+    wait_for(lambda: "standing" in inside.stderr and "standing" in outside.stderr, 15, "what is older")
+    program = serve(lab, config_of(lab, governed, instance, older=older))
+    t.equal("6 older connections ended" in program.stderr, older == "end", f"{older}: told: {program.stderr}")
+    for one, wanted in ((inside, told), (outside, GOES_ON)):
+        one.popen.stdin.write(b"go\n")
+        one.popen.stdin.flush()
+        t.equal(one.wait(15), 0, "exit status")
+        said = one.json()
+        t.equal(said.pop("itself"), "0", f"{older}: on this machine")
+        t.equal({name.split()[0]: error for name, error in said.items()}, wanted, f"{older}: {said}")
+        t.equal((len(said), len(set(said.values()))), (6, len(set(wanted.values()))), f"{older}: {said}")
+    check_judged(t, governed, f"{older}: what comes")
+    program.kill(signal.SIGTERM)
+    t.equal(program.wait(15), 0, f"exit status: {program.stderr}")
 
 
 def check_starting(t, lab, governed, instance):
@@ -316,6 +338,7 @@ BAD = (  # text, the line it is about, a word of the reason
     ("[Instance]\nCgroup=/no/such/cgroup\n", 2, "not there"),
     ("[Instance]\nId=UPPER\n", 2, "UPPER"),
     ("[Instance]\nColour=red\n", 2, "Colour"),
+    ("[Instance]\nOlder=perhaps\n", 2, "perhaps"),
     ("[Instance]\nId=a\n\n[Filters]\nx=y\n", 5, "Filters"),
     ("[Filter no-such-filter]\nFail=open\n", 2, "no-such-filter"),
     ("[Filter blocklist]\nFail=perhaps\n", 2, "perhaps"),
@@ -347,6 +370,8 @@ def scenario(t):
         with Governed(lab) as governed:
             check_two_at_once(t, lab, governed)
             check_ends(t, lab, governed, instance)
+            for older, told in (("leave", GOES_ON), ("end", {"tcp": "ECONNABORTED", "udp": "EDESTADDRREQ"})):
+                check_older(t, lab, governed, instance, older, told)
             check_starting(t, lab, governed, instance)
             check_survives(t, lab, governed, instance)
             check_stricter(t, lab, governed, instance)

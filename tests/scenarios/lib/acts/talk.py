@@ -154,6 +154,23 @@ def act_cut(kind, call, address, port):
     return {"got": len(got), "told": told, "after": after}
 
 
+def act_standing(port, *addresses):
+    """talks by TCP and by connected UDP to each address, and to itself; at a line of its input it
+    uses each of them again"""
+    own = socket.create_server(("127.0.0.1", 0))
+    talks = {"itself": socket.create_connection(own.getsockname())}
+    for address in addresses:
+        for proto, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)):
+            talks[proto, address] = s = socket.socket(family_of(address), kind)
+            s.settimeout(5)
+            s.connect((address, int(port)))
+            s.send(b"first")
+            s.recv(100)
+    print("standing", file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    return {" ".join(name) if name != "itself" else name: errno_of(lambda s=s: s.send(b"second")) for name, s in talks.items()}
+
+
 def act_older(address, denied, port):
     """opens a TCP conversation and UDP sockets, connected or not, at the first line of its input;
     at the second it uses them on, and connects anew to `denied`"""
