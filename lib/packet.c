@@ -118,7 +118,7 @@ static const char *read_rule(const struct sluice_packet_rule *rule, struct wire_
 				  .rport_last = rule->remote_port_last,
 				  .lport = rule->local_port,
 				  .lport_last = rule->local_port_last };
-	const char *problem = NULL;
+	const char *problem;
 
 	if (action_of(rule->action) < 0 || (unsigned int)rule->direction > SLUICE_RULE_INBOUND)
 		return "no such action or direction";
@@ -133,8 +133,7 @@ static const char *read_rule(const struct sluice_packet_rule *rule, struct wire_
 		return "the interface's name is too long";
 	if (rule->interface)
 		memcpy(record->interface, rule->interface, strlen(rule->interface));
-	if (rule->remote_address)
-		problem = filter_read_address(rule->remote_address, &same);
+	problem = filter_read_address(rule->remote_address, same.remote, &same.bits, &same.family);
 	memcpy(record->remote, same.remote, sizeof(record->remote));
 	record->bits = same.bits;
 	record->family = same.family;

@@ -251,6 +251,7 @@ struct sluice_rule {
 	/* name of the interface of struct sluice_flow, at most 15 bytes; with several network
 	 * namespaces, of whichever the flow is in */
 	const char *interface;
+	const char *local_address; /* as remote_address, of this machine */
 };
 
 /**

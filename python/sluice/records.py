@@ -150,6 +150,9 @@ RECORDS = (
         Field("lport", "u16", 2, 0),  # first local port; 0: any, ICMP too
         Field("lport_last", "u16", 2, 0),  # last one; 0: the first alone
         Field("remote", "addr", 16, 0),  # remote address; the bits behind the first `bits` are 0
+        Field("lfamily", "u8", 1, 6),  # of the local address: 0 any, 4, 6
+        Field("lbits", "u8", 1, 128),  # leading bits of `local` that count, of all 128; 0: none
+        Field("local", "addr", 16, 0),  # local address; the bits behind the first `lbits` are 0
         Field("host", "str", 256, 0),  # name, without a dot at its end
         Field("exe", "str", 512, 0),  # path of the executable; empty: any
         Field("interface", "str", 16, 0),  # name of the interface of FLOW_NEW; empty: any

@@ -28,11 +28,11 @@ class Rule:
 
     def __init__(self, action, *, direction=RuleDirection.BOTH, protocol=0, uid=None, remote_port=0,
                  local_port=0, remote_address=None, host=None, domain=None, exe=None, reason="",
-                 interface=None):
+                 interface=None, local_address=None):
         self.action, self.direction, self.protocol, self.uid = action, direction, protocol, uid
         self.remote_port, self.local_port = remote_port, local_port
         self.remote_address, self.host, self.domain = remote_address, host, domain
-        self.exe, self.reason, self.interface = exe, reason, interface
+        self.exe, self.reason, self.interface, self.local_address = exe, reason, interface, local_address
 
     def encode(self):
         """its record; ValueError says what is wrong"""
@@ -44,6 +44,8 @@ class Rule:
             fields[name], fields[name + "_last"] = _ports(ports)
         if self.remote_address is not None:
             fields["remote"], fields["bits"], fields["family"] = _network(str(self.remote_address))
+        if self.local_address is not None:
+            fields["local"], fields["lbits"], fields["lfamily"] = _network(str(self.local_address))
         fields["host"], fields["host_kind"] = _host(self.host, self.domain)
         return wire.encode("RULE", **fields)
 

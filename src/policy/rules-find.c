@@ -104,12 +104,12 @@ static bool is_in_prefix(const uint8_t address[16], const uint8_t prefix[16], un
 	       (!rest || (address[whole] ^ prefix[whole]) >> (8 - rest) == 0);
 }
 
-static bool is_remote(const struct rules_rule *rule, const uint8_t remote[16])
+static bool is_of_network(const uint8_t address[16], const uint8_t prefix[16], unsigned int bits,
+			  uint8_t family)
 {
-	bool is_v4 = memcmp(remote, v4_prefix, sizeof(v4_prefix)) == 0;
+	bool is_v4 = memcmp(address, v4_prefix, sizeof(v4_prefix)) == 0;
 
-	return (!rule->family || is_v4 == (rule->family == 4)) &&
-	       is_in_prefix(remote, rule->remote, rule->bits);
+	return (!family || is_v4 == (family == 4)) && is_in_prefix(address, prefix, bits);
 }
 
 static bool is_port(uint16_t first, uint16_t last, uint16_t port)
@@ -136,7 +136,10 @@ static bool matches(const struct rules *rules, const struct rules_rule *rule,
 	if (rule->interface &&
 	    (!flow->interface || strcmp(flow->interface, rules->text + rule->interface) != 0))
 		return false;
-	return is_remote(rule, flow->remote);
+	if (rule->lfamily &&
+	    (!flow->local || !is_of_network(flow->local, rule->local, rule->lbits, rule->lfamily)))
+		return false;
+	return is_of_network(flow->remote, rule->remote, rule->bits, rule->family);
 }
 
 /* ---- the first rule ---- */
@@ -267,6 +270,7 @@ static bool is_certain(const struct rules *rules, const struct rules_question *f
 
 	return (flow->exe || i < first[RULES_FIRST_EXE]) &&
 	       (flow->interface || i < first[RULES_FIRST_INTERFACE]) &&
+	       (flow->local || i < first[RULES_FIRST_LOCAL]) &&
 	       (flow->knows_uid || i < first[RULES_FIRST_UID]) &&
 	       (flow->knows_local_port || i < first_port);
 }

@@ -177,8 +177,11 @@ static struct rules_rule read_numbers(const struct wire_rule *record)
 				   .family = record->family,
 				   .bits = record->bits,
 				   .host_kind = record->host_kind,
-				   .has_uid = record->has_uid };
+				   .has_uid = record->has_uid,
+				   .lfamily = record->lfamily,
+				   .lbits = record->lbits };
 
+	memcpy(rule.local, record->local, sizeof(rule.local));
 	memcpy(rule.remote, record->remote, sizeof(rule.remote));
 	return rule;
 }
@@ -259,6 +262,7 @@ static void note_first(struct rules *rules, const struct rules_rule *rule, uint3
 		[RULES_FIRST_HOST] = rule->host_kind != 0,
 		[RULES_FIRST_EXE] = rule->exe != 0,
 		[RULES_FIRST_INTERFACE] = rule->interface != 0,
+		[RULES_FIRST_LOCAL] = rule->lfamily != 0,
 		[RULES_FIRST_UID] = rule->has_uid,
 		[RULES_FIRST_PORT_OUT] = rule->lport && rule->direction != RULES_INBOUND,
 		[RULES_FIRST_PORT_IN] = rule->lport && rule->direction != RULES_OUTBOUND,

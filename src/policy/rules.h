@@ -15,7 +15,7 @@
  * Names: the kernel sees an address, and an application may know it by several
  * names. A list decides only if it says the same under each of them; so does the
  * rest of Sluice (flow/memory.h). What is not known of a flow, its program, its local
- * port, its interface or its host, may be anything: the list decides only if that
+ * end, its interface or its host, may be anything: the list decides only if that
  * changes nothing.
  *
  * Finding does not look at each rule. Every rule stands in a chain, under one of its
@@ -48,11 +48,12 @@ enum rules_error {
 	RULES_E_VARIES, /* it depends on what is not known, or on the name: ask, and remember nothing */
 };
 
-/** struct rules_question - a flow; @exe or @interface NULL, knows_… false: not known */
+/** struct rules_question - a flow; @exe, @interface or @local NULL, knows_… false: not known */
 struct rules_question {
 	bool is_inbound, knows_uid, knows_local_port;
 	uint8_t protocol;
 	uint8_t remote[16];
+	const uint8_t *local;		  /* 16 bytes */
 	uint16_t remote_port, local_port; /* 0: it has none (ICMP) */
 	uint32_t uid;
 	const char *exe;

@@ -235,6 +235,9 @@
 	F(S, u16,  lport,      0,   "first local port; 0: any, ICMP too") \
 	F(S, u16,  lport_last, 0,   "last one; 0: the first alone") \
 	F(S, addr, remote,     0,   "remote address; the bits behind the first `bits` are 0") \
+	F(S, u8,   lfamily,    6,   "of the local address: 0 any, 4, 6") \
+	F(S, u8,   lbits,      128, "leading bits of `local` that count, of all 128; 0: none") \
+	F(S, addr, local,      0,   "local address; the bits behind the first `lbits` are 0") \
 	F(S, str,  host,       256, "name, without a dot at its end") \
 	F(S, str,  exe,        512, "path of the executable; empty: any") \
 	F(S, str,  interface,  16,  "name of the interface of FLOW_NEW; empty: any") \

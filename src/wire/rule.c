@@ -16,27 +16,27 @@ static const char *ports_problem(uint16_t first, uint16_t last)
 	return NULL;
 }
 
-static bool has_bits_behind(const struct wire_rule *rule)
+static bool has_bits_behind(const uint8_t address[16], unsigned int bits)
 {
-	for (unsigned int i = rule->bits; i < 128; i++)
-		if (rule->remote[i / 8] & 0x80U >> i % 8)
+	for (unsigned int i = bits; i < 128; i++)
+		if (address[i / 8] & 0x80U >> i % 8)
 			return true;
 	return false;
 }
 
-static const char *remote_problem(const struct wire_rule *rule)
+static const char *network_problem(const uint8_t address[16], uint8_t bits, uint8_t family)
 {
-	bool is_v4 = memcmp(rule->remote, v4_prefix, sizeof(v4_prefix)) == 0;
+	bool is_v4 = memcmp(address, v4_prefix, sizeof(v4_prefix)) == 0;
 
-	if (rule->family != 0 && rule->family != 4 && rule->family != 6)
+	if (family != 0 && family != 4 && family != 6)
 		return "the address family is neither 4 nor 6";
-	if (has_bits_behind(rule))
+	if (has_bits_behind(address, bits))
 		return "the address has bits behind its prefix";
-	if (rule->family == 4 && (rule->bits < 96 || !is_v4))
+	if (family == 4 && (bits < 96 || !is_v4))
 		return "the address is not of IPv4";
-	if (rule->family == 6 && rule->bits >= 96 && is_v4)
+	if (family == 6 && bits >= 96 && is_v4)
 		return "the address is not of IPv6";
-	if (!rule->family && rule->bits)
+	if (!family && bits)
 		return "an address without its family";
 	return NULL;
 }
@@ -62,8 +62,10 @@ static const char *host_problem(const struct wire_rule *rule)
 
 const char *wire_rule_problem(const struct wire_rule *rule)
 {
-	const char *problem = remote_problem(rule);
+	const char *problem = network_problem(rule->remote, rule->bits, rule->family);
 
+	if (!problem)
+		problem = network_problem(rule->local, rule->lbits, rule->lfamily);
 	if (!problem)
 		problem = ports_problem(rule->rport, rule->rport_last);
 	if (!problem)

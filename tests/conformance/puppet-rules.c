@@ -39,6 +39,8 @@ static void take_word(struct sluice_rule *rule, char *word)
 		rule->domain = value;
 	else if (!strcmp(word, "exe"))
 		rule->exe = value;
+	else if (!strcmp(word, "local-address"))
+		rule->local_address = value;
 	else if (!strcmp(word, "interface"))
 		rule->interface = value;
 	else if (!strcmp(word, "reason"))

@@ -23,7 +23,8 @@ def ports(text):
 
 
 RULE_WORDS = {"action": int, "direction": int, "protocol": int, "uid": int, "remote": ports, "local": ports}
-RULE_NAMES = {"remote": "remote_port", "local": "local_port", "address": "remote_address"}
+RULE_NAMES = {"remote": "remote_port", "local": "local_port", "address": "remote_address",
+              "local-address": "local_address"}
 
 
 def rule(words):

@@ -34,6 +34,8 @@ static int set_condition(struct sluice_rule *rule, const char *key, const char *
 		rule->domain = value;
 	else if (!strcmp(key, "exe"))
 		rule->exe = value;
+	else if (!strcmp(key, "local-address"))
+		rule->local_address = value;
 	else if (!strcmp(key, "interface"))
 		rule->interface = value;
 	else if (!strcmp(key, "reason"))

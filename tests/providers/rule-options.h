@@ -4,7 +4,7 @@
 /**
  * DOC: Static rules from options
  *
- *	rule=ACTION[;KEY=VALUE…]       one more rule; ACTION: ask, allow, drop, silent; KEY: address,
+ *	rule=ACTION[;KEY=VALUE…]       one more rule; ACTION: ask, allow, drop, silent; KEY: address, local-address,
  *	                               host, domain, exe, uid, protocol, port, local-port (N or
  *	                               N-M), direction (in, out), interface, reason
  *	otherwise=ACTION               of flows that no rule matches

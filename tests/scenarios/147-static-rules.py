@@ -123,14 +123,14 @@ def check_names(t, lab):
 
 
 def check_inbound(t, lab):
-    run = lab.start([lab.test_filter(rule="allow;direction=in;local-port=8080", deny_all=1)], lab.actor("accept", 8080))
+    run = lab.start([lab.test_filter(rule=["drop;local-address=192.0.2.0/24", f"allow;direction=in;local-port=8080;local-address={CLIENT4}"], deny_all=1)], lab.actor("accept", 8080))
     wait_for(lambda: "listening" in run.stderr, 15, "the listener")
     for _ in range(2):
         with lab.connect_in(8080, CLIENT4) as s:
             s.sendall(b"hello")
             t.equal(s.recv(100), b"hello", "inbound")
     t.equal(run.wait(15), 0, "exit status")
-    t.equal({record["reason"] for record in run.flows(event="new", direction="inbound")}, {"rule 1"}, "inbound")
+    t.equal({record["reason"] for record in run.flows(event="new", direction="inbound")}, {"rule 2"}, "inbound")
 
 
 def check_many(t, lab, n=50000 // int(SLOW)):

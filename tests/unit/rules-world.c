@@ -24,6 +24,13 @@ static const uint8_t addresses[][16] = {
 	{ 0xfd, [15] = 1 },
 	{ [15] = 1 },
 };
+static const uint8_t locals[2][3][16] = {
+	/* of IPv4, and of IPv6 */
+	{ { [10] = 0xff, 0xff, 10, 1, 0, 1 },
+	  { [10] = 0xff, 0xff, 10, 1, 1, 1 },
+	  { [10] = 0xff, 0xff, 192, 0, 2, 9 } },
+	{ { 0xfd, [15] = 2 }, { 0xfd, [3] = 1, [15] = 2 }, { 0x20, [15] = 3 } },
+};
 static const uint8_t bits[] = { 0, 96, 104, 119, 120, 121, 128, 128 };
 static const uint8_t bits6[] = { 0, 1, 8, 32, 33, 48, 127, 128 };
 static const char *const hosts[] = { "example",	  "a.example", "b.a.example", "xa.example",
@@ -46,7 +53,7 @@ struct rules_world {
 struct flow {
 	bool is_inbound;
 	uint8_t protocol;
-	const uint8_t *remote;
+	const uint8_t *remote, *local;
 	uint16_t rport, lport;
 	uint32_t uid;
 	const char *exe, *interface;
@@ -103,6 +110,9 @@ static bool oracle_matches(const struct wire_rule *rule, const struct flow *flow
 		return false;
 	if (rule->interface[0] && strcmp(rule->interface, flow->interface) != 0)
 		return false;
+	if (rule->lfamily &&
+	    (rule->lfamily != family || !has_prefix(flow->local, rule->local, rule->lbits)))
+		return false;
 	return oracle_host(rule, host);
 }
 
@@ -140,7 +150,8 @@ static struct word oracle(const struct rules_world *world, const struct flow *fl
 
 #define MAY_HAVE_HOST 8U /* of what is known, and not */
 #define KNOWS_INTERFACE 16U
-#define KNOWS_ALL (7U | KNOWS_INTERFACE)
+#define KNOWS_LOCAL 32U
+#define KNOWS_ALL (7U | KNOWS_INTERFACE | KNOWS_LOCAL)
 
 static struct word ask(const struct rules_world *world, const struct flow *flow, unsigned int known)
 {
@@ -154,6 +165,7 @@ static struct word ask(const struct rules_world *world, const struct flow *flow,
 					   .exe = known & 4 ? flow->exe : NULL,
 					   .interface =
 						   known & KNOWS_INTERFACE ? flow->interface : NULL,
+					   .local = known & KNOWS_LOCAL ? flow->local : NULL,
 					   .hosts = flow->hosts,
 					   .n_hosts = flow->n_hosts,
 					   .may_have_host = known & MAY_HAVE_HOST };
@@ -172,27 +184,46 @@ static bool is_same(struct word a, struct word b)
 	return a.r == b.r && a.action == b.action;
 }
 
-/* every flow that the known part may belong to */
+/* the next one that the known part may belong to; what is known is the same in all of them */
+static bool next_flow(struct flow *other, unsigned int known, unsigned int i)
+{
+	bool is_v6 = !has_prefix(other->remote, addresses[0], 96);
+	const struct {
+		unsigned int bit, n;
+	} parts[] = { { 1, N_UIDS + 1 },
+		      { 2, N_PORTS },
+		      { 4, 4 },
+		      { KNOWS_INTERFACE, 4 },
+		      { KNOWS_LOCAL, 3 } };
+	unsigned int at[ARRAY_SIZE(parts)];
+
+	for (size_t k = 0; k < ARRAY_SIZE(parts); k++) {
+		unsigned int n = known & parts[k].bit ? 1 : parts[k].n;
+
+		at[k] = i % n;
+		i /= n;
+	}
+	if (!(known & 1))
+		other->uid = at[0];
+	if (!(known & 2))
+		other->lport = ports[at[1]];
+	if (!(known & 4))
+		other->exe = at[2] < 3 ? exes[at[2]] : "/bin/other";
+	if (!(known & KNOWS_INTERFACE))
+		other->interface = at[3] < 3 ? interfaces[at[3]] : "other0";
+	if (!(known & KNOWS_LOCAL))
+		other->local = locals[is_v6][at[4]];
+	return i == 0;
+}
+
 static bool is_true_of_all(const struct rules_world *world, const struct flow *flow,
 			   unsigned int known, struct word said)
 {
 	struct flow other = *flow;
 
-	for (unsigned int i = 0; i < (N_UIDS + 1) * N_PORTS * 4 * 4; i++) {
-		unsigned int exe = i / (N_UIDS + 1) / N_PORTS % 4;
-		unsigned int interface = i / (N_UIDS + 1) / N_PORTS / 4;
-
-		if (!(known & 1))
-			other.uid = i % (N_UIDS + 1);
-		if (!(known & 2))
-			other.lport = ports[i / (N_UIDS + 1) % N_PORTS];
-		if (!(known & 4))
-			other.exe = exe < 3 ? exes[exe] : "/bin/other";
-		if (!(known & KNOWS_INTERFACE))
-			other.interface = interface < 3 ? interfaces[interface] : "other0";
+	for (unsigned int i = 0; next_flow(&other, known, i); i++)
 		if (!is_same(oracle(world, &other), said))
 			return false;
-	}
 	return true;
 }
 
@@ -254,6 +285,18 @@ static void add_remote(struct wire_rule *rule, const uint8_t *event)
 	clear_bits(rule->remote, rule->bits + (event[3] == 255)); /* sometimes one bit too many */
 }
 
+static void add_local(struct wire_rule *rule, uint8_t event)
+{
+	bool is_v6 = event & 4;
+
+	if (event % 4)
+		return;
+	rule->lfamily = is_v6 ? 6 : 4;
+	rule->lbits = is_v6 ? bits6[event / 8 % 8] : MAX(bits[event / 8 % 8], 96);
+	memcpy(rule->local, locals[is_v6][event / 64 % 3], 16);
+	clear_bits(rule->local, rule->lbits);
+}
+
 static void add_ports(uint16_t *first, uint16_t *last, const uint8_t *event)
 {
 	static const unsigned int lengths[8] = { 0, 1, 2, 3, 63, 4096, 40000, UINT16_MAX };
@@ -287,6 +330,7 @@ static const char *add(struct rules_world *world, const uint8_t *event)
 		snprintf(rule.exe, sizeof(rule.exe), "%s", exes[event[20] % 3]);
 	if (event[21] % 6 == 0)
 		snprintf(rule.interface, sizeof(rule.interface), "%s", interfaces[event[22] % 3]);
+	add_local(&rule, event[23]);
 	is_good = !wire_rule_problem(&rule);
 	is_added = rules_add(world->rules, &rule, &problem) == 0;
 	world->counts.n_refused += !is_good;
@@ -316,13 +360,14 @@ static const char *ask_about(struct rules_world *world, const uint8_t *event)
 			     .interface = event[13] % 4 < 3 ? interfaces[event[13] % 4] : "other0",
 			     .n_hosts = event[8] % (N_HOSTS_MAX + 1) };
 
+	flow.local = locals[!has_prefix(flow.remote, addresses[0], 96)][event[14] % 3];
 	if (flow.protocol != IPPROTO_ICMP) {
 		flow.rport = ports[event[4] % N_PORTS];
 		flow.lport = ports[event[5] % N_PORTS];
 	}
 	for (size_t i = 0; i < flow.n_hosts; i++)
 		flow.hosts[i] = hosts[event[9 + i] % 8];
-	return check(world, &flow, (event[12] & 7) | (event[12] & 8 ? KNOWS_INTERFACE : 0));
+	return check(world, &flow, (event[12] & 7U) | (event[12] & 24U) << 1);
 }
 
 const char *rules_world_step(struct rules_world *world,

@@ -102,6 +102,7 @@ static void test_what_hangs_on_a_path_or_a_local_port_is_not_remembered(void **s
 	check_not_remembered(*state, ALL(.action = RULES_ALLOW, .exe = "/bin/curl"));
 	check_not_remembered(*state, ALL(.action = RULES_DROP, .lport = 1));
 	check_not_remembered(*state, ALL(.action = RULES_DROP, .interface = "wlan"));
+	check_not_remembered(*state, ALL(.action = RULES_DROP, .lfamily = 6));
 }
 
 static void test_the_interface_is_a_condition(void **state)

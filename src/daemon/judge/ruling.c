@@ -11,7 +11,7 @@
  * in one step. One that comes before READY waits for it, since a start may still
  * fail. What a rule says is not put into verdict memory, where it might outlive
  * a change of names: conclusions look at the rules themselves (ruling_conclude()),
- * and hold only where what they do not know, the local port, the interface or the host of
+ * and hold only where what they do not know, the local end, the interface or the host of
  * an address without a name, changes nothing.
  */
 #include <errno.h>
@@ -58,6 +58,14 @@ static size_t list_hosts(struct daemon *daemon, const struct flow *flow,
 	return n;
 }
 
+/* that of a question whose route is not known */
+static bool is_zero(const uint8_t address[16])
+{
+	static const uint8_t zero[16];
+
+	return !memcmp(address, zero, sizeof(zero));
+}
+
 static struct rules_question describe(struct daemon *daemon, const struct flow *flow)
 {
 	const struct link *link = identity_link(daemon, flow->side->netns, flow->side->ifindex);
@@ -70,6 +78,7 @@ static struct rules_question describe(struct daemon *daemon, const struct flow *
 	memcpy(question.remote, flow->key.raddr, sizeof(question.remote));
 	question.local_port = is_icmp(flow->key.proto) ? 0 : flow->lport;
 	question.interface = link->name[0] ? link->name : NULL;
+	question.local = is_zero(flow->side->laddr) ? NULL : flow->side->laddr;
 	if (!identity || !identity->who.start_ns)
 		return question;
 	question.knows_uid = true;
