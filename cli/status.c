@@ -86,6 +86,9 @@ static void print_provider(struct json_object *provider)
 		printf(", %" PRId64 " reports lost", number_of(provider, "reports_lost"));
 	if (number_of(provider, "needs_rules"))
 		printf(", %" PRId64 " wait for its rules", number_of(provider, "needs_rules"));
+	if (json_object_object_get_ex(provider, "answered_ago_ms", NULL))
+		printf(", last verdict %" PRId64 " s ago",
+		       number_of(provider, "answered_ago_ms") / 1000);
 	if (number_of(provider, "restarts"))
 		printf(", %" PRId64 " restarts", number_of(provider, "restarts"));
 	if (number_of(provider, "rules"))

@@ -91,6 +91,7 @@ struct filter {
 	struct ruling ruling;
 	struct packet_filter packets;
 	uint64_t n_flows, n_dropped, n_late, n_reports_lost;
+	uint64_t answered_us; /* its process last gave a verdict that was asked for; 0: never */
 	unsigned int
 		n_notes;   /* that wait to be told to it, as of the last reports_flush() or more */
 	bool is_loss_told; /* that it loses reports; the log has it */

@@ -219,6 +219,7 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 		filter->n_late++;
 		return 0;
 	}
+	filter->answered_us = daemon_now_us();
 	if (answer->verdict != 0)
 		filter->n_dropped++;
 	flow_set_step(flow, index, FLOW_ANSWERED, answer->scope);

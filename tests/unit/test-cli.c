@@ -48,6 +48,7 @@ static int get_status(void *data, struct json_object **ret_status)
 		"\"failures\":0},\"providers\":["
 		"{\"name\":\"blocklist\",\"kind\":\"filter\",\"state\":\"running\",\"pid\":9,"
 		"\"fail\":\"closed\",\"flows\":3,\"dropped\":1,\"late\":0,\"restarts\":0,"
+		"\"answered_ago_ms\":4200,"
 		"\"message\":\"bad line \\u001b[31m in list:4\"}]}");
 	return *ret_status ? 0 : -ENOMEM;
 }

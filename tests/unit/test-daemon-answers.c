@@ -34,6 +34,36 @@ static void test_answers_that_nobody_asked_for_are_counted(void **state)
 	assert_int_equal(lab->daemon->filters[0].session.restarts, 0);
 }
 
+/* Return: what status says of the first filter; -1: nothing */
+static int64_t answered_ago_ms(struct lab *lab)
+{
+	struct json_object *status, *providers, *ago;
+	int64_t ms = -1;
+
+	assert_int_equal(status_get(lab->daemon, &status), 0);
+	providers = json_object_object_get(status, "providers");
+	if (json_object_object_get_ex(json_object_array_get_idx(providers, 0), "answered_ago_ms",
+				      &ago))
+		ms = json_object_get_int64(ago);
+	json_object_put(status);
+	return ms;
+}
+
+static void test_status_tells_when_a_filter_last_gave_a_verdict(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t id;
+
+	lab_put(lab, &udp);
+	id = lab_take_flow(lab, 0);
+	lab_judge(lab, 0, id + 1000, 0); /* that is nobody's */
+	assert_int_equal(answered_ago_ms(lab), -1);
+	lab_judge(lab, 0, id, 0);
+	lab_pass(lab, 3000000);
+	lab_judge(lab, 0, id, 0); /* too late */
+	assert_int_equal(answered_ago_ms(lab), 3000);
+}
+
 static void test_the_deadline_wins(void **state)
 {
 	struct lab *lab = *state;
@@ -156,6 +186,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_answers_that_nobody_asked_for_are_counted, running_two),
+		TEST(test_status_tells_when_a_filter_last_gave_a_verdict, running_one),
 		TEST(test_the_deadline_wins, running_one),
 		TEST(test_the_deadline_fails_open, running_one_open),
 		TEST(test_a_filter_that_is_back_is_asked_anew, running_one),

@@ -43,6 +43,8 @@ static struct json_object *provider_json(struct daemon *daemon, unsigned int ind
 	add_count(json, "late", filter->n_late);
 	add_count(json, "reports_lost", filter->n_reports_lost);
 	add_count(json, "needs_rules", needing_count(daemon, index));
+	if (filter->answered_us)
+		add_count(json, "answered_ago_ms", (daemon_now_us() - filter->answered_us) / 1000);
 	add_count(json, "restarts", filter->session.restarts);
 	add_count(json, "rules", rules_count(filter->ruling.in_force));
 	add_unless_null(json, "packets", packets_filter_json(filter));
