@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 10
+#define SL_ABI 11
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -197,6 +197,19 @@ struct sl_proc {
 
 enum sl_dir { SL_DIR_OUT, SL_DIR_IN };
 
+/**
+ * enum sl_lo - is it on loopback?
+ *
+ * That is: over the interface lo, with an address of loopback at the other end. A socket may be bound
+ * to another interface, and its packets to 127.0.0.1 leave by that one: they are of another
+ * conversation, which nobody has allowed for what is on loopback.
+ */
+enum sl_lo {
+	SL_LO_NOT,
+	SL_LO_IS,
+	SL_LO_CAME, /* sl_ends alone: the other end began it, which nobody judges at this one */
+};
+
 /** struct sl_tuple - a packet's ends, seen from this machine */
 struct sl_tuple {
 	__u64 netns; /* cookie; two containers may have the same addresses */
@@ -205,7 +218,8 @@ struct sl_tuple {
 	__u16 lport; /* ICMP: identifier */
 	__u16 rport; /* ICMP: 0 */
 	__u8 proto;
-	__u8 pad[3];
+	__u8 lo; /* enum sl_lo */
+	__u8 pad[2];
 };
 _Static_assert(sizeof(struct sl_tuple) == 48, "sl_tuple");
 
@@ -230,7 +244,8 @@ struct sl_flow_key {
 	__u8 raddr[16];
 	__u16 rport; /* ICMP: 0 */
 	__u8 proto;
-	__u8 pad[5];
+	__u8 lo; /* enum sl_lo */
+	__u8 pad[4];
 };
 _Static_assert(sizeof(struct sl_flow_key) == 32, "sl_flow_key");
 
@@ -335,6 +350,53 @@ struct sl_bind {
 	__u32 pad;
 };
 
+/**
+ * struct sl_loopback - what of loopback is judged: the smallest networks that hold all that rules name
+ *
+ * All zeroes: nothing. IPv6 has one address.
+ */
+struct sl_loopback {
+	__u32 network, mask; /* of IPv4, host order; @mask 0: none */
+	__u32 has_ipv6;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sl_loopback) == 16, "sl_loopback");
+
+static inline int sl_is_mapped4(const __u8 addr[16])
+{
+	for (int i = 0; i < 10; i++)
+		if (addr[i])
+			return 0;
+	return addr[10] == 0xff && addr[11] == 0xff;
+}
+
+static inline __u32 sl_word4(const __u8 addr[16])
+{
+	return (__u32)addr[12] << 24 | (__u32)addr[13] << 16 | (__u32)addr[14] << 8 | addr[15];
+}
+
+/* ::1 */
+static inline int sl_is_loopback6(const __u8 addr[16])
+{
+	for (int i = 0; i < 15; i++)
+		if (addr[i])
+			return 0;
+	return addr[15] == 1;
+}
+
+static inline int sl_is_loopback(const __u8 addr[16])
+{
+	return sl_is_mapped4(addr) ? addr[12] == 127 : sl_is_loopback6(addr);
+}
+
+/* @addr is one of loopback */
+static inline int sl_loopback_has(const struct sl_loopback *judged, const __u8 addr[16])
+{
+	if (!sl_is_mapped4(addr))
+		return judged->has_ipv6;
+	return judged->mask && (sl_word4(addr) & judged->mask) == judged->network;
+}
+
 /** struct sl_config - map sl_config: written by the daemon, one element */
 struct sl_config {
 	__u64 cgroup_id;   /* the governed one, for sl_census */
@@ -347,6 +409,7 @@ struct sl_config {
 	__u32 has_peeks;   /* sl_peeks was not always empty */
 	__u32 packets;	   /* enum sl_packets: sl_packet_out and sl_packet_in are */
 	__u32 pad;
+	struct sl_loopback loopback;
 };
 
 #define SL_CROWDS 1024	 /* entries of sl_crowds, a power of two */

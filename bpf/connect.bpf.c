@@ -75,15 +75,6 @@ static __always_inline struct sl_sock *note_user(struct bpf_sock_addr *ctx, __u6
 	return sock;
 }
 
-static __always_inline bool is_loopback(const __u8 addr[16])
-{
-	const __u32 *w = (const __u32 *)addr;
-
-	if (is_mapped4(addr))
-		return addr[12] == 127;
-	return !w[0] && !w[1] && !w[2] && w[3] == bpf_htonl(1);
-}
-
 /* the fail class decides where no plane is installed */
 static __always_inline int elsewhere(struct bpf_sock_addr *ctx, struct sl_config *conf,
 				     const __u8 addr[16])
@@ -131,11 +122,12 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 		sock->flags &= ~SL_SOCK_ALLOWED;
 		sock->listener = 0; /* if it was accepted, this is no conversation of that one's */
 		if (ctx->protocol == IPPROTO_TCP) /* a new conversation, even with the same peer */
-			bpf_map_delete_elem(&sl_flows, &key);
+			forget_flow(&key);
 		return GO_ON;
 	}
 	if (is_to_peer)
 		return GO_ON;
+	key.lo = is_loopback(addr) ? SL_LO_IS : SL_LO_NOT; /* by another interface the rules look */
 	flow = bpf_map_lookup_elem(&sl_flows, &key);
 	if (conf->is_closed && !is_loopback(addr) && (!flow || flow->verdict != SL_ALLOW))
 		sock->flags |= SL_SOCK_UNSEEN; /* until sl_out_held has it: see egress.bpf.c */

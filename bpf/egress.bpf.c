@@ -20,8 +20,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { REFUSE = 0, GO_ON = 1 };
 
-#define LOOPBACK_IFINDEX 1 /* in every namespace */
-
 static __always_inline bool is_connected(struct bpf_sock *sk)
 {
 	return sk->state == BPF_TCP_ESTABLISHED;

@@ -9,6 +9,8 @@
  *	sl_in_ours	for a governed socket, also one that is closed by now
  *	sl_in_denied, sl_in_silent
  *			a denial is remembered for this conversation; it is a silent one
+ *	sl_in_loopback	on loopback: of a conversation that a filter looks at, TCP excepted; notes which
+ *			ones the other end has begun
  *	sl_in_answer	an answer to a governed socket's DNS query, by its ends and its id
  */
 #include "bpf/lib/bound.h"
@@ -196,4 +198,41 @@ int sl_in_answer(struct __sk_buff *skb)
 	if (flow)
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
 	return 1;
+}
+
+/* the other end has begun it: what answers it is not judged. If a socket of ours has, it is in sl_ends */
+static __always_inline void note_came(struct packet *p)
+{
+	__u64 cookie = find_bound(p);
+	__u64 *own = bpf_map_lookup_elem(&sl_ends, &p->tuple);
+
+	if (!cookie || (own && *own == cookie))
+		return;
+	p->tuple.lo = SL_LO_CAME;
+	bpf_map_update_elem(&sl_ends, &p->tuple, &cookie, BPF_ANY);
+}
+
+SEC("socket")
+int sl_in_loopback(struct __sk_buff *skb)
+{
+	struct sl_config *conf = get_config();
+	struct sl_flow *flow;
+	struct packet p;
+	__u64 cookie;
+
+	if (!conf || read_inbound(skb, &p) || !p.tuple.lo || p.tuple.proto == IPPROTO_TCP ||
+	    !sl_loopback_has(&conf->loopback, p.tuple.raddr))
+		return 0;
+	flow = find_by_ends(&p, &cookie);
+	if (!flow) {
+		note_came(&p);
+		return 0;
+	}
+	if (flow->verdict == SL_PEEK && is_looked_at(skb, &p, flow, SL_DIR_IN)) {
+		hold(&p, cookie, bpf_map_lookup_elem(&sl_socks, &cookie), SL_DIR_IN);
+		return 1;
+	}
+	__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
+	flow->last_ns = bpf_ktime_get_boot_ns();
+	return 0;
 }

@@ -13,6 +13,7 @@
  *	sl_out_denied, sl_out_silent
  *			a denial is remembered for this conversation; it is a silent one
  *	sl_out_query	never matches; notes who sends datagrams, and asks a name server, on loopback
+ *	sl_out_loopback	on loopback: to an address of a network that some rule names
  */
 #include "bpf/lib/binds.h"
 #include "bpf/lib/cgroup.h"
@@ -52,6 +53,7 @@ static __always_inline bool is_held(struct __sk_buff *skb, struct packet *p, __u
 	struct sl_held *held;
 
 	p->tuple.netns = netns_of_sender(skb);
+	p->tuple.lo = lo_of_sent(skb, p->tuple.raddr);
 	held = bpf_map_lookup_elem(&sl_held, &p->tuple);
 	return held && (held->cookie == cookie || held->sock.listener);
 }
@@ -155,6 +157,23 @@ static __always_inline void note_acked(struct __sk_buff *skb, const struct packe
 	peek->has_acked = 1;
 }
 
+/* Loopback is judged where a conversation begins, and nowhere else: what was accepted, or came in
+ * first (sl_in_loopback), is the other end's */
+static __always_inline bool is_answer(const struct packet *p, __u64 cookie,
+				      const struct sl_sock *sock)
+{
+	struct sl_tuple tuple = p->tuple;
+	__u64 *came;
+
+	if (is_stream(p, sock))
+		return sock->flags & SL_SOCK_PASSIVE;
+	if (find_flow(p, cookie))
+		return false;
+	tuple.lo = SL_LO_CAME;
+	came = bpf_map_lookup_elem(&sl_ends, &tuple);
+	return came && *came == cookie;
+}
+
 SEC("socket")
 int sl_out_held(struct __sk_buff *skb)
 {
@@ -174,14 +193,19 @@ int sl_out_held(struct __sk_buff *skb)
 	if (read_packet(skb, &p, true))
 		return 1; /* unreadable and ours: nobody can allow it */
 	p.tuple.netns = sock->netns;
-	note_query(skb, &p, cookie);
+	p.tuple.lo = lo_of_sent(skb, p.tuple.raddr);
+	if (!p.tuple.lo) /* else sl_out_query has */
+		note_query(skb, &p, cookie);
+	else if (is_answer(&p, cookie, sock))
+		return 0;
 	/* an accepted socket's flow is its listener's; only one with options comes here, or one
 	 * that filters look at */
 	owner = sock->listener ? sock->listener : cookie;
 	flow = find_flow(&p, owner);
 	if (flow && flow->verdict == SL_ALLOW) {
 		if (is_stream(&p, sock)) {
-			sock->flags |= SL_SOCK_ALLOWED;
+			if (!p.tuple.lo) /* it may be bound to another interface any time */
+				sock->flags |= SL_SOCK_ALLOWED;
 			return 0;
 		}
 		__sync_fetch_and_add(&flow->bytes_out, p.n_payload);
@@ -197,7 +221,7 @@ int sl_out_held(struct __sk_buff *skb)
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
 	}
-	if (!flow && is_remembered(&p, sock) && allow_remembered(skb, &p, cookie, sock))
+	if (!flow && !p.tuple.lo && is_remembered(&p, sock) && allow_remembered(skb, &p, cookie, sock))
 		return 0;
 	note_sender(skb, &p, cookie, sock);
 	hold(&p, owner, sock, SL_DIR_OUT);
@@ -296,6 +320,7 @@ static __always_inline __u32 out_verdict(struct __sk_buff *skb)
 		return SL_UNDECIDED;
 	if (!sock && is_nobodys(skb, &p, cookie))
 		return SL_SILENT;
+	p.tuple.lo = lo_of_sent(skb, p.tuple.raddr);
 	flow = find_flow(&p, sock && sock->listener ? sock->listener : cookie);
 	return flow ? flow->verdict : SL_UNDECIDED;
 }
@@ -322,7 +347,28 @@ int sl_out_query(struct __sk_buff *skb)
 	if (!sock || read_packet(skb, &p, true))
 		return 0;
 	p.tuple.netns = sock->netns;
+	p.tuple.lo = is_loopback(p.tuple.raddr) ? SL_LO_IS : SL_LO_NOT; /* the rule knows the interface */
 	note_query(skb, &p, cookie);
 	note_sender(skb, &p, cookie, sock);
 	return 0;
+}
+
+SEC("socket")
+int sl_out_loopback(struct __sk_buff *skb)
+{
+	struct sl_config *conf = get_config();
+	__u8 first, addr[16];
+	__be32 addr4;
+
+	if (!conf || bpf_skb_load_bytes(skb, 0, &first, sizeof(first)))
+		return 0;
+	if (first >> 4 == 6) {
+		if (bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), addr, sizeof(addr)))
+			return 0;
+	} else {
+		if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), &addr4, sizeof(addr4)))
+			return 0;
+		unmap4(addr, addr4);
+	}
+	return is_loopback(addr) && sl_loopback_has(&conf->loopback, addr);
 }

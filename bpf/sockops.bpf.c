@@ -76,6 +76,7 @@ static __always_inline struct sl_peek *find_peek(struct bpf_sock_ops *ctx)
 {
 	struct sl_tuple tuple = { .proto = IPPROTO_TCP };
 	struct sl_config *conf = get_config();
+	struct sl_peek *peek;
 
 	if (conf && !conf->has_peeks)
 		return NULL;
@@ -84,6 +85,10 @@ static __always_inline struct sl_peek *find_peek(struct bpf_sock_ops *ctx)
 	remote_address(ctx, tuple.raddr);
 	tuple.lport = ctx->local_port;
 	tuple.rport = bpf_ntohl(ctx->remote_port);
+	peek = bpf_map_lookup_elem(&sl_peeks, &tuple);
+	if (peek || !is_loopback(tuple.raddr))
+		return peek;
+	tuple.lo = SL_LO_IS;
 	return bpf_map_lookup_elem(&sl_peeks, &tuple);
 }
 
@@ -199,7 +204,7 @@ static __always_inline void closed(struct bpf_sock_ops *ctx)
 		key.rport = bpf_ntohl(ctx->remote_port);
 		remote_address(ctx, key.raddr);
 		if (is_gone) /* else the reset of a disconnect is to come, and is of this flow */
-			bpf_map_delete_elem(&sl_flows, &key);
+			forget_flow(&key);
 		tell_closed(ctx, &key, is_gone);
 	}
 	if (is_gone)

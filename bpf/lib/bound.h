@@ -11,6 +11,8 @@ static __always_inline int read_inbound(struct __sk_buff *skb, struct packet *p)
 	int r = read_packet(skb, p, false);
 
 	p->tuple.netns = netns_of_receiver(skb);
+	if (skb->ifindex == LOOPBACK_IFINDEX && is_loopback(p->tuple.raddr))
+		p->tuple.lo = SL_LO_IS;
 	return r || p->tuple.netns ? r : -1; /* of which network is it? */
 }
 

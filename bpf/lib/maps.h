@@ -111,6 +111,17 @@ static __always_inline bool is_mapped4(const __u8 addr[16])
 	return !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
 }
 
+#define LOOPBACK_IFINDEX 1 /* in every namespace */
+
+static __always_inline bool is_loopback(const __u8 addr[16])
+{
+	const __u32 *w = (const __u32 *)addr;
+
+	if (is_mapped4(addr))
+		return addr[12] == 127;
+	return !w[0] && !w[1] && !w[2] && w[3] == bpf_htonl(1);
+}
+
 /* the key of sl_binds that stands for every address of the family */
 static __always_inline void any_of_family(__u8 to[16], bool is_ipv4)
 {
@@ -124,6 +135,17 @@ static __always_inline void unmap4(__u8 to[16], __be32 addr)
 	__builtin_memset(to, 0, 10);
 	to[10] = to[11] = 0xff;
 	__builtin_memcpy(to + 12, &addr, 4);
+}
+
+/* which interface its packets took is not known here */
+static __always_inline void forget_flow(struct sl_flow_key *key)
+{
+	bpf_map_delete_elem(&sl_flows, key);
+	if (!is_loopback(key->raddr))
+		return;
+	key->lo = SL_LO_IS;
+	bpf_map_delete_elem(&sl_flows, key);
+	key->lo = SL_LO_NOT;
 }
 
 /*

@@ -256,5 +256,6 @@ static __always_inline struct sl_flow *find_flow(const struct packet *p, __u64 c
 	__builtin_memcpy(key.raddr, p->tuple.raddr, 16);
 	key.rport = p->tuple.rport;
 	key.proto = p->tuple.proto;
+	key.lo = p->tuple.lo;
 	return bpf_map_lookup_elem(&sl_flows, &key);
 }

@@ -64,6 +64,7 @@ bool daemon_tick(struct daemon *daemon)
 	explain_tick(daemon, now);
 	ends_tick(daemon, now);
 	remember_tick(daemon);
+	ruling_tick(daemon);
 	if (!has_more)
 		live_tick(daemon, now);
 	names_tick(daemon, now);
@@ -200,8 +201,10 @@ int daemon_start(struct daemon *daemon, const char **ret_error)
 		daemon->is_ready = true;
 		keeper_tell_state(daemon, 0, "");
 	}
-	if (daemon->n_filters == 0)
+	if (daemon->n_filters == 0) {
 		(void)plane_relax(daemon->plane);
+		daemon->wants_loopback = plane_judges_loopback(plane_loopback_now(daemon->plane));
+	}
 	return 0;
 }
 

@@ -78,6 +78,7 @@
 #define TICK_US 20000U		  /* ring, deadlines, sessions */
 #define TRIM_US 1000000U	  /* then memory that nobody uses goes back */
 #define IDLE_UDP_US 120000000U	  /* as nf_conntrack's udp_timeout_stream */
+#define LOOPBACK_IFINDEX 1U	  /* in every namespace */
 #define WAKE_LOOK_US 1000000U	  /* slept so long: the rules are compared */
 
 /**
@@ -145,7 +146,8 @@ struct daemon {
 	struct note notes[NOTES_MAX];
 	unsigned int n_notes, reports_turn;
 	struct watches watches;
-	bool wants_renew; /* the kernel has not been told what is out of date */
+	bool wants_loopback; /* the kernel has not been told what of it is judged */
+	bool wants_renew;    /* the kernel has not been told what is out of date */
 	struct control *control;
 	struct identity *identities[1024];
 	struct identity *idle_oldest, *idle_newest;
@@ -220,6 +222,8 @@ void keeper_beat(struct daemon *daemon);
 /** judge_read_queue() - of the namespace in this place */
 void judge_read_queue(struct daemon *daemon, unsigned int place);
 void judge_read_queues(struct daemon *daemon);
+/** judge_place() - of a packet's ends: in which network, and are they on loopback? */
+void judge_place(const struct queue_packet *packet, struct sl_tuple *tuple);
 /**
  * judge_settle() - after verdicts: their packets are gone from the queue, as soon as it is empty
  * @is_all: also what can wait

@@ -207,6 +207,8 @@ int ruling_take_commit(struct daemon *daemon, unsigned int index,
 		       const struct wire_message *message);
 /** ruling_ready() - the filter has started: what it gave until now is in force */
 void ruling_ready(struct daemon *daemon, unsigned int index);
+/** ruling_tick() - what of loopback is judged is told the kernel again, if that has failed */
+void ruling_tick(struct daemon *daemon);
 /** ruling_lost() - its process is gone: what is in force stays */
 void ruling_lost(struct filter *filter);
 void ruling_close(struct daemon *daemon);

@@ -74,7 +74,10 @@ static int look(struct daemon *daemon, struct pending_answer *answer,
 static enum queue_verdict way_of(struct daemon *daemon, const struct sl_tuple *tuple,
 				 uint64_t cookie)
 {
-	struct sl_flow_key key = { .cookie = cookie, .rport = tuple->rport, .proto = tuple->proto };
+	struct sl_flow_key key = { .cookie = cookie,
+				   .rport = tuple->rport,
+				   .proto = tuple->proto,
+				   .lo = tuple->lo };
 	const struct peeking *peeking;
 	const struct flow *flow;
 	bool is_shown;
@@ -102,7 +105,7 @@ static int begin_answer(struct daemon *daemon, const struct queue_packet *packet
 	if (daemon->names_sock < 0 || packet_parse(packet->bytes, packet->n_bytes, true, view) ||
 	    view->n_payload == 0)
 		return -ENODATA;
-	view->tuple.netns = packet->netns;
+	judge_place(packet, &view->tuple);
 	if (plane_find_query(daemon->plane, &view->tuple, ret_cookie) < 0 ||
 	    plane_find_sock(daemon->plane, *ret_cookie, &sock) < 0)
 		return -ENOENT;
@@ -129,7 +132,7 @@ static void go_unread(struct daemon *daemon, const struct queue_packet *packet)
 	uint64_t cookie;
 
 	if (packet_parse(packet->bytes, packet->n_bytes, true, &view) == 0) {
-		view.tuple.netns = packet->netns;
+		judge_place(packet, &view.tuple);
 		if ((view.n_payload || view.is_tcp_syn || view.is_tcp_fin || view.is_tcp_reset) &&
 		    plane_find_query(daemon->plane, &view.tuple, &cookie) == 0)
 			verdict = way_of(daemon, &view.tuple, cookie);

@@ -387,7 +387,8 @@ struct sl_tuple flow_tuple(const struct flow *flow)
 	struct sl_tuple tuple = { .netns = flow->side->netns,
 				  .lport = flow->lport,
 				  .rport = flow->key.rport,
-				  .proto = flow->key.proto };
+				  .proto = flow->key.proto,
+				  .lo = flow->key.lo };
 
 	memcpy(tuple.laddr, flow->side->laddr, sizeof(tuple.laddr));
 	memcpy(tuple.raddr, flow->key.raddr, sizeof(tuple.raddr));

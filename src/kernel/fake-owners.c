@@ -44,6 +44,20 @@ int fake_peek(struct plane *plane)
 	return r;
 }
 
+int fake_loopback(struct plane *plane, const struct sl_loopback *loopback)
+{
+	int r = fake_enter(fake_of(plane), FAKE_LOOPBACK);
+
+	if (r == 0)
+		plane->loopback = fake_of(plane)->loopback = *loopback;
+	return r;
+}
+
+const struct sl_loopback *fake_judged_loopback(const struct fake *fake)
+{
+	return &fake->loopback;
+}
+
 bool fake_is_peeking(const struct fake *fake)
 {
 	return fake->is_peeking;

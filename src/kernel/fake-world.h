@@ -56,6 +56,7 @@ struct fake {
 	uint32_t generation;
 	unsigned int n_events;
 	bool is_installed, is_peeking;
+	struct sl_loopback loopback;
 	enum sl_packets packet_class;
 	struct sl_packet_set packet_rules;
 	bool has_packet_rules;
@@ -141,6 +142,7 @@ int fake_count_packets(struct plane *plane, uint64_t ret_counts[_SL_PACKET_COUNT
 bool fake_was_touched(struct plane *plane, struct netns *netns);
 int fake_relax(struct plane *plane);
 int fake_peek(struct plane *plane);
+int fake_loopback(struct plane *plane, const struct sl_loopback *loopback);
 int fake_repair(struct plane *plane, struct netns *netns);
 
 /* fake-netns.c */

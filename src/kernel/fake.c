@@ -103,6 +103,7 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	opened->plane.was_adopted = fake->is_installed;
 	opened->plane.queue_kind = "fake";
 	opened->plane.packets = opened->plane.packets_left = fake->packet_class;
+	opened->plane.loopback = fake->loopback;
 	opened->plane.n_packet_copy = PACKETS_COPY_LEAST;
 	fake_adopt(fake, &opened->plane, kept);
 	fake->netns[0].has_rules |= !fake->is_installed;
@@ -147,6 +148,7 @@ static const struct plane_ops fake_ops = {
 	.was_touched = fake_was_touched,
 	.relax = fake_relax,
 	.peek = fake_peek,
+	.loopback = fake_loopback,
 	.repair = fake_repair,
 	.packets = fake_set_packets,
 	.read_packets = fake_read_packets,

@@ -19,6 +19,7 @@ enum fake_op {
 	FAKE_WAS_TOUCHED,
 	FAKE_RELAX,
 	FAKE_PEEK,
+	FAKE_LOOPBACK,
 	FAKE_REPAIR,
 	FAKE_JOIN,
 	FAKE_LEAVE,
@@ -154,6 +155,8 @@ void fake_set_inhabited(struct fake *fake, uint64_t cookie, bool is_inhabited);
 
 /** fake_is_peeking() - can bytes that come in be held? */
 bool fake_is_peeking(const struct fake *fake);
+/** fake_judged_loopback() - what of loopback meets the queue */
+const struct sl_loopback *fake_judged_loopback(const struct fake *fake);
 /** fake_is_installed() - a plane was opened and not removed */
 bool fake_is_installed(const struct fake *fake);
 /** fake_n_planes() - planes that are open now */

@@ -58,12 +58,14 @@ static const struct {
 	{ "sl_out_denied", offsetof(struct nft_programs, out_denied) },
 	{ "sl_out_silent", offsetof(struct nft_programs, out_silent) },
 	{ "sl_out_query", offsetof(struct nft_programs, out_query) },
+	{ "sl_out_loopback", offsetof(struct nft_programs, out_loopback) },
 	{ "sl_in_held", offsetof(struct nft_programs, in_held) },
 	{ "sl_in_peeked", offsetof(struct nft_programs, in_peeked) },
 	{ "sl_in_ours", offsetof(struct nft_programs, in_ours) },
 	{ "sl_in_denied", offsetof(struct nft_programs, in_denied) },
 	{ "sl_in_silent", offsetof(struct nft_programs, in_silent) },
 	{ "sl_in_answer", offsetof(struct nft_programs, in_answer) },
+	{ "sl_in_loopback", offsetof(struct nft_programs, in_loopback) },
 	{ "sl_packet_out", offsetof(struct nft_programs, packet_out) },
 	{ "sl_packet_out_place", offsetof(struct nft_programs, packet_out_place) },
 	{ "sl_packet_out_denied", offsetof(struct nft_programs, packet_out_denied) },
@@ -165,6 +167,7 @@ int install_write_config(struct real *real)
 	config.canary_uid = real->canary_uid;
 	config.is_peeking = real->nft.has_peeks;
 	config.packets = real->nft.packets;
+	config.loopback = real->plane.loopback;
 	if (!config.secret[0] && getrandom(config.secret, sizeof(config.secret), 0) < 0)
 		return -errno;
 	return bpf_map_update_elem(real->maps[MAP_CONFIG], &zero, &config, BPF_ANY) < 0 ? -errno
@@ -263,6 +266,8 @@ static int take_fail_class(struct real *real)
 	real->nft.is_closed |= config.is_closed;
 	real->nft.has_peeks = config.is_peeking;
 	real->nft.packets = config.packets;
+	real->nft.has_loopback = plane_judges_loopback(&config.loopback);
+	real->plane.loopback = config.loopback;
 	real->plane.packets = real->plane.packets_left = config.packets;
 	real->plane.n_packet_copy = PACKETS_COPY_LEAST;
 	return 0;
@@ -282,18 +287,39 @@ int install_relax(struct real *real)
 	return r < 0 ? r : join_put_tables(real);
 }
 
-int install_peek(struct real *real)
+/* the plan is another one */
+static int renew_everywhere(struct real *real)
 {
-	int r;
+	int r = install_write_config(real);
 
-	if (real->nft.has_peeks)
-		return 0;
-	real->nft.has_peeks = true;
-	r = install_write_config(real);
 	for (unsigned int i = 0; i < real->plane.n_places && r >= 0; i++)
 		if (real->plane.places[i].is_used && netns_is_whole(&real->plane.places[i]))
 			r = repair_renew(real, &real->plane.places[i]);
 	return r < 0 ? r : 0;
+}
+
+int install_peek(struct real *real)
+{
+	if (real->nft.has_peeks)
+		return 0;
+	real->nft.has_peeks = true;
+	return renew_everywhere(real);
+}
+
+int install_loopback(struct real *real, const struct sl_loopback *loopback)
+{
+	bool is_wanted = plane_judges_loopback(loopback);
+
+	int r;
+
+	real->plane.loopback = *loopback;
+	if (real->nft.has_loopback == is_wanted)
+		return install_write_config(real);
+	real->nft.has_loopback = is_wanted;
+	r = renew_everywhere(real);
+	if (r < 0) /* some tables are of before: all are put when it is called again */
+		real->nft.has_loopback = !is_wanted;
+	return r;
 }
 
 static int adopt(struct real *real)

@@ -60,7 +60,7 @@ struct step {
 #define GOTO(c) { .kind = STEP_GOTO, .chain = (c) }
 
 #define STEPS_MAX 6
-enum rule_when { ALWAYS, WHEN_CLOSED, WHEN_PEEKING, WHEN_PACKETS };
+enum rule_when { ALWAYS, WHEN_CLOSED, WHEN_PEEKING, WHEN_PACKETS, WHEN_LOOPBACK };
 
 struct nft_rule {
 	const char *chain;

@@ -32,6 +32,7 @@ static const struct chain chains[] = {
 	{ "unjudged_out", -1, 0, ALWAYS },
 	{ "unjudged_in", -1, 0, ALWAYS },
 	{ "out_loopback", -1, 0, ALWAYS },
+	{ "in_loopback", -1, 0, ALWAYS }, /* nft_mend() takes no chain away */
 	{ "asked_out", -1, 0, WHEN_PACKETS },
 	{ "asked_in", -1, 0, WHEN_PACKETS },
 	{ "out", NF_INET_LOCAL_OUT, PRIORITY_DECIDE, ALWAYS },
@@ -49,6 +50,7 @@ static const struct nft_rule rules[] = {
 
 	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_UDP), BPF(out_query)),
 	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_TCP), DPORT_IS(PORT_DNS), BPF(out_query)),
+	RULE("out_loopback", WHEN_LOOPBACK, BPF(out_loopback), BPF(out_held), GOTO("hold_out")),
 
 	/* denied before or undecided: sluiced answers both, so that the application
 	 * meets the same error; a drop or a reject right here would be EPERM */
@@ -67,11 +69,16 @@ static const struct nft_rule rules[] = {
 	RULE("unjudged_out", ALWAYS, SET_MARK(SL_MARK_NONE)),
 
 	RULE("in", ALWAYS, SPORT_IS(PORT_DNS), BPF(in_answer), SET_MARK(SL_MARK_NAMES), QUEUE),
+	RULE("in", WHEN_LOOPBACK, IIF_IS(LOOPBACK_IFINDEX), GOTO("in_loopback")),
 	RULE("in", ALWAYS, IIF_IS(LOOPBACK_IFINDEX), ACCEPT),
 	RULE("in", ALWAYS, PROTO_IS(IPPROTO_TCP), IS_SYN, BPF(in_held), GOTO("hold_in")),
 	RULE("in", WHEN_PEEKING, PROTO_IS(IPPROTO_TCP), BPF(in_peeked), GOTO("hold_in")),
 	RULE("in", ALWAYS, PROTO_IS(IPPROTO_TCP), ACCEPT),
 	RULE("in", ALWAYS, BPF(in_held), GOTO("hold_in")),
+
+	/* it was judged where it came from; but a filter may look at what comes back */
+	RULE("in_loopback", WHEN_LOOPBACK, PROTO_IS(IPPROTO_TCP), BPF(in_peeked), GOTO("hold_in")),
+	RULE("in_loopback", WHEN_LOOPBACK, BPF(in_loopback), GOTO("hold_in")),
 
 	RULE("hold_in", ALWAYS, SET_MARK(SL_MARK_HELD), QUEUE),
 
@@ -129,6 +136,8 @@ static bool is_used(enum rule_when when, const struct nft_plan *plan)
 		return plan->is_closed;
 	case WHEN_PEEKING:
 		return plan->has_peeks;
+	case WHEN_LOOPBACK:
+		return plan->has_loopback;
 	case WHEN_PACKETS:
 		return plan->packets != SL_PACKETS_NONE;
 	case ALWAYS:

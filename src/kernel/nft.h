@@ -17,8 +17,8 @@
 
 /** struct nft_programs - descriptors of the loaded matches; borrowed */
 struct nft_programs {
-	int out_held, out_crowd, out_ours, out_denied, out_silent, out_query;
-	int in_held, in_peeked, in_ours, in_denied, in_silent, in_answer;
+	int out_held, out_crowd, out_ours, out_denied, out_silent, out_query, out_loopback;
+	int in_held, in_peeked, in_ours, in_denied, in_silent, in_answer, in_loopback;
 	int packet_out, packet_out_place, packet_out_denied;
 	int packet_in, packet_in_place, packet_in_denied;
 };
@@ -29,6 +29,7 @@ struct nft_plan {
 	uint16_t packet_num;
 	bool is_closed; /* fail class: reject what nobody judged */
 	bool has_peeks; /* incoming bytes of some flows are held */
+	bool has_loopback; /* some of loopback is judged */
 	enum sl_packets packets;
 	bool has_native; /* `queue` of nft_queue; else the xt target */
 	struct nft_programs programs;

@@ -24,6 +24,7 @@ struct plane_ops {
 	void (*remove)(struct plane *plane);
 	int (*relax)(struct plane *plane);
 	int (*peek)(struct plane *plane);
+	int (*loopback)(struct plane *plane, const struct sl_loopback *loopback);
 
 	/* @netns: a free place, or one of a predecessor; it is filled in on success */
 	int (*join)(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);
@@ -115,6 +116,7 @@ struct plane {
 	bool was_adopted;
 	const char *queue_kind; /* for status */
 	enum sl_packets packets, packets_left;
+	struct sl_loopback loopback; /* in force, or it could not be put */
 	uint32_t n_packet_copy;
 	struct late_answer late[PLANE_LATE_MAX];
 	unsigned int n_late;

@@ -54,6 +54,16 @@ int plane_peek(struct plane *plane)
 	return plane->ops->peek(plane);
 }
 
+int plane_loopback(struct plane *plane, const struct sl_loopback *loopback)
+{
+	return plane->ops->loopback(plane, loopback);
+}
+
+const struct sl_loopback *plane_loopback_now(const struct plane *plane)
+{
+	return &plane->loopback;
+}
+
 /* ---- places ---- */
 
 unsigned int plane_n_places(const struct plane *plane)

@@ -117,6 +117,21 @@ int plane_relax(struct plane *plane);
  */
 int plane_peek(struct plane *plane);
 
+static inline bool plane_judges_loopback(const struct sl_loopback *loopback)
+{
+	return loopback->mask || loopback->has_ipv6;
+}
+
+/**
+ * plane_loopback() - from now on this of loopback is judged, and nothing else there
+ *
+ * While it is nothing no packet pays for it. A successor finds it as it was left. Return: 0, or a
+ * negative errno: not everywhere; it may be called again.
+ */
+int plane_loopback(struct plane *plane, const struct sl_loopback *loopback);
+/** plane_loopback_now() - what was given last, here or by a predecessor */
+const struct sl_loopback *plane_loopback_now(const struct plane *plane);
+
 /**
  * plane_repair() - look at the nft table and put back what others took away or changed
  *

@@ -112,6 +112,11 @@ static int real_peek(struct plane *plane)
 	return install_peek(real_of(plane));
 }
 
+static int real_loopback(struct plane *plane, const struct sl_loopback *loopback)
+{
+	return install_loopback(real_of(plane), loopback);
+}
+
 static int real_join(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N])
 {
 	return join(real_of(plane), netns, sockets);
@@ -237,6 +242,7 @@ static const struct plane_ops real_ops = {
 	.remove = real_remove,
 	.relax = real_relax,
 	.peek = real_peek,
+	.loopback = real_loopback,
 	.join = real_join,
 	.leave = real_leave,
 	.refuse = real_refuse,

@@ -125,6 +125,8 @@ int install_relax(struct real *real);
 int install_write_config(struct real *real);
 /** install_peek() - as plane_peek() */
 int install_peek(struct real *real);
+/** install_loopback() - as plane_loopback() */
+int install_loopback(struct real *real, const struct sl_loopback *loopback);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
 

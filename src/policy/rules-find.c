@@ -122,6 +122,8 @@ static bool is_port(uint16_t first, uint16_t last, uint16_t port)
 static bool matches(const struct rules *rules, const struct rules_rule *rule,
 		    const struct rules_question *flow)
 {
+	if (flow->is_loopback && !rules_names_loopback(rule))
+		return false;
 	if (rule->direction && flow->is_inbound != (rule->direction == RULES_INBOUND))
 		return false;
 	if (rule->protocol && rule->protocol != flow->protocol)
@@ -265,7 +267,7 @@ static uint32_t find_under(const struct rules *rules, const struct rules_questio
 /* a rule before @i may have matched, if more were known */
 static bool is_certain(const struct rules *rules, const struct rules_question *flow, uint32_t i)
 {
-	const uint32_t *first = rules->first;
+	const uint32_t *first = rules_scope_of(rules, flow)->first;
 	uint32_t first_port = first[flow->is_inbound ? RULES_FIRST_PORT_IN : RULES_FIRST_PORT_OUT];
 
 	return (flow->exe || i < first[RULES_FIRST_EXE]) &&
@@ -275,16 +277,20 @@ static bool is_certain(const struct rules *rules, const struct rules_question *f
 	       (flow->knows_local_port || i < first_port);
 }
 
-static uint8_t action_of(const struct rules *rules, uint32_t i)
+static uint8_t action_of(const struct rules *rules, const struct rules_question *flow, uint32_t i)
 {
-	return i < rules->n ? rules->rules[i].action : rules->otherwise;
+	if (i < rules->n)
+		return rules->rules[i].action;
+	return flow->is_loopback ? RULES_ALLOW : rules->otherwise;
 }
 
 /* it has no name that is known, but one all the same: would a rule before @i say another thing? */
 static bool hangs_on_host(const struct rules *rules, const struct rules_question *flow, uint32_t i)
 {
-	return flow->may_have_host && !flow->n_hosts && i > rules->first[RULES_FIRST_HOST] &&
-	       rules->host_actions & ~(1U << action_of(rules, i));
+	const struct rules_scope *scope = rules_scope_of(rules, flow);
+
+	return flow->may_have_host && !flow->n_hosts && i > scope->first[RULES_FIRST_HOST] &&
+	       scope->host_actions & ~(1U << action_of(rules, flow, i));
 }
 
 int rules_find(const struct rules *rules, const struct rules_question *flow,
@@ -297,18 +303,18 @@ int rules_find(const struct rules *rules, const struct rules_question *flow,
 	for (size_t k = 1; k < flow->n_hosts && is_same; k++) {
 		uint32_t other;
 
-		if (rules->first[RULES_FIRST_HOST] == RULES_NONE)
+		if (!rules_have_host(rules, flow->is_loopback))
 			break; /* no name changes anything */
 		other = find_under(rules, flow, flow->hosts[k], any);
 		is_same = is_certain(rules, flow, other) &&
-			  action_of(rules, other) == action_of(rules, i);
+			  action_of(rules, flow, other) == action_of(rules, flow, i);
 	}
 	if (!is_same)
 		return RULES_E_VARIES;
-	if (action_of(rules, i) == RULES_ASK)
+	if (action_of(rules, flow, i) == RULES_ASK)
 		return RULES_E_ASK;
 	*ret_answer =
-		(struct rules_answer){ .action = action_of(rules, i),
+		(struct rules_answer){ .action = action_of(rules, flow, i),
 				       .number = i < rules->n ? i + 1 : 0,
 				       .reason = i < rules->n ? rules->text + rules->rules[i].reason
 							      : "" };

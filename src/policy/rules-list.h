@@ -74,6 +74,12 @@ enum rules_first {
 	_RULES_FIRST_N,
 };
 
+/** struct rules_scope - what of the rules that may match a flow hangs on what is not known of it */
+struct rules_scope {
+	uint32_t first[_RULES_FIRST_N];
+	uint8_t host_actions; /* of those that have a host: a bit each */
+};
+
 struct rules {
 	uint64_t seed;
 	uint8_t otherwise;
@@ -83,12 +89,20 @@ struct rules {
 	struct rules_slot *slots; /* open addressing */
 	uint32_t n_text, n_text_places;
 	char *text;
-	uint32_t first[_RULES_FIRST_N];
-	uint8_t host_actions; /* of the rules that have a host: a bit each */
+	struct rules_scope scopes[2]; /* of all rules; of those that name loopback: rules_scope_of() */
+	struct sl_loopback loopback;
 	uint32_t work;	      /* the sum of all that is longest */
 	unsigned int n_shapes;
 	struct rules_shape shapes[RULES_SHAPES_MAX];
 };
+
+/** rules_names_loopback() - its address, or network, is one of loopback: a wider one is not */
+bool rules_names_loopback(const struct rules_rule *rule);
+static inline const struct rules_scope *rules_scope_of(const struct rules *rules,
+						       const struct rules_question *flow)
+{
+	return &rules->scopes[flow->is_loopback];
+}
 
 /**
  * rules_key_of() - of the chain in which @rule stands under @anchor

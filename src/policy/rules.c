@@ -30,9 +30,52 @@ uint32_t rules_count(const struct rules *rules)
 	return rules ? rules->n : 0;
 }
 
-bool rules_have_host(const struct rules *rules)
+bool rules_have_host(const struct rules *rules, bool is_loopback)
 {
-	return rules->first[RULES_FIRST_HOST] != RULES_NONE;
+	return rules->scopes[is_loopback].first[RULES_FIRST_HOST] != RULES_NONE;
+}
+
+/* ---- loopback ---- */
+
+struct sl_loopback rules_loopback(const struct rules *rules)
+{
+	static const struct sl_loopback none;
+
+	return rules ? rules->loopback : none;
+}
+
+struct sl_loopback rules_join_loopback(const struct sl_loopback *a, const struct sl_loopback *b)
+{
+	struct sl_loopback both = { .has_ipv6 = a->has_ipv6 | b->has_ipv6 };
+
+	if (!a->mask || !b->mask) {
+		both.mask = a->mask | b->mask;
+		both.network = a->network | b->network;
+		return both;
+	}
+	both.mask = a->mask & b->mask;
+	while ((a->network & both.mask) != (b->network & both.mask))
+		both.mask <<= 1;
+	both.network = a->network & both.mask;
+	return both;
+}
+
+bool rules_names_loopback(const struct rules_rule *rule)
+{
+	return sl_is_loopback(rule->remote) && rule->bits >= (rule->family == 4 ? 104 : 128);
+}
+
+static void note_loopback(struct rules *rules, const struct rules_rule *rule)
+{
+	struct sl_loopback named = { .has_ipv6 = rule->family == 6 };
+
+	if (rule->action == RULES_ALLOW || rule->direction == RULES_INBOUND)
+		return;
+	if (rule->family == 4) {
+		named.mask = UINT32_MAX << (128 - rule->bits);
+		named.network = sl_word4(rule->remote);
+	}
+	rules->loopback = rules_join_loopback(&rules->loopback, &named);
 }
 
 bool rules_are_idle(const struct rules *rules)
@@ -131,7 +174,7 @@ int rules_new(uint64_t seed, struct rules **ret_rules)
 	rules->text[rules->n_text++] = '\0'; /* at 0 is the empty text */
 	rules->seed = seed;
 	for (unsigned int i = 0; i < _RULES_FIRST_N; i++)
-		rules->first[i] = RULES_NONE;
+		rules->scopes[0].first[i] = rules->scopes[1].first[i] = RULES_NONE;
 	*ret_rules = rules;
 	return 0;
 }
@@ -256,7 +299,7 @@ static void note_longest(struct rules *rules, const struct rules_key *key, uint3
 	}
 }
 
-static void note_first(struct rules *rules, const struct rules_rule *rule, uint32_t i)
+static void note_first(struct rules_scope *scope, const struct rules_rule *rule, uint32_t i)
 {
 	const bool has[_RULES_FIRST_N] = {
 		[RULES_FIRST_HOST] = rule->host_kind != 0,
@@ -269,10 +312,10 @@ static void note_first(struct rules *rules, const struct rules_rule *rule, uint3
 	};
 
 	if (rule->host_kind)
-		rules->host_actions |= (uint8_t)(1U << rule->action);
+		scope->host_actions |= (uint8_t)(1U << rule->action);
 	for (unsigned int k = 0; k < _RULES_FIRST_N; k++)
-		if (has[k] && rules->first[k] == RULES_NONE)
-			rules->first[k] = i;
+		if (has[k] && scope->first[k] == RULES_NONE)
+			scope->first[k] = i;
 }
 
 static void join_chain(struct rules *rules, const struct rules_key *key, uint32_t node)
@@ -300,7 +343,11 @@ static int join_chains(struct rules *rules, uint32_t i)
 
 	if (rules->work + adds_work(rules, &begin) + adds_work(rules, &end) > RULES_WORK_MAX)
 		return -EOVERFLOW;
-	note_first(rules, rule, i);
+	note_first(&rules->scopes[0], rule, i);
+	if (rules_names_loopback(rule)) {
+		note_first(&rules->scopes[1], rule, i);
+		note_loopback(rules, rule);
+	}
 	join_chain(rules, &begin, 2 * i + 1);
 	if (begin.port != end.port)
 		join_chain(rules, &end, 2 * i + 2);

@@ -28,6 +28,10 @@
  * list for which that may be more than RULES_WORK_MAX is refused, so that no filter
  * can keep sluiced from the others by what it leaves with it.
  *
+ * Loopback: what leaves by lo for 127.0.0.0/8 or ::1 is allowed, unless a rule says otherwise whose
+ * address is in there. Rules without an address, wider networks and what the list says of the rest
+ * do not reach it (docs/decisions/0019).
+ *
  * This module is pure; it takes memory in rules_new() and rules_add() alone.
  */
 
@@ -35,6 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "abi/sluice-abi.h"
 #include "wire/rule.h"
 
 #define RULES_TEXT_MAX (16U << 20) /* names, paths and reasons of one list together */
@@ -50,7 +55,7 @@ enum rules_error {
 
 /** struct rules_question - a flow; @exe, @interface or @local NULL, knows_… false: not known */
 struct rules_question {
-	bool is_inbound, knows_uid, knows_local_port;
+	bool is_inbound, is_loopback, knows_uid, knows_local_port;
 	uint8_t protocol;
 	uint8_t remote[16];
 	const uint8_t *local;		  /* 16 bytes */
@@ -65,7 +70,7 @@ struct rules_question {
 
 struct rules_answer {
 	enum rules_action action; /* never RULES_ASK */
-	uint32_t number;	  /* of the rule, counted from 1; 0: none matched */
+	uint32_t number;	  /* of the rule, counted from 1; 0: none that reaches it */
 	const char *reason;	  /* as long as the list */
 };
 
@@ -87,8 +92,13 @@ int rules_add(struct rules *rules, const struct wire_rule *rule, const char **re
 void rules_set_otherwise(struct rules *rules, enum rules_action action);
 
 uint32_t rules_count(const struct rules *rules);
-/** rules_have_host() - does any rule ask for a host? */
-bool rules_have_host(const struct rules *rules);
+/** rules_have_host() - does any rule ask for a host? @is_loopback: any that names loopback */
+bool rules_have_host(const struct rules *rules, bool is_loopback);
+/** rules_loopback() - what of loopback they may not allow; NULL: no list. An allowing rule, or one
+ *  of inbound flows, changes nothing there */
+struct sl_loopback rules_loopback(const struct rules *rules);
+/** rules_join_loopback() - the smallest that holds both */
+struct sl_loopback rules_join_loopback(const struct sl_loopback *a, const struct sl_loopback *b);
 /** rules_are_idle() - every flow is asked about: as good as no list */
 bool rules_are_idle(const struct rules *rules);
 /** rules_are_equal() - the same rules in the same order; NULL: no list */

@@ -60,6 +60,10 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 
 	memcpy(key.raddr, event->raddr, sizeof(key.raddr));
 	flow = flow_table_find(daemon->flows, &key);
+	if (!flow && sl_is_loopback(key.raddr)) { /* the event does not tell by which interface */
+		key.lo = SL_LO_IS;
+		flow = flow_table_find(daemon->flows, &key);
+	}
 	if (flow && flow->state == FLOW_OPEN && !event->is_forgotten)
 		(void)plane_forget_flow(daemon->plane, &flow->key);
 	if (flow && flow->state == FLOW_OPEN)

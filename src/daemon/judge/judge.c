@@ -112,7 +112,10 @@ static int find_host(struct daemon *daemon, const struct sl_tuple *tuple, const 
 
 static struct sl_flow_key key_of(const struct sl_tuple *tuple, uint64_t cookie)
 {
-	struct sl_flow_key key = { .cookie = cookie, .rport = tuple->rport, .proto = tuple->proto };
+	struct sl_flow_key key = { .cookie = cookie,
+				   .rport = tuple->rport,
+				   .proto = tuple->proto,
+				   .lo = tuple->lo };
 
 	memcpy(key.raddr, tuple->raddr, sizeof(key.raddr));
 	return key;
@@ -319,6 +322,13 @@ static bool is_damaged(const struct queue_packet *packet, const struct packet_vi
 	       !packet->is_cut && !packet_has_sum(view);
 }
 
+void judge_place(const struct queue_packet *packet, struct sl_tuple *tuple)
+{
+	tuple->netns = packet->netns;
+	tuple->lo = packet->ifindex == LOOPBACK_IFINDEX && sl_is_loopback(tuple->raddr) ? SL_LO_IS
+											: SL_LO_NOT;
+}
+
 static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
 {
 	struct packet_view view;
@@ -334,7 +344,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		return;
 	}
 	view.is_fragment |= packet->is_cut; /* what was not copied would go unseen as well */
-	view.tuple.netns = packet->netns;
+	judge_place(packet, &view.tuple);
 	if (!find_holder(daemon, packet, &view, &held))
 		return;
 	kept = describe_packet(packet, &view);

@@ -100,7 +100,8 @@ static bool put_question(struct daemon *daemon, const struct flow *flow,
 			 struct names_name names[NAMES_PER_ADDRESS_MAX],
 			 struct memory_question *ret_question)
 {
-	if (flow->direction != SL_DIR_OUT || !flow->side->identity ||
+	/* on loopback each flow is judged by itself: an entry of the kernel's says no interface */
+	if (flow->direction != SL_DIR_OUT || flow->key.lo || !flow->side->identity ||
 	    !flow->side->identity->who.start_ns)
 		return false;
 	*ret_question = (struct memory_question){ .names = names };

@@ -71,6 +71,7 @@ static struct rules_question describe(struct daemon *daemon, const struct flow *
 	const struct link *link = identity_link(daemon, flow->side->netns, flow->side->ifindex);
 	const struct identity *identity = flow->side->identity;
 	struct rules_question question = { .is_inbound = flow->direction == SL_DIR_IN,
+					   .is_loopback = flow->key.lo,
 					   .knows_local_port = !flow->is_hypothetical,
 					   .protocol = flow->key.proto,
 					   .remote_port = flow->key.rport };
@@ -87,22 +88,36 @@ static struct rules_question describe(struct daemon *daemon, const struct flow *
 	return question;
 }
 
-static void say(const struct rules_answer *answer, char reason[FLOW_REASON_BYTES])
+static void say(const struct rules_answer *answer, bool is_loopback, char reason[FLOW_REASON_BYTES])
 {
 	if (!answer->number)
-		snprintf(reason, FLOW_REASON_BYTES, "no rule matches");
+		snprintf(reason, FLOW_REASON_BYTES,
+			 is_loopback ? "on loopback, where no rule forbids it" : "no rule matches");
 	else
 		snprintf(reason, FLOW_REASON_BYTES, answer->reason[0] ? "rule %u: %s" : "rule %u",
 			 answer->number, answer->reason);
 }
 
 static void take_answer(struct ruling *ruling, const struct rules_answer *answer,
-			unsigned int filter, struct memory_answer *ret_answer)
+			unsigned int filter, bool is_loopback, struct memory_answer *ret_answer)
 {
-	say(answer, ruling->reason);
+	say(answer, is_loopback, ruling->reason);
 	*ret_answer = (struct memory_answer){ .verdict = verdicts[answer->action],
 					      .filter = filter,
 					      .reason = ruling->reason };
+}
+
+/* who names nothing on loopback has allowed it; but of one that has not started yet, after a
+ * predecessor of ours, nobody knows what it names */
+static int ask_without(struct ruling *ruling, const struct flow *flow, unsigned int filter,
+		       struct memory_answer *ret_answer)
+{
+	static const struct rules_answer allowed = { .action = RULES_ALLOW, .reason = "" };
+
+	if (!flow->key.lo || !ruling->was_ready)
+		return RULING_E_ASK;
+	take_answer(ruling, &allowed, filter, true, ret_answer);
+	return 0;
 }
 
 int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int filter,
@@ -115,14 +130,15 @@ int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int fil
 	int r;
 
 	if (!ruling->in_force)
-		return RULING_E_ASK;
+		return ask_without(ruling, flow, filter, ret_answer);
 	question = describe(daemon, flow);
 	question.hosts = hosts;
 	question.n_hosts = list_hosts(daemon, flow, hosts);
-	question.may_have_host = rules_have_host(ruling->in_force) && naming_may_help(daemon, flow);
+	question.may_have_host = rules_have_host(ruling->in_force, question.is_loopback) &&
+				 naming_may_help(daemon, flow);
 	r = rules_find(ruling->in_force, &question, &answer);
 	if (r == 0)
-		take_answer(ruling, &answer, filter, ret_answer);
+		take_answer(ruling, &answer, filter, question.is_loopback, ret_answer);
 	else if (r == RULES_E_VARIES && question.may_have_host)
 		return RULING_E_HOST;
 	return r ? RULING_E_ASK : 0;
@@ -153,7 +169,7 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 	r = rules_find(ruling->in_force, &question, &answer);
 	if (r)
 		return r == RULES_E_ASK ? MEMORY_E_ASK : MEMORY_E_VARIES;
-	take_answer(ruling, &answer, filter, ret_answer);
+	take_answer(ruling, &answer, filter, false, ret_answer);
 	return 0;
 }
 
@@ -258,10 +274,41 @@ static bool replace(struct daemon *daemon, unsigned int index, struct rules *fre
 	return true;
 }
 
+/* ---- loopback ---- */
+
+/* What of it meets the queue: what rules of any filter name, and do not allow. Until every filter has
+ * started, that of a predecessor as well. */
+static void judge_loopback(struct daemon *daemon)
+{
+	const struct sl_loopback *now = plane_loopback_now(daemon->plane);
+	struct sl_loopback wanted = { 0 };
+	int r;
+
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
+		struct ruling *ruling = &daemon->filters[i].ruling;
+		struct sl_loopback named = rules_loopback(ruling->in_force);
+
+		wanted = rules_join_loopback(&wanted, ruling->was_ready ? &named : now);
+	}
+	if (!daemon->wants_loopback && memcmp(&wanted, now, sizeof(wanted)) == 0)
+		return;
+	r = plane_loopback(daemon->plane, &wanted);
+	if (r < 0 && !daemon->wants_loopback)
+		log_error("rules of loopback are not in force: %s; trying again", strerror(-r));
+	daemon->wants_loopback = r < 0;
+}
+
+void ruling_tick(struct daemon *daemon)
+{
+	if (daemon->wants_loopback)
+		judge_loopback(daemon);
+}
+
 static void put_in_force(struct daemon *daemon, unsigned int index, struct rules *fresh)
 {
 	if (!replace(daemon, index, fresh))
 		return;
+	judge_loopback(daemon);
 	live_rules_changed(daemon, index); /* what waits for an answer is met by the walk */
 	needing_rules_changed(daemon, index);
 	explain_ask_waiting(daemon, index, false);
@@ -298,10 +345,13 @@ int ruling_take_commit(struct daemon *daemon, unsigned int index,
 void ruling_ready(struct daemon *daemon, unsigned int index)
 {
 	struct ruling *ruling = &daemon->filters[index].ruling;
-	bool was_ready = ruling->was_ready;
+	bool was_ready = ruling->was_ready, is_other;
 
 	ruling->was_ready = true;
-	if (replace(daemon, index, TAKE_PTR(ruling->next)) && was_ready)
+	is_other = replace(daemon, index, TAKE_PTR(ruling->next));
+	if (is_other || !was_ready)
+		judge_loopback(daemon);
+	if (is_other && was_ready)
 		live_rules_changed(daemon, index);
 }
 

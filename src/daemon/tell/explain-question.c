@@ -145,6 +145,8 @@ static int read_target(struct json_object *target, struct explanation *explanati
 	key->proto = proto[0] == 't' ? IPPROTO_TCP : IPPROTO_UDP;
 	key->rport = (uint16_t)port;
 	side->ifindex = number_or_zero(target, "ifindex");
+	key->lo = side->ifindex == LOOPBACK_IFINDEX && sl_is_loopback(key->raddr) ? SL_LO_IS
+										  : SL_LO_NOT;
 	return 0;
 }
 

@@ -30,7 +30,6 @@
 #include "control/json-message.h"
 #include "daemon/tell/explain.h"
 
-#define LOOPBACK_IFINDEX 1U
 #define ADDRESSES_MAX 32U
 
 static void cleanup_explanation(struct explanation **explanation)
@@ -280,7 +279,9 @@ static void settle(struct daemon *daemon, struct explanation *explanation)
 
 	if (!explanation->is_governed)
 		by = WHY_NOT_GOVERNED;
-	else if (flow->side->ifindex == LOOPBACK_IFINDEX)
+	else if (flow->side->ifindex == LOOPBACK_IFINDEX &&
+		 !(flow->key.lo &&
+		   sl_loopback_has(plane_loopback_now(daemon->plane), flow->key.raddr)))
 		by = WHY_LOOPBACK;
 	else if (daemon->n_filters == 0)
 		by = WHY_NO_FILTER;

@@ -152,11 +152,11 @@ class Lab:
     def greeter(self, port):
         self._servers.append(servers.greeter(self.server, port))
 
-    def tcp_echo(self, port):
-        self._servers.append(servers.tcp_echo(self.server, port))
+    def tcp_echo(self, port, namespace=None):
+        self._servers.append(servers.tcp_echo(namespace or self.server, port))
 
-    def udp_echo(self, port):
-        self._servers.append(servers.UdpServer(self.server, port, lambda data: data))
+    def udp_echo(self, port, namespace=None):
+        self._servers.append(servers.UdpServer(namespace or self.server, port, lambda data: data))
         return self._servers[-1]
 
     def capture(self):
