@@ -45,7 +45,7 @@ class Lab:
         self._servers = []
         self._traces = machine.traces()
         self._processes = set(machine.processes(self.build))
-        self.zone = None
+        self.zone = self.local_zone = None
         self.client, self.server = Namespace("client"), Namespace("server")
         self._connect()
 
@@ -133,6 +133,12 @@ class Lab:
         self.zone = Zone()
         self._servers += servers.dns_servers(self.server, self.zone)
         return self.zone
+
+    def local_dns(self):
+        """the same on the loopback of the client, for programs that are told so; Return: its zone"""
+        self.local_zone = Zone()
+        self._servers += servers.dns_servers(self.client, self.local_zone)
+        return self.local_zone
 
     def http(self, port=80):
         self._servers.append(servers.http_server(self.server, port))
