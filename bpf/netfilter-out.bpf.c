@@ -358,17 +358,19 @@ int sl_out_loopback(struct __sk_buff *skb)
 {
 	struct sl_config *conf = get_config();
 	__u8 first, addr[16];
-	__be32 addr4;
+	__be32 addr4 = 0;
+	int r;
 
-	if (!conf || bpf_skb_load_bytes(skb, 0, &first, sizeof(first)))
+	if (!conf)
 		return 0;
-	if (first >> 4 == 6) {
-		if (bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), addr, sizeof(addr)))
-			return 0;
-	} else {
-		if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), &addr4, sizeof(addr4)))
-			return 0;
+	r = bpf_skb_load_bytes(skb, 0, &first, sizeof(first));
+	if (!r && first >> 4 == 6) {
+		r = bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), addr, sizeof(addr));
+	} else if (!r) {
+		r = bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), &addr4, sizeof(addr4));
 		unmap4(addr, addr4);
 	}
+	if (r)
+		return conf->is_closed; /* sl_out_held cannot read it either: held, if it is ours */
 	return is_loopback(addr) && sl_loopback_has(&conf->loopback, addr);
 }

@@ -402,6 +402,65 @@ static void check_query(struct lab *lab, const char *program)
 	check(!lab_n_entries(lab, "sl_resolving"), "%s notes nothing else", program);
 }
 
+/* @judged: so much of loopback */
+static void check_judged(struct lab *lab, struct sl_loopback judged, const char *dst, int wanted)
+{
+	struct lab_ends ends = { strchr(dst, ':') ? "::1" : "127.0.0.1", dst, 4000, 53, IPPROTO_UDP };
+	struct sl_config config = { .loopback = judged };
+	struct lab_packet packet;
+	uint32_t zero = 0;
+
+	lab_clear(lab);
+	lab_set(lab, "sl_config", &zero, &config);
+	ends_packet(&packet, &ends);
+	check(lab_run(lab, "sl_out_loopback", &packet) == wanted, "%s is %sof what is judged", dst,
+	      wanted ? "" : "not ");
+}
+
+static void check_loopback(struct lab *lab)
+{
+	const struct sl_loopback none = { 0 }, one = { 0x7f000001, 0xffffffff, 0, 0 };
+	const struct sl_loopback all = { 0x7f000000, 0xff000000, 1, 0 };
+
+	check_judged(lab, none, "127.0.0.1", 0);
+	check_judged(lab, none, "::1", 0);
+	check_judged(lab, one, "127.0.0.1", 1);
+	check_judged(lab, one, "127.0.0.53", 0);
+	check_judged(lab, one, "::1", 0);
+	check_judged(lab, all, "127.0.0.53", 1);
+	check_judged(lab, all, "::1", 1);
+	check_judged(lab, all, "10.0.0.1", 0); /* one of the machine's own */
+	check_judged(lab, all, "2001:db8::1", 0);
+}
+
+/* which end began a conversation on loopback is noted, once, and not over one that is judged */
+static void check_came(struct lab *lab)
+{
+	const struct lab_ends ends = { "127.0.0.2", "127.0.0.1", 4000, 7, IPPROTO_UDP };
+	struct sl_config config = { .loopback = { 0x7f000000, 0xff000000, 1, 0 } };
+	struct sl_tuple tuple = ends_tuple(&ends, SL_DIR_IN);
+	uint64_t found = 0, own = COOKIE;
+	struct lab_packet packet;
+	uint32_t zero = 0;
+
+	ends_packet(&packet, &ends);
+	set_server(lab, &ends, NULL);
+	lab_set(lab, "sl_config", &zero, &config);
+	tuple.lo = SL_LO_CAME;
+	check(lab_run(lab, "sl_in_loopback", &packet) == 0 &&
+		      lab_get(lab, "sl_ends", &tuple, &found) && found == COOKIE,
+	      "a datagram that comes in over loopback is noted, and passes");
+	set_server(lab, &ends, NULL);
+	lab_empty(lab, "sl_ends");
+	lab_set(lab, "sl_config", &zero, &config);
+	tuple.lo = SL_LO_IS;
+	lab_set(lab, "sl_ends", &tuple, &own);
+	tuple.lo = SL_LO_CAME;
+	check(lab_run(lab, "sl_in_loopback", &packet) == 0 &&
+		      !lab_get(lab, "sl_ends", &tuple, &found),
+	      "of a conversation that our socket has begun it is not");
+}
+
 static void check_out_unreadable(struct lab *lab)
 {
 	struct sender sender = { &udp4, SL_ALLOW };
@@ -475,6 +534,8 @@ static void check_all(struct lab *lab)
 	check_answer(lab, "2001:db8::53", "2001:db8::1", IPPROTO_TCP);
 	check_query(lab, "sl_out_held");
 	check_query(lab, "sl_out_query");
+	check_loopback(lab);
+	check_came(lab);
 	check(lab_each_program(lab, check_size, NULL) == 0, "every program tells its size");
 }
 
