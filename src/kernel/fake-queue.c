@@ -49,6 +49,11 @@ unsigned int fake_put_packet(struct fake *fake, uint64_t netns, const uint8_t *b
 	return fake_enqueue_new(fake, &packet, bytes);
 }
 
+void fake_lead(struct fake *fake, unsigned int index, uint32_t ifindex)
+{
+	fake->packets[index].ifindex = ifindex;
+}
+
 const struct fake_packet *fake_packet(const struct fake *fake, unsigned int index)
 {
 	return &fake->packets[index];

@@ -43,7 +43,11 @@ static size_t put_transport(const struct lab_packet *packet, uint8_t *at)
 
 static size_t put_ipv4(const struct lab_packet *packet, uint8_t *at)
 {
-	const uint8_t ours[4] = { 192, 0, 2, 1 }, theirs[4] = { 198, 51, 100, packet->last };
+	static const uint8_t local[4] = { 127, 0, 0, 1 }, far[4] = { 192, 0, 2, 1 };
+	const uint8_t there[4] = { 198, 51, 100, packet->last };
+	const uint8_t beside[4] = { 127, 0, 0, packet->last };
+	const uint8_t *ours = packet->is_local ? local : far;
+	const uint8_t *theirs = packet->is_local ? beside : there;
 	size_t n = 20 + put_transport(packet, at + 20);
 
 	at[0] = 0x45;
@@ -56,8 +60,10 @@ static size_t put_ipv4(const struct lab_packet *packet, uint8_t *at)
 
 static size_t put_ipv6(const struct lab_packet *packet, uint8_t *at)
 {
-	const uint8_t ours[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 };
-	const uint8_t theirs[16] = { 0x20, 1, 0xd, 0xb8, [15] = packet->last };
+	static const uint8_t local[16] = { [15] = 1 }, far[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 };
+	const uint8_t there[16] = { 0x20, 1, 0xd, 0xb8, [15] = packet->last };
+	const uint8_t *ours = packet->is_local ? local : far;
+	const uint8_t *theirs = packet->is_local ? local : there;
 	size_t n = put_transport(packet, at + 40);
 
 	at[0] = 0x60;
@@ -81,6 +87,7 @@ static struct sl_tuple tuple_of(const struct lab_packet *packet)
 
 	assert_int_equal(packet_parse(bytes, n, packet->is_inbound, &view), 0);
 	view.tuple.netns = packet->netns;
+	view.tuple.lo = packet->is_local ? SL_LO_IS : SL_LO_NOT;
 	return view.tuple;
 }
 
@@ -111,6 +118,8 @@ unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
 		fake_put(lab->kernel, FAKE_HELD, &tuple, &held);
 	index = fake_put_packet(lab->kernel, packet->netns, bytes, n, packet->is_inbound,
 				(uint32_t)mark << SL_MARK_SHIFT | 5);
+	if (packet->is_local)
+		fake_lead(lab->kernel, index, LOOPBACK_IFINDEX);
 	if (lab->daemon)
 		lab_settle(lab);
 	return index;
@@ -176,7 +185,8 @@ struct sl_flow_key lab_key(const struct lab_packet *packet)
 	struct sl_tuple tuple = tuple_of(packet);
 	struct sl_flow_key key = { .cookie = LAB_COOKIE + packet->netns + packet->uid,
 				   .rport = tuple.rport,
-				   .proto = tuple.proto };
+				   .proto = tuple.proto,
+				   .lo = tuple.lo };
 
 	memcpy(key.raddr, tuple.raddr, sizeof(key.raddr));
 	return key;

@@ -18,7 +18,7 @@ static const uint8_t addresses[][16] = {
 	{ [10] = 0xff, 0xff, 192, 0, 2, 1 },
 	{ [10] = 0xff, 0xff, 192, 0, 2, 129 },
 	{ [10] = 0xff, 0xff, 192, 0, 3, 1 },
-	{ [10] = 0xff, 0xff, 10, 0, 0, 1 },
+	{ [10] = 0xff, 0xff, 127, 0, 0, 1 },
 	{ 0x20, 0x01, 0x0d, 0xb8, [15] = 1 },
 	{ 0x20, 0x01, 0x0d, 0xb8, 0, 1, [15] = 1 },
 	{ 0xfd, [15] = 1 },
@@ -51,7 +51,7 @@ struct rules_world {
 
 /** struct flow - everything of a flow; the oracle knows it all */
 struct flow {
-	bool is_inbound;
+	bool is_inbound, is_loopback;
 	uint8_t protocol;
 	const uint8_t *remote, *local;
 	uint16_t rport, lport;
@@ -86,10 +86,22 @@ static bool oracle_host(const struct wire_rule *rule, const char *host)
 	       strcasecmp(host + strlen(host) - n, below) == 0;
 }
 
+/* on loopback: the one address of IPv6, or what is in 127.0.0.0/8 and no wider */
+static bool oracle_names_loopback(const struct wire_rule *rule)
+{
+	static const uint8_t all4[16] = { [10] = 0xff, 0xff, 127 }, one6[16] = { [15] = 1 };
+
+	if (rule->family == 6)
+		return rule->bits == 128 && has_prefix(rule->remote, one6, 128);
+	return rule->family == 4 && rule->bits >= 104 && has_prefix(rule->remote, all4, 104);
+}
+
 static bool oracle_matches(const struct wire_rule *rule, const struct flow *flow, const char *host)
 {
 	unsigned int family = has_prefix(flow->remote, addresses[0], 96) ? 4 : 6;
 
+	if (flow->is_loopback && !oracle_names_loopback(rule))
+		return false;
 	if (rule->direction && rule->direction != (flow->is_inbound ? 2 : 1))
 		return false;
 	if (rule->protocol && rule->protocol != flow->protocol)
@@ -127,18 +139,21 @@ static uint32_t oracle_under(const struct rules_world *world, const struct flow 
 	return n;
 }
 
-static uint8_t action_of(const struct rules_world *world, uint32_t i)
+static uint8_t action_of(const struct rules_world *world, const struct flow *flow, uint32_t i)
 {
-	return i < rules_count(world->rules) ? world->records[i].action : world->otherwise;
+	if (i < rules_count(world->rules))
+		return world->records[i].action;
+	return flow->is_loopback ? RULES_ALLOW : world->otherwise;
 }
 
 static struct word oracle(const struct rules_world *world, const struct flow *flow)
 {
 	uint32_t i = oracle_under(world, flow, flow->n_hosts ? flow->hosts[0] : NULL);
-	struct word word = { .action = action_of(world, i) };
+	struct word word = { .action = action_of(world, flow, i) };
 
 	for (size_t k = 1; k < flow->n_hosts; k++)
-		if (action_of(world, oracle_under(world, flow, flow->hosts[k])) != word.action)
+		if (action_of(world, flow, oracle_under(world, flow, flow->hosts[k])) !=
+		    word.action)
 			return (struct word){ .r = RULES_E_VARIES };
 	if (word.action == RULES_ASK)
 		return (struct word){ .r = RULES_E_ASK };
@@ -156,6 +171,7 @@ static struct word oracle(const struct rules_world *world, const struct flow *fl
 static struct word ask(const struct rules_world *world, const struct flow *flow, unsigned int known)
 {
 	struct rules_question question = { .is_inbound = flow->is_inbound,
+					   .is_loopback = flow->is_loopback,
 					   .knows_uid = known & 1,
 					   .knows_local_port = known & 2,
 					   .protocol = flow->protocol,
@@ -361,6 +377,7 @@ static const char *ask_about(struct rules_world *world, const uint8_t *event)
 			     .n_hosts = event[8] % (N_HOSTS_MAX + 1) };
 
 	flow.local = locals[!has_prefix(flow.remote, addresses[0], 96)][event[14] % 3];
+	flow.is_loopback = sl_is_loopback(flow.remote) && event[15] % 4;
 	if (flow.protocol != IPPROTO_ICMP) {
 		flow.rport = ports[event[4] % N_PORTS];
 		flow.lport = ports[event[5] % N_PORTS];

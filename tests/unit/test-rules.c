@@ -53,6 +53,70 @@ static void test_random_lists_say_what_the_oracle_says(void **state)
 	rules_world_free(world);
 }
 
+/* ---- loopback ---- */
+
+static struct sl_loopback judged(const struct wire_rule *rules, size_t n)
+{
+	struct sl_loopback loopback;
+	struct rules *list;
+	const char *problem;
+
+	assert_int_equal(rules_new(1, &list), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(rules_add(list, &rules[i], &problem), 0);
+	loopback = rules_loopback(list);
+	rules_free(list);
+	return loopback;
+}
+
+static struct wire_rule to4(uint8_t action, uint8_t third, uint8_t last, uint8_t bits)
+{
+	struct wire_rule rule = { .action = action,
+				  .family = 4,
+				  .bits = (uint8_t)(96 + bits),
+				  .remote = { [10] = 0xff, 0xff, 127, 0, third, last } };
+
+	return rule;
+}
+
+static void check_judged(const struct wire_rule *rules, size_t n, uint32_t network, uint32_t mask,
+			 uint32_t has_ipv6)
+{
+	struct sl_loopback loopback = judged(rules, n);
+
+	assert_int_equal(loopback.network, network);
+	assert_int_equal(loopback.mask, mask);
+	assert_int_equal(loopback.has_ipv6, has_ipv6);
+}
+
+/* the smallest networks that hold what is named, and what changes nothing names nothing */
+static void test_what_of_loopback_is_judged(void **state)
+{
+	const struct wire_rule inbound = { .action = RULES_DROP,
+					   .direction = 2,
+					   .family = 6,
+					   .bits = 128,
+					   .remote = { [15] = 1 } };
+	const struct wire_rule six = {
+		.action = RULES_ASK, .family = 6, .bits = 128, .remote = { [15] = 1 }
+	};
+	const struct wire_rule wide6 = { .action = RULES_DROP, .family = 6, .bits = 127 };
+	const struct wire_rule wide4 = { .action = RULES_DROP,
+					 .family = 4,
+					 .bits = 103,
+					 .remote = { [10] = 0xff, 0xff, 126 } };
+	const struct wire_rule nothing[] = { to4(RULES_ALLOW, 0, 1, 32), inbound, wide6, wide4,
+					     { .action = RULES_DROP } };
+	const struct wire_rule one[] = { to4(RULES_DROP, 0, 1, 32) };
+	const struct wire_rule two[] = { to4(RULES_DROP, 0, 1, 32), to4(RULES_ASK, 0, 53, 32), six };
+	const struct wire_rule all[] = { to4(RULES_DROP, 1, 0, 24), to4(RULES_DROP, 0, 0, 8) };
+
+	check_judged(nothing, ARRAY_SIZE(nothing), 0, 0, 0);
+	check_judged(one, ARRAY_SIZE(one), 0x7f000001, 0xffffffff, 0);
+	check_judged(two, ARRAY_SIZE(two), 0x7f000000, 0xffffffc0, 1);
+	check_judged(all, ARRAY_SIZE(all), 0x7f000000, 0xff000000, 0);
+}
+
 /* ---- limits ---- */
 
 static struct wire_rule to_address(uint32_t i)
@@ -189,6 +253,7 @@ static void test_equal_lists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_of_loopback_is_judged),
 		cmocka_unit_test(test_random_lists_say_what_the_oracle_says),
 		cmocka_unit_test(test_as_many_rules_as_may_be),
 		cmocka_unit_test(test_as_much_text_as_may_be),
