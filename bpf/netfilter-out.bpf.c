@@ -221,7 +221,8 @@ int sl_out_held(struct __sk_buff *skb)
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;
 	}
-	if (!flow && !p.tuple.lo && is_remembered(&p, sock) && allow_remembered(skb, &p, cookie, sock))
+	if (!flow && !p.tuple.lo && is_remembered(&p, sock) &&
+	    allow_remembered(skb, &p, cookie, sock))
 		return 0;
 	note_sender(skb, &p, cookie, sock);
 	hold(&p, owner, sock, SL_DIR_OUT);
@@ -347,7 +348,8 @@ int sl_out_query(struct __sk_buff *skb)
 	if (!sock || read_packet(skb, &p, true))
 		return 0;
 	p.tuple.netns = sock->netns;
-	p.tuple.lo = is_loopback(p.tuple.raddr) ? SL_LO_IS : SL_LO_NOT; /* the rule knows the interface */
+	p.tuple.lo = is_loopback(p.tuple.raddr) ? SL_LO_IS
+						: SL_LO_NOT; /* the rule knows the interface */
 	note_query(skb, &p, cookie);
 	note_sender(skb, &p, cookie, sock);
 	return 0;

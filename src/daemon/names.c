@@ -74,10 +74,9 @@ static int look(struct daemon *daemon, struct pending_answer *answer,
 static enum queue_verdict way_of(struct daemon *daemon, const struct sl_tuple *tuple,
 				 uint64_t cookie)
 {
-	struct sl_flow_key key = { .cookie = cookie,
-				   .rport = tuple->rport,
-				   .proto = tuple->proto,
-				   .lo = tuple->lo };
+	struct sl_flow_key key = {
+		.cookie = cookie, .rport = tuple->rport, .proto = tuple->proto, .lo = tuple->lo
+	};
 	const struct peeking *peeking;
 	const struct flow *flow;
 	bool is_shown;

@@ -27,8 +27,8 @@ struct nft_plan {
 	const char *instance;
 	uint16_t queue_num;
 	uint16_t packet_num;
-	bool is_closed; /* fail class: reject what nobody judged */
-	bool has_peeks; /* incoming bytes of some flows are held */
+	bool is_closed;	   /* fail class: reject what nobody judged */
+	bool has_peeks;	   /* incoming bytes of some flows are held */
 	bool has_loopback; /* some of loopback is judged */
 	enum sl_packets packets;
 	bool has_native; /* `queue` of nft_queue; else the xt target */

@@ -89,15 +89,18 @@ struct rules {
 	struct rules_slot *slots; /* open addressing */
 	uint32_t n_text, n_text_places;
 	char *text;
-	struct rules_scope scopes[2]; /* of all rules; of those that name loopback: rules_scope_of() */
-	struct sl_loopback loopback;
-	uint32_t work;	      /* the sum of all that is longest */
+	struct rules_scope
+		scopes[2]; /* of all rules; of those that name loopback: rules_scope_of() */
+	struct rules_loopback loopback;
+	uint32_t work; /* the sum of all that is longest */
 	unsigned int n_shapes;
 	struct rules_shape shapes[RULES_SHAPES_MAX];
 };
 
 /** rules_names_loopback() - its address, or network, is one of loopback: a wider one is not */
 bool rules_names_loopback(const struct rules_rule *rule);
+/** rules_note_loopback() - of one that does */
+void rules_note_loopback(struct rules *rules, const struct rules_rule *rule);
 static inline const struct rules_scope *rules_scope_of(const struct rules *rules,
 						       const struct rules_question *flow)
 {

@@ -35,49 +35,6 @@ bool rules_have_host(const struct rules *rules, bool is_loopback)
 	return rules->scopes[is_loopback].first[RULES_FIRST_HOST] != RULES_NONE;
 }
 
-/* ---- loopback ---- */
-
-struct sl_loopback rules_loopback(const struct rules *rules)
-{
-	static const struct sl_loopback none;
-
-	return rules ? rules->loopback : none;
-}
-
-struct sl_loopback rules_join_loopback(const struct sl_loopback *a, const struct sl_loopback *b)
-{
-	struct sl_loopback both = { .has_ipv6 = a->has_ipv6 | b->has_ipv6 };
-
-	if (!a->mask || !b->mask) {
-		both.mask = a->mask | b->mask;
-		both.network = a->network | b->network;
-		return both;
-	}
-	both.mask = a->mask & b->mask;
-	while ((a->network & both.mask) != (b->network & both.mask))
-		both.mask <<= 1;
-	both.network = a->network & both.mask;
-	return both;
-}
-
-bool rules_names_loopback(const struct rules_rule *rule)
-{
-	return sl_is_loopback(rule->remote) && rule->bits >= (rule->family == 4 ? 104 : 128);
-}
-
-static void note_loopback(struct rules *rules, const struct rules_rule *rule)
-{
-	struct sl_loopback named = { .has_ipv6 = rule->family == 6 };
-
-	if (rule->action == RULES_ALLOW || rule->direction == RULES_INBOUND)
-		return;
-	if (rule->family == 4) {
-		named.mask = UINT32_MAX << (128 - rule->bits);
-		named.network = sl_word4(rule->remote);
-	}
-	rules->loopback = rules_join_loopback(&rules->loopback, &named);
-}
-
 bool rules_are_idle(const struct rules *rules)
 {
 	return rules->n == 0 && rules->otherwise == RULES_ASK;
@@ -346,7 +303,7 @@ static int join_chains(struct rules *rules, uint32_t i)
 	note_first(&rules->scopes[0], rule, i);
 	if (rules_names_loopback(rule)) {
 		note_first(&rules->scopes[1], rule, i);
-		note_loopback(rules, rule);
+		rules_note_loopback(rules, rule);
 	}
 	join_chain(rules, &begin, 2 * i + 1);
 	if (begin.port != end.port)

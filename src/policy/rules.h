@@ -39,7 +39,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "abi/sluice-abi.h"
 #include "wire/rule.h"
 
 #define RULES_TEXT_MAX (16U << 20) /* names, paths and reasons of one list together */
@@ -74,6 +73,13 @@ struct rules_answer {
 	const char *reason;	  /* as long as the list */
 };
 
+/** struct rules_loopback - a part of it: the smallest network of IPv4 that holds what is meant, and
+ *  the one address of IPv6 */
+struct rules_loopback {
+	uint32_t network, mask; /* host order; @mask 0: none */
+	bool has_ipv6;
+};
+
 struct rules;
 
 /** rules_new() - an empty list that asks; @seed: of its hash. Return: 0 or -ENOMEM */
@@ -96,9 +102,10 @@ uint32_t rules_count(const struct rules *rules);
 bool rules_have_host(const struct rules *rules, bool is_loopback);
 /** rules_loopback() - what of loopback they may not allow; NULL: no list. An allowing rule, or one
  *  of inbound flows, changes nothing there */
-struct sl_loopback rules_loopback(const struct rules *rules);
+struct rules_loopback rules_loopback(const struct rules *rules);
 /** rules_join_loopback() - the smallest that holds both */
-struct sl_loopback rules_join_loopback(const struct sl_loopback *a, const struct sl_loopback *b);
+struct rules_loopback rules_join_loopback(const struct rules_loopback *a,
+					  const struct rules_loopback *b);
 /** rules_are_idle() - every flow is asked about: as good as no list */
 bool rules_are_idle(const struct rules *rules);
 /** rules_are_equal() - the same rules in the same order; NULL: no list */

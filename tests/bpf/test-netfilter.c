@@ -405,7 +405,8 @@ static void check_query(struct lab *lab, const char *program)
 /* @judged: so much of loopback */
 static void check_judged(struct lab *lab, struct sl_loopback judged, const char *dst, int wanted)
 {
-	struct lab_ends ends = { strchr(dst, ':') ? "::1" : "127.0.0.1", dst, 4000, 53, IPPROTO_UDP };
+	struct lab_ends ends = { strchr(dst, ':') ? "::1" : "127.0.0.1", dst, 4000, 53,
+				 IPPROTO_UDP };
 	struct sl_config config = { .loopback = judged };
 	struct lab_packet packet;
 	uint32_t zero = 0;

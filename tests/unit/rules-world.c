@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/sluice-abi.h"
 #include "base/macros.h"
 #include "policy/rules.h"
 #include "tests/unit/prefix.h"

@@ -55,9 +55,9 @@ static void test_random_lists_say_what_the_oracle_says(void **state)
 
 /* ---- loopback ---- */
 
-static struct sl_loopback judged(const struct wire_rule *rules, size_t n)
+static struct rules_loopback judged(const struct wire_rule *rules, size_t n)
 {
-	struct sl_loopback loopback;
+	struct rules_loopback loopback;
 	struct rules *list;
 	const char *problem;
 
@@ -82,7 +82,7 @@ static struct wire_rule to4(uint8_t action, uint8_t third, uint8_t last, uint8_t
 static void check_judged(const struct wire_rule *rules, size_t n, uint32_t network, uint32_t mask,
 			 uint32_t has_ipv6)
 {
-	struct sl_loopback loopback = judged(rules, n);
+	struct rules_loopback loopback = judged(rules, n);
 
 	assert_int_equal(loopback.network, network);
 	assert_int_equal(loopback.mask, mask);
@@ -101,14 +101,15 @@ static void test_what_of_loopback_is_judged(void **state)
 		.action = RULES_ASK, .family = 6, .bits = 128, .remote = { [15] = 1 }
 	};
 	const struct wire_rule wide6 = { .action = RULES_DROP, .family = 6, .bits = 127 };
-	const struct wire_rule wide4 = { .action = RULES_DROP,
-					 .family = 4,
-					 .bits = 103,
-					 .remote = { [10] = 0xff, 0xff, 126 } };
-	const struct wire_rule nothing[] = { to4(RULES_ALLOW, 0, 1, 32), inbound, wide6, wide4,
-					     { .action = RULES_DROP } };
+	const struct wire_rule wide4 = {
+		.action = RULES_DROP, .family = 4, .bits = 103, .remote = { [10] = 0xff, 0xff, 126 }
+	};
+	const struct wire_rule nothing[] = {
+		to4(RULES_ALLOW, 0, 1, 32), inbound, wide6, wide4, { .action = RULES_DROP }
+	};
 	const struct wire_rule one[] = { to4(RULES_DROP, 0, 1, 32) };
-	const struct wire_rule two[] = { to4(RULES_DROP, 0, 1, 32), to4(RULES_ASK, 0, 53, 32), six };
+	const struct wire_rule two[] = { to4(RULES_DROP, 0, 1, 32), to4(RULES_ASK, 0, 53, 32),
+					 six };
 	const struct wire_rule all[] = { to4(RULES_DROP, 1, 0, 24), to4(RULES_DROP, 0, 0, 8) };
 
 	check_judged(nothing, ARRAY_SIZE(nothing), 0, 0, 0);

@@ -112,10 +112,9 @@ static int find_host(struct daemon *daemon, const struct sl_tuple *tuple, const 
 
 static struct sl_flow_key key_of(const struct sl_tuple *tuple, uint64_t cookie)
 {
-	struct sl_flow_key key = { .cookie = cookie,
-				   .rport = tuple->rport,
-				   .proto = tuple->proto,
-				   .lo = tuple->lo };
+	struct sl_flow_key key = {
+		.cookie = cookie, .rport = tuple->rport, .proto = tuple->proto, .lo = tuple->lo
+	};
 
 	memcpy(key.raddr, tuple->raddr, sizeof(key.raddr));
 	return key;

@@ -276,20 +276,28 @@ static bool replace(struct daemon *daemon, unsigned int index, struct rules *fre
 
 /* ---- loopback ---- */
 
-/* What of it meets the queue: what rules of any filter name, and do not allow. Until every filter has
- * started, that of a predecessor as well. */
+/* @now: what a predecessor has left counts until every filter has started */
+static struct sl_loopback find_named(const struct daemon *daemon, const struct sl_loopback *now)
+{
+	const struct rules_loopback left = { now->network, now->mask, now->has_ipv6 };
+	struct rules_loopback all = { 0 };
+
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
+		const struct ruling *ruling = &daemon->filters[i].ruling;
+		struct rules_loopback named = rules_loopback(ruling->in_force);
+
+		all = rules_join_loopback(&all, ruling->was_ready ? &named : &left);
+	}
+	return (struct sl_loopback){ all.network, all.mask, all.has_ipv6, 0 };
+}
+
+/* what of it meets the queue: what rules of any filter name, and do not allow */
 static void judge_loopback(struct daemon *daemon)
 {
 	const struct sl_loopback *now = plane_loopback_now(daemon->plane);
-	struct sl_loopback wanted = { 0 };
+	struct sl_loopback wanted = find_named(daemon, now);
 	int r;
 
-	for (unsigned int i = 0; i < daemon->n_filters; i++) {
-		struct ruling *ruling = &daemon->filters[i].ruling;
-		struct sl_loopback named = rules_loopback(ruling->in_force);
-
-		wanted = rules_join_loopback(&wanted, ruling->was_ready ? &named : now);
-	}
 	if (!daemon->wants_loopback && memcmp(&wanted, now, sizeof(wanted)) == 0)
 		return;
 	r = plane_loopback(daemon->plane, &wanted);

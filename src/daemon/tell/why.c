@@ -113,7 +113,10 @@ static struct json_object *kernel_json(struct daemon *daemon, const struct flow 
 
 	snprintf(table, sizeof(table), "inet sluice_%s", daemon->instance.id);
 	add_text(json, "table", table);
-	add_text(json, "chain", flow->direction == SL_DIR_OUT ? "out" : "in");
+	add_text(json, "chain",
+		 flow->key.lo			 ? "out_loopback"
+		 : flow->direction == SL_DIR_OUT ? "out"
+						 : "in");
 	add_text(json, "map", "sl_flows");
 	if (flow->is_hypothetical) /* it has no socket */
 		json_add(json, "key", NULL);
@@ -197,7 +200,8 @@ static void next_step(struct daemon *daemon, const struct why *why, char *text, 
 				  "--filter NAME -- COMMAND`",
 		[WHY_NOT_GOVERNED] = "no filter sees what this program does: start it with `sluice "
 				     "run -- COMMAND`",
-		[WHY_LOOPBACK] = "flows that stay on this machine are not judged",
+		[WHY_LOOPBACK] = "flows that stay on this machine are judged only where a "
+				 "static rule names their address",
 		[WHY_SLUICED] = "the log of sluiced says more; `sluice doctor` looks at the rules",
 	};
 	const struct flow *flow = why->flow;
