@@ -350,6 +350,16 @@ struct sl_bind {
 	__u32 pad;
 };
 
+/* between the order of the network and the machine's */
+static inline __u32 sl_swap(__u32 word)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return __builtin_bswap32(word);
+#else
+	return word;
+#endif
+}
+
 /**
  * struct sl_loopback - what of loopback is judged: the smallest networks that hold all that rules name
  *
@@ -364,29 +374,29 @@ _Static_assert(sizeof(struct sl_loopback) == 16, "sl_loopback");
 
 static inline int sl_is_mapped4(const __u8 addr[16])
 {
-	for (int i = 0; i < 10; i++)
-		if (addr[i])
-			return 0;
-	return addr[10] == 0xff && addr[11] == 0xff;
+	__u32 w[3];
+
+	__builtin_memcpy(w, addr, sizeof(w));
+	return !w[0] && !w[1] && w[2] == sl_swap(0xffff);
 }
 
+/* of IPv4, host order */
 static inline __u32 sl_word4(const __u8 addr[16])
 {
-	return (__u32)addr[12] << 24 | (__u32)addr[13] << 16 | (__u32)addr[14] << 8 | addr[15];
-}
+	__u32 w;
 
-/* ::1 */
-static inline int sl_is_loopback6(const __u8 addr[16])
-{
-	for (int i = 0; i < 15; i++)
-		if (addr[i])
-			return 0;
-	return addr[15] == 1;
+	__builtin_memcpy(&w, addr + 12, sizeof(w));
+	return sl_swap(w);
 }
 
 static inline int sl_is_loopback(const __u8 addr[16])
 {
-	return sl_is_mapped4(addr) ? addr[12] == 127 : sl_is_loopback6(addr);
+	__u32 w[4];
+
+	if (sl_is_mapped4(addr))
+		return addr[12] == 127;
+	__builtin_memcpy(w, addr, sizeof(w));
+	return !w[0] && !w[1] && !w[2] && w[3] == sl_swap(1);
 }
 
 /* @addr is one of loopback */
@@ -607,13 +617,7 @@ static inline int sl_port_in(__u16 port, __u16 first, __u16 last)
 /* bits of a word of an address that count, as they are in memory */
 static inline __u32 sl_mask_of(__u32 bits)
 {
-	__u32 mask = bits >= 32 ? 0xffffffffU : ~(0xffffffffU >> bits);
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return __builtin_bswap32(mask);
-#else
-	return mask;
-#endif
+	return sl_swap(bits >= 32 ? 0xffffffffU : ~(0xffffffffU >> bits));
 }
 
 static inline int sl_packet_in_network(const struct sl_packet_rule *rule, const __u8 addr[16])

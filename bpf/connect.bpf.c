@@ -79,7 +79,7 @@ static __always_inline struct sl_sock *note_user(struct bpf_sock_addr *ctx, __u6
 static __always_inline int elsewhere(struct bpf_sock_addr *ctx, struct sl_config *conf,
 				     const __u8 addr[16])
 {
-	if (is_loopback(addr))
+	if (sl_is_loopback(addr))
 		return GO_ON;
 	__sync_fetch_and_add(&conf->n_elsewhere, 1);
 	if (!conf->is_closed)
@@ -127,9 +127,9 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 	}
 	if (is_to_peer)
 		return GO_ON;
-	key.lo = is_loopback(addr) ? SL_LO_IS : SL_LO_NOT; /* by another interface the rules look */
+	key.lo = sl_is_loopback(addr) ? SL_LO_IS : SL_LO_NOT; /* by another interface the rules look */
 	flow = bpf_map_lookup_elem(&sl_flows, &key);
-	if (conf->is_closed && !is_loopback(addr) && (!flow || flow->verdict != SL_ALLOW))
+	if (conf->is_closed && !sl_is_loopback(addr) && (!flow || flow->verdict != SL_ALLOW))
 		sock->flags |= SL_SOCK_UNSEEN; /* until sl_out_held has it: see egress.bpf.c */
 	if (!flow || flow->verdict != SL_REJECT)
 		return GO_ON;

@@ -37,7 +37,7 @@ static __always_inline void note_sender(struct __sk_buff *skb, const struct pack
 		bind_remove(sock);
 	/* a socket of IPv6 is sent to over both */
 	key.netns = sock->netns;
-	any_of_family(key.addr, sk ? sk->family == AF_INET : is_mapped4(p->tuple.laddr));
+	any_of_family(key.addr, sk ? sk->family == AF_INET : sl_is_mapped4(p->tuple.laddr));
 	key.port = p->tuple.lport;
 	key.proto = p->tuple.proto;
 	if (!key.port || bpf_map_update_elem(&sl_binds, &key, &fresh, BPF_NOEXIST))
@@ -166,7 +166,7 @@ static __always_inline bool is_answer(const struct packet *p, __u64 cookie,
 	__u64 *came;
 
 	if (is_stream(p, sock))
-		return sock->flags & SL_SOCK_PASSIVE;
+		return sock->listener; /* not one that has connected since */
 	if (find_flow(p, cookie))
 		return false;
 	tuple.lo = SL_LO_CAME;
@@ -348,7 +348,7 @@ int sl_out_query(struct __sk_buff *skb)
 	if (!sock || read_packet(skb, &p, true))
 		return 0;
 	p.tuple.netns = sock->netns;
-	p.tuple.lo = is_loopback(p.tuple.raddr) ? SL_LO_IS
+	p.tuple.lo = sl_is_loopback(p.tuple.raddr) ? SL_LO_IS
 						: SL_LO_NOT; /* the rule knows the interface */
 	note_query(skb, &p, cookie);
 	note_sender(skb, &p, cookie, sock);
@@ -374,5 +374,5 @@ int sl_out_loopback(struct __sk_buff *skb)
 	}
 	if (r)
 		return conf->is_closed; /* sl_out_held cannot read it either: held, if it is ours */
-	return is_loopback(addr) && sl_loopback_has(&conf->loopback, addr);
+	return sl_is_loopback(addr) && sl_loopback_has(&conf->loopback, addr);
 }

@@ -86,7 +86,7 @@ static __always_inline struct sl_peek *find_peek(struct bpf_sock_ops *ctx)
 	tuple.lport = ctx->local_port;
 	tuple.rport = bpf_ntohl(ctx->remote_port);
 	peek = bpf_map_lookup_elem(&sl_peeks, &tuple);
-	if (peek || !is_loopback(tuple.raddr))
+	if (peek || !sl_is_loopback(tuple.raddr))
 		return peek;
 	tuple.lo = SL_LO_IS;
 	return bpf_map_lookup_elem(&sl_peeks, &tuple);

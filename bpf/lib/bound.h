@@ -11,7 +11,7 @@ static __always_inline int read_inbound(struct __sk_buff *skb, struct packet *p)
 	int r = read_packet(skb, p, false);
 
 	p->tuple.netns = netns_of_receiver(skb);
-	if (skb->ifindex == LOOPBACK_IFINDEX && is_loopback(p->tuple.raddr))
+	if (skb->ifindex == LOOPBACK_IFINDEX && sl_is_loopback(p->tuple.raddr))
 		p->tuple.lo = SL_LO_IS;
 	return r || p->tuple.netns ? r : -1; /* of which network is it? */
 }
@@ -19,7 +19,7 @@ static __always_inline int read_inbound(struct __sk_buff *skb, struct packet *p)
 /* the governed socket a packet is for: bound to the address, to any of its family, to any */
 static __always_inline __u64 find_bound(const struct packet *p)
 {
-	bool is_ipv4 = is_mapped4(p->tuple.laddr);
+	bool is_ipv4 = sl_is_mapped4(p->tuple.laddr);
 	struct sl_bind_key key = {};
 	struct sl_bind *bind;
 

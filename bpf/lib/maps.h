@@ -104,23 +104,7 @@ static __always_inline struct sl_config *get_config(void)
 	return bpf_map_lookup_elem(&sl_config, &zero);
 }
 
-static __always_inline bool is_mapped4(const __u8 addr[16])
-{
-	const __u32 *w = (const __u32 *)addr;
-
-	return !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
-}
-
 #define LOOPBACK_IFINDEX 1 /* in every namespace */
-
-static __always_inline bool is_loopback(const __u8 addr[16])
-{
-	const __u32 *w = (const __u32 *)addr;
-
-	if (is_mapped4(addr))
-		return addr[12] == 127;
-	return !w[0] && !w[1] && !w[2] && w[3] == bpf_htonl(1);
-}
 
 /* the key of sl_binds that stands for every address of the family */
 static __always_inline void any_of_family(__u8 to[16], bool is_ipv4)
@@ -141,7 +125,7 @@ static __always_inline void unmap4(__u8 to[16], __be32 addr)
 static __always_inline void forget_flow(struct sl_flow_key *key)
 {
 	bpf_map_delete_elem(&sl_flows, key);
-	if (!is_loopback(key->raddr))
+	if (!sl_is_loopback(key->raddr))
 		return;
 	key->lo = SL_LO_IS;
 	bpf_map_delete_elem(&sl_flows, key);

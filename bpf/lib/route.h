@@ -24,6 +24,6 @@ static __always_inline __u32 ifindex_of_route(void *skb)
 /* of one that leaves; enum sl_lo. What others have there costs nobody a look at the route */
 static __always_inline __u8 lo_of_sent(void *skb, const __u8 raddr[16])
 {
-	return is_loopback(raddr) && ifindex_of_route(skb) == LOOPBACK_IFINDEX ? SL_LO_IS
+	return sl_is_loopback(raddr) && ifindex_of_route(skb) == LOOPBACK_IFINDEX ? SL_LO_IS
 									       : SL_LO_NOT;
 }

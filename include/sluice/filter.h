@@ -100,28 +100,28 @@ enum sluice_scope {
  */
 struct sluice_flow {
 	size_t size;
-	uint64_t id; /* never used twice within an instance */
+	uint64_t id;		  /* never used twice within an instance */
 	enum sluice_direction direction;
-	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP … */
+	uint8_t protocol;	  /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP … */
 	uint8_t local_address[16];
 	uint8_t remote_address[16];
-	uint16_t local_port;  /* ICMP: the identifier */
-	uint16_t remote_port; /* ICMP: 0 */
-	const char *host;     /* name of the remote side, as host_source says */
+	uint16_t local_port;	  /* ICMP: the identifier */
+	uint16_t remote_port;	  /* ICMP: 0 */
+	const char *host;	  /* name of the remote side, as host_source says */
 	enum sluice_host_source host_source;
-	uint32_t pid;	    /* process that connects or sends */
-	uint32_t owner_pid; /* process that created the socket; 0: unknown */
-	uint32_t uid, gid;  /* of the process that connects or sends */
+	uint32_t pid;		  /* process that connects or sends */
+	uint32_t owner_pid;	  /* process that created the socket; 0: unknown */
+	uint32_t uid, gid;	  /* of the process that connects or sends */
 	uint32_t owner_uid;
-	const char *exe; /* path of its executable */
+	const char *exe;	  /* path of its executable */
 	uint64_t exe_inode;
 	uint32_t exe_device;
-	const char *command;   /* its command line, arguments joined by spaces */
-	bool is_cut;	       /* exe or command was too long and is cut */
-	const char *cgroup;    /* below the cgroup root, "/user.slice/…" */
-	const char *unit;      /* systemd unit, from the cgroup */
-	const char *container; /* container id or machine name, from the cgroup */
-	uint32_t ifindex;      /* interface it would leave (or came in) by */
+	const char *command;	  /* its command line, arguments joined by spaces */
+	bool is_cut;		  /* exe or command was too long and is cut */
+	const char *cgroup;	  /* below the cgroup root, "/user.slice/…" */
+	const char *unit;	  /* systemd unit, from the cgroup */
+	const char *container;	  /* container id or machine name, from the cgroup */
+	uint32_t ifindex;	  /* interface it would leave (or came in) by */
 	const char *interface;
 	const char *interface_kind; /* "ethernet", "wifi", "tunnel" …; "other" if unknown */
 	bool is_again;		    /* it was asked about before: it is open, see
@@ -288,9 +288,9 @@ enum sluice_unusable {
  */
 struct sluice_list {
 	size_t size;
-	uint16_t number;    /* at most 255 */
+	uint16_t number; /* at most 255 */
 	bool is_exceptions; /* its names are allowed */
-	const char *name;   /* for people, such as its path; at most 255 bytes, cut if longer */
+	const char *name; /* for people, such as its path; at most 255 bytes, cut if longer */
 	const char *reason;
 	uint64_t n_names, n_exceptions; /* that it has */
 	uint64_t n_unusable;		/* lines */

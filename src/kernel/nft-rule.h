@@ -42,70 +42,22 @@ struct step {
 	const char *chain;
 };
 
-#define OIF_IS(v)                                                                                  \
-	{                                                                                          \
-		.kind = STEP_OIF_IS, .value = (v)                                                  \
-	}
-#define IIF_IS(v)                                                                                  \
-	{                                                                                          \
-		.kind = STEP_IIF_IS, .value = (v)                                                  \
-	}
-#define PROTO_IS(v)                                                                                \
-	{                                                                                          \
-		.kind = STEP_PROTO_IS, .value = (v)                                                \
-	}
-#define DPORT_IS(v)                                                                                \
-	{                                                                                          \
-		.kind = STEP_DPORT_IS, .value = (v)                                                \
-	}
-#define SPORT_IS(v)                                                                                \
-	{                                                                                          \
-		.kind = STEP_SPORT_IS, .value = (v)                                                \
-	}
-#define IS_SYN                                                                                     \
-	{                                                                                          \
-		.kind = STEP_IS_SYN                                                                \
-	}
-#define MARK_IS(v)                                                                                 \
-	{                                                                                          \
-		.kind = STEP_MARK_IS, .value = (v)                                                 \
-	}
-#define BPF(member)                                                                                \
-	{                                                                                          \
-		.kind = STEP_BPF, .value = offsetof(struct nft_programs, member)                   \
-	}
-#define SET_MARK(v)                                                                                \
-	{                                                                                          \
-		.kind = STEP_SET_MARK, .value = (v)                                                \
-	}
-#define QUEUE                                                                                      \
-	{                                                                                          \
-		.kind = STEP_QUEUE                                                                 \
-	}
-#define QUEUE_PACKETS                                                                              \
-	{                                                                                          \
-		.kind = STEP_QUEUE_PACKETS                                                         \
-	}
-#define REJECT_TCP                                                                                 \
-	{                                                                                          \
-		.kind = STEP_REJECT_TCP                                                            \
-	}
-#define REJECT_ICMP                                                                                \
-	{                                                                                          \
-		.kind = STEP_REJECT_ICMP                                                           \
-	}
-#define ACCEPT                                                                                     \
-	{                                                                                          \
-		.kind = STEP_VERDICT, .value = NF_ACCEPT                                           \
-	}
-#define DROP                                                                                       \
-	{                                                                                          \
-		.kind = STEP_VERDICT, .value = NF_DROP                                             \
-	}
-#define GOTO(c)                                                                                    \
-	{                                                                                          \
-		.kind = STEP_GOTO, .chain = (c)                                                    \
-	}
+#define OIF_IS(v) { .kind = STEP_OIF_IS, .value = (v) }
+#define IIF_IS(v) { .kind = STEP_IIF_IS, .value = (v) }
+#define PROTO_IS(v) { .kind = STEP_PROTO_IS, .value = (v) }
+#define DPORT_IS(v) { .kind = STEP_DPORT_IS, .value = (v) }
+#define SPORT_IS(v) { .kind = STEP_SPORT_IS, .value = (v) }
+#define IS_SYN { .kind = STEP_IS_SYN }
+#define MARK_IS(v) { .kind = STEP_MARK_IS, .value = (v) }
+#define BPF(member) { .kind = STEP_BPF, .value = offsetof(struct nft_programs, member) }
+#define SET_MARK(v) { .kind = STEP_SET_MARK, .value = (v) }
+#define QUEUE { .kind = STEP_QUEUE }
+#define QUEUE_PACKETS { .kind = STEP_QUEUE_PACKETS }
+#define REJECT_TCP { .kind = STEP_REJECT_TCP }
+#define REJECT_ICMP { .kind = STEP_REJECT_ICMP }
+#define ACCEPT { .kind = STEP_VERDICT, .value = NF_ACCEPT }
+#define DROP { .kind = STEP_VERDICT, .value = NF_DROP }
+#define GOTO(c) { .kind = STEP_GOTO, .chain = (c) }
 
 #define STEPS_MAX 6
 enum rule_when { ALWAYS, WHEN_CLOSED, WHEN_PEEKING, WHEN_PACKETS, WHEN_LOOPBACK };
@@ -118,10 +70,10 @@ struct nft_rule {
 };
 
 #define RULE(chain_, when_, ...)                                                                   \
-	{                                                                                          \
-		.chain = chain_, .when = when_, .steps = { __VA_ARGS__ },                          \
-		.n_steps = sizeof((struct step[]){ __VA_ARGS__ }) / sizeof(struct step)            \
-	}
+	{ .chain = chain_,                                                                         \
+	  .when = when_,                                                                           \
+	  .steps = { __VA_ARGS__ },                                                                \
+	  .n_steps = sizeof((struct step[]){ __VA_ARGS__ }) / sizeof(struct step) }
 
 /**
  * nft_rule_build() - the kernel's form of a rule

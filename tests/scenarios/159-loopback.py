@@ -127,6 +127,8 @@ def check_asked_first(t, lab):
     run.wait(20)
     t.equal(run.json()["told"], ["0", "0"], "answers")
     t.equal(told(run), [], "nobody judged them")
+    run = lab.run([lab.test_filter(rule=f"drop;address={V4};port=8")], lab.actor("connect_accepted", V4, 7073, 8))
+    t.equal(run.json()["told"], "ECONNREFUSED", "a socket that was accepted, and connects itself")
 
 
 def check_other_interface(t, lab):

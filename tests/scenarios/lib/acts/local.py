@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 
-from sockets import family_of
+from sockets import disconnect, family_of
 
 from .calls import errno_of
 
@@ -37,6 +37,15 @@ def act_asked_first(address, port, peer):
         s.settimeout(20)
         s.recv(100)
         return {"told": [errno_of(lambda: _ask(s, (address, int(peer)))) for _ in range(2)]}
+
+
+def act_connect_accepted(address, listens, port):
+    """a socket that was accepted connects to another port; what it is told"""
+    with socket.create_server((address, int(listens))) as listener, socket.create_connection((address, int(listens)), 5):
+        s, _ = listener.accept()
+        with s:
+            disconnect(s)
+            return {"told": errno_of(lambda: s.connect((address, int(port))))}
 
 
 def act_leave_loopback(address, port, device):
