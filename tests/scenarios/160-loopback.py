@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""159 — loopback is allowed, unless a static rule names it (docs/decisions/0019)
+"""160 — loopback is allowed, unless a static rule names it (docs/decisions/0019)
 
    [ client ns: programs ──lo── echo :7 :8, which are not governed, and a governed server
         │ ]──uplink──[ server ns: echo :7007 ]
