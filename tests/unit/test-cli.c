@@ -308,6 +308,7 @@ static void test_a_living_instance(void **state)
 	assert_true(output_matches("status.json"));
 	assert_int_equal(run(""), 0);
 	assert_non_null(strstr(output, "enforcing"));
+	assert_non_null(strstr(output, "3 flows, 1 dropped, last verdict 4 s ago"));
 	assert_null(strchr(output, '\033'));
 	assert_int_equal(run("flows --json"), 0);
 	check_lines("flows.json", N_FLOWS);
