@@ -349,7 +349,7 @@ int sl_out_query(struct __sk_buff *skb)
 		return 0;
 	p.tuple.netns = sock->netns;
 	p.tuple.lo = sl_is_loopback(p.tuple.raddr) ? SL_LO_IS
-						: SL_LO_NOT; /* the rule knows the interface */
+						   : SL_LO_NOT; /* the rule knows the interface */
 	note_query(skb, &p, cookie);
 	note_sender(skb, &p, cookie, sock);
 	return 0;

@@ -25,5 +25,5 @@ static __always_inline __u32 ifindex_of_route(void *skb)
 static __always_inline __u8 lo_of_sent(void *skb, const __u8 raddr[16])
 {
 	return sl_is_loopback(raddr) && ifindex_of_route(skb) == LOOPBACK_IFINDEX ? SL_LO_IS
-									       : SL_LO_NOT;
+										  : SL_LO_NOT;
 }
