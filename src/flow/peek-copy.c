@@ -84,6 +84,15 @@ bool peek_copy_is_cut(const struct peek_stream *stream, uint64_t from)
 	return false;
 }
 
+bool peek_copy_gives_way(const struct peek_stream *stream, uint64_t from, uint64_t to)
+{
+	for (unsigned int i = 0; i < stream->n; i++)
+		if (stream->packets[i]->is_copy && stream->packets[i]->from >= from &&
+		    stream->packets[i]->from < to && stream->packets[i]->to <= to)
+			return true;
+	return false;
+}
+
 static void cut(struct peek_stream *stream, struct peek_packet *copy, uint64_t at)
 {
 	memmove(copy->bytes, copy->bytes + (at - copy->from), copy->to - at);

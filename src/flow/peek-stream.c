@@ -145,7 +145,7 @@ enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_seg
 			       struct flow_packet *ret_other)
 {
 	struct peek_packet *packet;
-	bool is_full;
+	bool is_full, has_place;
 
 	if (is_end_elsewhere(stream, segment, from))
 		return PEEK_LIE;
@@ -154,12 +154,14 @@ enum peek_fate peek_stream_put(struct peek_stream *stream, const struct peek_seg
 	packet = copy_of(segment, from, now_us);
 	if (!packet)
 		return PEEK_DROP;
-	peek_copy_replace(stream, packet->from, packet->to); /* it can go */
-	is_full = stream->n == PEEK_PACKETS_MAX;
-	if (is_full ? !make_room(stream, from, ret_other) : !grow(stream)) {
+	has_place = peek_copy_gives_way(stream, packet->from, packet->to);
+	is_full = !has_place && stream->n == PEEK_PACKETS_MAX;
+	if (!has_place && (is_full ? !make_room(stream, from, ret_other) : !grow(stream))) {
 		free(packet);
 		return PEEK_DROP;
 	}
+	peek_copy_replace(stream, packet->from,
+			  packet->to); /* it can go. From here on nothing fails */
 	insert(stream, packet);
 	return is_full ? PEEK_HOLD_INSTEAD : PEEK_HOLD;
 }

@@ -275,6 +275,8 @@ bool peek_stream_lies(const struct peek_stream *stream, const struct peek_segmen
 unsigned int peek_copy_end(const struct peek_stream *stream);
 /** peek_copy_is_cut() - would a copy come again without its beginning? */
 bool peek_copy_is_cut(const struct peek_stream *stream, uint64_t from);
+/** peek_copy_gives_way() - is there one that goes when this much has come again? */
+bool peek_copy_gives_way(const struct peek_stream *stream, uint64_t from, uint64_t to);
 /** peek_copy_replace() - this much has come again */
 void peek_copy_replace(struct peek_stream *stream, uint64_t from, uint64_t to);
 

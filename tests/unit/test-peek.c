@@ -76,7 +76,7 @@ static struct peek_question expect(struct peek *peek, unsigned int filter, uint6
 				   uint64_t offset, const char *text)
 {
 	struct peek_question question;
-	uint8_t shown[64];
+	uint8_t shown[2 * PEEK_PACKETS_MAX];
 
 	assert_int_equal(peek_next(peek, filter, OUT, now_us, &question), 0);
 	assert_int_equal(question.offset, offset);
@@ -212,6 +212,27 @@ static void a_copy_goes_when_it_comes_again(void **state)
 	assert_true(peek_is_guarded(peek, OUT));
 	assert_int_equal(put(peek, 101, "bcd", false), PEEK_GO);
 	assert_false(peek_is_guarded(peek, OUT));
+	peek_free(peek);
+}
+
+/* a part of it has no place beside the rest: it comes again, and the copy is whole until then */
+static void a_copy_is_cut_for_what_stays(void **state)
+{
+	struct peek *peek = looking(true, 3);
+	char text[PEEK_PACKETS_MAX + 3] = "abc", one[] = "x";
+
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_HOLD);
+	expect(peek, 0, 1000, 0, "abc");
+	assert_int_equal(peek_pass(peek, 0, OUT, 0, sizeof(text) - 1, 1000), 0);
+	assert_int_equal(n_dropped_waiting(peek, 1000 + PEEK_IDLE_US), 1);
+	for (uint32_t i = 3; i < sizeof(text) - 1; i++) {
+		text[i] = one[0];
+		assert_int_equal(put(peek, 100 + i, one, false), PEEK_HOLD);
+	}
+	assert_int_equal(peek->streams[OUT].n, PEEK_PACKETS_MAX);
+	assert_int_equal(put(peek, 100, "a", false), PEEK_DROP);
+	expect(peek, 0, 1000, 0, text);
+	assert_int_equal(put(peek, 100, "abc", false), PEEK_HOLD); /* in its place */
 	peek_free(peek);
 }
 
@@ -453,6 +474,7 @@ int main(void)
 		cmocka_unit_test(the_rest_of_a_packet_is_shown_at_once),
 		cmocka_unit_test(what_a_sender_waits_for_comes_again),
 		cmocka_unit_test(a_copy_goes_when_it_comes_again),
+		cmocka_unit_test(a_copy_is_cut_for_what_stays),
 		cmocka_unit_test(a_window_is_held),
 		cmocka_unit_test(no_more_than_a_window_is_held),
 		cmocka_unit_test(a_flow_that_holds_nothing_is_small),
