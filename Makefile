@@ -23,7 +23,7 @@ check: setup
 check-vm: all
 	@tests/vm/run $(BUILD)
 
-# one JSON line for each of run, packet and peers in bench.json, and a picture of the last
+# one JSON line for each of run, clients, packet and peers in bench.json, and a picture of the last
 bench: all
 	@tools/unpack --peers || :
 	@bench/run $(BUILD) --json $(BUILD)/bench.json
@@ -31,6 +31,8 @@ bench: all
 	@bench/crowd $(BUILD)
 	@bench/lists $(BUILD)
 	@bench/memory $(BUILD)
+	@tools/unpack || :
+	@bench/clients $(BUILD) --json $(BUILD)/bench.json
 	@bench/packet $(BUILD) --json $(BUILD)/bench.json
 	@$(BUILD)/bench/rules
 	@bench/peers $(BUILD) --json $(BUILD)/bench.json
