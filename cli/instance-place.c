@@ -132,10 +132,26 @@ static int check_others(const struct wire_k_instance *record)
 	return r;
 }
 
+/* the end of the last instance removes the folder above, and may do so at any moment */
+static int make_state(const char *state, bool *ret_is_new)
+{
+	int r;
+
+	do {
+		r = files_make_folder(SLUICE_RUN_FOLDER, 0755, 0);
+		if (!r)
+			r = mkdir(state, 0755) < 0 ? -errno : 0;
+	} while (r == -ENOENT);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	*ret_is_new = !r;
+	return 0;
+}
+
 int instance_claim(struct instance *instance)
 {
 	struct wire_k_instance *record = &instance->record;
-	bool is_new;
+	bool is_new = false;
 	int r;
 
 	if (check_others(record))
@@ -145,10 +161,7 @@ int instance_claim(struct instance *instance)
 		snprintf(record->bpffs, sizeof(record->bpffs), BPFFS "/sluice-%s", record->id);
 	else
 		snprintf(record->bpffs, sizeof(record->bpffs), "%s/bpf", record->state);
-	r = files_make_folder(SLUICE_RUN_FOLDER, 0755, 0);
-	is_new = !r && mkdir(record->state, 0755) == 0;
-	if (!r && !is_new && errno != EEXIST)
-		r = -errno;
+	r = make_state(record->state, &is_new);
 	if (!r)
 		r = lock(record->state, &instance->lock_fd);
 	if (r == -EWOULDBLOCK)

@@ -4,9 +4,12 @@
 
    cgroup A: sluice run --instance ID --filter deny-all    stays in force
    cgroup B: sluice run --instance ID --filter permissive  refused, changes nothing
+   and instances begin while the end of others removes the folder of all
 """
 import contextlib
 import os
+import subprocess
+import sys
 
 from lib import machine, main
 from lib.wait import wait_for
@@ -39,8 +42,54 @@ def expect_refused(t, lab, instance, title):
     t.check(instance in run.stderr, f"{title}: the message names it: {run.stderr!r}")
 
 
+# in a /run of its own, where no other instance keeps the folder
+PRIVATE_RUN = """import ctypes, os, sys
+NEWNS, PRIVATE = 0x20000, 0x4000 | 1 << 18
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.unshare(NEWNS) == 0
+root, here = os.open("/", os.O_PATH), os.open(".", os.O_PATH)
+assert libc.setns(os.open("/proc/self/ns/mnt", os.O_RDONLY), NEWNS) == 0  # out of a chroot, whose root is no mount
+assert libc.mount(None, b"/", None, PRIVATE, None) == 0
+os.fchdir(root)
+os.chroot(".")
+os.fchdir(here)
+assert libc.mount(b"tmpfs", b"/run", b"tmpfs", 0, b"mode=0755") == 0
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "detect_leaks=0") + ":verify_asan_link_order=0"
+os.environ["LD_PRELOAD"] = sys.argv[1]
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+# the end of another instance, just before ours has its folder
+ENDS = """#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int mkdir(const char *path, mode_t mode)
+{
+	static int n;
+	int (*really)(const char *, mode_t) = (int (*)(const char *, mode_t))dlsym(RTLD_NEXT, "mkdir");
+
+	if (strncmp(path, "/run/sluice/", 12) == 0 && !n++ && rmdir("/run/sluice") == 0)
+		(void)!write(2, "ended\\n", 6);
+	return really(path, mode);
+}
+"""
+
+
+def check_folder_of_all(t, lab):
+    """whose end is the last one removes it: at any moment for one that begins"""
+    library = lab.new_file("so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, lab.new_file("c", ENDS)], check=True)
+    run = lab.plain([sys.executable, "-c", PRIVATE_RUN, library, lab.path("sluice"), "run", "--", "true"])
+    t.check("ended" in run.stderr, f"the folder of all was removed: {run.report()}")
+    t.equal(run.popen.returncode, 0, f"it begins all the same: {run.report()}")
+
+
 def scenario(t):
+    t.needs("cc")
     with t.lab() as lab:
+        check_folder_of_all(t, lab)
         lab.tcp_echo(7)
         instance = f"t{os.getpid()}"
         go = lab.new_file("go")
