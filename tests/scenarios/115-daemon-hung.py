@@ -25,13 +25,14 @@ def scenario(t):
         with lab.capture() as wire:
             run = lab.start([lab.test_filter(deny_address="10.79.15.20")],
                             ["sh", "-c", f"touch {go}.not; while [ ! -e {go} ]; do sleep 0.02; done;"
-                                         f" {flows}"])
+                                         f" {flows}; while [ -e {go} ]; do sleep 0.02; done"])
             wait_for(lambda: os.path.exists(go + ".not"), 15, "the instance")
             first = run.wait_pid("sluiced")
             os.kill(first, signal.SIGSTOP)
             open(go, "w").close()
             second = run.wait_pid("sluiced", other_than=first)
             t.check(second != first, "a successor runs")
+            os.unlink(go)
             t.equal(run.wait(30), 0, "exit status")
         result = run.json()
         t.note(f"20 flows of a hung sluiced: {result['max_us'] // 1000} ms at most")
