@@ -28,7 +28,7 @@
 #include "wire/provider-records.h"
 
 #define CHANNEL_FD 3
-#define PATIENCE_MS 10000 /* a provider that says nothing for so long has failed the test */
+#define PATIENCE_MS 60000 /* a provider that says nothing for so long has failed the test */
 
 static const char *blocklist_exe, *hello_exe;
 

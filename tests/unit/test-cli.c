@@ -131,7 +131,7 @@ static void make_folder(const char *path)
 
 static void wait_for(const char *path)
 {
-	for (int i = 0; i < 500 && access(path, F_OK) < 0; i++)
+	for (int i = 0; i < 3000 && access(path, F_OK) < 0; i++)
 		(void)usleep(10000);
 	assert_int_equal(access(path, F_OK), 0);
 }

@@ -37,7 +37,7 @@
 #include "wire/keeper-records.h"
 
 #define TELLINGS_MAX 200U
-#define WITHIN_MS 5000 /* what takes longer hangs */
+#define WITHIN_MS 30000 /* what takes longer hangs */
 #define SHORT_MS 300   /* memory is, when all allocations fail */
 
 int keeper_main(void); /* main() of src/keeper, by that name */
