@@ -38,7 +38,7 @@
 
 #define TELLINGS_MAX 200U
 #define WITHIN_MS 30000 /* what takes longer hangs */
-#define SHORT_MS 300   /* memory is, when all allocations fail */
+#define SHORT_MS 300	/* memory is, when all allocations fail */
 
 int keeper_main(void); /* main() of src/keeper, by that name */
 

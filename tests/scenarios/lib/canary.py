@@ -11,6 +11,7 @@ from . import machine
 from .wait import Timeout, wait_for
 
 SETTLE_S = 0.1  # much longer than a record takes, much shorter than the keeper's patience
+SEND_S = 0.5  # the same, while the keeper is stopped: a busy machine has time
 TRIES = 5
 AGAIN_S = 2  # by then a sluiced that was stopped for too long has its successor
 OPEN = 9  # standard ones, its channel, one for links, TCP and UDP for IPv4 and IPv6
@@ -82,7 +83,7 @@ def hold_its_packets(lab, run, canary):
     daemon = run.wait_pid("sluiced")
     os.kill(canary, signal.SIGSTOP)
     os.kill(daemon, signal.SIGCONT)
-    time.sleep(SETTLE_S)  # sluiced learns the cookies and says SEND
+    time.sleep(SEND_S)  # sluiced learns the cookies and says SEND
     os.kill(daemon, signal.SIGSTOP)
     os.kill(canary, signal.SIGCONT)
     wait_for(lambda: lab.n_held() >= 4, 5, "four packets held")
