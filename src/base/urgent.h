@@ -17,10 +17,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define URGENT_WAIT_NS 500000U	   /* for a processor, each time it had to run: then it is late */
-#define URGENT_TIMES_MIN 4U	   /* so often at the least, or it says nothing */
-#define URGENT_LASTS_US 30000000U  /* then it waits as others do, to see whether it would still */
-#define URGENT_BUSY_US 50000U	   /* without a pause: it keeps others from running, and stops */
+#define URGENT_WAIT_NS 500000U	  /* for a processor, each time it had to run: then it is late */
+#define URGENT_TIMES_MIN 4U	  /* so often at the least, or it says nothing */
+#define URGENT_LASTS_US 30000000U /* then it waits as others do, to see whether it would still */
+#define URGENT_BUSY_US 50000U	  /* without a pause: it keeps others from running, and stops */
 
 /** struct urgent - what is known of the waiting; zeroed at first */
 struct urgent {

@@ -25,7 +25,8 @@ void fake_make_netns(struct fake *fake, uint64_t cookie)
 	fresh->cookie = cookie;
 	fresh->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fresh->asked_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fresh->watch_fd < 0 || fresh->asked_fd < 0 || pipe2(fresh->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (fresh->watch_fd < 0 || fresh->asked_fd < 0 ||
+	    pipe2(fresh->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		abort();
 }
 

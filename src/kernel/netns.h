@@ -17,11 +17,11 @@
 
 /** enum netns_socket - the order is that of KEEPER_NETNS_SOCKETS */
 enum netns_socket {
-	NETNS_QUEUE, /* held packets; the keeper has a copy */
-	NETNS_RULES, /* transactions of the table; the keeper has a copy */
-	NETNS_WATCH, /* what others do to rules */
-	NETNS_DIAG,  /* sockets by their ends */
-	NETNS_ROUTE, /* interfaces */
+	NETNS_QUEUE,   /* held packets; the keeper has a copy */
+	NETNS_RULES,   /* transactions of the table; the keeper has a copy */
+	NETNS_WATCH,   /* what others do to rules */
+	NETNS_DIAG,    /* sockets by their ends */
+	NETNS_ROUTE,   /* interfaces */
 	NETNS_PACKETS, /* what packet filters are asked about */
 	_NETNS_SOCKET_N,
 };
@@ -33,8 +33,8 @@ struct netns {
 	int sockets[_NETNS_SOCKET_N]; /* owned; -1: none, or not yet */
 	uint16_t queue_num;
 	uint16_t packet_num; /* of the queue of packets; 0: none */
-	bool wants_requeue; /* a predecessor's packets are in its queue */
-	uint64_t digest;    /* of the table after our last transaction; 0: unknown */
+	bool wants_requeue;  /* a predecessor's packets are in its queue */
+	uint64_t digest;     /* of the table after our last transaction; 0: unknown */
 };
 
 /** netns_clear() - a free place; what it had is the caller's */
