@@ -173,6 +173,17 @@ def check_shown(t, lab):
         t.check(run.json()["told"][1] != "0", f"{address}: an answer that is denied does not arrive: {run.json()}")
 
 
+def check_firewall(t, lab):
+    """what a firewall sets: to be asked about both families of loopback, and all that goes out"""
+    rules = ["ask;address=127.0.0.0/8", f"ask;address={V6}", "ask;direction=out"]
+    denied = [V4, "10.79.60.1"]
+    got, run = flows(lab, [lab.test_filter(rule=rules, otherwise="allow", deny_address=denied, count=1)],
+                     *[flow(lab, "tcp", address, port) for address, port in
+                       ((V4, 7), (V6, 7), ("10.79.60.1", 7007), ("10.79.60.2", 7007))])
+    t.equal(got, [DENIED, ALLOWED, DENIED, ALLOWED], "asked about each")
+    t.equal(told(run), [(V4, "drop", "asked 1"), (V6, "allow", "asked 2")], "on loopback")
+
+
 def check_replaced(t, lab):
     """rules change while programs live: a rule that names loopback comes, another one, and none"""
     ready = [lab.new_file("ready", "") for _ in range(2)]
@@ -279,6 +290,7 @@ def scenario(t):
         check_other_interface(t, lab)
         check_names(t, lab)
         check_shown(t, lab)
+        check_firewall(t, lab)
         check_replaced(t, lab)
         check_older(t, lab)
         for fail in ("open", "closed"):
