@@ -112,19 +112,20 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 		return GO_ON;
 	if (!sock) /* the map is full: nobody can govern it */
 		return conf->is_closed ? REFUSE : GO_ON;
+	if (is_connect) {
+		sock->flags &= ~SL_SOCK_ALLOWED;
+		sock->listener = 0; /* if it was accepted, this is no conversation of that one's */
+	}
 	if (!has_plane(netns))
 		return elsewhere(ctx, conf, addr);
 	key.cookie = cookie;
 	__builtin_memcpy(key.raddr, addr, 16);
 	key.rport = bpf_ntohs(ctx->user_port);
 	key.proto = ctx->protocol;
-	if (is_connect) {
-		sock->flags &= ~SL_SOCK_ALLOWED;
-		sock->listener = 0; /* if it was accepted, this is no conversation of that one's */
-		if (ctx->protocol == IPPROTO_TCP) /* a new conversation, even with the same peer */
-			forget_flow(&key);
+	if (is_connect && ctx->protocol == IPPROTO_TCP)
+		forget_flow(&key); /* a new conversation, even with the same peer */
+	if (is_connect)
 		return GO_ON;
-	}
 	if (is_to_peer)
 		return GO_ON;
 	key.lo = sl_is_loopback(addr) ? SL_LO_IS : SL_LO_NOT; /* by another interface the rules look */

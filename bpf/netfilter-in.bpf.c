@@ -232,6 +232,8 @@ int sl_in_loopback(struct __sk_buff *skb)
 		hold(&p, cookie, bpf_map_lookup_elem(&sl_socks, &cookie), SL_DIR_IN);
 		return 1;
 	}
+	if (sl_is_denial(flow->verdict)) /* it may grow idle: the other end may have begun it */
+		return 0;
 	__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
 	flow->last_ns = bpf_ktime_get_boot_ns();
 	return 0;

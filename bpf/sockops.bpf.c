@@ -213,12 +213,26 @@ static __always_inline void closed(struct bpf_sock_ops *ctx)
 		sock->flags &= ~(SL_SOCK_ALLOWED | SL_SOCK_JUDGED);
 }
 
+/* connect(2) to no address means loopback: sl_connect4 and sl_connect6 have not seen where it goes */
+static __always_inline void begun(struct bpf_sock_ops *ctx)
+{
+	struct sl_flow_key key = { .proto = IPPROTO_TCP };
+
+	remote_address(ctx, key.raddr);
+	if (!sl_is_loopback(key.raddr))
+		return;
+	key.cookie = bpf_get_socket_cookie(ctx);
+	key.rport = bpf_ntohl(ctx->remote_port);
+	forget_flow(&key);
+}
+
 SEC("sockops")
 int sl_sockops(struct bpf_sock_ops *ctx)
 {
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+		begun(ctx);
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		listening(ctx);

@@ -251,7 +251,9 @@ struct sluice_rule {
 	const char *exe;    /* path of the executable, at most 511 bytes */
 	const char *reason; /* for people; at most 127 bytes */
 	/* name of the interface of struct sluice_flow, at most 15 bytes; with several network
-	 * namespaces, of whichever the flow is in */
+	 * namespaces, of whichever the flow is in. It and the local address are those of the
+	 * flow's first packet: what is allowed goes on, also when its route, or the program,
+	 * takes later packets elsewhere. No rule keeps a program to an interface by this */
 	const char *interface;
 	const char *local_address; /* as remote_address, of this machine */
 };

@@ -30,7 +30,8 @@ static int set(pid_t pid, bool is_urgent)
 
 void urgent_follow(pid_t pid, bool is_late)
 {
-	if (is_late || sched_getscheduler(pid) != SCHED_OTHER)
+	/* who runs this machine may have chosen another one for it */
+	if (is_late || sched_getscheduler(pid) == (SCHED_RR | SCHED_RESET_ON_FORK))
 		(void)set(pid, is_late);
 }
 
@@ -41,7 +42,8 @@ static int limit(void)
 
 	if (getrlimit(RLIMIT_RTTIME, &busy) < 0)
 		return -errno;
-	busy.rlim_cur = busy.rlim_max < URGENT_BUSY_US ? busy.rlim_max : URGENT_BUSY_US;
+	/* at the hard limit the kernel kills */
+	busy.rlim_cur = busy.rlim_max / 2 < URGENT_BUSY_US ? busy.rlim_max / 2 : URGENT_BUSY_US;
 	return setrlimit(RLIMIT_RTTIME, &busy) < 0 ? -errno : 0;
 }
 

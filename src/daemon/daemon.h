@@ -70,6 +70,7 @@
 	16384U /* as many as the queue holds: what is left would keep its ends from others */
 #define IDENTITIES_IDLE_MAX 256U
 #define LINKS_MAX 64U
+#define CUT_MAX 64U
 /* of one peer; then others get their turn. More answers than questions can be asked in one, or
  * answers pile up unread */
 #define RECORDS_A_ROUND 256
@@ -153,6 +154,8 @@ struct daemon {
 	struct identity *idle_oldest, *idle_newest;
 	unsigned int n_idle;
 	struct known_link links[LINKS_MAX];
+	struct sl_flow_key cut[CUT_MAX]; /* TCP of ours, ended lately: its reset may be on its way */
+	unsigned int n_cut;
 	uint64_t links_read_us;
 	unsigned int n_links;
 

@@ -230,8 +230,10 @@ const struct link *identity_link(struct daemon *daemon, uint64_t netns, uint32_t
 	for (unsigned int i = 0; i < daemon->n_links; i++)
 		if (daemon->links[i].link.ifindex == ifindex && daemon->links[i].netns == netns)
 			return &daemon->links[i].link;
+	if (daemon->n_links == LINKS_MAX) /* whoever makes many hides nobody else's */
+		daemon->n_links = 0;
 	fresh = &daemon->links[daemon->n_links];
-	if (!ifindex || daemon->n_links == LINKS_MAX ||
+	if (!ifindex ||
 	    plane_read_link(daemon->plane, netns, ifindex, &fresh->link) < 0)
 		return &unknown;
 	fresh->netns = netns;

@@ -258,7 +258,8 @@ void providers_stop(struct daemon *daemon)
 		tell_to_stop(&daemon->filters[i]);
 }
 
-/* of what it says now only this is of use: what it has to say to people, and that it is done */
+/* its process has ended: STOPPED is not the end, as the keeper kills who is left after us. Of what it
+ * says now only what is for people is of use */
 static bool has_stopped(struct daemon *daemon, unsigned int index)
 {
 	struct filter *filter = &daemon->filters[index];
@@ -266,12 +267,11 @@ static bool has_stopped(struct daemon *daemon, unsigned int index)
 	int passed = -1, r = 0;
 
 	tell_to_stop(filter);
+	output_read(filter); /* it would wait in write(2) */
 	for (int i = 0; i < RECORDS_A_ROUND && filter->sock >= 0 && r == 0; i++) {
 		r = channel_recv(filter->sock, &wire_provider_channel, 1, daemon->record, &message,
 				 NULL, &passed);
 		passed = close_fd(passed);
-		if (r == 0 && message.record->type == WIRE_STOPPED)
-			return true;
 		if (r == 0 && message.record->type == WIRE_LOG)
 			r = providers_take(daemon, index, &message);
 	}
@@ -281,16 +281,21 @@ static bool has_stopped(struct daemon *daemon, unsigned int index)
 void providers_await_stop(struct daemon *daemon)
 {
 	uint64_t end_us = daemon_now_us() + STOP_US;
+	bool has_ended[FILTERS_MAX] = { false };
+	unsigned int n_left;
 
-	for (unsigned int i = 0; i < daemon->n_filters; i++) {
-		bool is_done = has_stopped(daemon, i);
-
-		while (!is_done && daemon_now_us() < end_us) {
-			daemon_sleep_us(STOP_PAUSE_US);
-			is_done = has_stopped(daemon, i);
+	for (;;) {
+		n_left = 0;
+		for (unsigned int i = 0; i < daemon->n_filters; i++) {
+			has_ended[i] = has_ended[i] || has_stopped(daemon, i);
+			n_left += !has_ended[i];
 		}
-		if (!is_done)
+		if (n_left == 0 || daemon_now_us() >= end_us)
+			break;
+		daemon_sleep_us(STOP_PAUSE_US);
+	}
+	for (unsigned int i = 0; n_left && i < daemon->n_filters; i++)
+		if (!has_ended[i])
 			log_error("filter %s has not stopped within %u ms: it is killed",
 				  daemon->filters[i].name, STOP_US / 1000);
-	}
 }

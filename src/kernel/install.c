@@ -257,7 +257,7 @@ static int check_link(const struct real *real, const char *name, uint64_t cgroup
 static int take_fail_class(struct real *real)
 {
 	_cleanup_close_ int fd = pins_open(real, "map", map_names[MAP_CONFIG]);
-	struct sl_config config;
+	struct sl_config config = { 0 };
 	uint32_t zero = 0;
 
 	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &config) < 0)
@@ -287,15 +287,22 @@ int install_relax(struct real *real)
 	return r < 0 ? r : join_put_tables(real);
 }
 
-/* the plan is another one */
+/* the plan is another one. A namespace that refuses it keeps it from no other: who watches its rules
+ * puts them as soon as that can be */
 static int renew_everywhere(struct real *real)
 {
-	int r = install_write_config(real);
+	int worst = install_write_config(real);
 
-	for (unsigned int i = 0; i < real->plane.n_places && r >= 0; i++)
-		if (real->plane.places[i].is_used && netns_is_whole(&real->plane.places[i]))
-			r = repair_renew(real, &real->plane.places[i]);
-	return r < 0 ? r : 0;
+	for (unsigned int i = 0; i < real->plane.n_places; i++) {
+		struct netns *netns = &real->plane.places[i];
+		int r = netns->is_used && netns_is_whole(netns) ? repair_renew(real, netns) : 0;
+
+		if (r < 0) {
+			netns->digest = 0;
+			worst = r;
+		}
+	}
+	return worst < 0 ? worst : 0;
 }
 
 int install_peek(struct real *real)
@@ -310,16 +317,11 @@ int install_loopback(struct real *real, const struct sl_loopback *loopback)
 {
 	bool is_wanted = plane_judges_loopback(loopback);
 
-	int r;
-
 	real->plane.loopback = *loopback;
 	if (real->nft.has_loopback == is_wanted)
 		return install_write_config(real);
 	real->nft.has_loopback = is_wanted;
-	r = renew_everywhere(real);
-	if (r < 0) /* some tables are of before: all are put when it is called again */
-		real->nft.has_loopback = !is_wanted;
-	return r;
+	return renew_everywhere(real);
 }
 
 static int adopt(struct real *real)

@@ -92,12 +92,15 @@ int join(struct real *real, struct netns *netns, int sockets[_NETNS_SOCKET_N])
 
 int join_put_tables(struct real *real)
 {
-	int r = 0;
+	int worst = 0;
 
-	for (unsigned int i = 0; i < real->plane.n_places && !r; i++)
-		if (real->plane.places[i].sockets[NETNS_RULES] >= 0)
-			r = repair_table(real, &real->plane.places[i]);
-	return r;
+	for (unsigned int i = 0; i < real->plane.n_places; i++) {
+		bool is_there = real->plane.places[i].sockets[NETNS_RULES] >= 0;
+		int r = is_there ? repair_table(real, &real->plane.places[i]) : 0;
+
+		worst = r < 0 ? r : worst;
+	}
+	return worst;
 }
 
 void join_remove_tables(const struct real *real)

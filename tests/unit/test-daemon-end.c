@@ -179,6 +179,14 @@ static void test_the_end_waits_for_the_last_answer(void **state)
 	assert_int_equal(lab_fate(lab, held), FATE_ALLOWED);
 }
 
+static void hang_up(void *data)
+{
+	struct lab *lab = data;
+
+	lab->filters[0].sock = close_fd(lab->filters[0].sock);
+}
+
+/* and then it does what it has to do at the end */
 static void say_stopped(void *data)
 {
 	struct wire_log line = { .level = 6, .text = "so long" };
@@ -192,6 +200,7 @@ static void say_stopped(void *data)
 	assert_int_equal(channel_send(lab->filters[0].sock, &wire_provider_channel, WIRE_STOPPED,
 				      &stopped, NULL, 0, -1),
 			 0);
+	lab_when_it_sleeps(hang_up, lab);
 }
 
 /* Return: how long the end took, in microseconds */
@@ -211,13 +220,6 @@ static void test_the_end_waits_until_a_filter_has_stopped(void **state)
 	lab_when_it_sleeps(say_stopped, lab);
 	took_us = end_us(lab);
 	assert_true(took_us > 0 && took_us < 10000);
-}
-
-static void hang_up(void *data)
-{
-	struct lab *lab = data;
-
-	lab->filters[0].sock = close_fd(lab->filters[0].sock);
 }
 
 static void test_a_filter_that_is_gone_is_not_waited_for(void **state)

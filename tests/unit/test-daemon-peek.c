@@ -295,6 +295,19 @@ static void test_the_reset_of_one_that_was_cut_is_no_new_one(void **state)
 	assert_int_equal(flow_table_n_held(lab->daemon->flows), 0);
 }
 
+/* one that ends otherwise, as by connect(2) to nobody: the other side is to hear of it */
+static void test_the_reset_of_one_that_was_not_cut_is_not_lost(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet reset = peek_out(5, NULL);
+
+	peek_looked_at(lab, false, 5);
+	lab_end_socket(lab, &peek_syn);
+	reset.flags = RST | ACK;
+	assert_int_equal(lab_fate(lab, lab_put(lab, &reset)), FATE_HELD);
+	assert_int_not_equal(lab_take_flow(lab, 0), 0);
+}
+
 static void test_datagrams(void **state)
 {
 	struct lab *lab = *state;
@@ -412,6 +425,7 @@ int main(void)
 		TEST(test_what_comes_in, peek_one_closed),
 		TEST(test_what_is_held_ends_with_its_connection, peek_one_closed),
 		TEST(test_the_reset_of_one_that_was_cut_is_no_new_one, peek_one_closed),
+		TEST(test_the_reset_of_one_that_was_not_cut_is_not_lost, peek_one_closed),
 		TEST(test_datagrams, peek_one_closed),
 		TEST(test_a_first_datagram_that_is_denied, peek_one_closed),
 		TEST(test_ends_of_a_closed_socket, peek_one_closed),

@@ -208,13 +208,20 @@ static bool is_late(const struct flow *flow, const struct packet_view *view, boo
 	       (!flow || flow->state == FLOW_OPEN);
 }
 
-/* a reset begins nothing. SOCK_DESTROY has TCP send one for what was cut, whose end we know before
- * the packet; a program's own TCP may say what it wants */
-static bool is_last_reset(const struct flow *flow, const struct packet_view *view,
-			  const struct sl_held *held, bool is_inbound)
+/* SOCK_DESTROY has TCP send a reset for what was cut, whose end we know before the packet: it is no
+ * new flow, and nothing more of it leaves. To who has begun one with us, and of what ends otherwise,
+ * it is to arrive; a program's own TCP may say what it wants */
+static bool is_last_reset(const struct daemon *daemon, const struct flow *flow,
+			  const struct packet_view *view, const struct sl_held *held,
+			  bool is_inbound)
 {
-	return !is_inbound && view->is_tcp_reset && !view->is_tcp_start &&
-	       held->sock.flags & SL_SOCK_STREAM && (!flow || flow->state == FLOW_OPEN);
+	struct sl_flow_key key;
+
+	if (is_inbound || !view->is_tcp_reset || view->is_tcp_start ||
+	    !(held->sock.flags & SL_SOCK_STREAM) || (flow && flow->state != FLOW_OPEN))
+		return false;
+	key = key_of(&view->tuple, held->cookie);
+	return live_was_cut(daemon, &key);
 }
 
 /* where a direction begins is said by its SYN. Return: false: the kernel keeps the one before, and
@@ -281,7 +288,7 @@ static bool take_decided(struct daemon *daemon, struct flow *flow, const struct 
 		judge_settled(daemon, &view->tuple);
 		return true;
 	}
-	if (is_last_reset(flow, view, held, is_inbound)) {
+	if (is_last_reset(daemon, flow, view, held, is_inbound)) {
 		peeking_drop(daemon, kept);
 		judge_settled(daemon, &view->tuple);
 		return true;

@@ -33,6 +33,8 @@ void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ve
 void verdict_carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
 /** judge_fail() - the filter whose turn it is cannot judge: its fail class */
 void judge_fail(struct daemon *daemon, struct flow *flow);
+/** live_was_cut() - did we end this connection, which a governed program had begun, lately? */
+bool live_was_cut(const struct daemon *daemon, const struct sl_flow_key *key);
 /** judge_find_side() - of a flow with these ends, to be put; @sock: NULL: nobody knows */
 const struct flow_side *judge_find_side(struct daemon *daemon, const struct sl_tuple *tuple,
 					const struct sl_sock *sock, uint32_t ifindex);

@@ -43,6 +43,14 @@ struct plane_end live_end_of(const struct flow *flow)
 				   .is_inbound = flow->direction == SL_DIR_IN };
 }
 
+bool live_was_cut(const struct daemon *daemon, const struct sl_flow_key *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(daemon->cut); i++)
+		if (memcmp(&daemon->cut[i], key, sizeof(*key)) == 0)
+			return true;
+	return false;
+}
+
 void live_end_socket(struct daemon *daemon, const struct flow *flow)
 {
 	const struct plane_end end = live_end_of(flow);
@@ -50,6 +58,8 @@ void live_end_socket(struct daemon *daemon, const struct flow *flow)
 
 	if (flow->key.proto != IPPROTO_TCP && flow->key.proto != IPPROTO_UDP)
 		return; /* its next packet meets the denial */
+	if (flow->key.proto == IPPROTO_TCP && flow->direction == SL_DIR_OUT)
+		daemon->cut[daemon->n_cut++ % CUT_MAX] = flow->key;
 	r = plane_destroy(daemon->plane, &end);
 	if (r == 0 || flow->key.proto != IPPROTO_TCP)
 		return;
