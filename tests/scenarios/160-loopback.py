@@ -131,6 +131,14 @@ def check_asked_first(t, lab):
     t.equal(run.json()["told"], "ECONNREFUSED", "a socket that was accepted, and connects itself")
 
 
+def check_no_address(t, lab):
+    """connect(2) to no address is to loopback, and a conversation of its own each time"""
+    ways = [V4, "0.0.0.0"] * 3
+    run = lab.run([lab.test_filter(rule=f"ask;address={V4};port=7")], lab.actor("connect_again", 7, *ways))
+    t.equal(run.json()["told"], ["0"] * len(ways), "connects")
+    t.equal([dst for dst, _, _ in told(run)], [V4] * len(ways), "each is judged")
+
+
 def check_other_interface(t, lab):
     """what is allowed on loopback is not allowed for a socket that leaves it: 127.0.0.1 by the uplink"""
     command, seen = lab.actor("leave_loopback", V4, 7, "uplink"), []
@@ -287,6 +295,7 @@ def scenario(t):
         check_icmp(t, lab)
         check_both_governed(t, lab)
         check_asked_first(t, lab)
+        check_no_address(t, lab)
         check_other_interface(t, lab)
         check_names(t, lab)
         check_shown(t, lab)

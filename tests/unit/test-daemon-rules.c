@@ -119,6 +119,26 @@ static void test_the_interface_is_a_condition(void **state)
 	rules_lab_check(lab, &udp, FATE_HELD); /* who knows whether rule 1 is about it? */
 }
 
+/* who makes many interfaces makes no other's unknown */
+static void test_the_interface_is_known_however_many_there_are(void **state)
+{
+	struct lab *lab = *state;
+	struct sl_flow_key key = lab_key(&tcp);
+	uint32_t ifindex = LAB_IFINDEX;
+	struct link link = *(const struct link *)fake_get(lab->kernel, FAKE_LINKS, &ifindex);
+	uint64_t netns;
+
+	GIVE(lab, 0, RULES_DROP, ALL(.action = RULES_ALLOW, .interface = "wan"));
+	assert_int_equal(lab_fate(lab, memory_connect(lab, &tcp)), FATE_ALLOWED);
+	netns = flow_table_find(lab->daemon->flows, &key)->side->netns;
+	lab_pass(lab, 3000000); /* names of interfaces are read anew */
+	for (link.ifindex = 1000; link.ifindex < 1000 + LINKS_MAX; link.ifindex++) {
+		fake_put(lab->kernel, FAKE_LINKS, &link.ifindex, &link);
+		assert_string_equal(identity_link(lab->daemon, netns, link.ifindex)->name, "wan");
+	}
+	rules_lab_check(lab, &udp, FATE_ALLOWED);
+}
+
 static void test_a_promise_behind_such_a_rule_is_not_the_kernels(void **state)
 {
 	struct lab *lab = *state;
@@ -250,6 +270,7 @@ int main(void)
 		TEST(test_what_cannot_vary_is_remembered, running_one),
 		TEST(test_what_hangs_on_a_path_or_a_local_port_is_not_remembered, running_one),
 		TEST(test_the_interface_is_a_condition, running_one),
+		TEST(test_the_interface_is_known_however_many_there_are, running_one),
 		TEST(test_a_promise_behind_such_a_rule_is_not_the_kernels, running_one),
 		TEST(test_a_new_name_ends_what_was_remembered, running_one),
 		TEST(test_names_that_differ_leave_nothing_behind, running_one),

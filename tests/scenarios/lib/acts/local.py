@@ -48,6 +48,17 @@ def act_connect_accepted(address, listens, port):
             return {"told": errno_of(lambda: s.connect((address, int(port))))}
 
 
+def act_connect_again(port, *addresses):
+    """one socket connects to all of them in turn"""
+    with socket.socket() as s:
+        s.settimeout(5)
+        told = []
+        for address in addresses:
+            told.append(errno_of(lambda: s.connect((address, int(port)))))
+            disconnect(s)
+        return {"told": told}
+
+
 def act_leave_loopback(address, port, device):
     """asks over loopback, then by another interface with the same socket"""
     with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
