@@ -220,6 +220,7 @@ static void test_the_end_waits_until_a_filter_has_stopped(void **state)
 	lab_when_it_sleeps(say_stopped, lab);
 	took_us = end_us(lab);
 	assert_true(took_us > 0 && took_us < 10000);
+	assert_int_equal(lab->filters[0].sock, -1); /* its process had time to end by itself */
 }
 
 static void test_a_filter_that_is_gone_is_not_waited_for(void **state)
