@@ -12,9 +12,11 @@ import json
 import os
 import signal
 import socket
+import subprocess
 
 from lib import machine, main
 from lib.lab import CLIENT4
+from lib.rooms import HOST4, Room
 from lib.wait import SLOW, wait_for
 
 DENIED, ALLOWED = {"ECONNREFUSED": 1}, {"0": 1}
@@ -257,6 +259,31 @@ def check_daemon_killed(t, lab, fail):
     t.equal(errors(run), [ALLOWED, DENIED, ALLOWED], f"a successor, {fail}")
 
 
+def check_refusing_namespace(t, lab):
+    """a network namespace whose table is somebody else's keeps rules of loopback out of no other"""
+    go, up = lab.new_file("go", ""), lab.new_file("up")
+    with Room("refuses") as refuses, Room("obeys") as obeys:
+        obeys.serve_inside(9999)
+        use = [words(room.enter([flow(lab, "udp", HOST4, timeout_ms=200)])) for room in (refuses, obeys)]
+        named = words(obeys.enter([flow(lab, "tcp", V4, 9999)]))
+        run = lab.start([lab.test_filter(rule="ask;port=7007", next_rule=f"drop;address={V4};port=9999", replace_port=7007)],
+                        ["sh", "-c", f"while [ -e {go} ]; do {use[0]}; {use[1]}; touch {up}; sleep 0.1; done >/dev/null; "
+                                     f"{flow(lab, 'tcp', '10.79.60.3', 7007)}; for i in $(seq 20); do sleep 0.1; {named}; done"])
+        table = wait_for(lambda: obeys.tables() and refuses.tables(), 20, "the plane in both")[0].split()[-1]
+        with refuses.guest:
+            owner = subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL, text=True)
+        owner.stdin.write(f"delete table inet {table}; add table inet {table} {{ flags owner; }}\n")
+        owner.stdin.flush()
+        wait_for(lambda: "chain" not in refuses.nft("list", "table", "inet", table), 10, "its table to be another's")
+        os.unlink(go)
+        t.equal(run.wait(60), 0, f"exit status; {run.stderr}")
+        owner.kill()
+        owner.wait()
+    t.equal(errors(run)[0], ALLOWED, "rules are replaced")
+    t.equal(errors(run)[-1], DENIED, "what they name in a namespace behind it")
+
+
 def check_explain(t, lab):
     """what `sluice explain` says is what happens then"""
     instance = f"loopback{os.getpid()}"
@@ -305,6 +332,7 @@ def scenario(t):
         for fail in ("open", "closed"):
             check_without_process(t, lab, fail)
             check_daemon_killed(t, lab, fail)
+        check_refusing_namespace(t, lab)
         check_explain(t, lab)
 
 

@@ -45,6 +45,10 @@ class Room:
             self._servers.append(servers.tcp_echo(self.host, port))
             self._servers.append(servers.UdpServer(self.host, port, lambda data: data))
 
+    def serve_inside(self, port):
+        """an echo of the guest's own, TCP"""
+        self._servers.append(servers.tcp_echo(self.guest, port))
+
     def dns(self, zone):
         self._servers += servers.dns_servers(self.host, zone)
 
