@@ -118,7 +118,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status);
 void providers_read(struct daemon *daemon);
 void providers_tick(struct daemon *daemon, uint64_t now_us);
 void providers_stop(struct daemon *daemon);
-/** providers_await_stop() - until they say that they have, or are gone; for a second at most */
+/** providers_await_stop() - until their processes have ended; for a second at most */
 void providers_await_stop(struct daemon *daemon);
 /** providers_tell_when_ready() - the keeper, when all have started, or this one cannot */
 void providers_tell_when_ready(struct daemon *daemon, const struct filter *filter);

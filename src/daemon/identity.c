@@ -233,8 +233,7 @@ const struct link *identity_link(struct daemon *daemon, uint64_t netns, uint32_t
 	if (daemon->n_links == LINKS_MAX) /* whoever makes many hides nobody else's */
 		daemon->n_links = 0;
 	fresh = &daemon->links[daemon->n_links];
-	if (!ifindex ||
-	    plane_read_link(daemon->plane, netns, ifindex, &fresh->link) < 0)
+	if (!ifindex || plane_read_link(daemon->plane, netns, ifindex, &fresh->link) < 0)
 		return &unknown;
 	fresh->netns = netns;
 	daemon->n_links++;

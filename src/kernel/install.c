@@ -287,8 +287,8 @@ int install_relax(struct real *real)
 	return r < 0 ? r : join_put_tables(real);
 }
 
-/* the plan is another one. A namespace that refuses it keeps it from no other: who watches its rules
- * puts them as soon as that can be */
+/* the plan is another one. A namespace that refuses it keeps it from no other: repair() puts it there
+ * when it is asked next */
 static int renew_everywhere(struct real *real)
 {
 	int worst = install_write_config(real);

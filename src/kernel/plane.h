@@ -126,7 +126,7 @@ static inline bool plane_judges_loopback(const struct sl_loopback *loopback)
  * plane_loopback() - from now on this of loopback is judged, and nothing else there
  *
  * While it is nothing no packet pays for it. A successor finds it as it was left. Return: 0, or a
- * negative errno: not everywhere; it may be called again.
+ * negative errno: not everywhere. Then it is to be called again, and plane_repair() for each place.
  */
 int plane_loopback(struct plane *plane, const struct sl_loopback *loopback);
 /** plane_loopback_now() - what was given last, here or by a predecessor */

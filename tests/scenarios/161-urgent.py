@@ -65,6 +65,9 @@ def check_others(t, lab):
     put_before_others(run.wait_pid("sluiced"))
     for name in ("sluice-keeper", "sluice-names", "test-filter"):
         t.equal(policy_of(run.wait_pid(name)), os.SCHED_OTHER, f"{name}: policy")
+    status = machine.status_of(run.wait_pid("sluiced"))
+    t.equal(int(status["SigBlk"], 16), 0, "sluiced: no signal is kept from it")
+    t.check(int(status["SigCgt"], 16) & 1 << signal.SIGXCPU - 1, "sluiced: it takes SIGXCPU")
     limits = open(f"/proc/{run.wait_pid('sluiced')}/limits").read()
     line = next(line for line in limits.splitlines() if line.startswith("Max realtime timeout"))
     t.equal(line.split()[3], "50000", f"sluiced: {line}")

@@ -168,12 +168,15 @@ static void test_a_successor_keeps_what_is_judged(void **state)
 static void test_the_kernel_does_not_listen(void **state)
 {
 	struct lab *lab = *state;
+	unsigned int n_repairs = fake_n_calls(lab->kernel, FAKE_REPAIR);
 
 	fake_fail(lab->kernel, FAKE_LOOPBACK, 1, ENOMEM);
 	GIVE(lab, 0, RULES_ASK, LOCAL4(RULES_DROP, 9));
 	assert_true(fake_has_failed(lab->kernel));
 	check_judged(lab, 0, 0, false);
 	lab_pass(lab, TICK_US);
+	/* a namespace may not have taken it */
+	assert_true(fake_n_calls(lab->kernel, FAKE_REPAIR) > n_repairs);
 	check_judged(lab, 0x7f000009, 0xffffffff, false);
 	fake_fail(lab->kernel, FAKE_LOOPBACK, 1, ENOMEM);
 	GIVE(lab, 0, RULES_ASK, rules_lab_drop_a);

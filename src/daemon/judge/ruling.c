@@ -301,8 +301,11 @@ static void judge_loopback(struct daemon *daemon)
 	if (!daemon->wants_loopback && memcmp(&wanted, now, sizeof(wanted)) == 0)
 		return;
 	r = plane_loopback(daemon->plane, &wanted);
+	if (r < 0) /* some table has not taken it */
+		owners_want(daemon);
 	if (r < 0 && !daemon->wants_loopback)
-		log_error("rules of loopback are not in force: %s; trying again", strerror(-r));
+		log_error("rules of loopback are not in force everywhere: %s; trying again",
+			  strerror(-r));
 	daemon->wants_loopback = r < 0;
 }
 

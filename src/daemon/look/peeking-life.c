@@ -14,8 +14,10 @@ void peeking_prepare(struct daemon *daemon)
 {
 	int r = plane_peek(daemon->plane);
 
-	if (r < 0)
+	if (r < 0) { /* some table has not taken it */
+		owners_want(daemon);
 		log_error("what comes in cannot be held for filters: %s", strerror(-r));
+	}
 	daemon->peekings.has_rule = r == 0;
 }
 

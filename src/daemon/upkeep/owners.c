@@ -58,6 +58,13 @@ int owners_look(struct daemon *daemon)
 	return worst;
 }
 
+void owners_want(struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
+		if (daemon->namespaces.spaces[i])
+			daemon->namespaces.spaces[i]->owners.is_wanted = true;
+}
+
 static void look_if_allowed(struct space *space)
 {
 	struct owners *owners = &space->owners;

@@ -37,5 +37,8 @@ int owners_watch(struct space *space);
 void owners_close(struct space *space);
 void owners_tick(struct daemon *daemon, uint64_t now_us);
 
+/** owners_want() - the rules may not be as they should, in whichever namespace: they are looked at with
+ *  the next ticks, and again until they are */
+void owners_want(struct daemon *daemon);
 /** owners_look() - now, whoever asks, in every namespace. Return: as plane_repair(), the worst */
 int owners_look(struct daemon *daemon);
