@@ -175,14 +175,14 @@ static const struct {
 	{ "interface", "interface", NULL },
 };
 
-static void say_flows(struct json_object *rule, char *text, size_t n)
+static void say_flows(struct json_object *rule, const char *what, char *text, size_t n)
 {
 	const char *direction = cli_json_text(rule, "direction");
-	size_t at = 0;
+	bool is_flow = !strcmp(what, "flow"), has_direction = strcmp(direction, "any") != 0;
+	size_t at = (size_t)snprintf(text, n, "%s%s%s", is_flow ? "" : "packets",
+				     !is_flow && has_direction ? ", " : "",
+				     has_direction ? direction : "");
 
-	text[0] = '\0';
-	if (strcmp(direction, "any") != 0)
-		at = (size_t)snprintf(text, n, "%s", direction);
 	for (size_t i = 0; i < ARRAY_SIZE(conditions) && at < n; i++) {
 		struct json_object *value = json_object_object_get(rule, conditions[i].key);
 		char one[640];
@@ -197,7 +197,7 @@ static void say_flows(struct json_object *rule, char *text, size_t n)
 		at += (size_t)snprintf(text + at, n - at, "%s%s", at ? ", " : "", one);
 	}
 	if (at == 0)
-		snprintf(text, n, "every flow");
+		snprintf(text, n, "every %s", what);
 }
 
 static void print_line(const char *filter, const char *number, const char *action,
@@ -227,22 +227,33 @@ static void print_line(const char *filter, const char *number, const char *actio
 	putchar('\n');
 }
 
-static void print_filter(struct json_object *whole)
+/* @what: "flow" or "packet" */
+static void print_set(const char *filter, struct json_object *set, const char *what)
 {
-	struct json_object *rules = json_object_object_get(whole, "rules");
-	const char *filter = cli_json_text(whole, "filter");
+	struct json_object *rules = json_object_object_get(set, "rules");
+	size_t n =
+		json_object_is_type(rules, json_type_array) ? json_object_array_length(rules) : 0;
 	char flows[2048], number[24];
 
-	for (size_t i = 0; i < json_object_array_length(rules); i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct json_object *rule = json_object_array_get_idx(rules, i);
 
-		say_flows(rule, flows, sizeof(flows));
+		say_flows(rule, what, flows, sizeof(flows));
 		snprintf(number, sizeof(number), "%" PRId64, number_of(rule, "number"));
 		print_line(filter, number, cli_json_text(rule, "action"), flows,
 			   cli_json_text(rule, "reason"));
 	}
-	print_line(filter, "", cli_json_text(whole, "otherwise"),
-		   json_object_array_length(rules) ? "every other flow" : "every flow", "");
+	snprintf(flows, sizeof(flows), "every %s%s", n ? "other " : "", what);
+	print_line(filter, "", cli_json_text(set, "otherwise"), flows, "");
+}
+
+static void print_filter(struct json_object *whole)
+{
+	struct json_object *packets = json_object_object_get(whole, "packets");
+
+	print_set(cli_json_text(whole, "filter"), whole, "flow");
+	if (packets)
+		print_set(cli_json_text(whole, "filter"), packets, "packet");
 }
 
 static void print_rules(struct json_object *filters)

@@ -8,6 +8,7 @@
         └ examples/hello-packet drops a port
 """
 import json
+import os
 import re
 
 from lib import main, programs
@@ -272,6 +273,21 @@ def check_nothing_for_others(t, lab):
         run.end()
 
 
+def check_rules_shown(t, lab):
+    """`sluice rules`: of packets behind those of flows"""
+    rules = ("rule=drop;address=10.79.155.0/24;protocol=6;direction=out", "rule=allow;interface=uplink;local-port=7", "otherwise=ask")
+    instance = f"shown{os.getpid()}"
+    show = " ".join([lab.path("sluice"), "rules", "--instance", instance])
+    run = lab.run([packet_filter(lab, *rules)], ["sh", "-c", f"{show} --json; {show}"], options=["--instance", instance])
+    packets = json.loads(run.stdout.splitlines()[0])["filters"][0]["packets"]
+    t.equal([{key: value for key, value in rule.items() if value is not None} for rule in packets["rules"]],
+            [{"number": 1, "action": "drop", "direction": "outbound", "protocol": 6, "remote": "10.79.155.0/24"},
+             {"number": 2, "action": "allow", "direction": "any", "local_port": 7, "local_port_last": 7, "interface": "uplink"}], "rules")
+    t.equal(packets["otherwise"], "ask", "otherwise")
+    for text in ("packets, outbound, tcp, remote 10.79.155.0/24", "packets, local port 7, interface uplink", "ask         every other packet"):
+        t.check(text in run.stdout, f"{text!r} in {run.stdout}")
+
+
 def scenario(t):
     with t.lab() as lab:
         for port in (7, 7007):
@@ -288,6 +304,7 @@ def scenario(t):
         check_two(t, lab)
         check_delayed(t, lab)
         check_rules(t, lab)
+        check_rules_shown(t, lab)
         check_told(t, lab)
         check_example(t, lab)
         check_elsewhere(t, lab)

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "control/flow-json.h"
 #include "control/json-message.h"
@@ -89,6 +90,43 @@ static struct json_object *rule_json(const struct wire_rule *rule, uint32_t numb
 	return json;
 }
 
+/* those for packets have no more conditions than those for flows, and the same actions */
+static struct wire_rule as_rule(const struct sl_packet_rule *from)
+{
+	struct wire_rule rule = { .action = from->action,
+				  .direction = from->dir,
+				  .protocol = from->proto,
+				  .family = from->family,
+				  .bits = from->bits,
+				  .rport = from->rport,
+				  .rport_last = from->rport_last ?: from->rport,
+				  .lport = from->lport,
+				  .lport_last = from->lport_last ?: from->lport };
+
+	memcpy(rule.remote, from->remote, sizeof(rule.remote));
+	memcpy(rule.interface, from->interface, sizeof(rule.interface));
+	return rule;
+}
+
+/* NULL: it is no packet filter. They are few */
+static struct json_object *packets_rules_json(const struct packet_filter *filter)
+{
+	struct json_object *json, *list;
+
+	if (!filter->is_one)
+		return NULL;
+	json = json_object_new_object();
+	list = json_object_new_array();
+	for (uint32_t i = 0; i < filter->ruling.n; i++) {
+		const struct wire_rule rule = as_rule(&filter->ruling.rules[i]);
+
+		json_append(list, rule_json(&rule, i + 1));
+	}
+	json_add(json, "otherwise", json_object_new_string(action_name(filter->ruling.otherwise)));
+	json_add(json, "rules", list);
+	return json;
+}
+
 static struct json_object *page_json(const struct daemon *daemon, unsigned int index, uint32_t from)
 {
 	const struct ruling *ruling = &daemon->filters[index].ruling;
@@ -104,6 +142,8 @@ static struct json_object *page_json(const struct daemon *daemon, unsigned int i
 	json_add(json, "otherwise",
 		 json_object_new_string(action_name(rules_otherwise(ruling->in_force))));
 	json_add(json, "rules", list);
+	json_add(json, "packets",
+		 from == 1 ? packets_rules_json(&daemon->filters[index].packets) : NULL);
 	return json;
 }
 
