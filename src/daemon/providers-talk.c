@@ -179,8 +179,10 @@ static int take_pong(struct daemon *daemon, unsigned int index, const struct wir
 	struct session *session = &daemon->filters[index].session;
 
 	/* of the last PING: one that was not read cannot be answered */
-	if (WIRE_BODY(message, struct wire_pong)->token == session->token)
+	if (WIRE_BODY(message, struct wire_pong)->token == session->token) {
 		session_heard(session, daemon_now_us());
+		packets_heard(daemon, index);
+	}
 	return 0;
 }
 

@@ -178,6 +178,12 @@ int packets_take_verdict(struct daemon *daemon, unsigned int index,
 	return 0;
 }
 
+void packets_heard(struct daemon *daemon, unsigned int index)
+{
+	if (daemon->filters[index].packets.is_one)
+		asked_heard(daemon->packet_filters.asked, index);
+}
+
 /* what the kernel does not take, for want of memory, it is told again */
 void packets_flush(struct daemon *daemon)
 {
