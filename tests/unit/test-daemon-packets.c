@@ -51,8 +51,12 @@ static void test_shown_and_answered(void **state)
 	fake_put(lab->kernel, FAKE_SHOWN, &tuple, &whose);
 	out = packets_come(lab, false);
 	assert_int_equal(packets_fate(lab, out), FAKE_DELIVERED);
+	assert_int_equal(lab_answered_ago_ms(lab), -1);
 	packets_answer(lab, 0, packets_take(lab, 0, &shown), ALLOW);
 	assert_int_equal(packets_fate(lab, out), FAKE_ACCEPTED);
+	lab_pass(lab, 200000);
+	packets_answer(lab, 0, shown.id, ALLOW); /* a second one is none */
+	assert_int_equal(lab_answered_ago_ms(lab), 200);
 	assert_int_equal(shown.length, sizeof(packets_udp));
 	assert_int_equal(shown.n_bytes, 200);
 	assert_memory_equal(shown.bytes, packets_udp, 200);

@@ -171,6 +171,8 @@ int packets_take_verdict(struct daemon *daemon, unsigned int index,
 		return -EPROTO;
 	asked_answer(daemon->packet_filters.asked, index, said->first, said->n,
 		     (enum asked_verdict)said->verdict, daemon_now_us(), &outcome);
+	if (outcome.n_taken)
+		providers_answered(&daemon->filters[index]);
 	filter->n_dropped += outcome.n_dropped;
 	filter->n_delayed += outcome.n_delayed;
 	filter->n_late += outcome.n_late;
