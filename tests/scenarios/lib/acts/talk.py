@@ -170,7 +170,8 @@ def act_standing(second, port, *addresses):
     talks["own"] = socket.create_connection(own[1].getsockname(), source_address=(first, 0))
     print("standing", file=sys.stderr, flush=True)
     sys.stdin.readline()
-    return {name if isinstance(name, str) else " ".join(name): errno_of(lambda s=s: s.send(b"second")) for name, s in talks.items()}
+    return {name if isinstance(name, str) else " ".join(name): errno_of(lambda s=s: s.send(b"second"))
+            for name, s in talks.items()}
 
 
 def act_older(address, denied, port):
