@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 12
+#define SL_ABI 13
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -278,8 +278,10 @@ struct sl_flow {
 	__u64 bytes_out;
 	__u64 last_ns;
 	struct sl_tuple tuple;
-	__u32 verdict; /* enum sl_verdict */
-	__u32 dir;
+	__u8 verdict; /* enum sl_verdict */
+	__u8 dir;     /* enum sl_dir */
+	__u16 pad;
+	__u32 ifindex; /* by which it began; 0: not known */
 	/* of SL_PEEK; the daemon writes what it is going to let go, and then lets it go */
 	__u64 passed[2]; /* enum sl_dir: so many bytes; not TCP: SL_DIR_OUT only */
 	__u64 left;	 /* not TCP: bytes that have left, counted behind netfilter */

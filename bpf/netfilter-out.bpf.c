@@ -125,7 +125,7 @@ static __always_inline bool allow_remembered(struct __sk_buff *skb, const struct
 	event->held.is_shared = 0;
 	event->held.since_ns = 0;
 	event->held.sock = *sock;
-	event->ifindex = ifindex_of_route(skb);
+	event->ifindex = flow.ifindex = ifindex_of_route(skb);
 	event->pad = 0;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	note_sender(skb, p, cookie, sock);

@@ -77,8 +77,11 @@ static void end_here(const struct network *network, void *data)
 {
 	struct older *older = data;
 	_cleanup_close_ int sock = netlink_open(NETLINK_SOCK_DIAG);
-	int r = sock < 0 ? sock : diag_end_all(sock, is_in, older, &older->n_ended);
+	_cleanup_close_ int routes = netlink_open(NETLINK_ROUTE);
+	int r = sock < 0 ? sock : routes < 0 ? routes : 0;
 
+	if (r == 0)
+		r = diag_end_all(sock, routes, is_in, older, &older->n_ended);
 	if (r < 0 && !older->error)
 		older->error = r;
 }

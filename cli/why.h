@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "cli/client.h"
+#include "kernel/route.h"
 
 /** why_print() - for people, or as a line of JSON. Return: the exit status, by the verdict */
 int why_print(struct json_object *why, bool is_json, bool has_happened);
@@ -45,14 +46,6 @@ int program_of_exe(const char *path, uid_t uid, const char *governed, struct pro
 int program_of_unit(const char *unit, const char *governed, struct program *ret_program,
 		    struct client_error *error);
 struct json_object *program_json(const struct program *program);
-
-/** struct route - how packets to an address leave */
-struct route {
-	uint32_t ifindex; /* 0: there is no route */
-	char src[46];
-};
-
-#define ROUTE_E_NONE 1
 
 /** route_find() - in the namespace of the caller. Return: 0, ROUTE_E_NONE, or a negative errno */
 int route_find(const char *address, struct route *ret_route);

@@ -129,6 +129,8 @@ void providers_tell_when_ready(struct daemon *daemon, const struct filter *filte
 enum sl_verdict providers_verdict(uint8_t verdict);
 /** providers_say() - @body of a record. Return: 0, -EAGAIN when its channel is full, -ENOTCONN */
 int providers_say(struct filter *filter, uint16_t type, const void *body, int fd);
+/** providers_answered() - its process has given a verdict that was asked for */
+void providers_answered(struct filter *filter);
 /** providers_set_events() - @wants_write: wake us when its channel has a place again */
 void providers_set_events(struct filter *filter, bool wants_write);
 void providers_ping(struct filter *filter);

@@ -179,8 +179,10 @@ static int take_pong(struct daemon *daemon, unsigned int index, const struct wir
 	struct session *session = &daemon->filters[index].session;
 
 	/* of the last PING: one that was not read cannot be answered */
-	if (WIRE_BODY(message, struct wire_pong)->token == session->token)
+	if (WIRE_BODY(message, struct wire_pong)->token == session->token) {
 		session_heard(session, daemon_now_us());
+		packets_heard(daemon, index);
+	}
 	return 0;
 }
 
@@ -201,6 +203,11 @@ enum sl_verdict providers_verdict(uint8_t verdict)
 	return verdicts[verdict];
 }
 
+void providers_answered(struct filter *filter)
+{
+	filter->answered_us = daemon_now_us();
+}
+
 static int take_verdict(struct daemon *daemon, unsigned int index,
 			const struct wire_message *message)
 {
@@ -208,18 +215,19 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 	struct filter *filter = &daemon->filters[index];
 	struct flow *flow = flow_table_find_id(daemon->flows, answer->id);
 
-	if (live_answer(daemon, index, answer->id, providers_verdict(answer->verdict),
-			(enum memory_scope)answer->scope, answer->reason))
-		return 0;
 	if (!flow && explain_take(daemon, index, answer))
 		return 0;
-	if (peeking_take_verdict(daemon, index, answer))
+	if (live_answer(daemon, index, answer->id, providers_verdict(answer->verdict),
+			(enum memory_scope)answer->scope, answer->reason) ||
+	    peeking_take_verdict(daemon, index, answer)) {
+		providers_answered(filter);
 		return 0;
+	}
 	if (!flow_is_asked(flow, index)) {
 		filter->n_late++;
 		return 0;
 	}
-	filter->answered_us = daemon_now_us();
+	providers_answered(filter);
 	if (answer->verdict != 0)
 		filter->n_dropped++;
 	flow_set_step(flow, index, FLOW_ANSWERED, answer->scope);

@@ -38,7 +38,9 @@ struct asked {
 		uint64_t told,
 			answered; /* the largest number that it was told of, or has answered */
 		uint64_t late;	  /* until it has answered this one; 0: it is not late */
+		uint64_t trial;	  /* asked of it while it was late; 0: none was */
 	} filters[ASKED_FILTERS_MAX];
+	uint16_t may_try; /* a bit for each that is late, and gets the next packet */
 };
 
 int asked_new(asked_fn fn, void *data, struct asked **ret_asked)
@@ -107,6 +109,15 @@ static void leave(struct crowds *crowds, unsigned int crowd)
 	crowds->of[crowd]--;
 }
 
+/* of the packet that is next: those behind it fail until its fate is known */
+static void begin_trials(struct asked *asked, uint16_t filters)
+{
+	for (unsigned int i = 0; i < ASKED_FILTERS_MAX; i++)
+		if (filters & 1U << i)
+			asked->filters[i].trial = asked->next;
+	asked->may_try &= (uint16_t)~filters;
+}
+
 uint64_t asked_add(struct asked *asked, uint64_t handle, unsigned int crowd, uint16_t filters,
 		   uint64_t now_us)
 {
@@ -115,6 +126,8 @@ uint64_t asked_add(struct asked *asked, uint64_t handle, unsigned int crowd, uin
 		.since_us = now_us
 	};
 	come(&asked->all, crowd);
+	if (filters & asked->may_try)
+		begin_trials(asked, filters & asked->may_try);
 	return asked->next++;
 }
 
@@ -210,6 +223,12 @@ static void answer_delayed(struct asked *asked, uint64_t first, uint64_t end, ui
 	}
 }
 
+static void be_in_time(struct asked *asked, unsigned int filter)
+{
+	asked->filters[filter].late = asked->filters[filter].trial = 0;
+	asked->may_try &= (uint16_t) ~(1U << filter);
+}
+
 void asked_answer(struct asked *asked, unsigned int filter, uint64_t first, uint32_t n,
 		  enum asked_verdict verdict, uint64_t now_us, struct asked_outcome *ret_outcome)
 {
@@ -226,7 +245,7 @@ void asked_answer(struct asked *asked, unsigned int filter, uint64_t first, uint
 	if (stop > first)
 		asked->filters[filter].answered = MAX(asked->filters[filter].answered, stop - 1);
 	if (asked->filters[filter].answered >= asked->filters[filter].late)
-		asked->filters[filter].late = 0;
+		be_in_time(asked, filter);
 	forget_decided(asked);
 }
 
@@ -234,7 +253,21 @@ void asked_answer(struct asked *asked, unsigned int filter, uint64_t first, uint
 
 bool asked_is_late(const struct asked *asked, unsigned int filter)
 {
-	return asked->filters[filter].late != 0;
+	return asked->filters[filter].late != 0 && !(asked->may_try & 1U << filter);
+}
+
+static bool is_on_trial(struct asked *asked, unsigned int filter)
+{
+	uint64_t id = asked->filters[filter].trial;
+
+	return id >= asked->first && id < asked->next &&
+	       at(asked, id)->packet.filters & 1U << filter;
+}
+
+void asked_heard(struct asked *asked, unsigned int filter)
+{
+	if (asked->filters[filter].late && !is_on_trial(asked, filter))
+		asked->may_try |= (uint16_t)(1U << filter);
 }
 
 static unsigned int fail_waiting(struct asked *asked, uint16_t bit)
@@ -267,7 +300,8 @@ static unsigned int fail_delayed(struct asked *asked, uint16_t bit, uint64_t unt
 
 void asked_lose(struct asked *asked, unsigned int filter)
 {
-	asked->filters[filter].late = asked->filters[filter].told = 0;
+	be_in_time(asked, filter);
+	asked->filters[filter].told = 0;
 }
 
 unsigned int asked_fail(struct asked *asked, unsigned int filter)

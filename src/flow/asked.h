@@ -9,7 +9,9 @@
  * a table of its own, so that the ring goes on. Who does not answer in time fails,
  * and fails at once from then on, until it has answered what it was told last: a
  * network does not wait for the deadline of each packet. Who has answered later ones
- * in time loses the one that it has passed over.
+ * in time loses the one that it has passed over. Who fails, and gives a sign of life
+ * all the same, is asked of one packet as a trial: if the last one was passed over,
+ * no answer to it will ever come.
  *
  * Places are shared by users: each may have as many as are free (abi/sluice-abi.h).
  *
@@ -76,6 +78,8 @@ void asked_answer(struct asked *asked, unsigned int filter, uint64_t first, uint
 
 /** asked_is_late() - it is not to be asked now */
 bool asked_is_late(const struct asked *asked, unsigned int filter);
+/** asked_heard() - it reads what it is told: if it is late, the next packet is its trial */
+void asked_heard(struct asked *asked, unsigned int filter);
 
 /** asked_lose() - the process of this filter is gone: what waits for it waits for the next one */
 void asked_lose(struct asked *asked, unsigned int filter);

@@ -11,6 +11,7 @@
 
 #include "kernel/diag-end.h"
 #include "kernel/netlink.h"
+#include "kernel/route.h"
 
 #define REQUEST_BYTES 256
 #define MAPPED_BYTES 12 /* of the prefix ::ffff:0:0/96 */
@@ -29,18 +30,31 @@ struct search {
 	size_t n, n_room;
 };
 
-/* what stays on this machine is nobody's to judge */
-static bool stays_here(const struct inet_diag_msg *msg)
+/* where it goes to; of IPv4 in a socket of IPv6 as well. Return: its family */
+static int address_of(int family, const struct inet_diag_sockid *id, const uint8_t **ret_address)
 {
 	static const uint8_t mapped[MAPPED_BYTES] = { [10] = 0xff, [11] = 0xff };
-	const uint8_t *to = (const uint8_t *)msg->id.idiag_dst;
-	bool is_mapped = msg->idiag_family == AF_INET6 && !memcmp(to, mapped, sizeof(mapped));
+	const uint8_t *to = (const uint8_t *)id->idiag_dst;
+	bool is_mapped = family == AF_INET6 && !memcmp(to, mapped, sizeof(mapped));
 
-	if (!memcmp(msg->id.idiag_src, msg->id.idiag_dst, msg->idiag_family == AF_INET ? 4 : 16))
+	*ret_address = is_mapped ? to + MAPPED_BYTES : to;
+	return is_mapped ? AF_INET : family;
+}
+
+/* what stays on this machine is nobody's to judge. Another address of ours is told by the route:
+ * who cannot be asked about it is better ended than missed */
+static bool stays_here(int routes, const struct inet_diag_req_v2 *socket)
+{
+	const struct inet_diag_sockid *id = &socket->id;
+	const uint8_t *to;
+	int family = address_of(socket->sdiag_family, id, &to);
+	struct route route = { .is_own = false };
+
+	if (!memcmp(id->idiag_src, id->idiag_dst, socket->sdiag_family == AF_INET ? 4 : 16))
 		return true;
-	if (msg->idiag_family == AF_INET || is_mapped)
-		return to[is_mapped ? MAPPED_BYTES : 0] == 127;
-	return !memcmp(to, &in6addr_loopback, sizeof(in6addr_loopback));
+	if (family == AF_INET ? to[0] == 127 : !memcmp(to, &in6addr_loopback, 16))
+		return true;
+	return route_ask(routes, family, to, id->idiag_if, &route) == 0 && route.is_own;
 }
 
 static int on_attribute(const struct nlattr *attribute, void *data)
@@ -60,7 +74,7 @@ static int on_socket(const struct nlmsghdr *header, void *data)
 	if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY)
 		return MNL_CB_OK;
 	(void)mnl_attr_parse(header, sizeof(*msg), on_attribute, &cgroup);
-	if (!cgroup || stays_here(msg) || !search->is_wanted(cgroup, search->data))
+	if (!cgroup || !search->is_wanted(cgroup, search->data))
 		return MNL_CB_OK;
 	if (search->n == search->n_room) {
 		size_t n = search->n_room ? 2 * search->n_room : 64;
@@ -103,7 +117,8 @@ static int find(int sock, uint8_t family, uint8_t protocol, struct search *searc
 	return ask(sock, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &req, search);
 }
 
-int diag_end_all(int sock, diag_wanted_fn is_wanted, const void *data, unsigned int *n_ended)
+int diag_end_all(int sock, int routes, diag_wanted_fn is_wanted, const void *data,
+		 unsigned int *n_ended)
 {
 	struct search search = { .is_wanted = is_wanted, .data = data };
 	int r = 0, error;
@@ -112,6 +127,8 @@ int diag_end_all(int sock, diag_wanted_fn is_wanted, const void *data, unsigned 
 		r = find(sock, i & 1 ? AF_INET6 : AF_INET, i & 2 ? IPPROTO_UDP : IPPROTO_TCP,
 			 &search);
 	for (size_t i = 0; i < search.n; i++) {
+		if (stays_here(routes, &search.found[i]))
+			continue;
 		error = ask(sock, SOCK_DESTROY, NLM_F_ACK, &search.found[i], &search);
 		*n_ended += error == 0;
 		if (error < 0 && error != -ENOENT && error != -ESTALE && r == 0)

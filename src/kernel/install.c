@@ -253,17 +253,35 @@ static int check_link(const struct real *real, const char *name, uint64_t cgroup
 	return info.cgroup.cgroup_id == cgroup_id ? 0 : -ESTALE;
 }
 
-/* until our filters run, a predecessor that failed closed still does: see install_relax() */
-static int take_fail_class(struct real *real)
+/* that of another build may be larger than there is room for */
+static int read_config(const struct real *real, struct sl_config *ret_config)
 {
 	_cleanup_close_ int fd = pins_open(real, "map", map_names[MAP_CONFIG]);
-	struct sl_config config = { 0 };
-	uint32_t zero = 0;
+	struct bpf_map_info info = { 0 };
+	uint32_t n = sizeof(info), zero = 0;
 
-	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &config) < 0)
-		return fd < 0 ? fd : -errno;
+	if (fd < 0)
+		return fd;
+	if (bpf_obj_get_info_by_fd(fd, &info, &n) < 0)
+		return -errno;
+	if (info.value_size != sizeof(*ret_config))
+		return -EPROTO;
+	return bpf_map_lookup_elem(fd, &zero, ret_config) < 0 ? -errno : 0;
+}
+
+/* until our filters run, a predecessor that failed closed still does, and so does one of which that
+ * cannot be told: see install_relax() */
+static int take_fail_class(struct real *real)
+{
+	struct sl_config config = { 0 };
+	int r = read_config(real, &config);
+
+	if (r < 0)
+		config = (struct sl_config){ .is_closed = true };
 	real->is_stricter = config.is_closed && !real->nft.is_closed;
 	real->nft.is_closed |= config.is_closed;
+	if (r < 0)
+		return r;
 	real->nft.has_peeks = config.is_peeking;
 	real->nft.packets = config.packets;
 	real->nft.has_loopback = plane_judges_loopback(&config.loopback);

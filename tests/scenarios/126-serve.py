@@ -16,6 +16,7 @@ from lib import machine, main
 from lib.ns import Namespace
 from lib.wait import SLOW, wait_for
 
+SECOND = "10.77.26.1"  # of the client
 DENIED, ALLOWED = "10.79.26.1", "10.79.26.2"
 TRIES = 5
 GOES_ON = {"tcp": "0", "udp": "0"}
@@ -147,7 +148,7 @@ def check_ends(t, lab, governed, instance):
 
 def check_older(t, lab, governed, instance, older, told):
     """connections that stand when it begins: of programs in the cgroup, off this machine, they go on, or end"""
-    words = " ".join(lab.actor("standing", 7, ALLOWED, "fd00:79::26:2", "::ffff:10.79.26.4"))
+    words = " ".join(lab.actor("standing", SECOND, 7, ALLOWED, "fd00:79::26:2", "::ffff:10.79.26.4"))
     inside = lab.start_plain(["sh", "-c", f"echo $$ > {governed.path}/cgroup.procs; exec {words}"], stdin=subprocess.PIPE)
     outside = lab.start_plain(["sh", "-c", f"exec {words}"], stdin=subprocess.PIPE)
     wait_for(lambda: "standing" in inside.stderr and "standing" in outside.stderr, 15, "what is older")
@@ -158,7 +159,7 @@ def check_older(t, lab, governed, instance, older, told):
         one.popen.stdin.flush()
         t.equal(one.wait(15), 0, "exit status")
         said = one.json()
-        t.equal(said.pop("itself"), "0", f"{older}: on this machine")
+        t.equal((said.pop("itself"), said.pop("own")), ("0", "0"), f"{older}: on this machine")
         t.equal({name.split()[0]: error for name, error in said.items()}, wanted, f"{older}: {said}")
         t.equal((len(said), len(set(said.values()))), (6, len(set(wanted.values()))), f"{older}: {said}")
     check_judged(t, governed, f"{older}: what comes")
@@ -365,6 +366,7 @@ def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         lab.udp_echo(7)
+        lab.client.ip(f"address add {SECOND}/32 dev uplink")
         instance = f"t{os.getpid()}"
         check_bad(t, lab)
         with Governed(lab) as governed:

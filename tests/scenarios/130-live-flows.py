@@ -130,19 +130,24 @@ def check_rejudge(t, lab, scope):
 
 
 def check_successor(t, lab):
-    """flows that a dead sluiced has judged are judged again like others"""
-    ready = lab.new_file("ready", "")
+    """flows that a dead sluiced has judged, or the kernel by itself, are judged again like others"""
+    one, two = lab.new_file("ready", ""), lab.new_file("ready", "")
     held = " ".join(lab.actor("recv", "10.79.30.9", 7))
     trigger = " ".join(lab.flowgen("tcp", "10.79.30.10", 7007, 1))
-    run = lab.start([lab.test_filter(deny_address="10.79.30.9", rejudge_port=7007)],
-                    ["sh", "-c", f"{held} & while [ -e {ready} ]; do sleep 0.02; done; {trigger}; wait"])
-    wait_for(lambda: "connected" in run.stderr, 15, "the connection")
+    pause = "while [ -e {} ]; do sleep 0.02; done"
+    run = lab.start([lab.test_filter(deny_address="10.79.30.9", rejudge_port=7007, scope="address")],
+                    ["sh", "-c", f"{held} & {pause.format(one)}; {held} & {pause.format(two)}; {trigger}; wait"])
+    for n, ready in ((1, one), (2, two)):
+        wait_for(lambda: run.stderr.count("connected") == n and len(run.flows(event="new")) == n, 15, f"connection {n}")
+        if n == 1:
+            os.unlink(ready)
     first = run.pids("test-filter")[0]
     os.kill(run.pids("sluiced")[0], signal.SIGKILL)
     run.wait_pid("test-filter", other_than=first)
-    os.unlink(ready)
+    os.unlink(two)
     t.equal(run.wait(20), 0, "exit status")
-    t.check('"told": "ECONNABORTED"' in run.stdout, f"cut by the successor: {run.stdout}")
+    t.equal(run.stdout.count('"told": "ECONNABORTED"'), 2, f"cut by the successor: {run.stdout}")
+    t.equal([record["interface"] for record in run.flows(event="changed")], ["uplink"] * 2, "their interface")
 
 
 def check_many(t, lab):

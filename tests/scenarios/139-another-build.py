@@ -4,7 +4,8 @@
 
    [ client ns: a program that gets orders, and one that sends to a denied end all the time ]──│count│──[ server ]
         ├ the stamp of the plane names other programs, then sluiced is killed: it replaces them
-        └ the stamp names maps that it cannot read: it does not start, what is in force stays
+        ├ the stamp names maps that it cannot read: it does not start, what is in force stays
+        └ nothing is in force any more, and the configuration is larger than its own: it begins anew
 
 The stamp is what a successor of another build would find: that build is not needed for it.
 """
@@ -19,6 +20,7 @@ from lib.wait import wait_for
 
 ALLOWED, DENIED, STEADY = "10.79.39.1", "10.79.39.2", "10.79.39.3"
 PROGRAMS, ABI = slice(0, 8), slice(8, 12)
+IS_CLOSED = 24  # in the configuration
 
 
 class Plane:
@@ -45,11 +47,32 @@ class Plane:
         return [self._tool("map", "show", "pinned", f"{self._folder}/map_{name}")["id"]
                 for name in ("sl_flows", "sl_socks", "sl_binds")]
 
+    def _value(self, path):
+        return [int(byte, 16) for byte in self._tool("map", "dump", "pinned", path)[0]["value"]]
+
+    def config(self):
+        return self._value(f"{self._folder}/map_sl_config")
+
     def doctor(self, part):
         path = f"{self._folder}/map_stamp"
-        value = [int(byte, 16) for byte in self._tool("map", "dump", "pinned", path)[0]["value"]]
+        value = self._value(path)
         value[part] = [byte ^ 0x55 for byte in value[part]]
         self._tool("map", "update", "pinned", path, "key", "0", "0", "0", "0", "value", *map(str, value))
+
+
+    def _seen(self, pin):
+        return f"/proc/{self._run.wait_pid('sluice-keeper')}/root{self._folder}/{pin}"
+
+    def lose(self, pin):
+        os.unlink(self._seen(pin))
+
+    def enlarge_config(self):
+        """as of a build whose configuration has more in it: twice a page of ones"""
+        path = f"{self._folder}/map_sl_config"
+        self.lose("map_sl_config")
+        self._tool("map", "create", path, "type", "array", "key", "4", "value", "8192", "entries", "1", "name", "sl_config")
+        self._tool("map", "update", "pinned", path, "key", "0", "0", "0", "0", "value", *["255"] * 8192)
+        os.chown(self._seen("map_sl_config"), os.stat(self._seen("map_stamp")).st_uid, -1)
 
 
 def kill(run):
@@ -89,6 +112,26 @@ def check_refused(t, program, plane):
     t.equal(program.ask("tcp", ALLOWED, 7)["error"], "ECONNREFUSED", "nobody judges, fails closed")
 
 
+def check_other_config(t, lab, fail):
+    """what a build with another configuration has left, and what holds nobody any more: its fail class
+    cannot be read, and nothing else of it is of use"""
+    program = Ordered(lab, [lab.test_filter(deny_address=DENIED)], fail=fail)
+    try:
+        check_judged(t, program, f"fails {fail}: at first")
+        plane = Plane(program.run)
+        before = plane.attached()
+        plane.lose("link_sl_connect4")
+        plane.enlarge_config()
+        kill(program.run)
+        check_judged(t, program, f"fails {fail}: a successor that cannot read the configuration")
+        t.check(not set(plane.attached()) & set(before), f"fails {fail}: its own programs")
+        t.equal(lab.status(f"r{program.run.pid}")["generation"], 1, f"fails {fail}: by the first successor")
+        t.equal(plane.config()[IS_CLOSED], fail == "closed", f"fails {fail}: its fail class is in force")
+    finally:
+        program.end()
+        lab.sluice("panic", "--instance", f"r{program.run.pid}")
+
+
 def scenario(t):
     t.needs("bpftool", "nsenter")
     with t.lab() as lab:
@@ -108,6 +151,8 @@ def scenario(t):
                 program.end()
                 lab.sluice("panic", "--instance", f"r{program.run.pid}")
         t.equal(wire.count(lambda p: p.dst in (DENIED, STEADY)), 0, "packets of what is denied")
+        for fail in ("open", "closed"):
+            check_other_config(t, lab, fail)
 
 
 if __name__ == "__main__":

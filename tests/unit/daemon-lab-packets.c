@@ -143,9 +143,11 @@ void lab_remember(struct lab *lab, const struct lab_packet *packet)
 	struct sl_flow_key key = lab_key(packet);
 	struct sl_remembered event = { .event = { .kind = SL_EV_REMEMBERED, .cookie = key.cookie },
 				       .tuple = tuple_of(packet),
-				       .held = { .cookie = key.cookie, .dir = SL_DIR_OUT } };
+				       .held = { .cookie = key.cookie, .dir = SL_DIR_OUT },
+				       .ifindex = LAB_IFINDEX };
 	struct sl_flow flow = { .verdict = SL_ALLOW,
 				.dir = SL_DIR_OUT,
+				.ifindex = LAB_IFINDEX,
 				.last_ns = daemon_now_us() * 1000,
 				.bytes_out = packet->proto == IPPROTO_TCP ? 0 : 4,
 				.tuple = event.tuple };

@@ -361,6 +361,20 @@ void lab_sleep(struct lab *lab, uint64_t us)
 	lab_settle(lab);
 }
 
+int64_t lab_answered_ago_ms(struct lab *lab)
+{
+	struct json_object *status, *providers, *ago;
+	int64_t ms = -1;
+
+	assert_int_equal(status_get(lab->daemon, &status), 0);
+	providers = json_object_object_get(status, "providers");
+	if (json_object_object_get_ex(json_object_array_get_idx(providers, 0), "answered_ago_ms",
+				      &ago))
+		ms = json_object_get_int64(ago);
+	json_object_put(status);
+	return ms;
+}
+
 void lab_end_filter(struct lab *lab, unsigned int index)
 {
 	say_exited(lab, index + 1, 0);

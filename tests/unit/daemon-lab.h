@@ -86,6 +86,9 @@ void lab_sleep(struct lab *lab, uint64_t us);
 /** lab_oversleep() - the same without a tick: something else is noticed first */
 void lab_oversleep(uint64_t us);
 
+/** lab_answered_ago_ms() - what status says of the first filter's last verdict; -1: nothing */
+int64_t lab_answered_ago_ms(struct lab *lab);
+
 /** lab_end_filter() - its process ends and the keeper says so */
 void lab_end_filter(struct lab *lab, unsigned int index);
 void lab_end_names(struct lab *lab);

@@ -183,6 +183,77 @@ static void test_what_is_outstanding_is_not_lost_with_one(void **state)
 	assert_true(asked_is_late(world->asked, 0));
 }
 
+/* tells filter 0 of one more packet, and lets its deadline pass. Return: its number */
+static uint64_t pass_over(struct world *world, uint64_t handle, uint64_t now_us)
+{
+	uint64_t n_failed[ASKED_FILTERS_MAX], id = add(world, handle, 1, now_us);
+
+	asked_told(world->asked, 0, id);
+	tick(world, now_us + ASKED_DEADLINE_US - NOW, n_failed);
+	assert_int_equal(n_failed[0], 1);
+	assert_true(asked_is_late(world->asked, 0));
+	return id;
+}
+
+/* it will never answer the last that it was told of, and reads on all the same */
+static void test_who_passes_over_the_last_is_tried(void **state)
+{
+	struct world *world = *state;
+	uint64_t id;
+
+	pass_over(world, 1, NOW);
+	asked_heard(world->asked, 1); /* another filter */
+	assert_true(asked_is_late(world->asked, 0));
+	asked_heard(world->asked, 0);
+	assert_false(asked_is_late(world->asked, 0));
+	id = add(world, 2, 1, NOW);
+	assert_true(asked_is_late(world->asked, 0)); /* with one */
+	asked_told(world->asked, 0, id);
+	asked_heard(world->asked, 0);
+	assert_true(asked_is_late(world->asked, 0)); /* at a time */
+	answer(world, 0, id, 1, ASKED_ALLOW);
+	assert_int_equal(world->fates[2], ALLOWED);
+	assert_false(asked_is_late(world->asked, 0));
+	add(world, 3, 1, NOW);
+	assert_false(asked_is_late(world->asked, 0));
+}
+
+static void test_a_trial_may_fail(void **state)
+{
+	struct world *world = *state;
+	uint64_t id;
+
+	pass_over(world, 1, NOW);
+	asked_heard(world->asked, 0);
+	pass_over(world, 2, NOW); /* waits for its deadline, and nothing else does */
+	asked_heard(world->asked, 0);
+	assert_false(asked_is_late(world->asked, 0));
+	id = add(world, 3, 1, NOW);
+	asked_told(world->asked, 0, id);
+	answer(world, 0, id, 1, ASKED_DELAY); /* an answer, too */
+	assert_false(asked_is_late(world->asked, 0));
+}
+
+/* a trial that another filter's drop has ended says nothing of this one: the next one may */
+static void test_a_trial_may_be_nobodys(void **state)
+{
+	struct world *world = *state;
+	uint64_t id;
+
+	pass_over(world, 1, NOW);
+	asked_heard(world->asked, 0);
+	id = add(world, 2, 3, NOW);
+	answer(world, 1, id, 1, ASKED_DROP);
+	assert_true(asked_is_late(world->asked, 0));
+	asked_heard(world->asked, 0);
+	assert_false(asked_is_late(world->asked, 0));
+	asked_lose(world->asked, 0);
+	id = pass_over(world, 3, NOW); /* of the next process: the trial was not its own */
+	assert_true(asked_is_late(world->asked, 0));
+	answer(world, 0, id, 1, ASKED_ALLOW);
+	assert_false(asked_is_late(world->asked, 0));
+}
+
 static void test_one_of_two_is_late(void **state)
 {
 	struct world *world = *state;
@@ -365,6 +436,8 @@ static void test_any_life_ends_well(void **state)
 		       (uint32_t)rand_r(&seed) % 100, (enum asked_verdict)(rand_r(&seed) % 3));
 		if (rand_r(&seed) % 50 == 0)
 			asked_lose(world->asked, filter);
+		if (rand_r(&seed) % 10 == 0)
+			asked_heard(world->asked, filter);
 		if (rand_r(&seed) % 100 == 0)
 			asked_again(world->asked, filter);
 		if (rand_r(&seed) % 100 == 0)
@@ -392,6 +465,9 @@ int main(void)
 		TEST(test_late_closed),
 		TEST(test_who_passes_over_one_is_asked_on),
 		TEST(test_what_is_outstanding_is_not_lost_with_one),
+		TEST(test_who_passes_over_the_last_is_tried),
+		TEST(test_a_trial_may_fail),
+		TEST(test_a_trial_may_be_nobodys),
 		TEST(test_one_of_two_is_late),
 		TEST(test_delayed),
 		TEST(test_delay_ends_open),

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
+#include "peek-lab.h"
 #include "running-lab.h"
 
 static void test_answers_that_nobody_asked_for_are_counted(void **state)
@@ -34,21 +35,6 @@ static void test_answers_that_nobody_asked_for_are_counted(void **state)
 	assert_int_equal(lab->daemon->filters[0].session.restarts, 0);
 }
 
-/* Return: what status says of the first filter; -1: nothing */
-static int64_t answered_ago_ms(struct lab *lab)
-{
-	struct json_object *status, *providers, *ago;
-	int64_t ms = -1;
-
-	assert_int_equal(status_get(lab->daemon, &status), 0);
-	providers = json_object_object_get(status, "providers");
-	if (json_object_object_get_ex(json_object_array_get_idx(providers, 0), "answered_ago_ms",
-				      &ago))
-		ms = json_object_get_int64(ago);
-	json_object_put(status);
-	return ms;
-}
-
 static void test_status_tells_when_a_filter_last_gave_a_verdict(void **state)
 {
 	struct lab *lab = *state;
@@ -57,11 +43,51 @@ static void test_status_tells_when_a_filter_last_gave_a_verdict(void **state)
 	lab_put(lab, &udp);
 	id = lab_take_flow(lab, 0);
 	lab_judge(lab, 0, id + 1000, 0); /* that is nobody's */
-	assert_int_equal(answered_ago_ms(lab), -1);
+	assert_int_equal(lab_answered_ago_ms(lab), -1);
 	lab_judge(lab, 0, id, 0);
 	lab_pass(lab, 3000000);
 	lab_judge(lab, 0, id, 0); /* too late */
-	assert_int_equal(answered_ago_ms(lab), 3000);
+	assert_int_equal(lab_answered_ago_ms(lab), 3000);
+}
+
+/* as much as may go is its verdict, and so is its last word */
+static void test_status_tells_when_a_filter_last_judged_bytes(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t id = peek_looked_at(lab, false, 5);
+
+	peek_put_text(lab, 0, "hello");
+	peek_expect(lab, 0, 0, "hello");
+	peek_answer(lab, 0, id + 1000, 0, 5, 3); /* nobody's */
+	peek_answer(lab, 0, id, 0, 0, 8);	 /* it wants to see more */
+	assert_int_equal(lab_answered_ago_ms(lab), -1);
+	peek_put_text(lab, 5, "wor");
+	peek_expect(lab, 0, 0, "hellowor");
+	peek_answer(lab, 0, id, 0, 8, 2);
+	lab_pass(lab, 2000000);
+	assert_int_equal(lab_answered_ago_ms(lab), 2000);
+	peek_put_text(lab, 8, "ld");
+	peek_expect(lab, 0, 8, "ld");
+	lab_judge(lab, 0, id, ALLOW);
+	lab_pass(lab, 3000000);
+	assert_int_equal(lab_answered_ago_ms(lab), 3000);
+}
+
+static void test_status_tells_when_a_filter_last_judged_again(void **state)
+{
+	struct wire_flow_forget again = { .again = 1 };
+	struct lab *lab = *state;
+	uint64_t id;
+
+	lab_put(lab, &tcp);
+	id = lab_take_flow(lab, 0);
+	lab_judge(lab, 0, id, ALLOW);
+	lab_pass(lab, 3000000);
+	lab_say(lab, 0, WIRE_FLOW_FORGET, &again);
+	lab_pass(lab, TICK_US);
+	assert_int_equal(lab_take_flow(lab, 0), id);
+	lab_judge(lab, 0, id, ALLOW);
+	assert_int_equal(lab_answered_ago_ms(lab), 0);
 }
 
 static void test_the_deadline_wins(void **state)
@@ -187,6 +213,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_answers_that_nobody_asked_for_are_counted, running_two),
 		TEST(test_status_tells_when_a_filter_last_gave_a_verdict, running_one),
+		cmocka_unit_test_setup_teardown(test_status_tells_when_a_filter_last_judged_bytes,
+						peek_one_closed, peek_tear_down),
+		TEST(test_status_tells_when_a_filter_last_judged_again, running_one),
 		TEST(test_the_deadline_wins, running_one),
 		TEST(test_the_deadline_fails_open, running_one_open),
 		TEST(test_a_filter_that_is_back_is_asked_anew, running_one),

@@ -51,8 +51,12 @@ static void test_shown_and_answered(void **state)
 	fake_put(lab->kernel, FAKE_SHOWN, &tuple, &whose);
 	out = packets_come(lab, false);
 	assert_int_equal(packets_fate(lab, out), FAKE_DELIVERED);
+	assert_int_equal(lab_answered_ago_ms(lab), -1);
 	packets_answer(lab, 0, packets_take(lab, 0, &shown), ALLOW);
 	assert_int_equal(packets_fate(lab, out), FAKE_ACCEPTED);
+	lab_pass(lab, 200000);
+	packets_answer(lab, 0, shown.id, ALLOW); /* a second one is none */
+	assert_int_equal(lab_answered_ago_ms(lab), 200);
 	assert_int_equal(shown.length, sizeof(packets_udp));
 	assert_int_equal(shown.n_bytes, 200);
 	assert_memory_equal(shown.bytes, packets_udp, 200);
@@ -141,6 +145,29 @@ static void test_late_open(void **state)
 static void test_late_closed(void **state)
 {
 	check_late(*state, FAKE_DROPPED);
+}
+
+/* it reads, and answers nothing of the last: one packet at a time waits to see whether it answers again */
+static void test_who_passed_over_the_last_is_back(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int first = packets_come(lab, false), trial, other;
+
+	assert_int_not_equal(packets_take(lab, 0, NULL), 0);
+	lab_pass(lab, ASKED_DEADLINE_US + 50000);
+	assert_int_equal(packets_fate(lab, first), FAKE_DROPPED);
+	other = packets_come(lab, false);
+	assert_int_equal(packets_fate(lab, other), FAKE_DROPPED); /* no sign of life yet */
+	lab_live(lab, SESSION_PING_US);
+	trial = fake_ask_packet(lab->kernel, FAKE_HOME, packets_udp, sizeof(packets_udp), false);
+	other = packets_come(lab, false);
+	assert_int_equal(packets_fate(lab, trial), FAKE_DELIVERED);
+	assert_int_equal(packets_fate(lab, other), FAKE_DROPPED);
+	packets_answer(lab, 0, packets_take(lab, 0, NULL), ALLOW);
+	assert_int_equal(packets_fate(lab, trial), FAKE_ACCEPTED);
+	other = packets_come(lab, false);
+	packets_answer(lab, 0, packets_take(lab, 0, NULL), ALLOW);
+	assert_int_equal(packets_fate(lab, other), FAKE_ACCEPTED);
 }
 
 static void test_both_are_asked(void **state)
@@ -386,6 +413,8 @@ int main(void)
 						packets_tear_down),
 		cmocka_unit_test_setup_teardown(test_late_closed, packets_one_closed,
 						packets_tear_down),
+		cmocka_unit_test_setup_teardown(test_who_passed_over_the_last_is_back,
+						packets_one_closed, packets_tear_down),
 		cmocka_unit_test_setup_teardown(test_both_are_asked, two_closed, packets_tear_down),
 		cmocka_unit_test_setup_teardown(test_rules_of_two, two_closed, packets_tear_down),
 		cmocka_unit_test_setup_teardown(test_what_cannot_be_read_is_asked_about, two_closed,

@@ -23,6 +23,7 @@ static void test_what_is_shown_goes_when_it_is_passed(void **state)
 	assert_int_equal(lab_flow(lab, &peek_syn)->peek, SL_PEEK_OUT | SL_PEEK_BASE_OUT);
 	assert_int_equal(lab_flow(lab, &peek_syn)->base[SL_DIR_OUT], SEQ);
 	assert_int_equal(lab_flow(lab, &peek_syn)->passed[SL_DIR_OUT], 0);
+	assert_int_equal(lab_flow(lab, &peek_syn)->ifindex, LAB_IFINDEX); /* for a successor */
 	assert_int_equal(lab_fate(lab, packet), FATE_HELD);
 	assert_false(peek_expect(lab, 0, 0, "hello"));
 	peek_answer(lab, 0, id, 0, 5, 3);

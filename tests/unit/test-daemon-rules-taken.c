@@ -163,6 +163,27 @@ static void test_its_successor_with_rules_judges_what_is_open(void **state)
 	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_REJECT);
 }
 
+/* what the kernel had allowed by itself, and what the filter had: sluiced is another one, and knows
+ * from where a rule can tell that they are its business */
+static void test_sluiceds_successor_knows_the_interface_of_what_is_open(void **state)
+{
+	struct lab *lab = *state;
+
+	GIVE(lab, 0, RULES_ASK, ALL(.action = RULES_ALLOW, .rport = 443));
+	(void)memory_connect(lab, &tcp); /* this one is told */
+	(void)memory_connect(lab, &tcp_again);
+	assert_int_equal(lab_fate(lab, memory_judged(lab, &udp, 0, MEMORY_FLOW)), FATE_ALLOWED);
+	lab_crash(lab);
+	assert_int_equal(lab_start(lab), 0);
+	lab_run_all(lab);
+	GIVE(lab, 0, RULES_ALLOW, ALL(.action = RULES_DROP, .interface = "wan"));
+	rules_lab_walk(lab);
+	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_REJECT);
+	assert_int_equal(lab_flow(lab, &tcp_again)->verdict, SL_REJECT);
+	assert_int_equal(lab_flow(lab, &udp)->verdict, SL_REJECT);
+	rules_lab_reason(lab, &udp, "rule 1");
+}
+
 static void test_a_start_that_fails_changes_no_rules(void **state)
 {
 	struct lab *lab = *state;
@@ -220,6 +241,7 @@ int main(void)
 		TEST(test_open_flows_are_judged_by_rules_of_a_dead_process, running_one),
 		TEST(test_its_successor_without_rules_has_none, running_one),
 		TEST(test_its_successor_with_rules_judges_what_is_open, running_one),
+		TEST(test_sluiceds_successor_knows_the_interface_of_what_is_open, running_one),
 		TEST(test_a_start_that_fails_changes_no_rules, running_one),
 		TEST(test_a_rule_behind_a_late_filter_drops, set_up_two_open),
 		TEST(test_a_rule_behind_a_late_filter_allows, set_up_two_open),

@@ -80,11 +80,13 @@ void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
 			     enum sl_verdict verdict)
 {
-	struct sl_flow entry = { .tuple = flow_tuple(flow), .dir = flow->direction };
+	struct sl_flow entry = { .tuple = flow_tuple(flow),
+				 .dir = flow->direction,
+				 .ifindex = flow->side->ifindex };
 
 	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
 	entry.id = flow->id;
-	entry.verdict = verdict;
+	entry.verdict = (uint8_t)verdict;
 	entry.last_ns = daemon_now_us() * 1000;
 	return entry;
 }
@@ -94,8 +96,9 @@ static int put_in_force(struct daemon *daemon, const struct flow *flow, enum sl_
 	struct sl_flow entry = { .id = flow->id,
 				 .last_ns = daemon_now_us() * 1000,
 				 .tuple = flow_tuple(flow),
-				 .verdict = verdict,
-				 .dir = flow->direction };
+				 .verdict = (uint8_t)verdict,
+				 .dir = flow->direction,
+				 .ifindex = flow->side->ifindex };
 	int r;
 
 	if (flow->direction == SL_DIR_OUT)

@@ -327,6 +327,8 @@ int peeking_take_pass(struct daemon *daemon, unsigned int index, const struct wi
 		filter->n_late++;
 		return 0;
 	}
+	if (pass->pass)
+		providers_answered(filter);
 	peeking_go_on(daemon, peeking);
 	return 0;
 }

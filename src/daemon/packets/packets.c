@@ -171,11 +171,19 @@ int packets_take_verdict(struct daemon *daemon, unsigned int index,
 		return -EPROTO;
 	asked_answer(daemon->packet_filters.asked, index, said->first, said->n,
 		     (enum asked_verdict)said->verdict, daemon_now_us(), &outcome);
+	if (outcome.n_taken)
+		providers_answered(&daemon->filters[index]);
 	filter->n_dropped += outcome.n_dropped;
 	filter->n_delayed += outcome.n_delayed;
 	filter->n_late += outcome.n_late;
 	filter->n_failed += outcome.n_failed;
 	return 0;
+}
+
+void packets_heard(struct daemon *daemon, unsigned int index)
+{
+	if (daemon->filters[index].packets.is_one)
+		asked_heard(daemon->packet_filters.asked, index);
 }
 
 /* what the kernel does not take, for want of memory, it is told again */

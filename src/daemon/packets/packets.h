@@ -85,6 +85,8 @@ void packets_lost(struct daemon *daemon, unsigned int index);
 /** packets_take_verdict() - PACKET_VERDICT. Return: 0 */
 int packets_take_verdict(struct daemon *daemon, unsigned int index,
 			 const struct wire_message *message);
+/** packets_heard() - a filter gives a sign of life: if it is late, it is asked of one packet */
+void packets_heard(struct daemon *daemon, unsigned int index);
 /** packets_wait() - is any packet waiting for a filter? */
 bool packets_wait(const struct daemon *daemon);
 /** packets_flush() - what was decided, to the kernel; and what there is now room for is read on */

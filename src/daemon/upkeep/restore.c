@@ -44,9 +44,10 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	    flow_table_open(daemon->flows, key, entry->id, daemon_now_us(), &flow))
 		return;
 	has_socket = plane_find_sock(daemon->plane, key->cookie, &sock) == 0;
-	flow->side = judge_find_side(daemon, &entry->tuple, has_socket ? &sock : NULL, 0);
+	flow->side =
+		judge_find_side(daemon, &entry->tuple, has_socket ? &sock : NULL, entry->ifindex);
 	flow->lport = entry->tuple.lport;
-	flow->direction = (uint8_t)entry->dir;
+	flow->direction = entry->dir;
 	if (has_socket)
 		flow_table_own(daemon->flows, flow, sock.user.uid);
 	if (entry->verdict == SL_PEEK) {

@@ -154,11 +154,11 @@ def act_cut(kind, call, address, port):
     return {"got": len(got), "told": told, "after": after}
 
 
-def act_standing(port, *addresses):
-    """talks by TCP and by connected UDP to each address, and to itself; at a line of its input it
-    uses each of them again"""
-    own = socket.create_server(("127.0.0.1", 0))
-    talks = {"itself": socket.create_connection(own.getsockname())}
+def act_standing(second, port, *addresses):
+    """talks by TCP and by connected UDP to each address, and to itself, also from one address of the
+    machine to its `second` one; at a line of its input it uses each of them again"""
+    own = [socket.create_server((address, 0)) for address in ("127.0.0.1", second)]
+    talks = {"itself": socket.create_connection(own[0].getsockname())}
     for address in addresses:
         for proto, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)):
             talks[proto, address] = s = socket.socket(family_of(address), kind)
@@ -166,9 +166,12 @@ def act_standing(port, *addresses):
             s.connect((address, int(port)))
             s.send(b"first")
             s.recv(100)
+    first = talks["tcp", addresses[0]].getsockname()[0]
+    talks["own"] = socket.create_connection(own[1].getsockname(), source_address=(first, 0))
     print("standing", file=sys.stderr, flush=True)
     sys.stdin.readline()
-    return {" ".join(name) if name != "itself" else name: errno_of(lambda s=s: s.send(b"second")) for name, s in talks.items()}
+    return {name if isinstance(name, str) else " ".join(name): errno_of(lambda s=s: s.send(b"second"))
+            for name, s in talks.items()}
 
 
 def act_older(address, denied, port):
