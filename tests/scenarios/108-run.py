@@ -5,6 +5,7 @@
    sluice run ──┬── sluice-keeper ── sluiced, provider
                 └── COMMAND ── children        (new child cgroup of the caller's)
 """
+import json
 import os
 import signal
 
@@ -43,6 +44,17 @@ def check_descendants(t, lab):
     open(path + ".go", "w").close()
     t.equal(run.wait(20), 7, "exit status: COMMAND's, after its descendants have ended")
     t.check("ECONNREFUSED" in open(path + ".out").read(), "the child was still governed")
+
+
+def check_closed(t, lab):
+    """standard descriptors that the caller has closed are nobody's channel"""
+    flows = "; ".join(" ".join(lab.flowgen("tcp", address, 7, 1)) for address in ("10.79.8.1", "10.79.8.2"))
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"):
+        path = lab.new_file("out", "")
+        run = f"{lab.path('sluice')} run --filter {lab.test_filter(deny_address='10.79.8.1')} -- sh -c '({flows}) >{path}'"
+        program = lab.plain(["sh", "-c", f"{run} {closed}"], 30)
+        t.equal(program.popen.returncode, 0, f"{closed}: exit status: {program.stderr}")
+        t.equal([list(json.loads(line)["errors"]) for line in open(path)], [["ECONNREFUSED"], ["0"]], f"{closed}: judged")
 
 
 def check_signals(t, lab):
@@ -92,6 +104,7 @@ def scenario(t):
         lab.tcp_echo(7)
         check_statuses(t, lab, lab.test_filter())
         check_descendants(t, lab)
+        check_closed(t, lab)
         check_signals(t, lab)
         check_signals_later(t, lab)
         check_killed(t, lab)
