@@ -114,7 +114,8 @@ struct sluice_flow {
 	uint32_t owner_pid;	  /* process that created the socket; 0: unknown */
 	uint32_t uid, gid;	  /* of the process that connects or sends */
 	uint32_t owner_uid;
-	const char *exe;	  /* path of its executable */
+	const char *exe;	  /* path of its executable, in the mounts that it sees: who may
+				   * make mount namespaces chooses it */
 	uint64_t exe_inode;
 	uint32_t exe_device;
 	const char *command;	  /* its command line, arguments joined by spaces */
