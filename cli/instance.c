@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/files.h"
@@ -157,8 +160,10 @@ static void raise_descriptors(void)
 _Noreturn static void be_keeper(const struct instance *instance, const char *path, int channel)
 {
 	raise_descriptors();
-	if (dup2(channel, KEEPER_FD) >= 0 && fcntl(KEEPER_FD, F_SETFD, 0) == 0 &&
-	    fcntl(instance->lock_fd, F_SETFD, 0) == 0)
+	/* what the caller of ours has open is none of its business */
+	if (dup2(channel, KEEPER_FD) >= 0 &&
+	    syscall(SYS_close_range, KEEPER_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0 &&
+	    fcntl(KEEPER_FD, F_SETFD, 0) == 0 && fcntl(instance->lock_fd, F_SETFD, 0) == 0)
 		execl(path, path, (char *)NULL);
 	(void)cli_error(0, "cannot start %s: %s", path, strerror(errno));
 	_exit(KEEPER_EXIT_NOT_BEGUN);

@@ -57,6 +57,30 @@ def check_closed(t, lab):
         t.equal([list(json.loads(line)["errors"]) for line in open(path)], [["ECONNREFUSED"], ["0"]], f"{closed}: judged")
 
 
+def open_files(pid):
+    """what its descriptors lead to"""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            pass  # closed meanwhile
+
+
+def check_inherited(t, lab):
+    """COMMAND has what the caller had open, and nobody of ours has"""
+    path, end = lab.new_file("inherited", ""), lab.new_file("end")
+    command = f"readlink /proc/self/fd/7; while [ ! -e {end} ]; do sleep 0.05; done"
+    run = f"exec {lab.path('sluice')} run --filter {lab.test_filter()} -- sh -c '{command}'"
+    program = lab.start_plain(["sh", "-c", f"exec 7<{path}; {run}"])
+    wait_for(lambda: program.stdout, 15, "COMMAND to run")
+    t.equal(program.stdout.strip(), path, "COMMAND's descriptor")
+    keeper = machine.keeper_of(program.pid, lab.build)
+    for pid in [keeper, *(pid for pid in machine.processes(lab.build) if machine.descends(pid, keeper))]:
+        t.check(path not in open_files(pid), f"{machine.exe_of(pid)} has the caller's descriptor")
+    open(end, "w").close()
+    t.equal(program.wait(20), 0, "exit status")
+
+
 def check_signals(t, lab):
     """SIGINT and SIGTERM reach COMMAND; everything is removed"""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -105,6 +129,7 @@ def scenario(t):
         check_statuses(t, lab, lab.test_filter())
         check_descendants(t, lab)
         check_closed(t, lab)
+        check_inherited(t, lab)
         check_signals(t, lab)
         check_signals_later(t, lab)
         check_killed(t, lab)
