@@ -249,7 +249,7 @@ static int put_away(const struct instance *instance, int status, bool is_removed
 			instance_unmake_place(instance);
 		return 0;
 	}
-	if (!is_removed || (instance->record.is_kept && notes_has_panicked(instance->record.state)))
+	if (!is_removed || notes_has_panicked(instance->record.state))
 		return 0;
 	/* what sluiced brought into force is in other network namespaces, too */
 	return cli_error(-1,

@@ -108,6 +108,18 @@ def check_signals_later(t, lab):
         lab.expect_nothing_left()
 
 
+def check_panicked(t, lab):
+    """`sluice panic` has removed it: nobody is told to do so again"""
+    path = lab.new_file("pid")
+    run = lab.start([lab.test_filter()], ["/usr/bin/python3", "-c", SLEEPER, path])
+    read_pid(path)
+    panic = lab.sluice("panic", "--instance", f"r{run.pid}")
+    t.equal(panic.popen.returncode, 0, f"panic: {panic.stdout} {panic.stderr}")
+    t.equal(run.wait(15), 125, "after panic: exit status")
+    t.check("ending COMMAND" in run.stderr and "sluice panic" not in run.stderr, f"after panic: told {run.stderr}")
+    lab.expect_nothing_left()
+
+
 def check_killed(t, lab):
     """kill -9 of `sluice run`: the keeper ends the cgroup and removes everything"""
     path = lab.new_file("pid")
@@ -132,6 +144,7 @@ def scenario(t):
         check_inherited(t, lab)
         check_signals(t, lab)
         check_signals_later(t, lab)
+        check_panicked(t, lab)
         check_killed(t, lab)
 
 
