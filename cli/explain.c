@@ -29,6 +29,7 @@ struct target {
 	char names[256]; /* what first bytes are taken to name; empty: nobody */
 	bool has_names;
 	char address[INET6_ADDRSTRLEN];
+	char scope[IF_NAMESIZE]; /* interface of an address of one link; empty: none was given */
 	uint16_t port;
 	bool is_udp;
 };
@@ -38,11 +39,55 @@ struct request {
 	bool is_json;
 };
 
-static bool is_numeric(const char *text)
+/* as connect(2) takes them: to no address is to this machine */
+static bool read_four(const struct in_addr *four, struct target *target)
 {
-	uint8_t bytes[16];
+	const struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
 
-	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+	return inet_ntop(AF_INET, four->s_addr ? four : &loopback, target->address,
+			 sizeof(target->address));
+}
+
+/* IPv4 within IPv6 is sent as IPv4 */
+static bool read_six(const struct in6_addr *six, struct target *target)
+{
+	struct in_addr four;
+
+	memcpy(&four, &six->s6_addr[12], sizeof(four));
+	if (IN6_IS_ADDR_V4MAPPED(six))
+		return read_four(&four, target);
+	return inet_ntop(AF_INET6, IN6_IS_ADDR_UNSPECIFIED(six) ? &in6addr_loopback : six,
+			 target->address, sizeof(target->address));
+}
+
+/* "fe80::1%eth0": the same address on another link is another place */
+static bool read_scoped(const char *text, const char *scope, struct target *target)
+{
+	char copy[INET6_ADDRSTRLEN] = "";
+	struct in6_addr six;
+
+	if ((size_t)(scope - text) >= sizeof(copy) || !scope[1] || strlen(scope + 1) >= IF_NAMESIZE)
+		return false;
+	memcpy(copy, text, (size_t)(scope - text));
+	if (inet_pton(AF_INET6, copy, &six) != 1 ||
+	    (!IN6_IS_ADDR_LINKLOCAL(&six) && !IN6_IS_ADDR_MC_LINKLOCAL(&six)))
+		return false;
+	snprintf(target->scope, sizeof(target->scope), "%s", scope + 1);
+	return read_six(&six, target);
+}
+
+/* Return: is it an address? */
+static bool read_address(const char *text, struct target *target)
+{
+	const char *scope = strchr(text, '%');
+	struct in_addr four;
+	struct in6_addr six;
+
+	if (scope)
+		return read_scoped(text, scope, target);
+	if (inet_pton(AF_INET, text, &four) == 1)
+		return read_four(&four, target);
+	return inet_pton(AF_INET6, text, &six) == 1 && read_six(&six, target);
 }
 
 static int read_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret)
@@ -103,17 +148,14 @@ static int read_target(const char *text, struct target *ret_target)
 		return -EINVAL;
 	*colon = '\0';
 	n = strlen(host);
-	if (host[0] == '[' && n > 2 && host[n - 1] == ']') {
+	if (host[0] == '[' && host[n - 1] == ']') {
 		host[n - 1] = '\0';
 		host++;
 	} else if (strchr(host, ':')) {
 		return -EINVAL;
 	}
-	if (is_numeric(host)) {
-		snprintf(target.address, sizeof(target.address), "%s", host);
-	} else if (read_host(host, target.host) < 0) {
+	if (!read_address(host, &target) && read_host(host, target.host) < 0)
 		return -EINVAL;
-	}
 	target.port = (uint16_t)port;
 	*ret_target = target;
 	return target.host[0] || target.address[0] ? 0 : -EINVAL;
@@ -179,14 +221,15 @@ static int ask_names(struct client *client, const struct program *program, struc
 		return r;
 	list = json_object_object_get(reply, "addresses");
 	if (json_object_is_type(list, json_type_array) && json_object_array_length(list) > 0)
-		snprintf(target->address, sizeof(target->address), "%s",
-			 json_object_get_string(json_object_array_get_idx(list, 0)));
+		(void)read_address(json_object_get_string(json_object_array_get_idx(list, 0)),
+				   target);
 	return 0;
 }
 
 static int resolve(struct target *target)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+	char address[INET6_ADDRSTRLEN + IF_NAMESIZE];
 	struct addrinfo *found;
 	int r = getaddrinfo(target->host, NULL, &hints, &found);
 
@@ -196,10 +239,13 @@ static int resolve(struct target *target)
 			"%s has no address (%s), and the program has not resolved it: give "
 			"an address",
 			target->host, gai_strerror(r));
-	r = getnameinfo(found->ai_addr, found->ai_addrlen, target->address, sizeof(target->address),
-			NULL, 0, NI_NUMERICHOST);
+	r = getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof(address), NULL, 0,
+			NI_NUMERICHOST);
 	freeaddrinfo(found);
-	return r ? cli_error(CLI_NOT_FOUND, "%s: %s", target->host, gai_strerror(r)) : 0;
+	if (r || !read_address(address, target))
+		return cli_error(CLI_NOT_FOUND, "%s: %s", target->host,
+				 r ? gai_strerror(r) : address);
+	return 0;
 }
 
 static struct json_object *target_json(const struct target *target, const struct route *route)
@@ -219,8 +265,12 @@ static struct json_object *target_json(const struct target *target, const struct
 
 static int find_route(const struct target *target, struct route *route)
 {
-	int r = route_find(target->address, route);
+	uint32_t ifindex = target->scope[0] ? if_nametoindex(target->scope) : 0;
+	int r;
 
+	if (target->scope[0] && !ifindex)
+		return cli_error(CLI_NOT_FOUND, "the program has no interface %s", target->scope);
+	r = route_find(target->address, ifindex, route);
 	if (r < 0)
 		return cli_error(CLI_NO, "cannot ask for the route to %s: %s", target->address,
 				 strerror(-r));

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/instance.h"
+#include "cli/notes.h"
 #include "wire/channel.h"
 
 #define KEEPER_FD 3
@@ -156,8 +160,10 @@ static void raise_descriptors(void)
 _Noreturn static void be_keeper(const struct instance *instance, const char *path, int channel)
 {
 	raise_descriptors();
-	if (dup2(channel, KEEPER_FD) >= 0 && fcntl(KEEPER_FD, F_SETFD, 0) == 0 &&
-	    fcntl(instance->lock_fd, F_SETFD, 0) == 0)
+	/* what the caller of ours has open is none of its business */
+	if (dup2(channel, KEEPER_FD) >= 0 &&
+	    syscall(SYS_close_range, KEEPER_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0 &&
+	    fcntl(KEEPER_FD, F_SETFD, 0) == 0 && fcntl(instance->lock_fd, F_SETFD, 0) == 0)
 		execl(path, path, (char *)NULL);
 	(void)cli_error(0, "cannot start %s: %s", path, strerror(errno));
 	_exit(KEEPER_EXIT_NOT_BEGUN);
@@ -231,8 +237,9 @@ int instance_wait(struct instance *instance, int wake_fd, bool (*on_wake)(void *
 	return read_state(instance);
 }
 
-/* the keeper has ended, and did not put away what was made for it */
-static void put_away(const struct instance *instance, int status, bool is_removed)
+/* the keeper has ended, and did not put away what was made for it. Return: 0; -1: it is said what
+ * is left */
+static int put_away(const struct instance *instance, int status, bool is_removed)
 {
 	bool has_begun = !WIFEXITED(status) || (WEXITSTATUS(status) != KEEPER_EXIT_NOT_BEGUN &&
 						WEXITSTATUS(status) != EXIT_NOT_LOADED);
@@ -240,19 +247,21 @@ static void put_away(const struct instance *instance, int status, bool is_remove
 	if (!has_begun || !instance->is_committed) {
 		if (!instance->was_there && (is_removed || !instance->record.is_kept))
 			instance_unmake_place(instance);
-	} else if (!instance->record.is_kept) {
-		/* what sluiced brought into force is in other network namespaces, too */
-		(void)cli_error(0,
-				"sluice-keeper did not end by itself: "
-				"`sluice panic --instance %s` removes what is left",
-				instance->record.id);
+		return 0;
 	}
+	if (!is_removed || notes_has_panicked(instance->record.state))
+		return 0;
+	/* what sluiced brought into force is in other network namespaces, too */
+	return cli_error(-1,
+			 "sluice-keeper did not end by itself: "
+			 "`sluice panic --instance %s` removes what is left",
+			 instance->record.id);
 }
 
-void instance_end(struct instance *instance, bool is_removed)
+int instance_end(struct instance *instance, bool is_removed)
 {
 	struct wire_k_end end = { 0 };
-	int status = 0;
+	int status = 0, r = 0;
 
 	if (instance->was_there && !instance->is_committed)
 		is_removed = false;
@@ -265,9 +274,10 @@ void instance_end(struct instance *instance, bool is_removed)
 	if (!instance->is_described)
 		instance_unclaim(instance);
 	else if (status != 0)
-		put_away(instance, status, is_removed);
+		r = put_away(instance, status, is_removed);
 	for (unsigned int i = 0; i < instance->n_filters; i++)
 		run_filter_close(&instance->filters[i]);
 	instance->flows_fd = close_fd(instance->flows_fd);
 	instance->lock_fd = close_fd(instance->lock_fd);
+	return r;
 }

@@ -70,8 +70,10 @@ int instance_tick(struct instance *instance);
  * instance_end() - wait for the end of the keeper and free everything
  * @is_removed: an instance whose cgroup is kept is removed; else it stays in
  *              force in the kernel. Others are always removed.
+ *
+ * Return: 0; -1: the keeper ended before it had removed it, which is said.
  */
-void instance_end(struct instance *instance, bool is_removed);
+int instance_end(struct instance *instance, bool is_removed);
 
 /* instance-place.c */
 

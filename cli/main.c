@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -38,11 +40,24 @@ static void print_help(FILE *to)
 		    "5 not found; run and filter return the command's, or 125 to 127 like env(1).\n");
 }
 
+/* Those that the caller has closed: what is opened next would be taken for them, by us and by what
+ * we start, which puts its own descriptors there */
+static void open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close_fd(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static char *const default_argv[] = { "status", NULL };
 	const char *name = argc > 1 ? argv[1] : "status";
 
+	open_standard();
 	/* `sluice flows --follow | head` ends like any other filter */
 	(void)signal(SIGPIPE, SIG_DFL);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {

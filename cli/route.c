@@ -8,7 +8,7 @@
 #include "cli/why.h"
 #include "kernel/netlink.h"
 
-int route_find(const char *address, struct route *ret_route)
+int route_find(const char *address, uint32_t ifindex, struct route *ret_route)
 {
 	int family = strchr(address, ':') ? AF_INET6 : AF_INET;
 	_cleanup_close_ int sock = -1;
@@ -17,5 +17,5 @@ int route_find(const char *address, struct route *ret_route)
 	if (inet_pton(family, address, bytes) != 1)
 		return -EINVAL;
 	sock = netlink_open(NETLINK_ROUTE);
-	return sock < 0 ? sock : route_ask(sock, family, bytes, 0, ret_route);
+	return sock < 0 ? sock : route_ask(sock, family, bytes, ifindex, ret_route);
 }

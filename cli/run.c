@@ -259,7 +259,7 @@ static int run_it(struct run *run)
 
 static void finish(struct run *run)
 {
-	instance_end(&run->instance, true);
+	(void)instance_end(&run->instance, true);
 	/* when there is no keeper that did it */
 	if (run->instance.record.cgroup[0])
 		(void)cgroup2_remove(run->instance.record.cgroup, EMPTY_MS);

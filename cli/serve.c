@@ -152,6 +152,7 @@ static int serve_it(struct serve *serve)
 {
 	const struct wire_k_instance *record = &serve->instance.record;
 	bool is_removed = false, is_panic;
+	int r;
 
 	if (open_signals(serve) < 0)
 		return CLI_NO;
@@ -159,10 +160,10 @@ static int serve_it(struct serve *serve)
 		/* a configuration that cannot begin must not end what is in force */
 		is_removed = wants_end(serve);
 		is_panic = serve->instance.is_committed && notes_has_panicked(record->state);
-		instance_end(&serve->instance, is_removed || !serve->instance.was_there);
+		r = instance_end(&serve->instance, is_removed || !serve->instance.was_there);
 		if (is_removed)
 			sweep(serve, false);
-		return is_removed || is_panic ? CLI_YES : CLI_NO;
+		return (is_removed && !r) || is_panic ? CLI_YES : CLI_NO;
 	}
 	(void)sd_notifyf(0, "READY=1\nSTATUS=governs %s with %u filters", record->cgroup,
 			 serve->instance.n_filters);
@@ -180,9 +181,9 @@ static int serve_it(struct serve *serve)
 			"`sluice serve` takes over, `sluice panic --instance %s` removes it",
 			record->id);
 	(void)sd_notify(0, "STOPPING=1");
-	instance_end(&serve->instance, is_removed);
+	r = instance_end(&serve->instance, is_removed);
 	/* nothing that a service manager should bring back */
-	return is_removed || is_panic ? CLI_YES : CLI_NO;
+	return (is_removed && !r) || is_panic ? CLI_YES : CLI_NO;
 }
 
 int cmd_serve(int argc, char **argv)
@@ -205,10 +206,10 @@ int cmd_serve(int argc, char **argv)
 	snprintf(serve->instance.record.id, sizeof(serve->instance.record.id), "%s",
 		 SLUICE_SYSTEM_INSTANCE);
 	if (serve_read_config(path, &serve->instance)) {
-		instance_end(&serve->instance, false);
+		(void)instance_end(&serve->instance, false);
 		status = CLI_USAGE;
 	} else if (geteuid() != 0) {
-		instance_end(&serve->instance, false);
+		(void)instance_end(&serve->instance, false);
 		status = cli_error(CLI_NOT_PERMITTED, "`sluice serve` needs root");
 	} else {
 		status = serve_it(serve);

@@ -24,7 +24,7 @@ struct program {
 	pid_t pid; /* 0: no process, only the file */
 	char exe[512], command[256], cgroup[512];
 	uint64_t exe_inode, exe_ctime_ns, cgroup_id;
-	uint32_t netns; /* 0: that of the instance */
+	uint32_t netns;	     /* 0: that of the instance */
 	uint32_t exe_device; /* the kernel's dev_t */
 	uint32_t uid, gid;
 	bool is_governed;
@@ -47,5 +47,10 @@ int program_of_unit(const char *unit, const char *governed, struct program *ret_
 		    struct client_error *error);
 struct json_object *program_json(const struct program *program);
 
-/** route_find() - in the namespace of the caller. Return: 0, ROUTE_E_NONE, or a negative errno */
-int route_find(const char *address, struct route *ret_route);
+/**
+ * route_find() - in the namespace of the caller
+ * @ifindex: the interface that it has to leave by; 0: any
+ *
+ * Return: 0, ROUTE_E_NONE, or a negative errno.
+ */
+int route_find(const char *address, uint32_t ifindex, struct route *ret_route);

@@ -98,8 +98,11 @@ static __always_inline void walk_exe(struct sl_path *path, struct file *file)
 		if (dentry == root || dentry == parent) {
 			struct mount___walk *up = BPF_CORE_READ(mnt, mnt_parent);
 
-			if (up == mnt || !up)
+			if (up == mnt || !up) {
+				if (!path->len) /* in no folder, as a memfd: its name is all */
+					path_push(path, BPF_CORE_READ(dentry, d_name.name));
 				return;
+			}
 			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
 			mnt = up;
 			continue;

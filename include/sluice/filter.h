@@ -79,7 +79,8 @@ enum sluice_packet_verdict {
  * sluice_filter_forget() and with the session. It is kept per application,
  * which is one program file by one path, run by one user in one cgroup:
  * a verdict that hangs on the process, its command line, the interface or the
- * local address is for this flow only. Inbound flows are always asked.
+ * local address is for this flow only. Inbound flows are always asked, and so are
+ * those to addresses of IPv6 that mean something on one link only (fe80::, ff02::).
  */
 enum sluice_scope {
 	SLUICE_THIS_FLOW,    /* no further: the next one is asked again */
@@ -113,7 +114,8 @@ struct sluice_flow {
 	uint32_t owner_pid;	  /* process that created the socket; 0: unknown */
 	uint32_t uid, gid;	  /* of the process that connects or sends */
 	uint32_t owner_uid;
-	const char *exe;	  /* path of its executable */
+	const char *exe;	  /* path of its executable, in the mounts that it sees: who may
+				   * make mount namespaces chooses it */
 	uint64_t exe_inode;
 	uint32_t exe_device;
 	const char *command;	  /* its command line, arguments joined by spaces */

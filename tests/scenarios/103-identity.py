@@ -46,6 +46,18 @@ def check_gone(t, lab, permissive):
     run.end()
 
 
+FROM_MEMORY = """import os, sys
+fd = os.memfd_create("one")
+os.write(fd, open(sys.argv[1], "rb").read())
+os.execve(fd, sys.argv[1:], os.environ)"""
+
+
+def check_memory(t, lab, permissive):
+    """a program that is in no folder has the path that /proc says"""
+    run = lab.run([permissive], [sys.executable, "-c", FROM_MEMORY, *lab.flowgen("tcp", "10.79.3.21", 7, 1)])
+    t.equal(record_of(t, run, "10.79.3.21")["exe"], "/memfd:one", "in memory: exe")
+
+
 def check_users(t, lab, permissive):
     cases = [("setpriv", ["setpriv", "--reuid", "1234", "--regid", "1234", "--clear-groups"])]
     if shutil.which("runuser"):
@@ -81,6 +93,7 @@ def scenario(t):
         permissive = lab.test_filter()
         check_processes(t, lab, permissive)
         check_gone(t, lab, permissive)
+        check_memory(t, lab, permissive)
         check_users(t, lab, permissive)
         check_cgroups(t, lab, permissive)
 

@@ -5,6 +5,7 @@
    sluice run ──┬── sluice-keeper ── sluiced, provider
                 └── COMMAND ── children        (new child cgroup of the caller's)
 """
+import json
 import os
 import signal
 
@@ -45,6 +46,41 @@ def check_descendants(t, lab):
     t.check("ECONNREFUSED" in open(path + ".out").read(), "the child was still governed")
 
 
+def check_closed(t, lab):
+    """standard descriptors that the caller has closed are nobody's channel"""
+    flows = "; ".join(" ".join(lab.flowgen("tcp", address, 7, 1)) for address in ("10.79.8.1", "10.79.8.2"))
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"):
+        path = lab.new_file("out", "")
+        run = f"{lab.path('sluice')} run --filter {lab.test_filter(deny_address='10.79.8.1')} -- sh -c '({flows}) >{path}'"
+        program = lab.plain(["sh", "-c", f"{run} {closed}"], 30)
+        t.equal(program.popen.returncode, 0, f"{closed}: exit status: {program.stderr}")
+        t.equal([list(json.loads(line)["errors"]) for line in open(path)], [["ECONNREFUSED"], ["0"]], f"{closed}: judged")
+
+
+def open_files(pid):
+    """what its descriptors lead to"""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            pass  # closed meanwhile
+
+
+def check_inherited(t, lab):
+    """COMMAND has what the caller had open, and nobody of ours has"""
+    path, end = lab.new_file("inherited", ""), lab.new_file("end")
+    command = f"readlink /proc/self/fd/7; while [ ! -e {end} ]; do sleep 0.05; done"
+    run = f"exec {lab.path('sluice')} run --filter {lab.test_filter()} -- sh -c '{command}'"
+    program = lab.start_plain(["sh", "-c", f"exec 7<{path}; {run}"])
+    wait_for(lambda: program.stdout, 15, "COMMAND to run")
+    t.equal(program.stdout.strip(), path, "COMMAND's descriptor")
+    keeper = machine.keeper_of(program.pid, lab.build)
+    for pid in [keeper, *(pid for pid in machine.processes(lab.build) if machine.descends(pid, keeper))]:
+        t.check(path not in open_files(pid), f"{machine.exe_of(pid)} has the caller's descriptor")
+    open(end, "w").close()
+    t.equal(program.wait(20), 0, "exit status")
+
+
 def check_signals(t, lab):
     """SIGINT and SIGTERM reach COMMAND; everything is removed"""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,6 +108,18 @@ def check_signals_later(t, lab):
         lab.expect_nothing_left()
 
 
+def check_panicked(t, lab):
+    """`sluice panic` has removed it: nobody is told to do so again"""
+    path = lab.new_file("pid")
+    run = lab.start([lab.test_filter()], ["/usr/bin/python3", "-c", SLEEPER, path])
+    read_pid(path)
+    panic = lab.sluice("panic", "--instance", f"r{run.pid}")
+    t.equal(panic.popen.returncode, 0, f"panic: {panic.stdout} {panic.stderr}")
+    t.equal(run.wait(15), 125, "after panic: exit status")
+    t.check("ending COMMAND" in run.stderr and "sluice panic" not in run.stderr, f"after panic: told {run.stderr}")
+    lab.expect_nothing_left()
+
+
 def check_killed(t, lab):
     """kill -9 of `sluice run`: the keeper ends the cgroup and removes everything"""
     path = lab.new_file("pid")
@@ -92,8 +140,11 @@ def scenario(t):
         lab.tcp_echo(7)
         check_statuses(t, lab, lab.test_filter())
         check_descendants(t, lab)
+        check_closed(t, lab)
+        check_inherited(t, lab)
         check_signals(t, lab)
         check_signals_later(t, lab)
+        check_panicked(t, lab)
         check_killed(t, lab)
 
 

@@ -284,6 +284,27 @@ def check_told_early(t, lab, governed, instance, number):
     lab.expect_nothing_left()
 
 
+def n_files(program):
+    return len(os.listdir(f"/proc/{program.pid}/fd"))
+
+
+def check_not_ended(t, lab, governed, instance):
+    """told to end, and its keeper is killed before it has done so: it does not say that all is well"""
+    program = serve(lab, config_of(lab, governed, instance))
+    keeper = machine.keeper_of(program.pid, lab.build)
+    machine.kill(keeper, signal.SIGSTOP)
+    n_open = n_files(program)
+    program.kill(signal.SIGTERM)
+    wait_for(lambda: n_files(program) < n_open, 15, "its end of the keeper's socket to be shut")
+    machine.kill(keeper)
+    t.equal(program.wait(20), 1, f"keeper killed at the end: exit status: {program.stderr}")
+    t.check(f"`sluice panic --instance {instance}` removes what is left" in program.stderr, f"and told so: {program.stderr}")
+    t.equal(governed.flow(ALLOWED), "ECONNREFUSED", "keeper killed at the end: it is in force")
+    t.equal(lab.sluice("panic", "--instance", instance).popen.returncode, 0, "panic")
+    t.equal(governed.flow(DENIED), "0", "panic has removed it")
+    lab.expect_nothing_left()
+
+
 def check_no_place(t, lab, governed, instance):
     """what cannot make its cgroup of providers leaves nothing"""
     own = governed.path + "-full"
@@ -379,6 +400,7 @@ def scenario(t):
             check_stricter(t, lab, governed, instance)
             for number in (signal.SIGTERM, signal.SIGHUP):
                 check_told_early(t, lab, governed, instance, number)
+            check_not_ended(t, lab, governed, instance)
             check_no_place(t, lab, governed, instance)
             check_panic(t, lab, governed, instance)
             check_ready(t, lab, governed, instance)

@@ -208,6 +208,22 @@ def check_programs(t, lab):
     actors.end()
 
 
+def check_forms(t, lab):
+    """forms of an address that lead elsewhere than they look, with rules that go by interface and address"""
+    rules = ["drop;interface=uplink;port=8", "drop;address=127.0.0.1/32;port=8", "drop;address=::1/128;port=8"]
+    lab.server.ip("address add fe80::77/64 dev wire nodad")
+    actors = Actors(lab, [lab.test_filter(rule=rules, otherwise="allow")])
+    for host, dst in (("::ffff:10.79.28.1", "10.79.28.1"), ("fe80::77%uplink", "fe80::77"), ("0.0.0.0", "127.0.0.1"),
+                      ("::", "::1"), ("::ffff:0.0.0.0", "127.0.0.1"), ("::ffff:127.0.0.1", "127.0.0.1")):
+        said = actors.sluice("explain", "--pid", actors.pids["root"], "--to", to(host, 8), status=1, t=t)
+        t.equal((said["by"], said["flow"]["dst"]), ("rule", dst), f"{host}: who decides, and where it goes")
+        t.equal(actors.connect("root", "tcp", host, 8), "ECONNREFUSED", f"{host}: what happens")
+        record = wait_for(lambda: actors.run.flows(event="new", dst=dst), 5, f"record of {host}")[-1]
+        t.equal((record["reason"], record["interface"]), (said["reason"], said["flow"]["interface"]), f"{host}: as it was")
+    actors.sluice("explain", "--pid", actors.pids["root"], "--to", to("fe80::77%nowhere", 8), status=5, t=t)
+    actors.end()
+
+
 def check_why(t, lab):
     actors = Actors(lab, [lab.test_filter(scope="address"), lab.test_filter(deny_port=8)])
     t.equal(actors.connect("root", "tcp", "10.79.28.1", 8), "ECONNREFUSED", "denied")
@@ -348,6 +364,7 @@ def scenario(t):
             lab.udp_echo(port)
         check_why(t, lab)
         check_programs(t, lab)
+        check_forms(t, lab)
         check_fail_class(t, lab)
         check_random(t, lab)
         check_first_bytes(t, lab)

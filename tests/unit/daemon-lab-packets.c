@@ -62,8 +62,10 @@ static size_t put_ipv6(const struct lab_packet *packet, uint8_t *at)
 {
 	static const uint8_t local[16] = { [15] = 1 }, far[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 };
 	const uint8_t there[16] = { 0x20, 1, 0xd, 0xb8, [15] = packet->last };
+	const uint8_t beside[16] = { (uint8_t)(packet->link >> 8),
+				     (uint8_t)packet->link, [15] = packet->last };
 	const uint8_t *ours = packet->is_local ? local : far;
-	const uint8_t *theirs = packet->is_local ? local : there;
+	const uint8_t *theirs = packet->is_local ? local : packet->link ? beside : there;
 	size_t n = put_transport(packet, at + 40);
 
 	at[0] = 0x60;

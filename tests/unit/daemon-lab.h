@@ -125,7 +125,9 @@ void lab_host(struct lab *lab, const struct wire_host *host);
 struct lab_packet {
 	uint8_t proto;
 	bool is_v6, is_inbound, is_answer, is_foreign; /* foreign: nobody's */
-	bool is_local;	/* over lo, from 127.0.0.1 or ::1 to 127.0.0.LAST or ::1 */
+	bool is_local; /* over lo, from 127.0.0.1 or ::1 to 127.0.0.LAST or ::1 */
+	uint16_t
+		link; /* of IPv6: the far end's first bytes, fe80 or ff02; 0: it is of no one link */
 	uint64_t netns; /* whose socket has the cookie LAB_COOKIE + netns */
 	uint32_t uid;	/* of another user's socket, LAB_COOKIE + netns + uid; 0: of the lab's */
 	uint16_t lport, rport;

@@ -62,6 +62,24 @@ static void test_an_answer_for_the_flow_is_not_remembered(void **state)
 	memory_check_asked(lab, &tcp_again);
 }
 
+/* the same address on another link is another machine */
+static void test_an_address_of_one_link_is_asked_about(void **state)
+{
+	struct lab_packet packet = tcp;
+	struct lab *lab = *state;
+
+	packet.is_v6 = true;
+	for (unsigned int i = 0; i < 3; i++) {
+		packet.link = (uint16_t[]){ 0xfe80, 0xfebf, 0xff02 }[i];
+		memory_judged(lab, &packet, 0, MEMORY_ADDRESS);
+		assert_int_equal(fake_n(lab->kernel, FAKE_MEMORY), 0);
+		memory_check_asked(lab, &packet);
+	}
+	packet.link = 0xff0e; /* everywhere */
+	memory_judged(lab, &packet, 0, MEMORY_ADDRESS);
+	assert_true(memory_is_in_force(lab, &packet));
+}
+
 static void test_a_name_is_remembered_as_long_as_it_lives(void **state)
 {
 	struct lab *lab = *state;
@@ -259,6 +277,7 @@ int main(void)
 		TEST(test_a_filter_is_asked_once, running_one),
 		TEST(test_other_ends_are_asked_about, running_one),
 		TEST(test_an_answer_for_the_flow_is_not_remembered, running_one),
+		TEST(test_an_address_of_one_link_is_asked_about, running_one),
 		TEST(test_a_name_is_remembered_as_long_as_it_lives, running_one),
 		TEST(test_the_reason_is_that_of_the_name, running_one),
 		TEST(test_denied_is_answered_without_asking, running_one),

@@ -95,14 +95,22 @@ static void put_host_first(const struct flow *flow, struct names_name names[NAME
 	names[0] = host;
 }
 
+/* an address of one link, or a group there: on another link it is another machine (RFC 4291) */
+static bool is_of_link(const uint8_t address[16])
+{
+	return (address[0] == 0xfe && (address[1] & 0xc0) == 0x80) ||
+	       (address[0] == 0xff && (address[1] & 0x0f) <= 2);
+}
+
 /* false: no filter has, or may have, said anything that covers it */
 static bool put_question(struct daemon *daemon, const struct flow *flow,
 			 struct names_name names[NAMES_PER_ADDRESS_MAX],
 			 struct memory_question *ret_question)
 {
-	/* on loopback each flow is judged by itself: an entry of the kernel's says no interface */
-	if (flow->direction != SL_DIR_OUT || flow->key.lo || !flow->side->identity ||
-	    !flow->side->identity->who.start_ns)
+	/* on loopback, and on one link, each flow is judged by itself: an entry of the kernel's
+	 * says no interface */
+	if (flow->direction != SL_DIR_OUT || flow->key.lo || is_of_link(flow->key.raddr) ||
+	    !flow->side->identity || !flow->side->identity->who.start_ns)
 		return false;
 	*ret_question = (struct memory_question){ .names = names };
 	if (flow->side->identity->has_path)

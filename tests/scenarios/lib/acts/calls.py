@@ -18,6 +18,11 @@ def errno_of(call, late="nothing"):
     return "0"
 
 
+def place(address, port):
+    """as the calls take it; Python forgets the interface of "fe80::1%eth0" else"""
+    return socket.getaddrinfo(address, int(port))[0][4] if "%" in address else (address, int(port))
+
+
 def connect(address, port, within=None, sport=0):
     """errno name of a TCP connect, "0" when it worked; `sport`: from that port"""
     with socket.socket(family_of(address), socket.SOCK_STREAM) as s:
@@ -25,7 +30,7 @@ def connect(address, port, within=None, sport=0):
         if sport:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             s.bind(("", sport))
-        return errno_of(lambda: s.connect((address, int(port))), late="ETIMEDOUT")
+        return errno_of(lambda: s.connect(place(address, port)), late="ETIMEDOUT")
 
 
 def ask(address, port, within=5):
