@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <sched.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct target {
 	char names[256]; /* what first bytes are taken to name; empty: nobody */
 	bool has_names;
 	char address[INET6_ADDRSTRLEN];
+	char zone[32]; /* of the address: an interface, or its number */
 	uint16_t port;
 	bool is_udp;
 };
@@ -37,13 +39,6 @@ struct request {
 	const char *pid, *exe, *unit, *uid, *to, *names, *instance;
 	bool is_json;
 };
-
-static bool is_numeric(const char *text)
-{
-	uint8_t bytes[16];
-
-	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
-}
 
 static int read_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret)
 {
@@ -87,6 +82,48 @@ static int read_host(const char *text, char ret_host[256])
 	return 0;
 }
 
+/* as programs take them: also fe80::1%eth0, and 127.1, which no name server is asked for.
+ * Return: is it one? */
+static bool read_address(const char *text, struct target *target)
+{
+	size_t n = strcspn(text, "%");
+	struct in6_addr in6;
+	struct in_addr in;
+
+	if (n < sizeof(target->address)) {
+		memcpy(target->address, text, n);
+		target->address[n] = '\0';
+		if (inet_pton(AF_INET6, target->address, &in6) == 1 &&
+		    strlen(text + n) < sizeof(target->zone)) {
+			snprintf(target->zone, sizeof(target->zone), "%s",
+				 text[n] ? text + n + 1 : "");
+			return true;
+		}
+	}
+	target->address[0] = '\0';
+	return inet_aton(text, &in) &&
+	       inet_ntop(AF_INET, &in, target->address, sizeof(target->address));
+}
+
+/* of a flow's host: other scripts are in their ASCII form in it */
+static bool is_name(const char *host)
+{
+	return !host[strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.\\")];
+}
+
+static int check_names(const struct target *target)
+{
+	const char *wrong = !is_name(target->host)    ? target->host
+			    : !is_name(target->names) ? target->names
+						      : NULL;
+
+	return wrong ? cli_error(CLI_USAGE,
+				 "explain: \"%s\" is no name as DNS has it: one of another script "
+				 "is written xn--…",
+				 wrong)
+		     : 0;
+}
+
 /* HOST:PORT[/udp]; an IPv6 address in brackets */
 static int read_target(const char *text, struct target *ret_target)
 {
@@ -109,11 +146,8 @@ static int read_target(const char *text, struct target *ret_target)
 	} else if (strchr(host, ':')) {
 		return -EINVAL;
 	}
-	if (is_numeric(host)) {
-		snprintf(target.address, sizeof(target.address), "%s", host);
-	} else if (read_host(host, target.host) < 0) {
+	if (!read_address(host, &target) && read_host(host, target.host) < 0)
 		return -EINVAL;
-	}
 	target.port = (uint16_t)port;
 	*ret_target = target;
 	return target.host[0] || target.address[0] ? 0 : -EINVAL;
@@ -219,8 +253,13 @@ static struct json_object *target_json(const struct target *target, const struct
 
 static int find_route(const struct target *target, struct route *route)
 {
-	int r = route_find(target->address, route);
+	unsigned long zone = if_nametoindex(target->zone);
+	int r;
 
+	if (target->zone[0] && !zone && read_number(target->zone, 1, INT32_MAX, &zone) < 0)
+		return cli_error(CLI_NOT_FOUND, "the program's network has no interface %s",
+				 target->zone);
+	r = route_find(target->address, (uint32_t)zone, route);
 	if (r < 0)
 		return cli_error(CLI_NO, "cannot ask for the route to %s: %s", target->address,
 				 strerror(-r));
@@ -300,6 +339,9 @@ int cmd_explain(int argc, char **argv)
 	if (request.names && read_host(request.names, target.names) < 0)
 		return cli_error(CLI_USAGE, "explain: \"%s\" is no name", request.names);
 	target.has_names = request.names;
+	r = check_names(&target);
+	if (r)
+		return r;
 	r = client_open(SLUICE_RUN_FOLDER, request.instance, &client, &error);
 	if (!r)
 		r = explain(&client, &request, &target, &reply, &error);

@@ -35,7 +35,8 @@ static int on_route(const struct nlmsghdr *message, void *data)
 	return MNL_CB_STOP;
 }
 
-static int ask(struct mnl_socket *sock, const uint8_t *address, struct answer *answer)
+static int ask(struct mnl_socket *sock, const uint8_t *address, uint32_t ifindex,
+	       struct answer *answer)
 {
 	char buffer[ANSWER_BYTES] = { 0 };
 	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
@@ -49,6 +50,8 @@ static int ask(struct mnl_socket *sock, const uint8_t *address, struct answer *a
 	header->rtm_family = (uint8_t)answer->family;
 	header->rtm_dst_len = (uint8_t)(8 * n);
 	mnl_attr_put(message, RTA_DST, n, address);
+	if (ifindex)
+		mnl_attr_put_u32(message, RTA_OIF, ifindex);
 	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
 	    mnl_socket_sendto(sock, message, message->nlmsg_len) < 0)
 		return -errno;
@@ -60,7 +63,7 @@ static int ask(struct mnl_socket *sock, const uint8_t *address, struct answer *a
 	return answer->route.ifindex ? 0 : ROUTE_E_NONE;
 }
 
-int route_find(const char *address, struct route *ret_route)
+int route_find(const char *address, uint32_t ifindex, struct route *ret_route)
 {
 	struct answer answer = { .family = strchr(address, ':') ? AF_INET6 : AF_INET };
 	struct mnl_socket *sock;
@@ -72,7 +75,7 @@ int route_find(const char *address, struct route *ret_route)
 	sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	if (!sock)
 		return -errno;
-	r = ask(sock, bytes, &answer);
+	r = ask(sock, bytes, ifindex, &answer);
 	mnl_socket_close(sock);
 	if (r == 0)
 		*ret_route = answer.route;

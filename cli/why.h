@@ -54,5 +54,10 @@ struct route {
 
 #define ROUTE_E_NONE 1
 
-/** route_find() - in the namespace of the caller. Return: 0, ROUTE_E_NONE, or a negative errno */
-int route_find(const char *address, struct route *ret_route);
+/**
+ * route_find() - in the namespace of the caller
+ * @ifindex: the interface that it is to leave by, 0: any
+ *
+ * Return: 0, ROUTE_E_NONE, or a negative errno.
+ */
+int route_find(const char *address, uint32_t ifindex, struct route *ret_route);
