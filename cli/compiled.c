@@ -292,6 +292,11 @@ int compiled_begin(struct compiled *compiled, const char *path, int file, uid_t 
 
 /* ---- changes ---- */
 
+static void say_what_stays(const struct compiled *compiled)
+{
+	fprintf(stderr, "sluice: %s: the version before stays in force\n", compiled->name);
+}
+
 /* at another time there may be enough of it */
 static bool is_passing(int r)
 {
@@ -314,8 +319,10 @@ static void begin_again(struct compiled *compiled)
 	forget_compiler(compiled);
 	if (compiled->is_delayed)
 		compiled->taken = (struct stat){ 0 };
-	if (!compiled->is_delayed || !was_delayed)
+	if (!compiled->is_delayed || !was_delayed) {
 		(void)complain(compiled, why_not_read(r));
+		say_what_stays(compiled);
+	}
 }
 
 void compiled_tick(struct compiled *compiled)
@@ -329,8 +336,7 @@ void compiled_tick(struct compiled *compiled)
 	if (compiled->pid > 0) {
 		end_late(compiled);
 		if (reap(compiled, WNOHANG, &r) > 0 && r)
-			fprintf(stderr, "sluice: %s: the version before stays in force\n",
-				compiled->name);
+			say_what_stays(compiled);
 		return;
 	}
 	/* one that is away for a moment is being replaced */

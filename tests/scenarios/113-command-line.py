@@ -176,6 +176,19 @@ def check_stopped_scenarios(t, lab):
         t.equal(machine.traces_of(name), set(), f"left, signal {number}, {then}")
 
 
+def check_wrong_filters(t, lab):
+    """nothing is started, and what is wrong is told by its name"""
+    for word, text in ((lab.folder, f"{lab.folder} is no program"), ("/", "/ is no program"),
+                       ("blocklist:list=", "list= names no file"), ("shell:script=", "script= names no file"),
+                       ("blocklist:list=/" + 300 * "x", "the value of list is longer than 255 bytes"),
+                       (lab.test_filter(deny_port=["1"] * 65), "more than 64 options")):
+        program = lab.run([word], ["true"])
+        t.equal(program.popen.returncode, 125, f"{word[:80]}: exit status")
+        t.check(text in program.stderr and "restarting" not in program.stderr, f"{word[:80]}: told: {program.stderr}")
+    program = lab.sluice("run", "--flows", "", "--", "true")
+    t.equal((program.popen.returncode, program.stderr), (125, "sluice: no file is named for flow records\n"), "--flows of nothing")
+
+
 def scenario(t):
     t.needs("nc")
     with t.lab() as lab:
@@ -186,6 +199,7 @@ def scenario(t):
         check_doctor(t, lab, instance)
         check_absent(t, lab)
         check_full_file(t, lab)
+        check_wrong_filters(t, lab)
         check_panic_early(t, lab)
         check_panic_unnoted(t, lab)
         check_stopped_scenarios(t, lab)
