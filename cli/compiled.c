@@ -29,6 +29,7 @@
 #define CURRENT "current"
 #define HIGH_FD 100 /* out of the way of 0, 1, 2 */
 #define END_MS 100  /* between two looks for a signal */
+#define AWAY_LOOKS (10000U / COMPILED_LOOK_MS)
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
@@ -340,8 +341,14 @@ void compiled_tick(struct compiled *compiled)
 		return;
 	}
 	/* one that is away for a moment is being replaced */
-	if (stat(compiled->name, &now) < 0)
+	if (stat(compiled->name, &now) < 0) {
+		if (++compiled->n_away == AWAY_LOOKS) {
+			(void)cli_error(0, "%s: %s", compiled->name, strerror(errno));
+			say_what_stays(compiled);
+		}
 		return;
+	}
+	compiled->n_away = 0;
 	is_still = is_same(&now, &compiled->seen);
 	compiled->seen = now;
 	if (is_still && !is_same(&now, &compiled->taken))
