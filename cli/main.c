@@ -37,13 +37,11 @@ static void print_help(FILE *to)
 		    "5 not found; run and filter return the command's, or 125 to 127 like env(1).\n");
 }
 
-int main(int argc, char **argv)
+static int run_verb(int argc, char **argv)
 {
 	static char *const default_argv[] = { "status", NULL };
 	const char *name = argc > 1 ? argv[1] : "status";
 
-	/* `sluice flows --follow | head` ends like any other filter */
-	(void)signal(SIGPIPE, SIG_DFL);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		print_help(stdout);
 		return CLI_YES;
@@ -63,4 +61,19 @@ int main(int argc, char **argv)
 	fprintf(stderr, "sluice: no verb \"%s\"\n", name);
 	print_help(stderr);
 	return CLI_USAGE;
+}
+
+/* half an answer is none, and a script must not take it for one */
+static int end_output(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	return cli_error(status ? status : CLI_NO, "the output cannot be written");
+}
+
+int main(int argc, char **argv)
+{
+	/* `sluice flows --follow | head` ends like any other filter */
+	(void)signal(SIGPIPE, SIG_DFL);
+	return end_output(run_verb(argc, argv));
 }
