@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 11
+#define SL_ABI 12
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -75,6 +75,7 @@ enum sl_sock_flags {
 	SL_SOCK_GONE = 1 << 4,	   /* TCP: no descriptor is left, the protocol goes on */
 	SL_SOCK_UNSEEN = 1 << 5,   /* a datagram without a verdict met sendmsg, and no rule yet */
 	SL_SOCK_STREAM = 1 << 6,   /* its TCP is the kernel's: one peer. A raw socket has any */
+	SL_SOCK_USED = 1 << 7,	   /* TCP: has connected or listened: sl_flows may know its peers */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */

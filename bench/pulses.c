@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,8 +52,6 @@ static int dial(const char *address, const char *port)
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&end, sizeof(end)) < 0)
 		return -errno;
-	/* BBR paces: its figure would be the pacing's. Not every kernel offers a choice */
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
 	return fd;
 }
 

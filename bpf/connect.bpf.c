@@ -75,6 +75,14 @@ static __always_inline struct sl_sock *note_user(struct bpf_sock_addr *ctx, __u6
 	return sock;
 }
 
+/* a new conversation, even with the same peer. Most sockets connect once, and nobody knows theirs */
+static __always_inline void begin_anew(struct sl_sock *sock, struct sl_flow_key *key)
+{
+	if (sock->flags & (SL_SOCK_USED | SL_SOCK_NO_OWNER))
+		forget_flow(key);
+	sock->flags |= SL_SOCK_USED;
+}
+
 /* the fail class decides where no plane is installed */
 static __always_inline int elsewhere(struct bpf_sock_addr *ctx, struct sl_config *conf,
 				     const __u8 addr[16])
@@ -123,7 +131,7 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 	key.rport = bpf_ntohs(ctx->user_port);
 	key.proto = ctx->protocol;
 	if (is_connect && ctx->protocol == IPPROTO_TCP)
-		forget_flow(&key); /* a new conversation, even with the same peer */
+		begin_anew(sock, &key);
 	if (is_connect)
 		return GO_ON;
 	if (is_to_peer)

@@ -63,6 +63,7 @@ static __always_inline void listening(struct bpf_sock_ops *ctx)
 		if (!sock)
 			return;
 	}
+	sock->flags |= SL_SOCK_USED; /* it may connect afterwards, to whom it has heard */
 	bpf_sk_storage_get(&sl_listener, sk, &cookie, BPF_SK_STORAGE_GET_F_CREATE);
 	key.netns = sock->netns;
 	local_address(ctx, key.addr);

@@ -34,6 +34,7 @@ int cmd_flows(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_panic(int argc, char **argv);
 int cmd_lists(int argc, char **argv);
+int cmd_rules(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 

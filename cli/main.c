@@ -16,6 +16,7 @@ static const struct verb verbs[] = {
 	{ "filter", cmd_filter, "run a command, and let a shell script judge its connections" },
 	{ "serve", cmd_serve, "govern programs that are there already, until told to end" },
 	{ "flows", cmd_flows, "connections, with their program, name and verdict" },
+	{ "rules", cmd_rules, "static rules by which flows are judged, in their order" },
 	{ "lists", cmd_lists, "lists by which filters judge: names, hits, lines of no use" },
 	{ "why", cmd_why, "what became of a flow: who decided, and the next step" },
 	{ "explain", cmd_explain, "what would become of a flow that has not happened" },

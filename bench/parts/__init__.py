@@ -19,3 +19,10 @@ def stamp():
     """when and where: the begin of each JSON line"""
     return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "kernel": os.uname().release, "cpus": os.cpu_count()}
+
+
+def unpace(*namespaces):
+    """Connections there begin with the congestion control that every kernel has, and any namespace may
+    choose. One that began with BBR is paced by timers for ever, and its figures would be the timers'"""
+    for namespace in namespaces:
+        namespace.sysctl("ipv4/tcp_congestion_control", "reno")

@@ -17,6 +17,8 @@ from lib.lab import Lab
 from lib.real import NO_SETTINGS, RealServers
 from lib.wait import wait_for
 
+from . import unpace
+
 AT4, AT6, ECHO = "10.79.54.1", "fd00:79::54:1", 7
 NAME = "files.example.com"
 WORKER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "worker.py")
@@ -29,6 +31,7 @@ class Place:
         self._ends = contextlib.ExitStack()
         with self._ends as ends:
             self.lab = lab = ends.enter_context(Lab(build))
+            unpace(lab.client, lab.server)
             lab.client.sysctl("ipv4/tcp_fastopen", 0x5)  # data in the SYN, without a cookie
             lab.dns().add(NAME, "A", AT4)
             lab.http()

@@ -27,11 +27,13 @@ from lib import machine
 from lib.lab import Lab
 from lib.wait import wait_for
 
+from . import unpace
 from .figures import Absent
 
 ADDRESS, PORT, QUEUE = "10.77.0.2", 7777, 7
 LIST_NAMES = 1000  # of the blocklist; none is ever asked for
-Load = collections.namedtuple("Load", "title threads open")
+# @processors: of client and server; None: the scheduler decides
+Load = collections.namedtuple("Load", "title threads open processors", defaults=(None,))
 FLOOR_TABLE = ("add table ip floor; add chain ip floor hold; "
                "add chain ip floor out { type filter hook output priority mangle; }; "
                "add rule ip floor out tcp flags & (syn | ack) == syn jump hold")
@@ -46,11 +48,13 @@ class Place:
         self._ends = contextlib.ExitStack()
         with self._ends as ends:
             self.lab = ends.enter_context(Lab(build))
-            self._serve(ends)
+            unpace(self.lab.client, self.lab.server)
+            pins = [["taskset", "-c", str(processor)] for processor in load.processors or ()] or [[], []]
+            self._serve(ends, pins[1])
             self._orders = self.lab.new_file("orders")
             os.mkfifo(self._orders)
             self.prepare(ends)
-            self._client = self.start([self.lab.path("bench/cps"), "connect", ADDRESS, PORT, seconds,
+            self._client = self.start([*pins[0], self.lab.path("bench/cps"), "connect", ADDRESS, PORT, seconds,
                                        load.threads, load.open, self._orders])
             # both ends: opening waits for nobody
             self._fd = os.open(self._orders, os.O_RDWR | os.O_CLOEXEC)
@@ -58,9 +62,9 @@ class Place:
             wait_for(self._is_ready, 60 + load.open / 10, "the client")  # which opens them
             self._ends = ends.pop_all()
 
-    def _serve(self, ends):
+    def _serve(self, ends, pin):
         with self.lab.server:
-            server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", self.lab.path("bench/cps"), "serve",
+            server = subprocess.Popen([*pin, "setpriv", "--pdeathsig", "KILL", self.lab.path("bench/cps"), "serve",
                                        str(PORT)])
         ends.callback(server.wait)
         ends.callback(server.kill)

@@ -7,10 +7,13 @@
 
 Each has one connection for all of its turns, so that what is measured is a flow that was
 decided long before; and a network namespace of its own, so that the one does not pass the
-rules of the other. The ends are on a processor each, or who meets whom would be most of the
-noise. Four turns make a pair: none, governed, governed, none. What makes the
+rules of the other. Four turns make a pair: none, governed, governed, none. What makes the
 machine slower, for longer than that, slows both; on one that others use, `chrt -r 1` before
 the benchmark keeps them out.
+
+The ends are on one processor, where all that is done for the stream is in its figure; or on a
+processor each, where the busier one says how fast it goes. Left to the scheduler, who meets whom
+would be most of the noise.
 """
 
 import contextlib
@@ -23,24 +26,26 @@ import time
 from lib.rooms import HOST4, Room
 from lib.wait import wait_for
 
+from . import unpace
 from .figures import spread
 
-PORT, PULSE_MS, WARM_MS = 7777, 150, 400
+PORT, PULSE_MS, WARM_MS = 7777, 150, 2000
 PAUSE_S = 0.015  # under a real-time policy the kernel takes 5 % of each second from us, in one piece
-LAST = str(os.cpu_count() - 1)
+FIRST, LAST = 0, os.cpu_count() - 1
+ENDS = {"ends on one processor": (FIRST, FIRST), "ends on two": (FIRST, LAST)}  # the sender's, the receiver's
 
 
 class Stream:
     """a program that streams when it is told to"""
 
-    def __init__(self, lab, room, start):
+    def __init__(self, lab, room, start, processor):
         self._lab, self._ends = lab, [lab.new_file("fifo") for _ in range(2)]
         for path in self._ends:
             os.mkfifo(path)
         pulses = f'{lab.path("bench/pulses")} {HOST4} {PORT}'
         # the first socket of a network namespace brings the rules into it
         words = (f"until {pulses} </dev/null 2>/dev/null; do sleep 0.1; done; sleep 0.5; "
-                 f"exec taskset -c 0 {pulses} <{self._ends[0]} >{self._ends[1]}")
+                 f"exec taskset -c {processor} {pulses} <{self._ends[0]} >{self._ends[1]}")
         self.run = start(room.enter(["sh", "-c", words]))
         self._said = open(self._ends[0], "w")
         self._heard = open(self._ends[1])
@@ -67,9 +72,9 @@ def show(name, rows):
 
 
 @contextlib.contextmanager
-def serving(lab, room):
+def serving(lab, room, processor):
     with room.host:
-        server = subprocess.Popen(["taskset", "-c", LAST, "setpriv", "--pdeathsig", "KILL",
+        server = subprocess.Popen(["taskset", "-c", str(processor), "setpriv", "--pdeathsig", "KILL",
                                    lab.path("bench/cps"), "serve", str(PORT)])
     try:
         wait_for(lambda: f":{PORT:04X} " in room.host.read_proc("tcp6"), 5, "the server")
@@ -79,20 +84,22 @@ def serving(lab, room):
         server.wait()
 
 
-def pairs(lab, filters, n, shape=None):
-    """rows of gbit_s: what two turns of each had. @shape: called with each room"""
+def pairs(lab, filters, n, ends, shape=None):
+    """rows of gbit_s: what two turns of each had. @ends: a value of ENDS. @shape: called with each room"""
     rows = []
-    with Room("none") as plain, Room("governed") as governed, serving(lab, plain), serving(lab, governed):
+    with Room("none") as plain, Room("governed") as governed:
         for room in (plain, governed):
+            unpace(room.guest, room.host)
             if shape:
                 shape(room)
-        none = Stream(lab, plain, lab.start_plain)
-        with_it = Stream(lab, governed, lambda words: lab.start(filters, words, has_records=False))
-        for _ in range(n):
-            turns = [(stream, stream.pulse()) for stream in (none, with_it, with_it, none)]
-            rows.append({"none": sum(rate for stream, rate in turns if stream is none) / 2,
-                         "governed": sum(rate for stream, rate in turns if stream is with_it) / 2})
-        for stream in (none, with_it):
-            stream.close()
-            stream.run.wait(20)
+        with serving(lab, plain, ends[1]), serving(lab, governed, ends[1]):
+            none = Stream(lab, plain, lab.start_plain, ends[0])
+            with_it = Stream(lab, governed, lambda words: lab.start(filters, words, has_records=False), ends[0])
+            for _ in range(n):
+                turns = [(stream, stream.pulse()) for stream in (none, with_it, with_it, none)]
+                rows.append({"none": sum(rate for stream, rate in turns if stream is none) / 2,
+                             "governed": sum(rate for stream, rate in turns if stream is with_it) / 2})
+            for stream in (none, with_it):
+                stream.close()
+                stream.run.wait(20)
     return rows

@@ -247,10 +247,32 @@ static int handle_list_lists(struct varlink_call *call, void *data)
 	return r;
 }
 
+static int handle_list_rules(struct varlink_call *call, void *data)
+{
+	struct control *control = data;
+	struct json_object *filter = json_object_object_get(call->parameters, "filter");
+	struct json_object *from = json_object_object_get(call->parameters, "from");
+	struct json_object *page = NULL;
+	int r = -EINVAL;
+
+	if (filter && from && json_object_get_int64(filter) >= 0)
+		r = control->ops->get_rules(control->data, json_object_get_uint64(filter),
+					    json_object_get_uint64(from), &page);
+	if (r < 0)
+		return refuse(call, r, "filter, from",
+			      r == -ENOENT ? "this instance has no filter"
+					   : "incomplete or out of range");
+	varlink_reply(call->server, call->slot, wrap("page", page), false);
+	return 0;
+}
+
 static const struct varlink_method methods[] = {
 	{ INTERFACE ".GetStatus", handle_get_status, { { NULL } } },
 	{ INTERFACE ".ListFlows", handle_list_flows, { { "follow", json_type_boolean } } },
 	{ INTERFACE ".ListLists", handle_list_lists, { { NULL } } },
+	{ INTERFACE ".ListRules",
+	  handle_list_rules,
+	  { { "filter", json_type_int }, { "from", json_type_int } } },
 	{ INTERFACE ".Doctor", handle_doctor, { { NULL } } },
 	{ INTERFACE ".Why",
 	  handle_why,

@@ -44,6 +44,8 @@ typedef void (*control_emit_fn)(void *to, struct json_object *flow);
  *              -EINVAL. A token that is given again means that its caller has gone
  * @list_addresses: numeric addresses that a program knows by a name
  * @get_lists:  an array of type List
+ * @get_rules:  an object of type RulePage, of filter @index, from rule @from on. -ENOENT: there is no
+ *              filter; -EINVAL: out of range
  *
  * Objects in ret_ parameters become the module's.
  */
@@ -58,6 +60,7 @@ struct control_ops {
 	int (*list_addresses)(void *data, struct json_object *program, const char *host,
 			      struct json_object **ret_addresses);
 	int (*get_lists)(void *data, struct json_object **ret_lists);
+	int (*get_rules)(void *data, uint64_t index, uint64_t from, struct json_object **ret_page);
 };
 
 /**

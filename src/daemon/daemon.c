@@ -81,8 +81,15 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *data)
 {
 	bool has_more = daemon_tick(data);
 
-	(void)sd_event_source_set_time_relative(source, has_more ? 0 : TICK_US);
+	uint64_t us = pace_next(data);
+
+	(void)sd_event_source_set_time_relative(source, has_more ? 0 : us);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int before_sleep(sd_event_source *source, void *data)
+{
+	return pace_hasten(data) ? sd_event_source_set_time_relative(source, TICK_US) : 0;
 }
 
 static int open_tables(struct daemon *daemon)
@@ -141,6 +148,8 @@ static int open_loop(struct daemon *daemon)
 	if (r >= 0)
 		r = sd_event_add_time_relative(daemon->event, &daemon->tick, CLOCK_MONOTONIC, 0,
 					       TICK_ACCURACY_US, on_tick, daemon);
+	if (r >= 0)
+		r = sd_event_source_set_prepare(daemon->tick, before_sleep);
 	if (r >= 0)
 		r = records_open(daemon);
 	return r < 0 ? r : 0;

@@ -46,6 +46,7 @@
 #include "daemon/upkeep/canary.h"
 #include "daemon/filter.h"
 #include "daemon/upkeep/netns.h"
+#include "daemon/upkeep/pace.h"
 #include "daemon/packets/packets.h"
 #include "daemon/look/peeking.h"
 #include "flow/flow.h"
@@ -76,7 +77,7 @@
 #define RECORDS_A_ROUND 256
 #define NAMES_PENDING_MAX 256U	  /* answers of name servers that are being read */
 #define NAMES_DEADLINE_US 200000U /* an answer goes on unread after it */
-#define TICK_US 20000U		  /* ring, deadlines, sessions */
+#define TICK_US 20000U		  /* ring, deadlines, sessions: pace.h */
 #define TRIM_US 1000000U	  /* then memory that nobody uses goes back */
 #define IDLE_UDP_US 120000000U	  /* as nf_conntrack's udp_timeout_stream */
 #define LOOPBACK_IFINDEX 1U	  /* in every namespace */
@@ -166,6 +167,7 @@ struct daemon {
 	unsigned int n_answers;
 
 	struct urgent urgent; /* does it wait for a processor? */
+	struct pace pace;
 	struct canary canary;
 	struct peekings peekings;
 	struct packets packet_filters;

@@ -50,6 +50,7 @@ struct option {
 /** struct ruling - static rules of one filter; the lists are owned */
 struct ruling {
 	struct rules *in_force; /* NULL: none */
+	uint64_t n_sets;	/* that were in force: the number of this one */
 	struct rules *next;	/* complete, in force with READY */
 	struct rules *coming;	/* after RULES_BEGIN; NULL: there was no memory for it */
 	bool is_begun;
@@ -225,6 +226,10 @@ void lists_count(struct daemon *daemon, const struct flow *flow);
 /** lists_get() - control_ops.get_lists */
 int lists_get(void *data, struct json_object **ret_lists);
 void lists_close(struct daemon *daemon);
+
+/* tell/rules.c */
+/** rules_get_page() - control_ops.get_rules */
+int rules_get_page(void *data, uint64_t index, uint64_t from, struct json_object **ret_page);
 
 /* fail.c */
 /**

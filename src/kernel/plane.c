@@ -221,6 +221,11 @@ int plane_answer(struct plane *plane, uint64_t packet_id, enum queue_verdict ver
 	return 0;
 }
 
+unsigned int plane_n_late(const struct plane *plane)
+{
+	return plane->n_late;
+}
+
 unsigned int plane_answer_late(struct plane *plane)
 {
 	unsigned int n = 0;

@@ -194,6 +194,8 @@ int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
  */
 int plane_answer(struct plane *plane, uint64_t packet_id, enum queue_verdict verdict,
 		 uint32_t mark);
+/** plane_n_late() - of them */
+unsigned int plane_n_late(const struct plane *plane);
 /** plane_answer_late() - to be called several times a second. Return: how many are still kept. */
 unsigned int plane_answer_late(struct plane *plane);
 /**

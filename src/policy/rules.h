@@ -98,6 +98,15 @@ int rules_add(struct rules *rules, const struct wire_rule *rule, const char **re
 void rules_set_otherwise(struct rules *rules, enum rules_action action);
 
 uint32_t rules_count(const struct rules *rules);
+/**
+ * rules_get() - rule @number, counted from 1, as it came: but names are in lower case, and a port
+ *               alone is the last of its range too
+ *
+ * Return: false: there is none.
+ */
+bool rules_get(const struct rules *rules, uint32_t number, struct wire_rule *ret_rule);
+/** rules_otherwise() - what becomes of a flow that none matches; NULL: no list, it is asked */
+enum rules_action rules_otherwise(const struct rules *rules);
 /** rules_have_host() - does any rule ask for a host? @is_loopback: any that names loopback */
 bool rules_have_host(const struct rules *rules, bool is_loopback);
 /** rules_loopback() - what of loopback they may not allow; NULL: no list. An allowing rule, or one

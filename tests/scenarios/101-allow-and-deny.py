@@ -56,6 +56,15 @@ def scenario(t):
 
         run = lab.run([blocklist], ["dig", "+short", "blocked.example"])
         t.equal(run.stdout.strip(), "10.79.1.2", "dig: the answer itself is not touched")
+        again(t, lab)
+
+
+def again(t, lab):
+    """of one socket, each connection is a conversation of its own, also to the same peer"""
+    for filter_, told in ((lab.test_filter(), "0"), (lab.test_filter(deny_port=7), "ECONNREFUSED")):
+        run = lab.run([filter_], lab.actor("connect_again", 7, *["10.79.1.1"] * 3))
+        t.equal(run.json()["told"], [told] * 3, "one socket: connects")
+        t.equal(len(run.flows(dst="10.79.1.1", dport=7, event="new")), 3, "one socket: each is judged")
 
 
 if __name__ == "__main__":

@@ -5,15 +5,16 @@
    [ client ns: actor.py listens on :8080 TCP and UDP ]──uplink──[ server ns: connects, pings ]
         └ direction inbound, identity of the listener
 """
+import re
 import socket
 import subprocess
 
 from lib import main
-from lib.lab import CLIENT4, CLIENT6
+from lib.lab import CLIENT4, CLIENT6, SERVER4
 from lib.sockets import family_of
 from lib.wait import wait_for
 
-PORT = 8080
+PORT, PEER_PORT = 8080, 5555
 
 
 def start_listener(lab, filter_text):
@@ -72,6 +73,24 @@ def check_ping(t, lab):
     run.wait(15)
 
 
+def check_turned_round(t, lab):
+    """a listener that connects to whom it has heard: that one is allowed to come in, and asked about anew"""
+    with lab.server:
+        back, peer = socket.socket(), socket.socket()
+    for s in (back, peer):
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((SERVER4, PEER_PORT))
+    back.listen()
+    run = lab.start([lab.test_filter(scope="flow")], lab.actor("turn_round", SERVER4, PEER_PORT))
+    with back, peer:
+        wait_for(lambda: "listening on" in run.stderr, 15, "the listener")
+        peer.connect((CLIENT4, int(re.search(r"listening on (\d+)", run.stderr)[1])))
+        t.equal(run.wait(15), 0, "exit status")
+    t.equal(run.json()["told"], "0", "its own connection")
+    for direction in ("inbound", "outbound"):
+        t.equal(len(run.flows(direction=direction, dport=PEER_PORT, event="new")), 1, f"{direction}: judged")
+
+
 def scenario(t):
     t.needs("ping")
     with t.lab() as lab:
@@ -79,6 +98,7 @@ def scenario(t):
         check_allowed(t, lab, CLIENT6)
         check_denied(t, lab)
         check_ping(t, lab)
+        check_turned_round(t, lab)
 
 
 if __name__ == "__main__":

@@ -137,15 +137,38 @@ def check_many(t, lab, n=50000 // int(SLOW)):
     """the last of many rules is found; `sluice status` counts them"""
     instance, place = f"rules{os.getpid()}", n - 17
     last = f"10.200.{place >> 8}.{place & 255}"
-    status = " ".join([lab.path("sluice"), "status", "--instance", instance, "--json"])
+    status = "; ".join(" ".join([lab.path("sluice"), verb, "--instance", instance, "--json"]) for verb in ("status", "rules"))
     run = lab.run([lab.test_filter(fill_rules=n, rule="allow;address=10.79.47.0/24", deny_all=1)],
                   ["sh", "-c", f"{flow(lab, 'tcp', '10.79.47.1', count=100)}; {flow(lab, 'tcp', last)}; {status}"],
                   options=["--instance", instance])
     said = [json.loads(line) for line in run.stdout.splitlines()[:2]]
     t.equal([one["errors"] for one in said], [{"0": 100}, DENIED], f"{n} rules")
     t.equal([reason(run, "10.79.47.1"), reason(run, last)], [f"rule {n + 1}", f"rule {place + 1}"], "rules found")
-    told = json.loads("\n".join(run.stdout.splitlines()[2:]))
+    told, rules = (json.loads(line) for line in run.stdout.splitlines()[2:])
     t.equal(told["providers"][0]["rules"], n + 1, "status")
+    rules = rules["filters"][0]["rules"]
+    t.equal([rule["number"] for rule in rules], list(range(1, n + 2)), "all rules are shown, in their order")
+    t.equal((rules[place]["remote"], rules[n]["remote"]), (last, "10.79.47.0/24"), "the rules that decided")
+
+
+def check_shown(t, lab):
+    """`sluice rules` says what the filters have said (RULE-6); what is no condition is null"""
+    rules = {"drop;address=10.79.47.0/29;protocol=tcp;port=1-7;reason=near": {"action": "drop", "remote": "10.79.47.0/29", "protocol": 6,
+                                                                               "remote_port": 1, "remote_port_last": 7, "reason": "near"},
+             "allow;local-address=fd00:77::1;local-port=53": {"action": "allow", "local": "fd00:77::1", "local_port": 53, "local_port_last": 53},
+             "silent;host=one.example": {"action": "drop-silent", "host": "one.example"},
+             "ask;domain=Ads.Example;interface=uplink": {"action": "ask", "domain": "ads.example", "interface": "uplink"},
+             "drop;exe=/bin/a;uid=7": {"action": "drop", "exe": "/bin/a", "uid": 7}}
+    instance = f"shown{os.getpid()}"
+    show = " ".join([lab.path("sluice"), "rules", "--instance", instance])
+    run = lab.run([lab.test_filter(rule=list(rules), otherwise="drop"), lab.test_filter()], ["sh", "-c", f"{show} --json; {show}"],
+                  options=["--instance", instance])
+    first, second = json.loads(run.stdout.splitlines()[0])["filters"]
+    t.equal([{key: value for key, value in rule.items() if value is not None and key not in ("number", "direction")}
+             for rule in first["rules"]], list(rules.values()), "as they were given")
+    t.equal((first["otherwise"], second["otherwise"], second["rules"]), ("drop", "ask", []), "every other flow")
+    for text in ("1 drop        tcp, remote 10.79.47.0/29, remote ports 1-7", "drop        every other flow", "ask         every flow"):
+        t.check(text in run.stdout, f"{text!r} in {run.stdout}")
 
 
 def check_bad(t, lab):
@@ -223,6 +246,7 @@ def scenario(t):
         check_names(t, lab)
         check_inbound(t, lab)
         check_many(t, lab)
+        check_shown(t, lab)
         check_bad(t, lab)
         check_bad_later(t, lab)
         check_replaced(t, lab)

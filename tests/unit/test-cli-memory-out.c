@@ -56,9 +56,9 @@ int sluice_main(int argc, char **argv); /* main() of cli, by that name */
 	"\"inet sluice_one\",\"chain\":\"out\",\"map\":\"sl_flows\",\"key\":\"00 01\","              \
 	"\"verdict\":\"allow\"},\"next\":\"change the rules\"}}}"
 
-#define LIST                                                                                         \
-	"{\"filter\":\"one\",\"name\":\"a\",\"exceptions\":false,\"names\":1270000,"     \
-	"\"allowed\":2,\"hits\":3,\"unusable\":1,\"kinds\":{\"url\":1},"                     \
+#define LIST                                                                                       \
+	"{\"filter\":\"one\",\"name\":\"a\",\"exceptions\":false,\"names\":1270000,"               \
+	"\"allowed\":2,\"hits\":3,\"unusable\":1,\"kinds\":{\"url\":1},"                           \
 	"\"changed\":\"2100-11-21T11:26:40Z\",\"loaded\":\"2100-11-21T11:26:40Z\"}"
 
 static const struct {
@@ -77,8 +77,12 @@ static const struct {
 	{ "ListFlows",
 	  { "{\"continues\":true,\"parameters\":{\"flow\":" FLOW "}}",
 	    "{\"parameters\":{\"flow\":" FLOW "}}" } },
-	{ "ListLists",
-	  { "{\"parameters\":{\"lists\":[" LIST "," LIST "," LIST "," LIST "]}}" } },
+	{ "ListLists", { "{\"parameters\":{\"lists\":[" LIST "," LIST "," LIST "," LIST "]}}" } },
+	{ "ListRules",
+	  { "{\"parameters\":{\"page\":{\"filter\":\"one\",\"filters\":1,\"set\":1,"
+	    "\"count\":1,\"otherwise\":\"ask\",\"rules\":[{\"number\":1,\"action\":\"drop\","
+	    "\"direction\":\"outbound\",\"protocol\":6,\"remote_port\":443,"
+	    "\"remote_port_last\":443,\"reason\":\"web\"}]}}}" } },
 	{ "Why", { WHY } },
 	{ "ListAddresses", { "{\"parameters\":{\"addresses\":[\"192.0.2.1\"]}}" } },
 	{ "Explain", { WHY } },
@@ -306,6 +310,8 @@ static const char *const lines[] = {
 	"status --json",
 	"flows",
 	"flows --json",
+	"rules",
+	"rules --json",
 	"lists",
 	"lists --json",
 	"why --last",

@@ -66,6 +66,40 @@ static int get_lists(void *data, struct json_object **ret_lists)
 	return *ret_lists ? 0 : -ENOMEM;
 }
 
+/* clang-format off */
+#define RULE(number_, port_, reason_)                                                              \
+	"{\"number\":" number_ ",\"action\":\"drop\",\"direction\":\"outbound\",\"protocol\":6,"   \
+	"\"remote\":\"192.0.2.0/24\",\"remote_port\":" port_ ",\"remote_port_last\":443,"          \
+	"\"local\":null,\"local_port\":null,\"local_port_last\":null,\"host\":null,"               \
+	"\"domain\":null,\"exe\":\"/bin/\\u001b[31m\",\"uid\":0,\"interface\":null,"               \
+	"\"reason\":\"" reason_ "\"}"
+#define PAGE(filter_, set_, count_, otherwise_, rules_)                                            \
+	"{\"filter\":\"" filter_ "\",\"filters\":2,\"set\":" set_ ",\"count\":" count_             \
+	",\"otherwise\":\"" otherwise_ "\",\"rules\":[" rules_ "]}"
+/* clang-format on */
+
+/* two filters; the set of the first one is exchanged before its second page is read */
+static int get_rules(void *data, uint64_t index, uint64_t from, struct json_object **ret_page)
+{
+	static const struct {
+		uint64_t index, from;
+		const char *text;
+	} pages[] = {
+		{ 0, 1, PAGE("one", "1", "2", "allow", RULE("1", "443", "before")) },
+		{ 0, 2, PAGE("one", "2", "2", "allow", RULE("2", "80", "b")) },
+		{ 0, 1, PAGE("one", "2", "2", "allow", RULE("1", "443", "a")) },
+		{ 0, 2, PAGE("one", "2", "2", "allow", RULE("2", "80", "b")) },
+		{ 1, 1, PAGE("two", "0", "0", "ask", "") },
+	};
+	static unsigned int next;
+	unsigned int i = next++ % ARRAY_SIZE(pages);
+
+	if (index != pages[i].index || from != pages[i].from)
+		return -EINVAL;
+	*ret_page = json_tokener_parse(pages[i].text);
+	return *ret_page ? 0 : -ENOMEM;
+}
+
 static int doctor(void *data, struct json_object **ret_checks)
 {
 	*ret_checks =
@@ -102,7 +136,8 @@ static pid_t serve(const char *path)
 	static const struct control_ops ops = { .get_status = get_status,
 						.doctor = doctor,
 						.list_flows = list_flows,
-						.get_lists = get_lists };
+						.get_lists = get_lists,
+						.get_rules = get_rules };
 	struct control *control = NULL;
 	sd_event *event = NULL;
 	pid_t parent = getpid(), pid = fork();
@@ -332,6 +367,16 @@ static void test_a_living_instance(void **state)
 	assert_non_null(strstr(output, "! 1 line is about what a page shows\n"));
 	assert_non_null(strstr(output, "! 2 lines are about addresses on the web\n"));
 	assert_null(strchr(output, '\033'));
+	assert_int_equal(run("rules --json"), 0);
+	assert_true(output_matches("rules.json"));
+	assert_int_equal(run("rules"), 0);
+	assert_non_null(strstr(output,
+			       "one               1 drop        outbound, tcp, program /bin/?[31m, "
+			       "user 0, remote 192.0.2.0/24, remote port 443 a\n"
+			       "one               2 drop        outbound, tcp, program /bin/?[31m, "
+			       "user 0, remote 192.0.2.0/24, remote ports 80-443 b\n"
+			       "one                 allow       every other flow\n"
+			       "two                 ask         every flow\n"));
 	(void)run("doctor --json");
 	assert_true(output_matches("doctor.json"));
 	assert_non_null(strstr(output, "\"canary\""));

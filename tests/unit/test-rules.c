@@ -244,6 +244,50 @@ static struct rules *two_rules(uint64_t seed, const char *reason)
 	return rules;
 }
 
+/* what is asked for is what was given */
+static void test_rules_are_read_back(void **state)
+{
+	static const struct wire_rule given = { .action = RULES_DROP_SILENT,
+						.direction = 2,
+						.protocol = 17,
+						.family = 4,
+						.bits = 120,
+						.remote = { [10] = 0xff, 0xff, 192, 0, 2 },
+						.host_kind = 2,
+						.has_uid = 1,
+						.uid = 7,
+						.rport = 1,
+						.rport_last = 9,
+						.lport = 53,
+						.lport_last = 53,
+						.lfamily = 6,
+						.lbits = 128,
+						.local = { 0x20, 1, [15] = 1 },
+						.host = "ads.example",
+						.exe = "/bin/a",
+						.interface = "eth0",
+						.reason = "why" };
+	const struct wire_rule any = { .action = RULES_ALLOW };
+	struct wire_rule got;
+	struct rules *rules;
+	const char *problem;
+
+	assert_int_equal(rules_new(1, &rules), 0);
+	assert_false(rules_get(NULL, 1, &got));
+	assert_int_equal(rules_otherwise(NULL), RULES_ASK);
+	assert_int_equal(rules_add(rules, &any, &problem), 0);
+	assert_int_equal(rules_add(rules, &given, &problem), 0);
+	rules_set_otherwise(rules, RULES_DROP);
+	assert_int_equal(rules_otherwise(rules), RULES_DROP);
+	assert_false(rules_get(rules, 0, &got));
+	assert_false(rules_get(rules, 3, &got));
+	assert_true(rules_get(rules, 1, &got));
+	assert_memory_equal(&got, &any, sizeof(got));
+	assert_true(rules_get(rules, 2, &got));
+	assert_memory_equal(&got, &given, sizeof(got));
+	rules_free(rules);
+}
+
 static void test_equal_lists(void **state)
 {
 	struct rules *a = two_rules(1, "x"), *b = two_rules(2, "x"), *c = two_rules(1, "y");
@@ -266,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_as_many_rules_as_may_be),
 		cmocka_unit_test(test_as_much_text_as_may_be),
 		cmocka_unit_test(test_bad_rules),
+		cmocka_unit_test(test_rules_are_read_back),
 		cmocka_unit_test(test_equal_lists),
 	};
 

@@ -92,6 +92,7 @@ static void on_seen(struct daemon *daemon, const struct sl_seen *seen)
 
 static void on_event(const struct sl_event *event, void *data)
 {
+	((struct daemon *)data)->pace.has_heard = true;
 	switch ((enum sl_event_kind)event->kind) {
 	case SL_EV_TCP_CLOSED:
 		on_tcp_closed(data, event);

@@ -270,6 +270,7 @@ static bool replace(struct daemon *daemon, unsigned int index, struct rules *fre
 	}
 	rules_free(ruling->in_force);
 	ruling->in_force = fresh;
+	ruling->n_sets++;
 	remember_forget(daemon, index);
 	return true;
 }

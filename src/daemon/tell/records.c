@@ -255,6 +255,7 @@ int records_open(struct daemon *daemon)
 		.explain = explain_begin,
 		.list_addresses = explain_list_addresses,
 		.get_lists = lists_get,
+		.get_rules = rules_get_page,
 	};
 	char path[300];
 

@@ -48,6 +48,18 @@ def act_connect_accepted(address, listens, port):
             return {"told": errno_of(lambda: s.connect((address, int(port))))}
 
 
+def act_turn_round(address, port):
+    """a listener, which no bind(2) holds at its port, hears from that peer and then connects to it"""
+    with socket.socket() as listener:
+        listener.listen()
+        print(f"listening on {listener.getsockname()[1]}", file=sys.stderr, flush=True)
+        listener.settimeout(20)
+        s, _ = listener.accept()
+        with s:
+            disconnect(listener)
+            return {"told": errno_of(lambda: listener.connect((address, int(port))))}
+
+
 def act_connect_again(port, *addresses):
     """one socket connects to all of them in turn"""
     with socket.socket() as s:
