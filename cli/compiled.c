@@ -29,6 +29,7 @@
 #define CURRENT "current"
 #define HIGH_FD 100 /* out of the way of 0, 1, 2 */
 #define END_MS 100  /* between two looks for a signal */
+#define AWAY_LOOKS (10000U / COMPILED_LOOK_MS)
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
@@ -292,6 +293,11 @@ int compiled_begin(struct compiled *compiled, const char *path, int file, uid_t 
 
 /* ---- changes ---- */
 
+static void say_what_stays(const struct compiled *compiled)
+{
+	fprintf(stderr, "sluice: %s: the version before stays in force\n", compiled->name);
+}
+
 /* at another time there may be enough of it */
 static bool is_passing(int r)
 {
@@ -314,8 +320,10 @@ static void begin_again(struct compiled *compiled)
 	forget_compiler(compiled);
 	if (compiled->is_delayed)
 		compiled->taken = (struct stat){ 0 };
-	if (!compiled->is_delayed || !was_delayed)
+	if (!compiled->is_delayed || !was_delayed) {
 		(void)complain(compiled, why_not_read(r));
+		say_what_stays(compiled);
+	}
 }
 
 void compiled_tick(struct compiled *compiled)
@@ -329,13 +337,18 @@ void compiled_tick(struct compiled *compiled)
 	if (compiled->pid > 0) {
 		end_late(compiled);
 		if (reap(compiled, WNOHANG, &r) > 0 && r)
-			fprintf(stderr, "sluice: %s: the version before stays in force\n",
-				compiled->name);
+			say_what_stays(compiled);
 		return;
 	}
 	/* one that is away for a moment is being replaced */
-	if (stat(compiled->name, &now) < 0)
+	if (stat(compiled->name, &now) < 0) {
+		if (++compiled->n_away == AWAY_LOOKS) {
+			(void)cli_error(0, "%s: %s", compiled->name, strerror(errno));
+			say_what_stays(compiled);
+		}
 		return;
+	}
+	compiled->n_away = 0;
 	is_still = is_same(&now, &compiled->seen);
 	compiled->seen = now;
 	if (is_still && !is_same(&now, &compiled->taken))

@@ -36,6 +36,7 @@ struct compiled {
 	time_t until_s;	      /* then it is killed */
 	int errors;	      /* what it says on stderr; -1: none */
 	bool is_delayed;      /* there was not enough memory or the like, which was said */
+	unsigned int n_away;  /* looks, one after the other, that found no file */
 	struct stat seen;     /* when it was looked at last */
 	struct stat taken;    /* of the version that was compiled last, or could not be */
 };

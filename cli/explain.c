@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <sched.h>
 #include <string.h>
@@ -29,7 +30,8 @@ struct target {
 	char names[256]; /* what first bytes are taken to name; empty: nobody */
 	bool has_names;
 	char address[INET6_ADDRSTRLEN];
-	char scope[IF_NAMESIZE]; /* interface of an address of one link; empty: none was given */
+	char zone
+		[IF_NAMESIZE]; /* of the address: an interface, or its number; empty: none was given */
 	uint16_t port;
 	bool is_udp;
 };
@@ -38,57 +40,6 @@ struct request {
 	const char *pid, *exe, *unit, *uid, *to, *names, *instance;
 	bool is_json;
 };
-
-/* as connect(2) takes them: to no address is to this machine */
-static bool read_four(const struct in_addr *four, struct target *target)
-{
-	const struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
-
-	return inet_ntop(AF_INET, four->s_addr ? four : &loopback, target->address,
-			 sizeof(target->address));
-}
-
-/* IPv4 within IPv6 is sent as IPv4 */
-static bool read_six(const struct in6_addr *six, struct target *target)
-{
-	struct in_addr four;
-
-	memcpy(&four, &six->s6_addr[12], sizeof(four));
-	if (IN6_IS_ADDR_V4MAPPED(six))
-		return read_four(&four, target);
-	return inet_ntop(AF_INET6, IN6_IS_ADDR_UNSPECIFIED(six) ? &in6addr_loopback : six,
-			 target->address, sizeof(target->address));
-}
-
-/* "fe80::1%eth0": the same address on another link is another place */
-static bool read_scoped(const char *text, const char *scope, struct target *target)
-{
-	char copy[INET6_ADDRSTRLEN] = "";
-	struct in6_addr six;
-
-	if ((size_t)(scope - text) >= sizeof(copy) || !scope[1] || strlen(scope + 1) >= IF_NAMESIZE)
-		return false;
-	memcpy(copy, text, (size_t)(scope - text));
-	if (inet_pton(AF_INET6, copy, &six) != 1 ||
-	    (!IN6_IS_ADDR_LINKLOCAL(&six) && !IN6_IS_ADDR_MC_LINKLOCAL(&six)))
-		return false;
-	snprintf(target->scope, sizeof(target->scope), "%s", scope + 1);
-	return read_six(&six, target);
-}
-
-/* Return: is it an address? */
-static bool read_address(const char *text, struct target *target)
-{
-	const char *scope = strchr(text, '%');
-	struct in_addr four;
-	struct in6_addr six;
-
-	if (scope)
-		return read_scoped(text, scope, target);
-	if (inet_pton(AF_INET, text, &four) == 1)
-		return read_four(&four, target);
-	return inet_pton(AF_INET6, text, &six) == 1 && read_six(&six, target);
-}
 
 static int read_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret)
 {
@@ -130,6 +81,76 @@ static int read_host(const char *text, char ret_host[256])
 	if (n && ret_host[n - 1] == '.')
 		ret_host[n - 1] = '\0';
 	return 0;
+}
+
+/* as connect(2) takes them: to no address is to this machine */
+static bool read_four(const struct in_addr *four, struct target *target)
+{
+	const struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
+
+	return inet_ntop(AF_INET, four->s_addr ? four : &loopback, target->address,
+			 sizeof(target->address));
+}
+
+/* IPv4 within IPv6 is sent as IPv4 */
+static bool read_six(const struct in6_addr *six, struct target *target)
+{
+	struct in_addr four;
+
+	memcpy(&four, &six->s6_addr[12], sizeof(four));
+	if (IN6_IS_ADDR_V4MAPPED(six))
+		return read_four(&four, target);
+	return inet_ntop(AF_INET6, IN6_IS_ADDR_UNSPECIFIED(six) ? &in6addr_loopback : six,
+			 target->address, sizeof(target->address));
+}
+
+/* "fe80::1%eth0": the same address on another link is another place */
+static bool read_zoned(const char *text, const char *zone, struct target *target)
+{
+	char copy[INET6_ADDRSTRLEN] = "";
+	struct in6_addr six;
+
+	if ((size_t)(zone - text) >= sizeof(copy) || !zone[1] || strlen(zone + 1) >= IF_NAMESIZE)
+		return false;
+	memcpy(copy, text, (size_t)(zone - text));
+	if (inet_pton(AF_INET6, copy, &six) != 1 ||
+	    (!IN6_IS_ADDR_LINKLOCAL(&six) && !IN6_IS_ADDR_MC_LINKLOCAL(&six)))
+		return false;
+	snprintf(target->zone, sizeof(target->zone), "%s", zone + 1);
+	return read_six(&six, target);
+}
+
+/* as programs take them: also 127.1, which no name server is asked for. Return: is it one? */
+static bool read_address(const char *text, struct target *target)
+{
+	const char *zone = strchr(text, '%');
+	struct in_addr four;
+	struct in6_addr six;
+
+	if (zone)
+		return read_zoned(text, zone, target);
+	if (inet_aton(text, &four))
+		return read_four(&four, target);
+	return inet_pton(AF_INET6, text, &six) == 1 && read_six(&six, target);
+}
+
+/* of a flow's host: other scripts are in their ASCII form in it */
+static bool is_name(const char *host)
+{
+	return !host[strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.\\")];
+}
+
+static int check_names(const struct target *target)
+{
+	const char *wrong = !is_name(target->host)    ? target->host
+			    : !is_name(target->names) ? target->names
+						      : NULL;
+
+	return wrong ? cli_error(CLI_USAGE,
+				 "explain: \"%s\" is no name as DNS has it: one of another script "
+				 "is written xn--…",
+				 wrong)
+		     : 0;
 }
 
 /* HOST:PORT[/udp]; an IPv6 address in brackets */
@@ -265,12 +286,12 @@ static struct json_object *target_json(const struct target *target, const struct
 
 static int find_route(const struct target *target, struct route *route)
 {
-	uint32_t ifindex = target->scope[0] ? if_nametoindex(target->scope) : 0;
+	unsigned long ifindex = target->zone[0] ? if_nametoindex(target->zone) : 0;
 	int r;
 
-	if (target->scope[0] && !ifindex)
-		return cli_error(CLI_NOT_FOUND, "the program has no interface %s", target->scope);
-	r = route_find(target->address, ifindex, route);
+	if (target->zone[0] && !ifindex && read_number(target->zone, 1, INT32_MAX, &ifindex) < 0)
+		return cli_error(CLI_NOT_FOUND, "the program has no interface %s", target->zone);
+	r = route_find(target->address, (uint32_t)ifindex, route);
 	if (r < 0)
 		return cli_error(CLI_NO, "cannot ask for the route to %s: %s", target->address,
 				 strerror(-r));
@@ -350,6 +371,9 @@ int cmd_explain(int argc, char **argv)
 	if (request.names && read_host(request.names, target.names) < 0)
 		return cli_error(CLI_USAGE, "explain: \"%s\" is no name", request.names);
 	target.has_names = request.names;
+	r = check_names(&target);
+	if (r)
+		return r;
 	r = client_open(SLUICE_RUN_FOLDER, request.instance, &client, &error);
 	if (!r)
 		r = explain(&client, &request, &target, &reply, &error);

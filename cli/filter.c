@@ -52,9 +52,15 @@ int cmd_filter(int argc, char **argv)
 		return usage(stdout, CLI_YES);
 	if (argc < 3 || strcmp(argv[1], "sh") != 0)
 		return usage(stderr, RUN_EXIT_SLUICE);
+	/* forgotten, the word behind it would be run for each flow, and say nothing of it */
+	if (argv[2][0] == '-') {
+		(void)cli_error(0, "filter sh: SCRIPT is missing before \"%s\"", argv[2]);
+		return usage(stderr, RUN_EXIT_SLUICE);
+	}
 	fd = hold_script(argv[2]);
 	if (fd < 0)
 		return cli_error(RUN_EXIT_SLUICE, "cannot hold the script: %s", strerror(-fd));
 	snprintf(spec, sizeof(spec), "shell:script=/proc/self/fd/%d", fd);
+	argv[2] = argv[0]; /* who complains of an option */
 	return run_with(argc - 2, argv + 2, spec);
 }

@@ -55,6 +55,8 @@ void instance_init(struct instance *instance)
 
 int instance_open_flows(struct instance *instance, const char *path)
 {
+	if (!path[0])
+		return cli_error(-1, "no file is named for flow records");
 	close_fd(instance->flows_fd);
 	instance->flows_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	/* a pipe that nobody reads must not stop sluiced: it drops records then */

@@ -104,7 +104,7 @@ static void print_list(struct json_object *list)
 	putchar(' ');
 	cli_cell(cli_json_text(list, "name"), WIDTH_LIST, COLOUR_NONE);
 	print_number(is_exceptions ? 0 : names, WIDTH_NUMBER);
-	print_number(is_exceptions ? names : allowed, WIDTH_NUMBER);
+	print_number(is_exceptions ? names + allowed : allowed, WIDTH_NUMBER);
 	print_number(number_of(list, "hits"), WIDTH_NUMBER);
 	print_number(number_of(list, "unusable"), WIDTH_NUMBER);
 	print_age(cli_json_text(list, "changed"));

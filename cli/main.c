@@ -31,13 +31,14 @@ static void print_help(FILE *to)
 	fprintf(to, "usage: sluice [VERB [OPTION]…]\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(to, "  %-8s %s\n", verbs[i].name, verbs[i].help);
-	fprintf(to, "\n"
-		    "  sluice VERB --help   options of a verb; sluice(1) has the rest\n"
-		    "  sluice --version\n"
-		    "\n"
-		    "All but run, filter and serve take --json, and all but serve --instance ID.\n"
-		    "Exit status: 0 yes, 1 no, 2 usage, 3 daemon unreachable, 4 not permitted,\n"
-		    "5 not found; run and filter return the command's, or 125 to 127 like env(1).\n");
+	fprintf(to,
+		"\n"
+		"  sluice VERB --help   options of a verb; sluice(1) has the rest\n"
+		"  sluice --version\n"
+		"\n"
+		"All but run, filter and serve take --json, and all but serve --instance ID.\n"
+		"Exit status: 0 yes, 1 no, 2 usage, 3 daemon unreachable, 4 not permitted,\n"
+		"5 not found; run and filter return the command's, or 125 to 127 like env(1).\n");
 }
 
 /* Those that the caller has closed: what is opened next would be taken for them, by us and by what
@@ -52,14 +53,11 @@ static void open_standard(void)
 	close_fd(fd);
 }
 
-int main(int argc, char **argv)
+static int run_verb(int argc, char **argv)
 {
 	static char *const default_argv[] = { "status", NULL };
 	const char *name = argc > 1 ? argv[1] : "status";
 
-	open_standard();
-	/* `sluice flows --follow | head` ends like any other filter */
-	(void)signal(SIGPIPE, SIG_DFL);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		print_help(stdout);
 		return CLI_YES;
@@ -79,4 +77,20 @@ int main(int argc, char **argv)
 	fprintf(stderr, "sluice: no verb \"%s\"\n", name);
 	print_help(stderr);
 	return CLI_USAGE;
+}
+
+/* half an answer is none, and a script must not take it for one */
+static int end_output(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	return cli_error(status ? status : CLI_NO, "the output cannot be written");
+}
+
+int main(int argc, char **argv)
+{
+	open_standard();
+	/* `sluice flows --follow | head` ends like any other filter */
+	(void)signal(SIGPIPE, SIG_DFL);
+	return end_output(run_verb(argc, argv));
 }

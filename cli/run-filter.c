@@ -4,6 +4,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <ini.h>
 
@@ -87,16 +89,17 @@ static int find_by_path(const char *word, struct run_filter *filter, struct run_
 {
 	char path[PATH_MAX], beside[PATH_MAX + 16];
 	const char *slash;
+	struct stat st;
 
-	if (!realpath(word, path) || strlen(path) >= sizeof(filter->exe)) {
-		fprintf(stderr, "sluice: filter %s: %s\n", word,
-			strerror(errno ? errno : ENAMETOOLONG));
-		return -1;
-	}
-	if (access(path, X_OK) < 0) {
-		fprintf(stderr, "sluice: filter %s is not executable: %s\n", path, strerror(errno));
-		return -1;
-	}
+	if (!realpath(word, path) || stat(path, &st) < 0)
+		return cli_error(-1, "filter %s: %s", word, strerror(errno));
+	if (strlen(path) >= sizeof(filter->exe))
+		return cli_error(-1, "filter %s: its path is longer than %zu bytes", word,
+				 sizeof(filter->exe) - 1);
+	if (!S_ISREG(st.st_mode))
+		return cli_error(-1, "filter %s is no program: it is not a regular file", path);
+	if (access(path, X_OK) < 0)
+		return cli_error(-1, "filter %s is not executable: %s", path, strerror(errno));
 	snprintf(filter->exe, sizeof(filter->exe), "%s", path);
 	slash = strrchr(path, '/');
 	snprintf(filter->name, sizeof(filter->name), "%s", slash + 1);
@@ -131,8 +134,11 @@ static int check_option(const struct run_filter *filter, const struct run_manife
 /* what is compiled is read again when it changes */
 static int open_option(const struct run_filter *filter, struct run_option *option, const char *path)
 {
-	int fd = option->is_compiled ? files_open_regular(path) : open(path, O_RDONLY | O_CLOEXEC);
+	int fd;
 
+	if (!path[0])
+		return cli_error(-1, "filter %s: %s= names no file", filter->name, option->key);
+	fd = option->is_compiled ? files_open_regular(path) : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && !option->is_compiled)
 		fd = -errno;
 	if (fd >= 0) {
@@ -158,11 +164,12 @@ int run_filter_add(struct run_filter *filter, const struct run_manifest *manifes
 	*equals++ = '\0';
 	if (check_option(filter, manifest, text))
 		return -1;
-	if (filter->n_options == RUN_OPTIONS_MAX || strlen(equals) >= sizeof(option->value)) {
-		fprintf(stderr, "sluice: filter %s: option %s is too long, or one too many\n",
-			filter->name, text);
-		return -1;
-	}
+	if (filter->n_options == RUN_OPTIONS_MAX)
+		return cli_error(-1, "filter %s: more than %u options", filter->name,
+				 RUN_OPTIONS_MAX);
+	if (strlen(equals) >= sizeof(option->value))
+		return cli_error(-1, "filter %s: the value of %s is longer than %zu bytes",
+				 filter->name, text, sizeof(option->value) - 1);
 	snprintf(option->key, sizeof(option->key), "%s", text);
 	snprintf(option->value, sizeof(option->value), "%s", equals);
 	option->fd = -1;

@@ -16,12 +16,16 @@
 
 struct reader {
 	struct instance *instance;
-	char section[128]; /* of the filter that is being read */
+	char section[128]; /* that is being read */
+	bool has_keys;	   /* it, so far */
+	bool is_filter;	   /* it */
 	struct run_manifest manifest;
-	bool is_found; /* the filter: after Exec, or without one at its first other line */
+	bool is_found; /* the filter: after Exec, or without one at its first other line or its end */
 	bool has_failed;
+	int failed_line; /* 0: it is the section as a whole */
 
 	FILE *file;
+	int error; /* of the file */
 	int n_lines;
 	bool is_too_long; /* the last line */
 };
@@ -108,25 +112,9 @@ static int take_instance(struct reader *reader, const char *key, const char *val
 
 /* ---- [Filter NAME] ---- */
 
-static int end_filter(struct reader *reader)
+static const char *filter_name(const struct reader *reader)
 {
-	if (!reader->section[0])
-		return 0;
-	return run_filter_check(current(reader), &reader->manifest);
-}
-
-static int begin_filter(struct reader *reader, const char *section)
-{
-	struct instance *instance = reader->instance;
-
-	if (end_filter(reader))
-		return -1;
-	if (instance->n_filters == RUN_FILTERS_MAX)
-		return cli_error(-1, "[%s]: at most %u filters", section, RUN_FILTERS_MAX);
-	instance->filters[instance->n_filters++] = (struct run_filter){ 0 };
-	snprintf(reader->section, sizeof(reader->section), "%s", section);
-	reader->is_found = false;
-	return 0;
+	return reader->section + strlen(FILTER_SECTION);
 }
 
 static int find(struct reader *reader, const char *word)
@@ -136,9 +124,29 @@ static int find(struct reader *reader, const char *word)
 	reader->is_found = true;
 	if (run_filter_find(word, filter, &reader->manifest))
 		return -1;
-	snprintf(filter->name, sizeof(filter->name), "%s",
-		 reader->section + strlen(FILTER_SECTION));
+	snprintf(filter->name, sizeof(filter->name), "%s", filter_name(reader));
 	return 0;
+}
+
+static int begin_filter(struct reader *reader)
+{
+	struct instance *instance = reader->instance;
+
+	if (instance->n_filters == RUN_FILTERS_MAX)
+		return cli_error(-1, "[%s]: at most %u filters", reader->section, RUN_FILTERS_MAX);
+	instance->filters[instance->n_filters++] = (struct run_filter){ 0 };
+	reader->is_found = false;
+	return 0;
+}
+
+/* a filter without options has a section without lines */
+static int end_filter(struct reader *reader)
+{
+	if (!reader->is_filter)
+		return 0;
+	if (!reader->is_found && find(reader, filter_name(reader)))
+		return -1;
+	return run_filter_check(current(reader), &reader->manifest);
 }
 
 static int take_fail(struct run_filter *filter, const char *value)
@@ -149,60 +157,115 @@ static int take_fail(struct run_filter *filter, const char *value)
 	return cli_error(-1, "Fail: \"open\" or \"closed\", not \"%s\"", value);
 }
 
-static int take_filter(struct reader *reader, const char *section, const char *key,
-		       const char *value)
+static int take_filter(struct reader *reader, const char *key, const char *value)
 {
 	char text[320];
 
-	if (strcmp(reader->section, section) && begin_filter(reader, section))
-		return -1;
 	if (!strcmp(key, "Exec")) {
 		if (!reader->is_found)
 			return find(reader, value);
-		return cli_error(-1, "[%s]: Exec comes first and once", section);
+		return cli_error(-1, "[%s]: Exec comes first and once", reader->section);
 	}
-	if (!reader->is_found && find(reader, section + strlen(FILTER_SECTION)))
+	if (!reader->is_found && find(reader, filter_name(reader)))
 		return -1;
 	if (!strcmp(key, "Fail"))
 		return take_fail(current(reader), value);
 	if ((size_t)snprintf(text, sizeof(text), "%s=%s", key, value) >= sizeof(text))
-		return cli_error(-1, "[%s]: %s is too long", section, key);
+		return cli_error(-1, "[%s]: %s is too long", reader->section, key);
 	return run_filter_add(current(reader), &reader->manifest, text);
 }
 
 /* ---- the file ---- */
+
+static int begin_section(struct reader *reader, const char *name, size_t n_name)
+{
+	if (end_filter(reader)) {
+		reader->failed_line = 0;
+		return -1;
+	}
+	snprintf(reader->section, sizeof(reader->section), "%.*s", (int)n_name, name);
+	reader->has_keys = false;
+	reader->is_filter = !strncmp(reader->section, FILTER_SECTION, strlen(FILTER_SECTION)) &&
+			    *filter_name(reader);
+	if (reader->is_filter)
+		return begin_filter(reader);
+	if (!strcmp(reader->section, "Instance"))
+		return 0;
+	return cli_error(-1, "there is no section [%s]; there are [Instance] and [Filter NAME]",
+			 reader->section);
+}
+
+/* inih tells of a section with its first key: one without any would not be there. Indented behind a
+ * key it is inih's to read as more of that key's value */
+static int look_for_section(struct reader *reader, const char *line)
+{
+	const char *start = line + strspn(line, " \t"), *end;
+
+	if (reader->n_lines == 1 && !strncmp(line, "\xef\xbb\xbf", 3))
+		start = line + 3;
+	if (*start != '[' || (start > line && reader->has_keys))
+		return 0;
+	end = strchr(start, ']');
+	if (!end)
+		return cli_error(-1, "a section ends with ], as in [Instance]");
+	return begin_section(reader, start + 1, (size_t)(end - start - 1));
+}
 
 static int take_line(void *data, const char *section, const char *key, const char *value)
 {
 	struct reader *reader = data;
 	int r;
 
+	(void)section; /* which inih cuts when it is long */
 	if (reader->has_failed)
 		return 0;
-	if (!strcmp(section, "Instance"))
-		r = take_instance(reader, key, value);
-	else if (!strncmp(section, FILTER_SECTION, strlen(FILTER_SECTION)) &&
-		 section[strlen(FILTER_SECTION)])
-		r = take_filter(reader, section, key, value);
-	else
+	reader->has_keys = true;
+	reader->failed_line = reader->n_lines;
+	if (!reader->section[0])
 		r = cli_error(-1,
-			      "there is no section [%s]; there are [Instance] and [Filter NAME]",
-			      section);
+			      "\"%s\" is in no section: [Instance] or [Filter NAME] comes first",
+			      key);
+	else
+		r = reader->is_filter ? take_filter(reader, key, value)
+				      : take_instance(reader, key, value);
 	reader->has_failed = r != 0;
 	return r == 0;
 }
 
-/* as fgets(), but that a line which does not fit is the end */
+/* as fgets(), but that a line which does not fit, or begins what cannot be, is the end */
 static char *read_line(char *text, int n, void *data)
 {
 	struct reader *reader = data;
-	char *line = fgets(text, MIN(n, LINE_MAX_BYTES + 2), reader->file);
+	char *line;
 
+	if (reader->has_failed)
+		return NULL;
+	line = fgets(text, MIN(n, LINE_MAX_BYTES + 2), reader->file);
+	reader->error = ferror(reader->file) ? errno : 0;
 	if (!line)
 		return NULL;
 	reader->n_lines++;
 	reader->is_too_long = strlen(line) > LINE_MAX_BYTES && !strchr(line, '\n');
-	return reader->is_too_long ? NULL : line;
+	if (reader->is_too_long)
+		return NULL;
+	reader->failed_line = reader->n_lines;
+	reader->has_failed = look_for_section(reader, line) != 0;
+	return reader->has_failed ? NULL : line;
+}
+
+/* behind the reason. @line: of inih, the first that it could not read */
+static int complain(const struct reader *reader, const char *path, int line)
+{
+	if (reader->has_failed && reader->failed_line)
+		return cli_error(-1, "%s:%d: correct this line; nothing was started", path,
+				 reader->failed_line);
+	if (reader->has_failed)
+		return cli_error(-1, "%s: correct [%s]; nothing was started", path,
+				 reader->section);
+	if (reader->is_too_long)
+		return cli_error(-1, "%s:%d: longer than %d bytes", path, reader->n_lines,
+				 LINE_MAX_BYTES);
+	return cli_error(-1, "%s:%d: neither a section nor key=value", path, line);
 }
 
 int serve_read_config(const char *path, struct instance *instance)
@@ -213,22 +276,16 @@ int serve_read_config(const char *path, struct instance *instance)
 	if (!reader.file)
 		return cli_error(-1, "cannot read %s: %s", path, strerror(errno));
 	line = ini_parse_stream(read_line, &reader, take_line, &reader);
-	if (ferror(reader.file)) { /* what is missing may be a filter */
-		fclose(reader.file);
-		return cli_error(-1, "cannot read %s: %s", path, strerror(EIO));
-	}
 	fclose(reader.file);
-	if (line < 0)
-		return cli_error(-1, "cannot read %s: %s", path, strerror(ENOMEM));
-	if (reader.is_too_long && !reader.has_failed)
-		return cli_error(-1, "%s:%d: longer than %d bytes", path, reader.n_lines,
-				 LINE_MAX_BYTES);
-	if (line > 0 && !reader.has_failed)
-		return cli_error(-1, "%s:%d: neither a section nor key=value", path, line);
-	if (line > 0)
-		return cli_error(-1, "%s:%d: correct this line; nothing was started", path, line);
-	if (end_filter(&reader))
-		return cli_error(-1, "%s: correct [%s]; nothing was started", path, reader.section);
+	if (line < 0 || reader.error) /* what is missing may be a filter */
+		return cli_error(-1, "cannot read %s: %s", path,
+				 strerror(line < 0 ? ENOMEM : reader.error));
+	if (!line && !reader.has_failed && !reader.is_too_long && end_filter(&reader)) {
+		reader.has_failed = true;
+		reader.failed_line = 0;
+	}
+	if (line || reader.has_failed || reader.is_too_long)
+		return complain(&reader, path, line);
 	if (!instance->record.cgroup[0] && take_cgroup(instance, "/"))
 		return -1;
 	return 0;

@@ -72,6 +72,7 @@ int form_is_nowhere(const char *text)
 static enum list_error check_name(const char *name)
 {
 	size_t n_label = 0, length = strlen(name);
+	struct in_addr address;
 
 	for (size_t i = 0; i < length; i++) {
 		char c = name[i];
@@ -89,6 +90,9 @@ static enum list_error check_name(const char *name)
 	}
 	if (n_label == 0)
 		return LIST_E_LABEL;
+	/* no host has it for a name: it would block nothing, and look as if it did */
+	if (name[length - 1] <= '9' && inet_pton(AF_INET, name, &address) == 1)
+		return LIST_E_NO_NAME;
 	return length > NAME_LENGTH_MAX ? LIST_E_LONG : _LIST_E_SUCCESS;
 }
 

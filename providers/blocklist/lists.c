@@ -286,12 +286,10 @@ unsigned int lists_tell(struct lists *lists, struct sluice_filter *filter)
 	return n;
 }
 
-/* of a list of exceptions every name is one, and what it says of exceptions itself is nothing */
+/* of a list of exceptions every name is one, with @@ in front of it or without */
 static unsigned int rank_in(const struct list *list, unsigned int flags)
 {
-	if (!list->is_allow)
-		return table_rank(flags);
-	return flags & TABLE_ALLOW ? 0 : table_rank(flags | TABLE_ALLOW);
+	return table_rank(flags | (list->is_allow ? TABLE_ALLOW : 0U));
 }
 
 int lists_find(const struct lists *lists, const char *host, const struct list **ret_list,

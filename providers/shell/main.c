@@ -29,7 +29,7 @@
 #define WAITING_MAX 1024U
 #define WAITS_MS 5000U /* then the fail class has decided */
 #define SCRIPT_BYTES 65536
-#define TEXT_BYTES 256
+#define TEXT_BYTES (65536 + 1) /* what a pipe holds: more, and the script waits for ever */
 
 struct question {
 	struct question *next;
@@ -94,14 +94,19 @@ static int on_start(struct sluice_filter *filter, void *data)
 	char *const env[] = { NULL };
 	char text[TEXT_BYTES];
 	struct script script;
+	size_t n;
 	int r;
 
 	if (!shell->script)
 		return sluice_filter_fail(filter, -EINVAL, "needs script=FILE");
+	if (!shell->script[strspn(shell->script, " \t\n")])
+		return sluice_filter_fail(filter, -EINVAL,
+					  "script: it is empty: give one that prints allow, drop "
+					  "or silent");
 	r = script_start(words, env, true, &script);
 	if (r < 0)
 		return sluice_filter_fail(filter, r, "cannot start /bin/sh: %s", strerror(-r));
-	r = script_end(&script, text, sizeof(text));
+	r = script_end(&script, text, sizeof(text), &n);
 	text[strcspn(text, "\n")] = '\0';
 	return r ? sluice_filter_fail(filter, -EINVAL, "%s", *text ? text : "/bin/sh does not run")
 		 : 0;
@@ -119,11 +124,13 @@ static const struct {
 };
 
 /* Return: what is wrong with it; NULL: the flow is judged */
-static const char *judge(struct sluice_filter *filter, uint64_t id, char *text)
+static const char *judge(struct sluice_filter *filter, uint64_t id, char *text, size_t n_text)
 {
 	char *rest = text + strcspn(text, "\n");
 	size_t n;
 
+	if (strlen(text) < n_text)
+		return "it printed a zero byte";
 	if (rest == text)
 		return "it printed no verdict: allow, drop or silent";
 	if (rest[0] && rest[1])
@@ -163,7 +170,8 @@ static void complain(struct sluice_filter *filter, const struct question *questi
 static void end_script(struct sluice_filter *filter, struct question *question)
 {
 	char text[TEXT_BYTES], why[64];
-	int status = script_end(&question->script, text, sizeof(text));
+	size_t n;
+	int status = script_end(&question->script, text, sizeof(text), &n);
 	const char *problem = why;
 
 	if (status == -1)
@@ -175,7 +183,7 @@ static void end_script(struct sluice_filter *filter, struct question *question)
 	else if (WEXITSTATUS(status))
 		snprintf(why, sizeof(why), "the script ended with status %d", WEXITSTATUS(status));
 	else
-		problem = judge(filter, question->id, text);
+		problem = judge(filter, question->id, text, n);
 	if (problem)
 		complain(filter, question, problem);
 	free_question(question);

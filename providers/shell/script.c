@@ -89,7 +89,7 @@ int script_start(const char *const words[], char *const env[], bool is_checked,
 	return 0;
 }
 
-int script_end(struct script *script, char *text, size_t n)
+int script_end(struct script *script, char *text, size_t n, size_t *ret_n)
 {
 	int status = -1;
 	ssize_t n_read;
@@ -97,7 +97,8 @@ int script_end(struct script *script, char *text, size_t n)
 	if (read(script->done, &status, sizeof(status)) != sizeof(status))
 		status = -1;
 	n_read = read(script->out, text, n - 1);
-	text[n_read > 0 ? n_read : 0] = '\0';
+	*ret_n = n_read > 0 ? (size_t)n_read : 0;
+	text[*ret_n] = '\0';
 	close(script->out);
 	close(script->done);
 	return status;

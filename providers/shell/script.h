@@ -39,11 +39,12 @@ int script_start(const char *const words[], char *const env[], bool is_checked,
 
 /**
  * script_end() - when script->done can be read: what came of it; closes both descriptors
- * @text: out: the first @n bytes, less one, of what it printed
+ * @text:   out: the first @n bytes, less one, of what it printed, and a zero byte
+ * @ret_n:  without that zero byte
  *
  * Return: its wait status, or -1: it was killed.
  */
-int script_end(struct script *script, char *text, size_t n);
+int script_end(struct script *script, char *text, size_t n, size_t *ret_n);
 
 /** script_start_self() - once, before any other: ended runners are nobody's to wait for */
 void script_start_self(void);

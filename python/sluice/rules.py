@@ -111,7 +111,25 @@ def _host(host, domain):
         raise ValueError("the host has a part that is empty")
     if not all("!" <= c <= "~" for c in text):
         raise ValueError("the host is not ASCII: write international names in punycode")
+    if "*" in text:
+        raise ValueError("the host has a *: a domain is a name and all below it")
+    if not all(c.isalnum() or c in "-_.\\" for c in text):
+        raise ValueError("the host has a character that no name has")
+    _check_labels(text)
     return text, 1 if host is not None else 2
+
+
+def _check_labels(host):
+    """a rule that no flow can meet is none, and was meant to be one"""
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except OSError:
+        pass
+    else:
+        raise ValueError("the host is an address, which is no name")
+    # other bytes are \DDD in names of flows, four for one
+    if any(len(label) > 63 and "\\" not in label for label in host.split(".")):
+        raise ValueError("the host has a part of more than 63 bytes")
 
 
 def _exe(path):

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "wire/rule.h"
 
 #define NAME_BYTES_MAX 253U /* RFC 1035, in its written form */
+#define LABEL_BYTES_MAX 63U
 
 static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
 
@@ -41,6 +43,29 @@ static const char *network_problem(const uint8_t address[16], uint8_t bits, uint
 	return NULL;
 }
 
+/* what names of flows are made of: other bytes are \DDD in them, four for one */
+static bool is_of_names(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       strchr("-_.\\", c);
+}
+
+/* a rule that no flow can meet is none, and was meant to be one */
+static const char *label_problem(const char *host)
+{
+	struct in_addr address;
+	size_t n;
+
+	if (inet_pton(AF_INET, host, &address) == 1)
+		return "the host is an address, which is no name";
+	for (; *host; host += n + (host[n] == '.')) {
+		n = strcspn(host, ".");
+		if (n > LABEL_BYTES_MAX && !memchr(host, '\\', n))
+			return "the host has a part of more than 63 bytes";
+	}
+	return NULL;
+}
+
 static const char *host_problem(const struct wire_rule *rule)
 {
 	const char *host = rule->host;
@@ -57,7 +82,12 @@ static const char *host_problem(const struct wire_rule *rule)
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)host[i] <= ' ' || (unsigned char)host[i] > '~')
 			return "the host is not ASCII: write international names in punycode";
-	return NULL;
+	if (strchr(host, '*'))
+		return "the host has a *: a domain is a name and all below it";
+	for (size_t i = 0; i < n; i++)
+		if (!is_of_names(host[i]))
+			return "the host has a character that no name has";
+	return label_problem(host);
 }
 
 const char *wire_rule_problem(const struct wire_rule *rule)

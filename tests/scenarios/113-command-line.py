@@ -59,7 +59,7 @@ def check_doctor(t, lab, instance):
     t.note("doctor: " + ", ".join(f"{check['name']} {check['state']}" for check in checks))
 
 
-def check_full_file(t, lab):
+def check_full_file(t, lab, instance):
     """a file of flow records that may not grow: an error, and the network goes on"""
     path = lab.new_file("full")
     flow = " ".join(lab.flowgen("tcp", "10.79.13.4", 7, 40))
@@ -68,6 +68,11 @@ def check_full_file(t, lab):
     t.equal(json.loads(run.stdout)["errors"], {"0": 40}, "every flow passes")
     t.check("flow records: File too large" in run.stderr, f"the reason: {run.stderr}")
     t.equal(oct(os.stat(path).st_mode & 0o777), "0o640", "what programs did is not for everybody")
+    for verb in ("status --json", "flows", "flows --json", "lists", "doctor", "--help", "--version"):
+        words = verb if verb[0] == "-" or verb == "doctor" else f"{verb} --instance {instance}"
+        command = lab.plain(["sh", "-c", f"exec {lab.path('sluice')} {words} > /dev/full"])
+        t.equal(command.popen.returncode, 1, f"{verb}, and no room for its output: {command.stderr}")
+        t.check("output cannot be written" in command.stderr, f"{verb}: told: {command.stderr}")
 
 
 def check_absent(t, lab):
@@ -176,6 +181,19 @@ def check_stopped_scenarios(t, lab):
         t.equal(machine.traces_of(name), set(), f"left, signal {number}, {then}")
 
 
+def check_wrong_filters(t, lab):
+    """nothing is started, and what is wrong is told by its name"""
+    for word, text in ((lab.folder, f"{lab.folder} is no program"), ("/", "/ is no program"),
+                       ("blocklist:list=", "list= names no file"), ("shell:script=", "script= names no file"),
+                       ("blocklist:list=/" + 300 * "x", "the value of list is longer than 255 bytes"),
+                       (lab.test_filter(deny_port=["1"] * 65), "more than 64 options")):
+        program = lab.run([word], ["true"])
+        t.equal(program.popen.returncode, 125, f"{word[:80]}: exit status")
+        t.check(text in program.stderr and "restarting" not in program.stderr, f"{word[:80]}: told: {program.stderr}")
+    program = lab.sluice("run", "--flows", "", "--", "true")
+    t.equal((program.popen.returncode, program.stderr), (125, "sluice: no file is named for flow records\n"), "--flows of nothing")
+
+
 def scenario(t):
     t.needs("nc")
     with t.lab() as lab:
@@ -185,7 +203,8 @@ def scenario(t):
         check_flows(t, lab, instance)
         check_doctor(t, lab, instance)
         check_absent(t, lab)
-        check_full_file(t, lab)
+        check_full_file(t, lab, instance)
+        check_wrong_filters(t, lab)
         check_panic_early(t, lab)
         check_panic_unnoted(t, lab)
         check_stopped_scenarios(t, lab)

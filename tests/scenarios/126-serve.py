@@ -361,7 +361,14 @@ BAD = (  # text, the line it is about, a word of the reason
     ("[Instance]\nId=UPPER\n", 2, "UPPER"),
     ("[Instance]\nColour=red\n", 2, "Colour"),
     ("[Instance]\nOlder=perhaps\n", 2, "perhaps"),
-    ("[Instance]\nId=a\n\n[Filters]\nx=y\n", 5, "Filters"),
+    ("[Instance]\nId=a\n\n[Filters]\nx=y\n", 4, "Filters"),
+    ("[Filters]\n[Instance]\nCgroup=/no/such/cgroup\n", 1, "Filters"),
+    ("[Filter]\n[Instance]\nCgroup=/no/such/cgroup\n", 1, "[Filter]"),
+    ("[Filter no-such-filter]\n[Instance]\nCgroup=/no/such/cgroup\n", None, "no-such-filter"),
+    ("[Filter blocklist]\n[Instance]\nCgroup=/no/such/cgroup\n", None, "needs list="),
+    ("[Instance\nId=UPPER\n", 1, "ends with ]"),
+    ("Id=a\n", 1, "in no section"),
+    ("nonsense\n[Instance]\nId=UPPER\n", 3, "UPPER"),
     ("[Filter no-such-filter]\nFail=open\n", 2, "no-such-filter"),
     ("[Filter blocklist]\nFail=perhaps\n", 2, "perhaps"),
     ("[Filter blocklist]\nlist=/no/such/file\n", 2, "/no/such/file"),
@@ -381,6 +388,24 @@ def check_bad(t, lab):
         t.check((f"{path}:{line}" if line else path) in program.stderr, f"{text!r}: file and line: {program.stderr}")
     program = lab.sluice("serve", "--config", "/no/such/file")
     t.equal(program.popen.returncode, 2, "no such file: exit status")
+    program = lab.plain([lab.path("sluice"), "serve", "--config=" + lab.folder])  # the lab would read another form
+    t.equal(program.popen.returncode, 2, "a folder: exit status")
+    t.check("Is a directory" in program.stderr, f"a folder: {program.stderr}")
+
+
+def check_without_options(t, lab, governed, instance):
+    """a filter's section needs no line"""
+    def config(section):
+        return lab.new_file("conf", f"[Instance]\nId={instance}\nCgroup={governed.name}\n[Filter {section}]\n")
+
+    failed = lab.sluice("serve", "--config", config("no-such-filter"), within=10)
+    t.equal(failed.popen.returncode, 2, "a filter that is not there, in an empty section")
+    exe = lab.new_file("f")  # a section is a short line
+    os.symlink(lab.path("tests/providers/test-filter"), exe)
+    program = serve(lab, config(exe))
+    t.equal([provider["state"] for provider in lab.status(instance)["providers"]], ["running"], "the filter of an empty section")
+    program.kill(signal.SIGTERM)
+    t.equal(program.wait(15), 0, "exit status")
 
 
 def scenario(t):
@@ -391,6 +416,7 @@ def scenario(t):
         instance = f"t{os.getpid()}"
         check_bad(t, lab)
         with Governed(lab) as governed:
+            check_without_options(t, lab, governed, instance)
             check_two_at_once(t, lab, governed)
             check_ends(t, lab, governed, instance)
             for older, told in (("leave", GOES_ON), ("end", {"tcp": "ECONNABORTED", "udp": "EDESTADDRREQ"})):

@@ -196,6 +196,13 @@ def check_programs(t, lab):
     actors.connect("root", "tcp", "three.example", 7)
     said = actors.sluice("explain", "--pid", actors.pids["root"], "--to", "three.example:7", status=0, t=t)
     t.equal(said["host_assumed"], False, "a name that was asked for")
+    number = next(int(line.split()[1], 16) for line in lab.client.read_proc("if_inet6").splitlines() if line.endswith("uplink"))
+    for zone in ("uplink", number):
+        said = actors.sluice("explain", "--exe", python, "--to", f"[fe80::2%{zone}]:8", status=1, t=t)
+        t.equal((said["flow"]["dst"], said["flow"]["interface"]), ("fe80::2", "uplink"), f"an address in the zone {zone}")
+    actors.sluice("explain", "--exe", python, "--to", "[fe80::2%nosuch]:8", status=5, t=t)
+    said = actors.sluice("explain", "--exe", python, "--to", "10.79.7169:8", status=1, t=t)
+    t.equal((said["flow"]["dst"], said["flow"]["host"]), ("10.79.28.1", None), "an address in another form is no name")
     for words in (["--pid", 4194303], ["--exe", "/nonexistent"], ["--unit", "nonexistent.service"]):
         actors.sluice("explain", *words, "--to", "10.79.28.1:7", status=5, t=t)
     actors.sluice("explain", "--pid", actors.pids["root"], "--to", "nowhere.example:7", status=5, t=t)

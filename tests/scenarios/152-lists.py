@@ -8,6 +8,7 @@
 """
 import json
 import os
+import re
 import signal
 import stat
 
@@ -152,6 +153,9 @@ def check_refused_versions(t, lab, path):
     replace(path, "# nothing\n")
     wait_for(lambda: "no name in it" in visit.run.stderr, 30, "a version without a name is told")
     os.unlink(path)
+    os.mkdir(path)
+    wait_for(lambda: f"{path}: the version before stays in force" in visit.run.stderr, 30, "a folder in its place is told")
+    os.rmdir(path)
     n = visit.run.n_records()
     wait_for(lambda: visit.run.n_records() > n + 300, 60, "flows without the file")
     t.equal(visit.lists()[0]["loaded"], before, "the version in force")
@@ -218,12 +222,13 @@ def check_rights(t, lab, path):
 
 def check_allow(t, lab):
     """an option of its own for exceptions; a file that cannot be a list is refused at the start"""
-    filters = ["blocklist:list=" + lab.new_file("l", "example\n") + ",allow=" + lab.new_file("a", "free.example\n")]
+    filters = ["blocklist:list=" + lab.new_file("l", "example\n") + ",allow=" + lab.new_file("a", "@@||free.example^\nother.example\n")]
     visit = Visit(lab, filters)
     wait_for(lambda: visit.run.n_records() > 20, 30, "flows")
     t.equal([entry["exceptions"] for entry in visit.lists()], [False, True], "which are exceptions")
     text = lab.sluice("lists", "--instance", visit.instance).stdout
     t.check("BLOCKED" in text and "HITS" in text and " ago" in text, text)
+    t.check(re.search(r" 0 +2 +[\d,]+ +0 ", text), f"two exceptions, however they are written: {text}")
     rounds = visit.end()
     t.equal({(result[ALWAYS], result[FREE]) for result in rounds}, {("ECONNREFUSED", "0")}, "exceptions first")
     run = lab.run(["blocklist:list=" + lab.new_file("e", "<p>two words\n")], ["true"])

@@ -102,6 +102,11 @@ def check_refused(t, lab):
     program = lab.sluice("filter", "sh", "if then", "--", "true")
     t.equal(program.popen.returncode, 125, "a script with an error in it: the exit status")
     t.check("Syntax error" in program.stderr, f"a script with an error in it: {program.stderr}")
+    for words, text in ((("--", "true"), "SCRIPT is missing"), (("", "--", "true"), "it is empty"),
+                        (("echo allow", "--no-such", "--", "true"), "filter: unrecognized option")):
+        program = lab.sluice("filter", "sh", *words)
+        t.equal(program.popen.returncode, 125, f"{words}: the exit status")
+        t.check(text in program.stderr, f"{words}: {program.stderr}")
     program = lab.sluice("filter", "perl", "x")
     t.equal(program.popen.returncode, 125, "another language: the exit status")
     t.check("usage: sluice filter sh" in program.stderr, "another language: the usage")

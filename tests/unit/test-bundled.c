@@ -330,12 +330,18 @@ static void test_blocklist_joins_its_lists(void **state)
 	struct child *child = spawn(blocklist_exe);
 
 	begin(child);
-	send_option(child, "list", "a", "ads.example\n||must.example^$important\nshop.example\n");
-	send_option(child, "allow", "b", "ok.ads.example\nmust.example\n@@||x.example^\n");
+	send_option(
+		child, "list", "a",
+		"ads.example\n||must.example^$important\nshop.example\n||may.example^$important\n");
+	send_option(child, "allow", "b",
+		    "ok.ads.example\nmust.example\n@@||shop.example^\n"
+		    "@@||may.example^$important\n");
 	assert_int_equal(start(child)->error, 0);
 	expect_verdict(child, "ads.example", 1, "list a line 1: ads.example");
 	expect_verdict(child, "x.ok.ads.example", 0, "list b line 1: exception ok.ads.example");
 	expect_verdict(child, "must.example", 1, "list a line 2: must.example");
+	expect_verdict(child, "shop.example", 0, "list b line 3: exception shop.example");
+	expect_verdict(child, "may.example", 0, "list b line 4: exception may.example");
 	expect_verdict(child, "x.example", 0, "not listed");
 	end(child, 0);
 }

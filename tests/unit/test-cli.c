@@ -239,6 +239,13 @@ static void test_what_is_unknown_is_status_2(void **state)
 	assert_int_equal(run("explain --pid 1 --to 10.0.0.1:7/icmp"), 2);
 	assert_int_equal(run("explain --pid 1 --to fd00::1:7"), 2);
 	assert_int_equal(run("explain --pid 1 --to []:7"), 2);
+	assert_int_equal(run("explain --pid 1 --to b\xc3\xbc"
+			     "cher.example:7"),
+			 2);
+	assert_int_equal(run("explain --pid 1 --to 10.0.0.1:7 --names b\xc3\xbc"
+			     "cher.example"),
+			 2);
+	assert_int_equal(run("explain --pid 1 --to 10.0.0.1:7 --names a/b"), 2);
 	assert_int_equal(run("why --help"), 0);
 	assert_int_equal(run("flows --help"), 0);
 	assert_int_equal(run("run --help"), 0);

@@ -250,6 +250,37 @@ static void test_what_is_no_good_leaves_what_was(void **state)
 	compiled_end(&compiled);
 }
 
+/* for a moment it is being replaced; for longer somebody has to know, once */
+static void test_a_list_that_is_away_is_told(void **state)
+{
+	struct compiled compiled;
+	char said[512] = "", *once;
+	int fd, pipe_fds[2], err = dup(2);
+	ino_t first = begin_with_one(&compiled, &fd);
+
+	assert_int_equal(unlink(list), 0);
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_int_equal(dup2(pipe_fds[1], 2), 2);
+	for (unsigned int ms = 0; ms < 5000; ms += COMPILED_LOOK_MS)
+		compiled_tick(&compiled);
+	fprintf(stderr, "told: ");
+	for (unsigned int ms = 0; ms < 60000; ms += COMPILED_LOOK_MS)
+		compiled_tick(&compiled);
+	assert_int_equal(dup2(err, 2), 2);
+	close_fd(err);
+	close_fd(pipe_fds[1]);
+	assert_true(read(pipe_fds[0], said, sizeof(said) - 1) > 0);
+	close_fd(pipe_fds[0]);
+	assert_memory_equal(said, "told: sluice: ", strlen("told: sluice: "));
+	assert_non_null(strstr(said, "No such file"));
+	once = strstr(said, "the version before stays in force");
+	assert_non_null(once);
+	assert_null(strstr(once + 1, "the version before"));
+	assert_int_equal(current_of(fd), first);
+	write_list("ads.example\nmore.example\n");
+	end_with_another(&compiled, fd, first);
+}
+
 /* the folder above is sluiced's: what it puts there must not lead us elsewhere */
 static void test_a_link_in_the_place_of_the_folder_is_refused(void **state)
 {
@@ -287,6 +318,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_a_change_takes_the_place_of_what_was, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_what_passes_is_tried_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_list_that_is_away_is_told, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_no_good_leaves_what_was, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_a_pipe_in_the_place_of_the_list_is_not_opened,

@@ -186,6 +186,9 @@ static void test_as_much_text_as_may_be(void **state)
 
 /* ---- what cannot be ---- */
 
+#define PART_16 "0123456789abcdef"
+#define PART_64 PART_16 PART_16 PART_16 PART_16
+
 static void check_problem(struct wire_rule rule, const char *text)
 {
 	const char *problem;
@@ -219,6 +222,10 @@ static void test_bad_rules(void **state)
 	check_problem((struct wire_rule){ .host_kind = 2, .host = ".a" }, "part that is empty");
 	check_problem((struct wire_rule){ .host_kind = 2, .host = "a..b" }, "part that is empty");
 	check_problem((struct wire_rule){ .host_kind = 1, .host = "\xc3\xa4.de" }, "punycode");
+	check_problem((struct wire_rule){ .host_kind = 2, .host = "*.a" }, "all below it");
+	check_problem((struct wire_rule){ .host_kind = 1, .host = "a:443" }, "no name has");
+	check_problem((struct wire_rule){ .host_kind = 1, .host = "192.0.2.1" }, "an address");
+	check_problem((struct wire_rule){ .host_kind = 1, .host = PART_64 ".a" }, "63 bytes");
 	check_problem((struct wire_rule){ .exe = "curl" }, "does not begin with /");
 }
 
