@@ -123,6 +123,24 @@ static int begin_answer(struct daemon *daemon, const struct queue_packet *packet
 	return 0;
 }
 
+/* its program may know each of its addresses by a name that we do not */
+static void let_answer_go_unread(struct daemon *daemon, struct pending_answer *answer)
+{
+	names_forget(daemon->names, &answer->app);
+	let_answer_go(daemon, answer);
+}
+
+static void forget_names(struct daemon *daemon, uint64_t cookie)
+{
+	struct sl_sock sock;
+	struct sl_app app;
+
+	if (plane_find_sock(daemon->plane, cookie, &sock) < 0)
+		return;
+	app = sl_app_of(&sock.user, sock.netns);
+	names_forget(daemon->names, &app);
+}
+
 /* it goes on, or to the filters that look at it */
 static void go_unread(struct daemon *daemon, const struct queue_packet *packet)
 {
@@ -133,8 +151,11 @@ static void go_unread(struct daemon *daemon, const struct queue_packet *packet)
 	if (packet_parse(packet->bytes, packet->n_bytes, true, &view) == 0) {
 		judge_place(packet, &view.tuple);
 		if ((view.n_payload || view.is_tcp_syn || view.is_tcp_fin || view.is_tcp_reset) &&
-		    plane_find_query(daemon->plane, &view.tuple, &cookie) == 0)
+		    plane_find_query(daemon->plane, &view.tuple, &cookie) == 0) {
 			verdict = way_of(daemon, &view.tuple, cookie);
+			if (view.n_payload)
+				forget_names(daemon, cookie);
+		}
 	}
 	let_go(daemon, packet->id, packet->mark, verdict);
 }
@@ -150,7 +171,7 @@ void names_read_answer(struct daemon *daemon, const struct queue_packet *packet)
 		return;
 	}
 	if (look(daemon, answer, &view, cookie) < 0)
-		let_answer_go(daemon, answer);
+		let_answer_go_unread(daemon, answer);
 }
 
 static void take_name(struct daemon *daemon, const struct wire_name *name)
@@ -225,7 +246,7 @@ void names_lost(struct daemon *daemon)
 			daemon->names_session.deaths);
 	for (size_t i = 0; i < NAMES_PENDING_MAX; i++)
 		if (daemon->answers[i].token)
-			let_answer_go(daemon, &daemon->answers[i]);
+			let_answer_go_unread(daemon, &daemon->answers[i]);
 	naming_lost(daemon);
 }
 
@@ -235,7 +256,7 @@ void names_tick(struct daemon *daemon, uint64_t now_us)
 
 	for (size_t i = 0; daemon->n_answers && i < NAMES_PENDING_MAX; i++)
 		if (daemon->answers[i].token && now_us >= daemon->answers[i].deadline_us) {
-			let_answer_go(daemon, &daemon->answers[i]);
+			let_answer_go_unread(daemon, &daemon->answers[i]);
 			is_slow = true;
 		}
 	if (is_slow) { /* it hangs: an answer is read in microseconds */

@@ -207,6 +207,14 @@ void names_add(struct names_cache *cache, const struct sl_app *app, uint32_t pid
 	entry->sequence = ++cache->sequence;
 }
 
+void names_forget(struct names_cache *cache, const struct sl_app *app)
+{
+	for (uint32_t i = 1; names_count(cache) && i <= NAMES_ENTRIES_MAX; i++)
+		if (cache->entries[i].expiry_us &&
+		    memcmp(&cache->entries[i].app, app, sizeof(*app)) == 0)
+			evict(cache, i);
+}
+
 int names_find(struct names_cache *cache, const struct sl_app *app, uint32_t pid,
 	       const uint8_t address[16], uint64_t now_us, const char **ret_name)
 {

@@ -72,6 +72,13 @@ void names_add(struct names_cache *cache, const struct sl_app *app, uint32_t pid
 	       const uint8_t address[16], const char *name, uint32_t ttl_s, uint64_t now_us);
 
 /**
+ * names_forget() - @app was told something that nobody has read
+ *
+ * It may know any address by another name since, so that no name is sure. Looks at every entry.
+ */
+void names_forget(struct names_cache *cache, const struct sl_app *app);
+
+/**
  * names_find() - the name by which @app most likely means @address
  * @ret_name: out: valid until the next names_add(), on 0 only
  *

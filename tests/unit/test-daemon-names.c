@@ -122,6 +122,62 @@ static void test_more_answers_than_can_wait_go_on_unread(void **state)
 		assert_int_equal(lab_fate(lab, packets[i]), FATE_ALLOWED);
 }
 
+/* the address of tcp is host.example's */
+static void give_name(struct lab *lab)
+{
+	uint64_t token;
+
+	(void)lab_put(lab, &dns_answer);
+	token = lab_take_look(lab)->token;
+	lab_name(lab, token, "host.example", 9);
+	lab_done(lab, token);
+	assert_int_equal(names_count(lab->daemon->names), 1);
+}
+
+static void check_nameless(struct lab *lab)
+{
+	const struct wire_flow_new *flow;
+
+	assert_int_equal(names_count(lab->daemon->names), 0);
+	lab_put(lab, &tcp);
+	flow = lab_take(lab, 0, WIRE_FLOW_NEW);
+	assert_non_null(flow);
+	assert_string_equal(flow->host, "");
+}
+
+/* what a program was told and nobody has read may be another name of the same address: the one that
+ * is known is not sure any more */
+static void test_after_a_reader_died_the_names_of_before_are_not_sure(void **state)
+{
+	struct lab *lab = *state;
+
+	give_name(lab);
+	(void)lab_put(lab, &dns_answer);
+	lab_end_names(lab);
+	check_nameless(lab);
+}
+
+static void test_without_a_reader_no_name_is_sure(void **state)
+{
+	struct lab *lab = *state;
+
+	give_name(lab);
+	lab_end_names(lab);
+	assert_int_equal(names_count(lab->daemon->names), 1); /* all that was told was read */
+	(void)lab_put(lab, &dns_answer);
+	check_nameless(lab);
+}
+
+static void test_an_answer_that_is_read_too_late_makes_no_name_sure(void **state)
+{
+	struct lab *lab = *state;
+
+	give_name(lab);
+	(void)lab_put(lab, &dns_answer);
+	lab_pass(lab, NAMES_DEADLINE_US);
+	check_nameless(lab);
+}
+
 static void test_an_answer_nobody_asked_for_is_not_read(void **state)
 {
 	struct lab_packet other = dns_answer;
@@ -156,6 +212,9 @@ int main(void)
 		TEST(test_a_dead_reader_holds_nothing),
 		TEST(test_a_reader_that_breaks_the_protocol_is_replaced),
 		TEST(test_more_answers_than_can_wait_go_on_unread),
+		TEST(test_after_a_reader_died_the_names_of_before_are_not_sure),
+		TEST(test_without_a_reader_no_name_is_sure),
+		TEST(test_an_answer_that_is_read_too_late_makes_no_name_sure),
 		TEST(test_an_answer_nobody_asked_for_is_not_read),
 		TEST(test_an_unreadable_answer_goes_on),
 	};

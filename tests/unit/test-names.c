@@ -174,6 +174,27 @@ static void test_changed_by_eviction(void **state)
 	assert_int_equal(n_changed, NAMES_PER_ADDRESS_MAX + 2);
 }
 
+/* all of one application, and whoever remembers something by them is told */
+static void test_forgotten(void **state)
+{
+	struct names_cache *cache = *state;
+	const struct sl_app other = { .exe_ino = 9 };
+	const uint8_t there[16] = { [15] = 2 };
+	const char *name;
+
+	names_forget(cache, &browser);
+	assert_int_equal(n_changed, 0);
+	names_add(cache, &browser, PID, here, "a.example", 60, 0);
+	names_add(cache, &browser, PID, there, "b.example", 60, 0);
+	names_add(cache, &other, PID, here, "a.example", 60, 0);
+	n_changed = 0;
+	names_forget(cache, &browser);
+	assert_int_equal(n_changed, 2);
+	assert_int_equal(names_count(cache), 1);
+	assert_int_equal(names_find(cache, &browser, PID, here, S, &name), NAMES_E_NONE);
+	assert_int_equal(names_find(cache, &other, PID, here, S, &name), 0);
+}
+
 static void test_bad_names(void **state)
 {
 	char longest[NAMES_TEXT_BYTES + 1] = { 0 };
@@ -304,6 +325,7 @@ int main(void)
 		TEST(test_eviction),	  TEST(test_many_users),
 		TEST(test_changed),	  TEST(test_changed_by_eviction),
 		TEST(test_addresses),	  TEST(test_addresses_after_eviction),
+		TEST(test_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

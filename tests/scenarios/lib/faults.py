@@ -54,8 +54,7 @@ FAULTS = (
     Fault("keeper", "slow", JUDGED, 200, "no verdict needs it", LIVE, None),
     Fault("keeper", "lying", JUDGED, 700, "after a bad record sluiced ends, what is in the kernel stays: a successor",
           LIVE + ", " + UNIT + "daemon-end", "sluiced"),
-    Fault("names", "killed", JUDGED, 500, "answers of name servers go on unread: judged without a name, or by another one that the "
-          "address had before (decision 0005)",
+    Fault("names", "killed", JUDGED, 500, "answers of name servers go on unread: judged without a name (decision 0005)",
           LIVE + ", " + UNIT + "daemon-names", "sluice-names"),
     Fault("names", "hung", JUDGED, 400, "an answer goes on unread after 200 ms; replaced", LIVE, "sluice-names"),
     Fault("names", "slow", JUDGED, 600, "an answer goes on when it is read, or unread after 200 ms", LIVE, None),
