@@ -101,6 +101,7 @@ struct relay_way {
 	bool is_discarded; /* nobody wants these bytes */
 };
 
+/* from BROKEN on its ends are resets */
 enum relay_state { RELAY_OPEN, RELAY_RELEASED, RELAY_BROKEN, RELAY_ABANDONED, RELAY_GONE };
 
 /** struct sluice_relay - ways[i] are the bytes of sides[i] */

@@ -378,8 +378,8 @@ size_t relay_move(struct sluice_relay *relay, unsigned int from)
 		fill(relay, from);
 		flush(relay, from);
 	}
-	/* the other side of one that is broken must not take that for the end of what it reads */
-	if (way->has_read_end && !way->first && !way->pipe && relay->state != RELAY_BROKEN)
+	/* who will be reset must not take that for the end of what it reads */
+	if (way->has_read_end && !way->first && !way->pipe && relay->state < RELAY_BROKEN)
 		end_writing(relay, from);
 	return (size_t)(way->bytes - n_bytes);
 }

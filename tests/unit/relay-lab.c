@@ -12,7 +12,7 @@
 #include "base/macros.h"
 #include "relay-lab.h"
 
-#define PIECE 65536U
+#define PIECE 65000U
 #define PATIENCE_MS 20000U
 
 /* ---- sockets ---- */
@@ -61,6 +61,8 @@ static void on_read_end(struct sluice_relay *relay, enum sluice_relay_side side,
 
 	assert_ptr_equal(relay, seen->relay);
 	seen->n_read_ends[side]++;
+	if (seen->at_end)
+		seen->at_end(relay);
 }
 
 static const struct sluice_relay_ops ops = { .size = sizeof(ops),
@@ -112,7 +114,7 @@ int lab_tear_down(void **state)
 
 /* ---- the loop ---- */
 
-static bool is_readable(const struct sluice_relays *relays, int timeout_ms)
+bool lab_is_readable(const struct sluice_relays *relays, int timeout_ms)
 {
 	struct pollfd fd = { .fd = sluice_relays_get_fd(relays), .events = POLLIN };
 
@@ -121,7 +123,7 @@ static bool is_readable(const struct sluice_relays *relays, int timeout_ms)
 
 void lab_work(struct sluice_relays *relays)
 {
-	while (is_readable(relays, 0))
+	while (lab_is_readable(relays, 0))
 		assert_int_equal(sluice_relays_process(relays), 0);
 }
 
@@ -133,7 +135,7 @@ bool lab_wait(struct sluice_relays *relays, bool (*has_come)(const struct lab_re
 	while (!has_come(relay)) {
 		if (clock_ms() - began > PATIENCE_MS)
 			return false;
-		if (is_readable(relays, 10))
+		if (lab_is_readable(relays, 10))
 			assert_int_equal(sluice_relays_process(relays), 0);
 	}
 	return true;
@@ -146,23 +148,31 @@ bool lab_is_done(const struct lab_relay *relay)
 
 /* ---- bytes ---- */
 
-static uint8_t byte_at(unsigned int from, uint64_t at)
+#define PERIOD 65521U /* a prime: no page, buffer or pipe is as long */
+
+/* Return: PIECE bytes of those that this side sends, from there on */
+static const uint8_t *bytes_at(unsigned int from, uint64_t at)
 {
-	return (uint8_t)(at ^ at >> 8 ^ at >> 16 ^ at >> 24 ^ from);
+	static uint8_t pattern[PERIOD + PIECE];
+	static bool is_there;
+
+	if (!is_there) {
+		for (uint32_t i = 0, x = 1; i < PERIOD; i++, x = x * 1664525 + 1013904223)
+			pattern[i] = (uint8_t)(x >> 24);
+		memcpy(pattern + PERIOD, pattern, PIECE); /* which is less than a period */
+		is_there = true;
+	}
+	return pattern + (at + from * 1000) % PERIOD;
 }
 
 size_t lab_send(struct lab_relay *relay, unsigned int from, size_t n)
 {
-	static uint8_t bytes[PIECE];
 	size_t n_sent = 0;
 	ssize_t r = 0;
 
 	for (; n_sent < n; n_sent += (size_t)r) {
-		size_t n_piece = MIN(n - n_sent, PIECE);
-
-		for (size_t i = 0; i < n_piece; i++)
-			bytes[i] = byte_at(from, relay->n_sent[from] + i);
-		r = send(relay->ends[from], bytes, n_piece, MSG_NOSIGNAL);
+		r = send(relay->ends[from], bytes_at(from, relay->n_sent[from]),
+			 MIN(n - n_sent, PIECE), MSG_NOSIGNAL);
 		if (r < 0)
 			break;
 		relay->n_sent[from] += (uint64_t)r;
@@ -176,7 +186,7 @@ static bool is_full(struct sluice_relays *relays, struct lab_relay *relay, unsig
 	struct pollfd fd = { .fd = relay->ends[from], .events = POLLOUT };
 
 	lab_work(relays);
-	return poll(&fd, 1, 50) == 0 && !is_readable(relays, 0);
+	return poll(&fd, 1, 50) == 0 && !lab_is_readable(relays, 0);
 }
 
 size_t lab_fill(struct sluice_relays *relays, struct lab_relay *relay, unsigned int from)
@@ -194,9 +204,10 @@ int lab_receive(struct lab_relay *relay, unsigned int to)
 	static uint8_t bytes[PIECE];
 	ssize_t n;
 
-	while ((n = recv(relay->ends[to], bytes, sizeof(bytes), 0)) > 0)
-		for (ssize_t i = 0; i < n; i++)
-			assert_int_equal(bytes[i], byte_at(!to, relay->n_received[to]++));
+	while ((n = recv(relay->ends[to], bytes, sizeof(bytes), 0)) > 0) {
+		assert_memory_equal(bytes, bytes_at(!to, relay->n_received[to]), (size_t)n);
+		relay->n_received[to] += (uint64_t)n;
+	}
 	relay->has_end[to] = n == 0;
 	return n == 0 || errno == EAGAIN ? 0 : -errno;
 }
@@ -208,7 +219,7 @@ void lab_stream(struct sluice_relays *relays, struct lab_relay *relay, unsigned 
 
 	while (relay->n_received[!from] < relay->n_sent[from] || n_sent < n) {
 		n_sent += lab_send(relay, from, n - n_sent);
-		if (is_readable(relays, 1))
+		if (lab_is_readable(relays, 1))
 			assert_int_equal(sluice_relays_process(relays), 0);
 		assert_int_equal(lab_receive(relay, !from), 0);
 		assert_true(clock_ms() - began < PATIENCE_MS);
@@ -244,7 +255,7 @@ static int receive_all(struct sluice_relays *relays, struct lab_relay *relay, un
 
 	while (r == 0 && !relay->has_end[to]) {
 		assert_true(clock_ms() - began < PATIENCE_MS);
-		if (is_readable(relays, 1))
+		if (lab_is_readable(relays, 1))
 			assert_int_equal(sluice_relays_process(relays), 0);
 		r = lab_receive(relay, to);
 	}
