@@ -78,7 +78,7 @@ static const struct sluice_relay_ops ops = { .size = sizeof(ops),
 					     .done = on_done,
 					     .read_end = on_read_end };
 
-void lab_add(struct sluice_relays *relays, struct lab_relay *ret_relay)
+int lab_try(struct sluice_relays *relays, struct lab_relay *ret_relay)
 {
 	int program[2], upstream[2];
 
@@ -89,9 +89,13 @@ void lab_add(struct sluice_relays *relays, struct lab_relay *ret_relay)
 	ret_relay->ends[UPSTREAM] = upstream[1];
 	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++)
 		assert_int_equal(fcntl(ret_relay->ends[i], F_SETFL, O_NONBLOCK), 0);
-	assert_int_equal(sluice_relays_add(relays, program[1], upstream[0], &ops, ret_relay,
-					   &ret_relay->relay),
-			 0);
+	return sluice_relays_add(relays, program[1], upstream[0], &ops, ret_relay,
+				 &ret_relay->relay);
+}
+
+void lab_add(struct sluice_relays *relays, struct lab_relay *ret_relay)
+{
+	assert_int_equal(lab_try(relays, ret_relay), 0);
 }
 
 void lab_drop(struct lab_relay *relay)

@@ -44,7 +44,9 @@ struct lab {
 int lab_set_up(void **state);
 int lab_tear_down(void **state);
 
-/** lab_add() - one more relay of the set; lab_drop() closes the ends that are open */
+/** lab_try() - one more relay of the set. Return: as sluice_relays_add() */
+int lab_try(struct sluice_relays *relays, struct lab_relay *ret_relay);
+/** lab_add() - it must be; lab_drop() closes the ends that are open */
 void lab_add(struct sluice_relays *relays, struct lab_relay *ret_relay);
 void lab_drop(struct lab_relay *relay);
 
