@@ -80,26 +80,13 @@ int netns_take(struct netns *netns, int sockets[_NETNS_SOCKET_N])
 	return r;
 }
 
-/* a kernel without IPv6 has no socket of it: the place is held by one of IPv4, which never listens */
-static int open_own(enum netns_socket kind)
-{
-	int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, fd;
-
-	if (!kinds[kind].family)
-		return netlink_open(kinds[kind].protocol);
-	fd = socket(kinds[kind].family, type, 0);
-	if (fd < 0 && errno == EAFNOSUPPORT)
-		fd = socket(AF_INET, type, 0);
-	return fd < 0 ? -errno : fd;
-}
-
 int netns_open_own(struct netns *netns)
 {
 	int sockets[_NETNS_SOCKET_N], r = 0;
 	struct stat st;
 
 	for (int i = 0; i < _NETNS_SOCKET_N; i++) {
-		sockets[i] = r < 0 ? -1 : open_own((enum netns_socket)i);
+		sockets[i] = r < 0 ? -1 : netns_open_socket((enum netns_socket)i);
 		if (sockets[i] < 0 && !r)
 			r = sockets[i];
 	}

@@ -15,18 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** enum netns_socket - the order is that of KEEPER_NETNS_SOCKETS */
-enum netns_socket {
-	NETNS_QUEUE,   /* held packets; the keeper has a copy */
-	NETNS_RULES,   /* transactions of the table; the keeper has a copy */
-	NETNS_WATCH,   /* what others do to rules */
-	NETNS_DIAG,    /* sockets by their ends */
-	NETNS_ROUTE,   /* interfaces */
-	NETNS_PACKETS, /* what packet filters are asked about */
-	NETNS_LISTEN4, /* flows that are proxies', on loopback; unbound while there is no proxy */
-	NETNS_LISTEN6,
-	_NETNS_SOCKET_N,
-};
+#include "base/netns.h"
 
 struct netns {
 	bool is_used; /* else this place is free */
