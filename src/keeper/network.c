@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <stdio.h>
@@ -9,11 +8,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/netns.h"
 #include "keeper/keeper.h"
 
-static const int protocols[KEEPER_NETNS_SOCKETS] = { NETLINK_NETFILTER, NETLINK_NETFILTER,
-						     NETLINK_NETFILTER, NETLINK_SOCK_DIAG,
-						     NETLINK_ROUTE, NETLINK_NETFILTER };
+_Static_assert(KEEPER_NETNS_SOCKETS == _NETNS_SOCKET_N, "what ENTER opens");
 
 /* one empty one for all: whoever is in it can open no socket anyway */
 int network_open_ours(struct keeper *keeper)
@@ -40,8 +38,8 @@ int network_enter(const struct keeper *keeper, pid_t pid, int sock, int *ret_soc
 	if (network < 0 || fstat(network, &st) < 0 || setns(network, CLONE_NEWNET) < 0)
 		return -errno;
 	for (unsigned int i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
-		ret_sockets[i] = r ? -1 : socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocols[i]);
-		r = r || ret_sockets[i] >= 0 ? r : -errno;
+		ret_sockets[i] = r ? -1 : netns_open_socket((enum netns_socket)i);
+		r = r || ret_sockets[i] >= 0 ? r : ret_sockets[i];
 	}
 	if (setns(keeper->own_net, CLONE_NEWNET) < 0)
 		_exit(1); /* here it could do harm; sluiced leaves what is in force */

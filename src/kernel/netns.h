@@ -15,16 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** enum netns_socket - the order is that of KEEPER_NETNS_SOCKETS */
-enum netns_socket {
-	NETNS_QUEUE,   /* held packets; the keeper has a copy */
-	NETNS_RULES,   /* transactions of the table; the keeper has a copy */
-	NETNS_WATCH,   /* what others do to rules */
-	NETNS_DIAG,    /* sockets by their ends */
-	NETNS_ROUTE,   /* interfaces */
-	NETNS_PACKETS, /* what packet filters are asked about */
-	_NETNS_SOCKET_N,
-};
+#include "base/netns.h"
 
 struct netns {
 	bool is_used; /* else this place is free */
@@ -33,6 +24,7 @@ struct netns {
 	int sockets[_NETNS_SOCKET_N]; /* owned; -1: none, or not yet */
 	uint16_t queue_num;
 	uint16_t packet_num; /* of the queue of packets; 0: none */
+	uint16_t divert_port[2]; /* of NETNS_LISTEN4 and 6; 0: it does not listen */
 	bool wants_requeue;  /* a predecessor's packets are in its queue */
 	uint64_t digest;     /* of the table after our last transaction; 0: unknown */
 };
