@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 13
+#define SL_ABI 14
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -76,6 +76,7 @@ enum sl_sock_flags {
 	SL_SOCK_UNSEEN = 1 << 5,   /* a datagram without a verdict met sendmsg, and no rule yet */
 	SL_SOCK_STREAM = 1 << 6,   /* its TCP is the kernel's: one peer. A raw socket has any */
 	SL_SOCK_USED = 1 << 7,	   /* TCP: has connected or listened: sl_flows may know its peers */
+	SL_SOCK_DIVERTED = 1 << 8, /* TCP: its flow is a proxy's: see SL_FLOW_DIVERTED */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
@@ -271,6 +272,10 @@ enum sl_peek_flags {
 	SL_PEEK_GUARD = 1 << 4, /* nobody looks at it, but what was shown must not change */
 };
 
+enum sl_flow_flags {
+	SL_FLOW_DIVERTED = 1 << 0, /* TCP: to the listener of this namespace, on loopback */
+};
+
 /** struct sl_flow - map sl_flows: the verdict and what it carried (UDP, ICMP) */
 struct sl_flow {
 	__u64 id;
@@ -280,7 +285,7 @@ struct sl_flow {
 	struct sl_tuple tuple;
 	__u8 verdict; /* enum sl_verdict */
 	__u8 dir;     /* enum sl_dir */
-	__u16 pad;
+	__u16 flags;  /* enum sl_flow_flags */
 	__u32 ifindex; /* by which it began; 0: not known */
 	/* of SL_PEEK; the daemon writes what it is going to let go, and then lets it go */
 	__u64 passed[2]; /* enum sl_dir: so many bytes; not TCP: SL_DIR_OUT only */
@@ -490,9 +495,11 @@ enum sl_event_kind {
 	SL_EV_RELEASED,	      /* not TCP: the last descriptor went, all its flows end */
 	SL_EV_REMEMBERED,     /* struct sl_remembered: sl_memory has allowed a new conversation */
 	SL_EV_NETNS,	      /* struct sl_seen: a governed socket where no plane is */
+	SL_EV_ABANDONED,      /* TCP that is diverted: its last descriptor is closed */
 };
 
-/** struct sl_event - ring sl_events, of judged sockets; only SL_EV_NETNS wakes the reader */
+/** struct sl_event - ring sl_events, of judged sockets; only SL_EV_NETNS and SL_EV_ABANDONED wake
+ *  the reader */
 struct sl_event {
 	__u64 cookie; /* accepted sockets: the listener's */
 	__u64 bytes_in;
@@ -695,6 +702,10 @@ enum sl_mark {
 	SL_MARK_NAMES,	/* carries an answer of a name server */
 	SL_MARK_REJECT, /* decided: the gate chain rejects it */
 	SL_MARK_AGAIN,	/* filters look at its flow: it meets the rules once more */
+	SL_MARK_DIVERT, /* decided: the first packet of a flow that is a proxy's */
+	SL_MARK_NO_NET, /* decided, and rejected as SL_MARK_REJECT, with another error: */
+	SL_MARK_NO_HOST,
+	SL_MARK_NO_RIGHT,
 };
 #define SL_MARK_MASK 0xff000000U
 #define SL_MARK_SHIFT 24

@@ -121,7 +121,7 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 	if (!sock) /* the map is full: nobody can govern it */
 		return conf->is_closed ? REFUSE : GO_ON;
 	if (is_connect) {
-		sock->flags &= ~SL_SOCK_ALLOWED;
+		sock->flags &= ~(SL_SOCK_ALLOWED | SL_SOCK_DIVERTED);
 		sock->listener = 0; /* if it was accepted, this is no conversation of that one's */
 	}
 	if (!has_plane(netns))

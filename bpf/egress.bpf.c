@@ -8,6 +8,9 @@
  * has taken the table away, or its rules, the rest is dropped here: the sender
  * gets EPERM, and TCP sends its SYN again a second later.
  *
+ * What is a proxy's leaves on loopback alone, where the rules have sent it: without them it
+ * would go on to the destination, in the middle of a connection that is not known there.
+ *
  * Another owner's DNAT may have changed the destination behind our chains. A
  * verdict is then found by what the socket is connected to. A datagram of an
  * unconnected socket passes if sl_out_held has seen the last one that
@@ -116,6 +119,8 @@ int sl_egress(struct __sk_buff *skb)
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
 	if (!sock)
 		return of_nobody(skb);
+	if (sock->flags & SL_SOCK_DIVERTED)
+		return REFUSE;
 	if (sock->flags & SL_SOCK_ALLOWED && is_plain(skb))
 		return GO_ON;
 	if (read_packet(skb, &p, true))

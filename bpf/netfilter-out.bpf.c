@@ -14,6 +14,7 @@
  *			a denial is remembered for this conversation; it is a silent one
  *	sl_out_query	never matches; notes who sends datagrams, and asks a name server, on loopback
  *	sl_out_loopback	on loopback: to an address of a network that some rule names
+ *	sl_out_diverted	its flow is a proxy's
  */
 #include "bpf/lib/binds.h"
 #include "bpf/lib/cgroup.h"
@@ -202,6 +203,8 @@ int sl_out_held(struct __sk_buff *skb)
 	 * that filters look at */
 	owner = sock->listener ? sock->listener : cookie;
 	flow = find_flow(&p, owner);
+	if (flow && flow->flags & SL_FLOW_DIVERTED)
+		sock->flags |= SL_SOCK_DIVERTED;
 	if (flow && flow->verdict == SL_ALLOW) {
 		if (is_stream(&p, sock)) {
 			if (!p.tuple.lo) /* it may be bound to another interface any time */
@@ -375,4 +378,20 @@ int sl_out_loopback(struct __sk_buff *skb)
 	if (r)
 		return conf->is_closed; /* sl_out_held cannot read it either: held, if it is ours */
 	return sl_is_loopback(addr) && sl_loopback_has(&conf->loopback, addr);
+}
+
+/* its first packet; and a later one, when conntrack has forgotten the connection */
+SEC("socket")
+int sl_out_diverted(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	struct sl_flow *flow;
+	struct packet p;
+
+	if (!sock || read_packet(skb, &p, true) || !is_stream(&p, sock))
+		return 0;
+	p.tuple.lo = lo_of_sent(skb, p.tuple.raddr);
+	flow = find_flow(&p, cookie);
+	return flow && flow->flags & SL_FLOW_DIVERTED;
 }

@@ -83,6 +83,15 @@ int sl_bind6(struct bpf_sock *ctx)
 	return GO_ON;
 }
 
+/* a proxy waits for it: to its end of the connection this looks like a half close */
+static __always_inline void tell_abandoned(__u64 cookie)
+{
+	struct sl_event *event = event_new(SL_EV_ABANDONED, cookie);
+
+	if (event)
+		bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
+}
+
 SEC("cgroup/sock_release")
 int sl_release(struct bpf_sock *ctx)
 {
@@ -98,6 +107,8 @@ int sl_release(struct bpf_sock *ctx)
 	if (ctx->protocol == IPPROTO_TCP && ctx->state != BPF_TCP_CLOSE &&
 	    ctx->state != BPF_TCP_LISTEN) {
 		sock->flags |= SL_SOCK_GONE;
+		if (sock->flags & SL_SOCK_DIVERTED)
+			tell_abandoned(cookie);
 		return GO_ON;
 	}
 	if (sock->flags & SL_SOCK_JUDGED && ctx->protocol != IPPROTO_TCP) {

@@ -88,7 +88,7 @@ _Noreturn static void be_compiler(const struct compiled *compiled, int result, i
 	if (r == 0)
 		r = die_with(parent);
 	if (r == 0)
-		r = confine_provider();
+		r = confine_provider(false);
 	if (r == 0)
 		r = sandbox_enter(SANDBOX_PROVIDER);
 	if (r == 0) {

@@ -76,7 +76,8 @@ static int send_filter(struct instance *instance, uint32_t index)
 	const struct run_filter *filter = &instance->filters[index];
 	struct wire_k_filter record = { .index = index,
 					.is_closed = filter->is_closed,
-					.processes = filter->has_processes };
+					.processes = filter->has_processes,
+					.proxy = filter->is_proxy };
 	int r;
 
 	snprintf(record.name, sizeof(record.name), "%s", filter->name);
@@ -190,9 +191,25 @@ static int start_keeper(struct instance *instance)
 	return 0;
 }
 
+/* whatever their order on the command line: a proxy is asked about what all filters allow */
+static void put_proxies_last(struct instance *instance)
+{
+	for (unsigned int i = 1; i < instance->n_filters; i++)
+		for (unsigned int j = i; j > 0 && instance->filters[j - 1].is_proxy &&
+					 !instance->filters[j].is_proxy; j--) {
+			struct run_filter proxy = instance->filters[j - 1];
+
+			instance->filters[j - 1] = instance->filters[j];
+			instance->filters[j] = proxy;
+		}
+}
+
 int instance_start(struct instance *instance)
 {
-	int r = start_keeper(instance);
+	int r;
+
+	put_proxies_last(instance);
+	r = start_keeper(instance);
 
 	if (r)
 		return r;

@@ -22,6 +22,8 @@ static int take_line(void *data, const char *section, const char *name, const ch
 		snprintf(manifest->exe, sizeof(manifest->exe), "%s", value);
 	if (!strcmp(section, "Extension") && !strcmp(name, "Processes"))
 		manifest->has_processes = !strcmp(value, "yes");
+	if (!strcmp(section, "Extension") && !strcmp(name, "Kind"))
+		manifest->is_proxy = !strcmp(value, "proxy");
 	if (!strcmp(section, "Extension") && !strcmp(name, "Compiler"))
 		snprintf(manifest->compiler, sizeof(manifest->compiler), "%s", value);
 	if (!strcmp(section, "Options") && manifest->n_options < RUN_OPTIONS_MAX) {
@@ -34,6 +36,12 @@ static int take_line(void *data, const char *section, const char *name, const ch
 		manifest->options[i].is_repeatable = strstr(value, "repeatable") != NULL;
 	}
 	return 1;
+}
+
+/* what it is called in messages, and its option begins with */
+static const char *kind_of(const struct run_filter *filter)
+{
+	return filter->is_proxy ? "proxy" : "filter";
 }
 
 int run_sibling(const char *name, const char *installed, char *path, size_t n)
@@ -69,9 +77,9 @@ static int find_by_name(struct run_filter *filter, struct run_manifest *manifest
 		snprintf(path, sizeof(path), "%s/%s", MANIFESTDIR, name);
 		if (access(path, F_OK) < 0) {
 			fprintf(stderr,
-				"sluice: no filter is named \"%s\" (looked for %s); "
-				"a filter of your own is named by its path, ./%s\n",
-				filter->name, path, filter->name);
+				"sluice: no %s is named \"%s\" (looked for %s); "
+				"a %s of your own is named by its path, ./%s\n",
+				kind_of(filter), filter->name, path, kind_of(filter), filter->name);
 			return -1;
 		}
 	}
@@ -79,6 +87,10 @@ static int find_by_name(struct run_filter *filter, struct run_manifest *manifest
 		fprintf(stderr, "sluice: %s: not a manifest of an extension\n", path);
 		return -1;
 	}
+	if (manifest->is_proxy != filter->is_proxy)
+		return cli_error(-1, "%s is a %s: --%s %s", filter->name,
+				 manifest->is_proxy ? "proxy" : "filter",
+				 manifest->is_proxy ? "proxy" : "filter", filter->name);
 	place_exe(path, manifest->exe, filter->exe, sizeof(filter->exe));
 	if (manifest->compiler[0])
 		place_exe(path, manifest->compiler, filter->compiler, sizeof(filter->compiler));
@@ -92,14 +104,16 @@ static int find_by_path(const char *word, struct run_filter *filter, struct run_
 	struct stat st;
 
 	if (!realpath(word, path) || stat(path, &st) < 0)
-		return cli_error(-1, "filter %s: %s", word, strerror(errno));
+		return cli_error(-1, "%s %s: %s", kind_of(filter), word, strerror(errno));
 	if (strlen(path) >= sizeof(filter->exe))
-		return cli_error(-1, "filter %s: its path is longer than %zu bytes", word,
-				 sizeof(filter->exe) - 1);
+		return cli_error(-1, "%s %s: its path is longer than %zu bytes", kind_of(filter),
+				 word, sizeof(filter->exe) - 1);
 	if (!S_ISREG(st.st_mode))
-		return cli_error(-1, "filter %s is no program: it is not a regular file", path);
+		return cli_error(-1, "%s %s is no program: it is not a regular file",
+				 kind_of(filter), path);
 	if (access(path, X_OK) < 0)
-		return cli_error(-1, "filter %s is not executable: %s", path, strerror(errno));
+		return cli_error(-1, "%s %s is not executable: %s", kind_of(filter), path,
+				 strerror(errno));
 	snprintf(filter->exe, sizeof(filter->exe), "%s", path);
 	slash = strrchr(path, '/');
 	snprintf(filter->name, sizeof(filter->name), "%s", slash + 1);
@@ -124,7 +138,8 @@ static int check_option(const struct run_filter *filter, const struct run_manife
 {
 	if (manifest->n_options == 0 || known_option(manifest, key) >= 0)
 		return 0;
-	fprintf(stderr, "sluice: filter %s has no option \"%s\"; it has:", filter->name, key);
+	fprintf(stderr, "sluice: %s %s has no option \"%s\"; it has:", kind_of(filter),
+		filter->name, key);
 	for (unsigned int i = 0; i < manifest->n_options; i++)
 		fprintf(stderr, " %s", manifest->options[i].key);
 	fprintf(stderr, "\n");
@@ -137,7 +152,8 @@ static int open_option(const struct run_filter *filter, struct run_option *optio
 	int fd;
 
 	if (!path[0])
-		return cli_error(-1, "filter %s: %s= names no file", filter->name, option->key);
+		return cli_error(-1, "%s %s: %s= names no file", kind_of(filter), filter->name,
+				 option->key);
 	fd = option->is_compiled ? files_open_regular(path) : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && !option->is_compiled)
 		fd = -errno;
@@ -145,7 +161,7 @@ static int open_option(const struct run_filter *filter, struct run_option *optio
 		option->fd = fd;
 		return 0;
 	}
-	fprintf(stderr, "sluice: filter %s: cannot open %s: %s\n", filter->name, path,
+	fprintf(stderr, "sluice: %s %s: cannot open %s: %s\n", kind_of(filter), filter->name, path,
 		fd == -EINVAL ? "it is not a regular file" : strerror(-fd));
 	return -1;
 }
@@ -157,19 +173,19 @@ int run_filter_add(struct run_filter *filter, const struct run_manifest *manifes
 	int known;
 
 	if (!equals || equals == text || (size_t)(equals - text) >= sizeof(option->key)) {
-		fprintf(stderr, "sluice: filter %s: \"%s\" is not of the form key=value\n",
-			filter->name, text);
+		fprintf(stderr, "sluice: %s %s: \"%s\" is not of the form key=value\n",
+			kind_of(filter), filter->name, text);
 		return -1;
 	}
 	*equals++ = '\0';
 	if (check_option(filter, manifest, text))
 		return -1;
 	if (filter->n_options == RUN_OPTIONS_MAX)
-		return cli_error(-1, "filter %s: more than %u options", filter->name,
+		return cli_error(-1, "%s %s: more than %u options", kind_of(filter), filter->name,
 				 RUN_OPTIONS_MAX);
 	if (strlen(equals) >= sizeof(option->value))
-		return cli_error(-1, "filter %s: the value of %s is longer than %zu bytes",
-				 filter->name, text, sizeof(option->value) - 1);
+		return cli_error(-1, "%s %s: the value of %s is longer than %zu bytes",
+				 kind_of(filter), filter->name, text, sizeof(option->value) - 1);
 	snprintf(option->key, sizeof(option->key), "%s", text);
 	snprintf(option->value, sizeof(option->value), "%s", equals);
 	option->fd = -1;
@@ -200,26 +216,26 @@ int run_filter_check(const struct run_filter *filter, const struct run_manifest 
 		unsigned int n = count_option(filter, key);
 
 		if (manifest->options[i].is_required && n == 0) {
-			fprintf(stderr, "sluice: filter %s needs %s=…: --filter %s:%s=%s\n",
-				filter->name, key, filter->name, key,
+			fprintf(stderr, "sluice: %s %s needs %s=…: --%s %s:%s=%s\n", kind_of(filter),
+				filter->name, key, kind_of(filter), filter->name, key,
 				manifest->options[i].is_file ? "FILE" : "VALUE");
 			return -1;
 		}
 		if (!manifest->options[i].is_repeatable && n > 1) {
-			fprintf(stderr, "sluice: filter %s: option %s is given %u times\n",
-				filter->name, key, n);
+			fprintf(stderr, "sluice: %s %s: option %s is given %u times\n",
+				kind_of(filter), filter->name, key, n);
 			return -1;
 		}
 	}
 	return 0;
 }
 
-int run_filter_find(const char *word, struct run_filter *ret_filter,
+int run_filter_find(const char *word, bool is_proxy, struct run_filter *ret_filter,
 		    struct run_manifest *ret_manifest)
 {
 	int r;
 
-	*ret_filter = (struct run_filter){ 0 };
+	*ret_filter = (struct run_filter){ .is_proxy = is_proxy };
 	*ret_manifest = (struct run_manifest){ 0 };
 	snprintf(ret_filter->name, sizeof(ret_filter->name), "%s", word);
 	r = strchr(word, '/') ? find_by_path(word, ret_filter, ret_manifest)
@@ -228,7 +244,7 @@ int run_filter_find(const char *word, struct run_filter *ret_filter,
 	return r;
 }
 
-int run_filter_parse(const char *spec, struct run_filter *ret_filter)
+int run_filter_parse(const char *spec, bool is_proxy, struct run_filter *ret_filter)
 {
 	_cleanup_free_ char *text = strdup(spec);
 	struct run_manifest manifest;
@@ -236,11 +252,12 @@ int run_filter_parse(const char *spec, struct run_filter *ret_filter)
 	int r;
 
 	if (!text)
-		return cli_error(-1, "cannot read --filter %s: %s", spec, strerror(ENOMEM));
+		return cli_error(-1, "cannot read --%s %s: %s", is_proxy ? "proxy" : "filter", spec,
+				 strerror(ENOMEM));
 	options = strchr(text, ':');
 	if (options)
 		*options++ = '\0';
-	r = run_filter_find(text, ret_filter, &manifest);
+	r = run_filter_find(text, is_proxy, ret_filter, &manifest);
 	for (word = options ? strtok_r(options, ",", &rest) : NULL; word && !r;
 	     word = strtok_r(NULL, ",", &rest))
 		r = run_filter_add(ret_filter, &manifest, word);

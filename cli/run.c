@@ -39,19 +39,29 @@ struct run {
 
 static int usage(FILE *to, int status)
 {
-	fprintf(to, "usage: sluice run [--filter NAME[:key=value[,key=value]]]... "
-		    "[--fail open|closed]\n"
+	fprintf(to, "usage: sluice run [--filter NAME[:key=value[,key=value]]]...\n"
+		    "                  [--proxy NAME[:key=value[,key=value]]]... [--fail open|closed]\n"
 		    "                  [--flows FILE] [--instance ID] [-v] -- COMMAND [ARG...]\n");
 	return status;
 }
 
-static int take_filter(struct run *run, const char *spec)
+static int take_provider(struct run *run, const char *spec, bool is_proxy)
 {
 	struct instance *instance = &run->instance;
 
 	if (instance->n_filters == RUN_FILTERS_MAX)
-		return cli_error(-1, "at most %u filters", RUN_FILTERS_MAX);
-	return run_filter_parse(spec, &instance->filters[instance->n_filters++]);
+		return cli_error(-1, "at most %u filters and proxies", RUN_FILTERS_MAX);
+	return run_filter_parse(spec, is_proxy, &instance->filters[instance->n_filters++]);
+}
+
+static int take_filter(struct run *run, const char *spec)
+{
+	return take_provider(run, spec, false);
+}
+
+static int take_proxy(struct run *run, const char *spec)
+{
+	return take_provider(run, spec, true);
 }
 
 static int take_fail(struct run *run, const char *word)
@@ -91,6 +101,7 @@ static const struct {
 	int (*take)(struct run *run, const char *argument);
 } options[] = {
 	{ { "filter", required_argument, NULL, 'f' }, take_filter },
+	{ { "proxy", required_argument, NULL, 'p' }, take_proxy },
 	{ { "fail", required_argument, NULL, 'F' }, take_fail },
 	{ { "flows", required_argument, NULL, 'o' }, take_flows },
 	{ { "instance", required_argument, NULL, 'i' }, take_instance },

@@ -6,7 +6,7 @@
  *
  *	run.c          arguments, COMMAND, the end
  *	run-place.c    the child cgroup
- *	run-filter.c   --filter NAME:key=value → executable, options, open files
+ *	run-filter.c   --filter and --proxy NAME:key=value → executable, options, open files
  *	compiled.c     files that the provider gets compiled, and their changes
  */
 
@@ -33,6 +33,7 @@ struct run_filter {
 	char compiler[256]; /* "": its files are given as they are */
 	bool is_closed;	    /* fail class */
 	bool has_processes; /* it may start programs */
+	bool is_proxy;
 	struct run_option options[RUN_OPTIONS_MAX];
 	unsigned int n_options;
 };
@@ -40,7 +41,7 @@ struct run_filter {
 /** struct run_manifest - what the provider's manifest says: its executable and options */
 struct run_manifest {
 	char exe[256], compiler[256];
-	bool has_processes;
+	bool has_processes, is_proxy;
 	struct {
 		char key[32];
 		bool is_file, is_required, is_repeatable, is_compiled;
@@ -51,7 +52,7 @@ struct run_manifest {
 /* A filter in steps; each says on stderr what is wrong. Return: 0 or -1 */
 
 /** run_filter_find() - by NAME or PATH, see run_filter_parse() */
-int run_filter_find(const char *word, struct run_filter *ret_filter,
+int run_filter_find(const char *word, bool is_proxy, struct run_filter *ret_filter,
 		    struct run_manifest *ret_manifest);
 /** run_filter_add() - @text: "key=value", is changed */
 int run_filter_add(struct run_filter *filter, const struct run_manifest *manifest, char *text);
@@ -59,7 +60,7 @@ int run_filter_add(struct run_filter *filter, const struct run_manifest *manifes
 int run_filter_check(const struct run_filter *filter, const struct run_manifest *manifest);
 
 /**
- * run_filter_parse() - read one --filter
+ * run_filter_parse() - read one --filter, or --proxy
  * @spec: NAME or PATH, then optionally :key=value,key=value
  *
  * NAME is a bundled or installed provider with a manifest; a word with a
@@ -68,7 +69,7 @@ int run_filter_check(const struct run_filter *filter, const struct run_manifest 
  *
  * Return: 0 or -1.
  */
-int run_filter_parse(const char *spec, struct run_filter *ret_filter);
+int run_filter_parse(const char *spec, bool is_proxy, struct run_filter *ret_filter);
 void run_filter_close(struct run_filter *filter);
 
 /** RUN_EXIT_SLUICE - of `sluice run`, as of env(1): its own failure; COMMAND's statuses stay its own */

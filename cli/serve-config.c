@@ -122,7 +122,7 @@ static int find(struct reader *reader, const char *word)
 	struct run_filter *filter = current(reader);
 
 	reader->is_found = true;
-	if (run_filter_find(word, filter, &reader->manifest))
+	if (run_filter_find(word, false, filter, &reader->manifest))
 		return -1;
 	snprintf(filter->name, sizeof(filter->name), "%s", filter_name(reader));
 	return 0;

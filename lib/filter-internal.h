@@ -61,6 +61,9 @@ struct outbox_entry {
 		struct wire_flow_watch watch;
 		struct wire_flow_need_rules need_rules;
 		struct wire_packet_verdict packet;
+		struct wire_flow_take take;
+		struct wire_flow_opened opened;
+		struct wire_flow_ask_end ask_end;
 	} body;
 };
 
@@ -94,9 +97,12 @@ struct rule_sets {
 	size_t at;	/* in sent: what has not left */
 };
 
+struct sluice_proxy;
+
 struct sluice_filter {
 	const struct sluice_filter_ops *ops;
 	void *data;
+	struct sluice_proxy *proxy; /* whose session it is: lib/proxy.c; else NULL */
 	int fd;
 	enum filter_state state;
 	int broken;	    /* negative errno that ended the session, 0: none */
@@ -125,6 +131,19 @@ int outbox_flush(struct outbox *outbox, int fd);
 
 /** outbox_clear() - forget what waits: nobody would read it */
 void outbox_clear(struct outbox *outbox);
+
+/** filter_new() - as sluice_filter_new(); @kind: of HELLO; @proxy: whose session it is, or NULL */
+int filter_new(const struct sluice_filter_ops *ops, void *data, uint8_t kind,
+	       struct sluice_proxy *proxy, struct sluice_filter **ret_filter);
+
+/* filter-main.c: exit statuses, after it was said why */
+int filter_main_new_failed(const char *name, const char *kind, int r);
+int filter_main_end(const struct sluice_filter *filter, int r);
+
+/* proxy.c: records of the daemon. Return: as filter_take_record() */
+int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *message, int fd);
+int proxy_take_cancel(struct sluice_filter *filter, const struct wire_message *message, int fd);
+int proxy_take_end(struct sluice_filter *filter, const struct wire_message *message, int fd);
 
 /** filter_send_rules() - as much of a committed set as the channel takes. Return: as outbox_flush() */
 int filter_send_rules(struct sluice_filter *filter);

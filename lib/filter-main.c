@@ -12,14 +12,14 @@ static void cleanup_filter(struct sluice_filter **filter)
 	*filter = sluice_filter_free(*filter);
 }
 
-static int explain_new(const struct sluice_filter_ops *ops, int r)
+int filter_main_new_failed(const char *name, const char *kind, int r)
 {
-	const char *name = ops && ops->name && *ops->name ? ops->name : "filter";
+	name = name && *name ? name : kind;
 
 	if (r == -ENOTCONN)
 		fprintf(stderr,
-			"%s: not started by Sluice: run it with `sluice run --filter %s -- COMMAND`\n",
-			name, program_invocation_name);
+			"%s: not started by Sluice: run it with `sluice run --%s %s -- COMMAND`\n",
+			name, kind, program_invocation_name);
 	else
 		fprintf(stderr, "%s: cannot begin a session: %s\n", name, strerror(-r));
 	return 1;
@@ -35,6 +35,17 @@ static int wait_for_channel(struct sluice_filter *filter)
 	return 0;
 }
 
+int filter_main_end(const struct sluice_filter *filter, int r)
+{
+	/* the daemon has the words of a refusal and shows them; once is enough */
+	if (filter->refused)
+		return 1;
+	if (r == -ESHUTDOWN)
+		return 0;
+	fprintf(stderr, "%s: %s\n", filter->ops->name, sluice_filter_error(filter));
+	return 1;
+}
+
 int sluice_filter_main(const struct sluice_filter_ops *ops, void *data)
 {
 	_cleanup_(cleanup_filter) struct sluice_filter *filter = NULL;
@@ -42,17 +53,11 @@ int sluice_filter_main(const struct sluice_filter_ops *ops, void *data)
 
 	r = sluice_filter_new(ops, data, &filter);
 	if (r)
-		return explain_new(ops, r);
+		return filter_main_new_failed(ops ? ops->name : NULL, "filter", r);
 	while (r == 0) {
 		r = wait_for_channel(filter);
 		if (r == 0)
 			r = sluice_filter_process(filter);
 	}
-	/* the daemon has the words of a refusal and shows them; once is enough */
-	if (filter->refused)
-		return 1;
-	if (r == -ESHUTDOWN)
-		return 0;
-	fprintf(stderr, "%s: %s\n", ops->name, sluice_filter_error(filter));
-	return 1;
+	return filter_main_end(filter, r);
 }

@@ -253,6 +253,9 @@ static const struct {
 	{ WIRE_FLOW_REPORT, IN(STARTED), filter_take_report },
 	{ WIRE_FLOW_REFUSED, IN(STARTED), take_flow_refused },
 	{ WIRE_PACKETS, IN(STARTED), take_packets },
+	{ WIRE_FLOW_SOCKET, IN(STARTED), proxy_take_socket },
+	{ WIRE_FLOW_CANCEL, IN(STARTED), proxy_take_cancel },
+	{ WIRE_FLOW_END, IN(STARTED), proxy_take_end },
 };
 
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd)

@@ -136,10 +136,10 @@ static bool is_ops_good(const struct sluice_filter_ops *ops)
 	       strlen(ops->name) < sizeof(((struct wire_hello *)0)->name);
 }
 
-int sluice_filter_new(const struct sluice_filter_ops *ops, void *data,
-		      struct sluice_filter **ret_filter)
+int filter_new(const struct sluice_filter_ops *ops, void *data, uint8_t kind,
+	       struct sluice_proxy *proxy, struct sluice_filter **ret_filter)
 {
-	struct wire_hello hello = { .version = WIRE_PROVIDER_VERSION, .kind = 1 };
+	struct wire_hello hello = { .version = WIRE_PROVIDER_VERSION, .kind = kind };
 	struct sluice_filter *filter;
 	int r;
 
@@ -155,6 +155,7 @@ int sluice_filter_new(const struct sluice_filter_ops *ops, void *data,
 		return -ENOMEM;
 	filter->ops = ops;
 	filter->data = data;
+	filter->proxy = proxy;
 	filter->fd = FILTER_CHANNEL_FD;
 	filter_set_error(filter, "nothing has failed");
 	memcpy(hello.name, ops->name, strlen(ops->name));
@@ -163,6 +164,12 @@ int sluice_filter_new(const struct sluice_filter_ops *ops, void *data,
 		filter_fail_send(filter, r); /* process() says so to the caller */
 	*ret_filter = filter;
 	return 0;
+}
+
+int sluice_filter_new(const struct sluice_filter_ops *ops, void *data,
+		      struct sluice_filter **ret_filter)
+{
+	return filter_new(ops, data, HELLO_FILTER, NULL, ret_filter);
 }
 
 struct sluice_filter *sluice_filter_free(struct sluice_filter *filter)

@@ -10,6 +10,7 @@
 #include "base/macros.h"
 
 #define FILES_MAX 1024U
+#define FILES_PROXY 1048576U	/* two of each flow, and pipes */
 #define THREADS_MAX 128U	/* of its user, which providers of other instances share */
 #define MEMORY_MAX (1ULL << 30) /* private and writable; a large blocklist takes a tenth */
 #define OOM_FIRST "1000"	/* /proc/self/oom_score_adj: before anything that carries packets */
@@ -25,13 +26,14 @@ static int limit(int what, rlim_t most)
 	return setrlimit(what, &limits) < 0 ? -errno : 0;
 }
 
-static int limit_all(void)
+static int limit_all(bool is_proxy)
 {
-	static const struct {
+	const struct {
 		int what;
 		rlim_t most;
 	} limits[] = {
-		{ RLIMIT_NOFILE, FILES_MAX }, { RLIMIT_NPROC, THREADS_MAX },
+		{ RLIMIT_NOFILE, is_proxy ? FILES_PROXY : FILES_MAX },
+		{ RLIMIT_NPROC, THREADS_MAX },
 		{ RLIMIT_MEMLOCK, 0 },	      { RLIMIT_MSGQUEUE, 0 },
 		{ RLIMIT_CORE, 0 },
 #ifndef SLUICE_SANITIZED /* its shadow is private, writable, and terabytes */
@@ -75,13 +77,13 @@ static int enter_domain(void)
 	return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
 }
 
-int confine_provider(void)
+int confine_provider(bool is_proxy)
 {
 	int r;
 
 	if (setsid() < 0 && errno != EPERM) /* it leads one already */
 		return -errno;
 	be_first_to_go();
-	r = limit_all();
+	r = limit_all(is_proxy);
 	return r < 0 ? r : enter_domain();
 }

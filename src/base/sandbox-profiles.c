@@ -142,6 +142,18 @@ static const struct checked_call starter_checked[] = {
 	{ S(kill), 1, { IS(0, LOW32, 0) } },
 };
 
+/* to the other sides of its flows, and to name servers; netlink tells which families there are */
+static const struct checked_call proxy_checked[] = {
+	{ S(socket), 2, { IS(0, LOW32, AF_INET), IS(1, 0xf, SOCK_STREAM) } },
+	{ S(socket), 2, { IS(0, LOW32, AF_INET), IS(1, 0xf, SOCK_DGRAM) } },
+	{ S(socket), 2, { IS(0, LOW32, AF_INET6), IS(1, 0xf, SOCK_STREAM) } },
+	{ S(socket), 2, { IS(0, LOW32, AF_INET6), IS(1, 0xf, SOCK_DGRAM) } },
+	{ S(socket), 2, { IS(0, LOW32, AF_NETLINK), IS(2, LOW32, NETLINK_ROUTE) } },
+	{ S(fcntl), 1, { IS(1, LOW32, F_SETPIPE_SZ) } },
+};
+
+static const struct call_group group_forward = { CALLS(S(bind), S(connect), S(splice), S(tee)) };
+
 /* the flags are behind a pointer: absent, so that libc takes clone and openat */
 static const struct call_group group_absent = { CALLS(S(clone3), S(openat2)) };
 
@@ -203,6 +215,12 @@ const struct profile sandbox_profiles[_SANDBOX_N] = {
 		.base = &sandbox_profiles[SANDBOX_PROVIDER],
 		.groups = { &group_start },
 		.checked = starter_checked, .n_checked = ARRAY_SIZE(starter_checked),
+	},
+	[SANDBOX_PROXY] = {
+		.name = "proxy",
+		.base = &sandbox_profiles[SANDBOX_PROVIDER],
+		.groups = { &group_forward },
+		.checked = proxy_checked, .n_checked = ARRAY_SIZE(proxy_checked),
 	},
 };
 /* clang-format on */

@@ -145,8 +145,9 @@ int sandbox_enter(enum sandbox_profile profile)
 	int r;
 
 	r = sandbox_keep_caps(profile);
-	if (r == 0 && (profile == SANDBOX_PROVIDER || profile == SANDBOX_STARTER))
-		r = confine_provider();
+	if (r == 0 && (profile == SANDBOX_PROVIDER || profile == SANDBOX_STARTER ||
+		       profile == SANDBOX_PROXY))
+		r = confine_provider(profile == SANDBOX_PROXY);
 	if (r < 0)
 		return r;
 #ifdef SLUICE_SANITIZED

@@ -11,7 +11,8 @@
  *	keeper, start:          sandbox_enter(SANDBOX_KEEPER)
  *	keeper, forked child:   sandbox_become(uid, gid, caps, n)
  *	                        sandbox_enter(SANDBOX_PROVIDER)  only for providers; or
- *	                        SANDBOX_STARTER, if they may start programs
+ *	                        SANDBOX_STARTER, if they may start programs;
+ *	                        SANDBOX_PROXY, for a proxy
  *	                        execve()
  *	sluiced, BPF loaded:    sandbox_enter(SANDBOX_DAEMON)
  *	sluice-names, start:    sandbox_enter(SANDBOX_NAMES)
@@ -41,6 +42,7 @@ enum sandbox_profile {
 	SANDBOX_CANARY,
 	SANDBOX_PROVIDER, /* entered before execve(): must let a program start */
 	SANDBOX_STARTER,  /* the same for one that may start programs itself */
+	SANDBOX_PROXY,	  /* the same for one that has the network */
 	_SANDBOX_N,
 };
 

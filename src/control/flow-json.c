@@ -54,6 +54,7 @@ const struct flow_field flow_fields[] = {
 	{ "interface_kind", "its kind: ethernet, wifi, tunnel …", FLOW_KIND_STRING, AT(interface_kind),
 	  NULLABLE },
 	{ "provider", "who judged; null: nobody was asked", FLOW_KIND_STRING, AT(provider), NULLABLE },
+	{ "via", "the proxy that has it; null: it goes directly", FLOW_KIND_STRING, AT(via), NULLABLE },
 	{ "verdict", "allow or drop", FLOW_KIND_ENUM, AT(verdict), NAMES(verdict_names),
 	  COLUMN(2, 7, "VERDICT") },
 	{ "state", "judged; peeking: it goes on while filters look at what it carries", FLOW_KIND_ENUM, AT(state),

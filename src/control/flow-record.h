@@ -55,6 +55,7 @@ struct flow_record {
 	const char *interface;
 	const char *interface_kind;
 	const char *provider;
+	const char *via; /* NULL: it goes directly */
 	uint32_t verdict; /* enum record_verdict */
 	uint32_t state;	  /* enum record_state */
 	const char *reason;

@@ -170,6 +170,10 @@ static int open_all(struct daemon *daemon, const char **ret_error)
 	r = remember_open(daemon);
 	if (r < 0)
 		return r;
+	*ret_error = "listening for proxies";
+	r = divert_open(daemon);
+	if (r < 0)
+		return r;
 	*ret_error = "opening the event loop";
 	session_init(&daemon->names_session, daemon_now_us());
 	canary_init(daemon);
@@ -282,6 +286,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	explain_close(daemon);
 	peeking_close(daemon);
 	packets_close(daemon);
+	divert_close(daemon);
 	daemon->flows = flow_table_free(daemon->flows);
 	daemon->history = history_free(daemon->history);
 	daemon->texts = texts_free(daemon->texts);

@@ -22,6 +22,7 @@
  *	canary.c     a flow of our own that is refused: the proof that all of this works
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
+ *	divert.h     flows that proxies take: divert.c, divert-talk.c
  *	packets.h    packets that filters are asked about: packets.c, packets-*.c
  *	netns.c      network namespaces: into them and out again; netns-json.c
  *	owners.c     other programs that change our rules
@@ -44,11 +45,13 @@
 #include "base/urgent.h"
 #include "control/control.h"
 #include "daemon/upkeep/canary.h"
+#include "daemon/divert/divert.h"
 #include "daemon/filter.h"
 #include "daemon/upkeep/netns.h"
 #include "daemon/upkeep/pace.h"
 #include "daemon/packets/packets.h"
 #include "daemon/look/peeking.h"
+#include "flow/diverts.h"
 #include "flow/flow.h"
 #include "flow/history.h"
 #include "flow/memory.h"
@@ -171,6 +174,7 @@ struct daemon {
 	struct canary canary;
 	struct peekings peekings;
 	struct packets packet_filters;
+	struct diverts *diverts; /* NULL: there is no proxy */
 	struct namespaces namespaces;
 
 	uint64_t seed;	     /* of the hashes */
@@ -238,6 +242,8 @@ void judge_tick(struct daemon *daemon, uint64_t now_us);
 /** judge_flow() - a filter's answer; the next filter is asked, or the flow is decided */
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
 		const char *reason);
+/** judge_decline() - a proxy does not take a held flow: the next one is asked, or it goes on */
+void judge_decline(struct daemon *daemon, struct flow *flow);
 /** judge_ask() - hand a held flow to the filter whose turn it is, if that one can take it now */
 void judge_ask(struct daemon *daemon, struct flow *flow);
 void judge_ask_waiting(struct daemon *daemon, unsigned int filter, bool anew);

@@ -75,6 +75,7 @@ struct output {
 struct filter {
 	char name[32];
 	bool is_closed;
+	bool is_proxy; /* it comes behind all filters: divert/divert.h */
 	struct session session;
 	int sock; /* -1: no process */
 	pid_t pid;

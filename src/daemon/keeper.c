@@ -21,6 +21,7 @@ static void take_filter(struct daemon *daemon, const struct wire_message *messag
 		return;
 	text_copy(filter->name, sizeof(filter->name), record->name);
 	filter->is_closed = record->is_closed;
+	filter->is_proxy = record->proxy;
 	filter->sock = -1;
 	session_init(&filter->session, daemon_now_us());
 	daemon->is_closed |= filter->is_closed;

@@ -105,6 +105,17 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 
 /* ---- what a provider says ---- */
 
+/* it would be asked what it cannot answer: nothing but another configuration helps */
+static void refuse_kind(struct daemon *daemon, struct filter *filter)
+{
+	snprintf(filter->message, sizeof(filter->message), filter->is_proxy
+			 ? "is no proxy, but a filter: start it with --filter"
+			 : "is no filter, but a proxy: start it with --proxy");
+	log_error("%s %s", filter->name, filter->message);
+	session_ready(&filter->session, false, daemon_now_us());
+	providers_tell_when_ready(daemon, filter);
+}
+
 static int take_hello(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
 	const struct wire_hello *hello = WIRE_BODY(message, struct wire_hello);
@@ -123,6 +134,10 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 	}
 	text_copy(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
 	session_said_hello(&filter->session, daemon_now_us());
+	if ((hello->kind > HELLO_FILTER) != filter->is_proxy) {
+		refuse_kind(daemon, filter);
+		return 0;
+	}
 	r = providers_say(filter, WIRE_WELCOME, &welcome, -1);
 	for (unsigned int i = 0; r == 0 && i < daemon->n_options; i++) {
 		const struct option *option = &daemon->options[i];
@@ -231,6 +246,10 @@ static int take_verdict(struct daemon *daemon, unsigned int index,
 	if (answer->verdict != 0)
 		filter->n_dropped++;
 	flow_set_step(flow, index, FLOW_ANSWERED, answer->scope);
+	if (filter->is_proxy && answer->verdict == 0) {
+		judge_decline(daemon, flow);
+		return 0;
+	}
 	remember_answer(daemon, flow, index, (enum memory_scope)answer->scope,
 			providers_verdict(answer->verdict), answer->reason);
 	judge_flow(daemon, flow, providers_verdict(answer->verdict), (int)index, answer->reason);
@@ -264,39 +283,47 @@ static int take_stopped(struct daemon *daemon, unsigned int index,
 	return 0; /* its exit follows */
 }
 
+enum who { FILTERS = 1, PROXIES = 2, ALL = 3 };
+
 static const struct {
 	uint16_t type;
-	bool is_of_running; /* only a filter that runs may say it */
+	bool is_of_running; /* only one that runs may say it */
+	enum who who;
 	int (*take)(struct daemon *daemon, unsigned int index, const struct wire_message *message);
 } table[] = {
-	{ WIRE_FLOW_VERDICT, true, take_verdict },
-	{ WIRE_FLOW_FORGET, true, take_forget },
-	{ WIRE_FLOW_UPDATE, true, take_update },
-	{ WIRE_FLOW_PEEK, true, peeking_take_peek },
-	{ WIRE_FLOW_PASS, true, peeking_take_pass },
-	{ WIRE_FLOW_PAUSE, true, peeking_take_pause },
-	{ WIRE_FLOW_NAME, true, naming_take_wish },
-	{ WIRE_FLOW_NEED_RULES, true, needing_take },
-	{ WIRE_FLOW_WATCH, true, reports_take_watch },
-	{ WIRE_PACKET_VERDICT, true, packets_take_verdict },
-	{ WIRE_PACKET_RULES, false, packets_take_rules },
-	{ WIRE_HELLO, false, take_hello },
-	{ WIRE_READY, false, take_ready },
-	{ WIRE_PONG, false, take_pong },
-	{ WIRE_LOG, false, take_log },
-	{ WIRE_LIST, false, lists_take },
-	{ WIRE_RULES_BEGIN, false, ruling_take_begin },
-	{ WIRE_RULE, false, ruling_take_rule },
-	{ WIRE_RULES_COMMIT, false, ruling_take_commit },
-	{ WIRE_STOPPED, false, take_stopped },
+	{ WIRE_FLOW_VERDICT, true, ALL, take_verdict },
+	{ WIRE_FLOW_FORGET, true, FILTERS, take_forget },
+	{ WIRE_FLOW_UPDATE, true, FILTERS, take_update },
+	{ WIRE_FLOW_PEEK, true, FILTERS, peeking_take_peek },
+	{ WIRE_FLOW_PASS, true, FILTERS, peeking_take_pass },
+	{ WIRE_FLOW_PAUSE, true, FILTERS, peeking_take_pause },
+	{ WIRE_FLOW_NAME, true, FILTERS, naming_take_wish },
+	{ WIRE_FLOW_NEED_RULES, true, FILTERS, needing_take },
+	{ WIRE_FLOW_WATCH, true, FILTERS, reports_take_watch },
+	{ WIRE_PACKET_VERDICT, true, FILTERS, packets_take_verdict },
+	{ WIRE_PACKET_RULES, false, FILTERS, packets_take_rules },
+	{ WIRE_FLOW_TAKE, true, PROXIES, divert_take },
+	{ WIRE_FLOW_OPENED, true, PROXIES, divert_take_opened },
+	{ WIRE_FLOW_ASK_END, true, PROXIES, divert_take_ask },
+	{ WIRE_HELLO, false, ALL, take_hello },
+	{ WIRE_READY, false, ALL, take_ready },
+	{ WIRE_PONG, false, ALL, take_pong },
+	{ WIRE_LOG, false, ALL, take_log },
+	{ WIRE_LIST, false, FILTERS, lists_take },
+	{ WIRE_RULES_BEGIN, false, ALL, ruling_take_begin },
+	{ WIRE_RULE, false, ALL, ruling_take_rule },
+	{ WIRE_RULES_COMMIT, false, ALL, ruling_take_commit },
+	{ WIRE_STOPPED, false, ALL, take_stopped },
 };
 
 int providers_take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
 	bool is_running = daemon->filters[index].session.state == SESSION_RUNNING;
+	unsigned int who = daemon->filters[index].is_proxy ? PROXIES : FILTERS;
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].type == message->record->type && is_running >= table[i].is_of_running)
+		if (table[i].type == message->record->type && table[i].who & who &&
+		    is_running >= table[i].is_of_running)
 			return table[i].take(daemon, index, message);
 	return -EPROTO;
 }

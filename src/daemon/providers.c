@@ -103,6 +103,7 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 		judge_ask_waiting(daemon, index, false);
 		peeking_ask_waiting(daemon, index);
 		packets_send(daemon, index);
+		divert_send(daemon, index);
 		packets_resume(daemon);
 	}
 	r = read_provider(daemon, index);
@@ -192,6 +193,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	live_lost(daemon, index);
 	peeking_lost(daemon, index);
 	packets_lost(daemon, index);
+	divert_lost(daemon, index);
 	ruling_lost(filter);
 	filter->needs_rules = filter->has_rules = false; /* the next one may have them */
 	filter->pid = 0;

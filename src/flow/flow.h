@@ -82,6 +82,9 @@ enum flow_reading {
 	FLOW_UNREADABLE, /* too late, too large, cut off, or nobody could read them */
 };
 
+/** enum flow_refusal - which error a program gets for a connection that is denied: docs/errno.md */
+enum flow_refusal { FLOW_NO_PORT, FLOW_NO_NET, FLOW_NO_HOST, FLOW_NO_RIGHT };
+
 struct identity;
 struct peeking;
 struct watch;
@@ -181,6 +184,9 @@ struct flow {
 	bool was_allowed : 1;	  /* its verdict was another one before */
 	bool is_hypothetical : 1; /* of daemon/tell/explain.c, in no table: no packet waits for it */
 	bool has_first_seq : 1;
+	bool is_taken : 1; /* while it is held: a proxy opens it */
+	bool is_diverted : 1; /* it is that one's */
+	uint8_t refusal : 2;  /* enum flow_refusal, of a denial */
 };
 _Static_assert(sizeof(struct flow) == 160, "1000 flows in 0.2 MB, with the indices: bench/memory");
 

@@ -144,6 +144,10 @@ static int plan_child(const struct keeper *keeper, uint32_t slot, struct plan *p
 							  : SANDBOX_PROVIDER,
 				       .network = keeper->no_net,
 				       .is_confined = true };
+		if (keeper->filters[slot - 1].proxy) {
+			plan->profile = SANDBOX_PROXY;
+			plan->network = -1;
+		}
 		snprintf(plan->exe, sizeof(plan->exe), "%s", keeper->filters[slot - 1].exe);
 		snprintf(plan->cgroup, sizeof(plan->cgroup), "%s", instance->providers_cgroup);
 	}

@@ -11,9 +11,27 @@
 
 #include "keeper/keeper.h"
 
-static const int protocols[KEEPER_NETNS_SOCKETS] = { NETLINK_NETFILTER, NETLINK_NETFILTER,
-						     NETLINK_NETFILTER, NETLINK_SOCK_DIAG,
-						     NETLINK_ROUTE, NETLINK_NETFILTER };
+/* in the order of src/kernel/netns.h */
+static const struct {
+	int family, type, protocol;
+} sockets[KEEPER_NETNS_SOCKETS] = {
+	{ AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER }, { AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER },
+	{ AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER }, { AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG },
+	{ AF_NETLINK, SOCK_RAW, NETLINK_ROUTE },     { AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER },
+	{ AF_INET, SOCK_STREAM, 0 },		     { AF_INET6, SOCK_STREAM, 0 },
+};
+
+/* a kernel without IPv6: the place is held by a socket of IPv4 */
+static int open_one(unsigned int i)
+{
+	int flags = sockets[i].type | SOCK_CLOEXEC |
+		    (sockets[i].type == SOCK_STREAM ? SOCK_NONBLOCK : 0);
+	int fd = socket(sockets[i].family, flags, sockets[i].protocol);
+
+	if (fd < 0 && errno == EAFNOSUPPORT)
+		fd = socket(AF_INET, flags, sockets[i].protocol);
+	return fd < 0 ? -errno : fd;
+}
 
 /* one empty one for all: whoever is in it can open no socket anyway */
 int network_open_ours(struct keeper *keeper)
@@ -40,8 +58,8 @@ int network_enter(const struct keeper *keeper, pid_t pid, int sock, int *ret_soc
 	if (network < 0 || fstat(network, &st) < 0 || setns(network, CLONE_NEWNET) < 0)
 		return -errno;
 	for (unsigned int i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
-		ret_sockets[i] = r ? -1 : socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocols[i]);
-		r = r || ret_sockets[i] >= 0 ? r : -errno;
+		ret_sockets[i] = r ? -1 : open_one(i);
+		r = r || ret_sockets[i] >= 0 ? r : ret_sockets[i];
 	}
 	if (setns(keeper->own_net, CLONE_NEWNET) < 0)
 		_exit(1); /* here it could do harm; sluiced leaves what is in force */

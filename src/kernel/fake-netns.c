@@ -25,7 +25,8 @@ void fake_make_netns(struct fake *fake, uint64_t cookie)
 	fresh->cookie = cookie;
 	fresh->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fresh->asked_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fresh->watch_fd < 0 || fresh->asked_fd < 0 ||
+	fresh->clients_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fresh->watch_fd < 0 || fresh->asked_fd < 0 || fresh->clients_fd < 0 ||
 	    pipe2(fresh->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		abort();
 }
@@ -35,6 +36,7 @@ void fake_close_netns(struct fake *fake)
 	for (unsigned int i = 0; i < fake->n_netns; i++) {
 		close_fd(fake->netns[i].watch_fd);
 		close_fd(fake->netns[i].asked_fd);
+		close_fd(fake->netns[i].clients_fd);
 		close_fd(fake->netns[i].pipe[0]);
 		close_fd(fake->netns[i].pipe[1]);
 	}
@@ -62,9 +64,11 @@ static void open_rest(struct fake_netns *from, struct netns *netns)
 		if (netns->sockets[i] < 0)
 			netns->sockets[i] = fcntl(i == NETNS_WATCH     ? from->watch_fd
 						  : i == NETNS_PACKETS ? from->asked_fd
+						  : i == NETNS_LISTEN4 ? from->clients_fd
 								       : from->pipe[0],
 						  F_DUPFD_CLOEXEC, 3);
 	netns->inode = (uint32_t)from->cookie + 1000;
+	netns->divert_port[0] = netns->divert_port[1] = 1;
 }
 
 static struct netns *new_place(struct plane *plane, unsigned int place, uint64_t cookie)

@@ -30,10 +30,12 @@ struct fake_netns {
 	int pipe[2];
 	int asked_fd; /* readable while packets wait in its queue of packets */
 	int watch_fd; /* readable after fake_touch() */
+	int clients_fd; /* readable while there are clients */
 	bool is_touched, has_rules, is_refused;
 };
 
 #define FAKE_NETNS_MAX 8U
+#define FAKE_CLIENTS_MAX 16U
 
 struct fake {
 	struct kernel kernel;
@@ -55,7 +57,9 @@ struct fake {
 	} events[FAKE_EVENTS_MAX];
 	uint32_t generation;
 	unsigned int n_events;
-	bool is_installed, is_peeking;
+	bool is_installed, is_peeking, is_diverting;
+	struct plane_client clients[FAKE_CLIENTS_MAX];
+	unsigned int n_clients;
 	struct sl_loopback loopback;
 	enum sl_packets packet_class;
 	struct sl_packet_set packet_rules;
@@ -144,6 +148,11 @@ int fake_relax(struct plane *plane);
 int fake_peek(struct plane *plane);
 int fake_loopback(struct plane *plane, const struct sl_loopback *loopback);
 int fake_repair(struct plane *plane, struct netns *netns);
+
+/* fake-divert.c */
+int fake_divert(struct plane *plane);
+int fake_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client);
+void fake_close_clients(struct fake *fake);
 
 /* fake-netns.c */
 struct fake_netns *fake_netns_of(struct fake *fake, uint64_t cookie);

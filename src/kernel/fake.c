@@ -149,6 +149,8 @@ static const struct plane_ops fake_ops = {
 	.relax = fake_relax,
 	.peek = fake_peek,
 	.loopback = fake_loopback,
+	.divert = fake_divert,
+	.accept = fake_accept,
 	.repair = fake_repair,
 	.packets = fake_set_packets,
 	.read_packets = fake_read_packets,
@@ -206,6 +208,7 @@ struct fake *fake_free(struct fake *fake)
 		return NULL;
 	fake_free_maps(fake);
 	free(fake->packets);
+	fake_close_clients(fake);
 	fake_close_netns(fake);
 	close_fd(fake->events_fd);
 	free(fake);

@@ -20,6 +20,8 @@ enum fake_op {
 	FAKE_RELAX,
 	FAKE_PEEK,
 	FAKE_LOOPBACK,
+	FAKE_DIVERT,
+	FAKE_ACCEPT,
 	FAKE_REPAIR,
 	FAKE_JOIN,
 	FAKE_LEAVE,
@@ -155,6 +157,15 @@ bool fake_is_refused(struct fake *fake, uint64_t cookie);
 /** fake_set_inhabited() - a governed process is in it, or none */
 void fake_set_inhabited(struct fake *fake, uint64_t cookie, bool is_inhabited);
 
+/**
+ * fake_put_client() - a connection that was diverted comes to the listener of a namespace
+ * @tuple: as the program sees it
+ *
+ * Return: the program's end, the caller's.
+ */
+int fake_put_client(struct fake *fake, const struct sl_tuple *tuple);
+/** fake_is_diverting() - are there listeners? */
+bool fake_is_diverting(const struct fake *fake);
 /** fake_is_peeking() - can bytes that come in be held? */
 bool fake_is_peeking(const struct fake *fake);
 /** fake_judged_loopback() - what of loopback meets the queue */

@@ -72,6 +72,7 @@ static const struct {
 	{ "sl_packet_in", offsetof(struct nft_programs, packet_in) },
 	{ "sl_packet_in_place", offsetof(struct nft_programs, packet_in_place) },
 	{ "sl_packet_in_denied", offsetof(struct nft_programs, packet_in_denied) },
+	{ "sl_out_diverted", offsetof(struct nft_programs, out_diverted) },
 };
 
 static int *program_slot(struct real *real, size_t i)
@@ -307,7 +308,7 @@ int install_relax(struct real *real)
 
 /* the plan is another one. A namespace that refuses it keeps it from no other: repair() puts it there
  * when it is asked next */
-static int renew_everywhere(struct real *real)
+int install_renew(struct real *real)
 {
 	int worst = install_write_config(real);
 
@@ -328,7 +329,7 @@ int install_peek(struct real *real)
 	if (real->nft.has_peeks)
 		return 0;
 	real->nft.has_peeks = true;
-	return renew_everywhere(real);
+	return install_renew(real);
 }
 
 int install_loopback(struct real *real, const struct sl_loopback *loopback)
@@ -339,7 +340,7 @@ int install_loopback(struct real *real, const struct sl_loopback *loopback)
 	if (real->nft.has_loopback == is_wanted)
 		return install_write_config(real);
 	real->nft.has_loopback = is_wanted;
-	return renew_everywhere(real);
+	return install_renew(real);
 }
 
 static int adopt(struct real *real)

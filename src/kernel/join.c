@@ -73,10 +73,14 @@ static int enter(struct real *real, struct netns *netns, int sockets[_NETNS_SOCK
 
 	if (r == 0)
 		r = packets_bind(real, netns);
+	if (r == 0)
+		r = real_listen(real, netns);
 	if (r < 0)
 		return r;
-	if (has_queue) /* a predecessor's, as its table: plane_repair() is to look at that */
+	if (has_queue) { /* a predecessor's, as its table: plane_repair() is to look at that */
+		netns->digest = real->nft.has_diverts ? 0 : netns->digest; /* to its listeners */
 		return 0;
+	}
 	r = queue_bind(netns->sockets[NETNS_QUEUE], &netns->queue_num);
 	return r < 0 ? r : repair_table(real, netns);
 }

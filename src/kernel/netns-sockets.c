@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -17,6 +18,7 @@
 static const struct {
 	int protocol;
 	int (*prepare)(int fd); /* beyond an address */
+	int family;		/* 0: netlink */
 } kinds[] = {
 	[NETNS_QUEUE] = { NETLINK_NETFILTER, queue_prepare },
 	[NETNS_RULES] = { NETLINK_NETFILTER, NULL },
@@ -24,6 +26,8 @@ static const struct {
 	[NETNS_DIAG] = { NETLINK_SOCK_DIAG, NULL },
 	[NETNS_ROUTE] = { NETLINK_ROUTE, NULL },
 	[NETNS_PACKETS] = { NETLINK_NETFILTER, queue_prepare },
+	[NETNS_LISTEN4] = { IPPROTO_TCP, NULL, AF_INET },
+	[NETNS_LISTEN6] = { IPPROTO_TCP, NULL, AF_INET6 },
 };
 _Static_assert(ARRAY_SIZE(kinds) == _NETNS_SOCKET_N, "kinds");
 
@@ -52,6 +56,8 @@ static int prepare(int sock, enum netns_socket kind)
 {
 	struct sockaddr_nl any = { .nl_family = AF_NETLINK };
 
+	if (kinds[kind].family)
+		return 0;
 	if (netlink_portid(sock) == 0 && bind(sock, (struct sockaddr *)&any, sizeof(any)) < 0)
 		return -errno;
 	return kinds[kind].prepare ? kinds[kind].prepare(sock) : 0;
@@ -74,13 +80,26 @@ int netns_take(struct netns *netns, int sockets[_NETNS_SOCKET_N])
 	return r;
 }
 
+/* a kernel without IPv6 has no socket of it: the place is held by one of IPv4, which never listens */
+static int open_own(enum netns_socket kind)
+{
+	int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, fd;
+
+	if (!kinds[kind].family)
+		return netlink_open(kinds[kind].protocol);
+	fd = socket(kinds[kind].family, type, 0);
+	if (fd < 0 && errno == EAFNOSUPPORT)
+		fd = socket(AF_INET, type, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 int netns_open_own(struct netns *netns)
 {
 	int sockets[_NETNS_SOCKET_N], r = 0;
 	struct stat st;
 
 	for (int i = 0; i < _NETNS_SOCKET_N; i++) {
-		sockets[i] = r < 0 ? -1 : netlink_open(kinds[i].protocol);
+		sockets[i] = r < 0 ? -1 : open_own((enum netns_socket)i);
 		if (sockets[i] < 0 && !r)
 			r = sockets[i];
 	}

@@ -23,6 +23,8 @@ enum netns_socket {
 	NETNS_DIAG,    /* sockets by their ends */
 	NETNS_ROUTE,   /* interfaces */
 	NETNS_PACKETS, /* what packet filters are asked about */
+	NETNS_LISTEN4, /* flows that are proxies', on loopback; unbound while there is no proxy */
+	NETNS_LISTEN6,
 	_NETNS_SOCKET_N,
 };
 
@@ -33,6 +35,7 @@ struct netns {
 	int sockets[_NETNS_SOCKET_N]; /* owned; -1: none, or not yet */
 	uint16_t queue_num;
 	uint16_t packet_num; /* of the queue of packets; 0: none */
+	uint16_t divert_port[2]; /* of NETNS_LISTEN4 and 6; 0: it does not listen */
 	bool wants_requeue;  /* a predecessor's packets are in its queue */
 	uint64_t digest;     /* of the table after our last transaction; 0: unknown */
 };

@@ -99,7 +99,8 @@ void nft_batch_add_chain(struct nft_batch *batch, uint8_t family, const char *ta
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, table);
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, name);
 	if (hook) {
-		nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter");
+		nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE,
+				    hook->type ? hook->type : "filter");
 		nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, hook->number);
 		nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, hook->priority);
 		nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);

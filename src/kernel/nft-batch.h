@@ -26,6 +26,7 @@ struct nft_hook {
 	uint32_t number;
 	int32_t priority;
 	const char *device;
+	const char *type; /* NULL: "filter" */
 };
 
 void nft_batch_init(struct nft_batch *batch);

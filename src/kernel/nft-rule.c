@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/x_tables.h>
 #include <linux/netfilter/xt_bpf.h>
@@ -158,6 +159,18 @@ static void add_reject(struct nftnl_rule *rule, uint32_t type, uint8_t code)
 	nftnl_expr_set_u8(e, NFTNL_EXPR_REJECT_CODE, code);
 }
 
+static void add_redirect(struct nftnl_rule *rule, uint16_t port)
+{
+	uint16_t value = htons(port);
+	struct nftnl_expr *e = add(rule, "immediate");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_1);
+	nftnl_expr_set(e, NFTNL_EXPR_IMM_DATA, &value, sizeof(value));
+	e = add(rule, "redir");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+}
+
 static void add_verdict(struct nftnl_rule *rule, int verdict, const char *chain)
 {
 	struct nftnl_expr *e = add(rule, "immediate");
@@ -190,6 +203,9 @@ static int add_step(struct nftnl_rule *rule, const struct step *step, const stru
 	case STEP_PROTO_IS:
 		add_meta_is(rule, NFT_META_L4PROTO, &proto, sizeof(proto));
 		break;
+	case STEP_FAMILY_IS:
+		add_meta_is(rule, NFT_META_NFPROTO, &proto, sizeof(proto));
+		break;
 	case STEP_SPORT_IS:
 		add_port_is(rule, 0, step->value);
 		break;
@@ -215,7 +231,10 @@ static int add_step(struct nftnl_rule *rule, const struct step *step, const stru
 		add_reject(rule, NFT_REJECT_TCP_RST, 0);
 		break;
 	case STEP_REJECT_ICMP:
-		add_reject(rule, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH);
+		add_reject(rule, NFT_REJECT_ICMPX_UNREACH, (uint8_t)step->value);
+		break;
+	case STEP_REDIRECT:
+		add_redirect(rule, plan->divert_port[step->value == NFPROTO_IPV6]);
 		break;
 	case STEP_VERDICT:
 		add_verdict(rule, (int)step->value, NULL);

@@ -22,6 +22,7 @@ enum step_kind {
 	STEP_OIF_IS,
 	STEP_IIF_IS,
 	STEP_PROTO_IS,
+	STEP_FAMILY_IS,
 	STEP_DPORT_IS,
 	STEP_SPORT_IS,
 	STEP_IS_SYN,
@@ -32,6 +33,7 @@ enum step_kind {
 	STEP_QUEUE_PACKETS,
 	STEP_REJECT_TCP,
 	STEP_REJECT_ICMP,
+	STEP_REDIRECT,
 	STEP_VERDICT,
 	STEP_GOTO,
 };
@@ -45,6 +47,7 @@ struct step {
 #define OIF_IS(v) { .kind = STEP_OIF_IS, .value = (v) }
 #define IIF_IS(v) { .kind = STEP_IIF_IS, .value = (v) }
 #define PROTO_IS(v) { .kind = STEP_PROTO_IS, .value = (v) }
+#define FAMILY_IS(v) { .kind = STEP_FAMILY_IS, .value = (v) }
 #define DPORT_IS(v) { .kind = STEP_DPORT_IS, .value = (v) }
 #define SPORT_IS(v) { .kind = STEP_SPORT_IS, .value = (v) }
 #define IS_SYN { .kind = STEP_IS_SYN }
@@ -54,13 +57,25 @@ struct step {
 #define QUEUE { .kind = STEP_QUEUE }
 #define QUEUE_PACKETS { .kind = STEP_QUEUE_PACKETS }
 #define REJECT_TCP { .kind = STEP_REJECT_TCP }
-#define REJECT_ICMP { .kind = STEP_REJECT_ICMP }
+/* an error that means the same in IPv4 and IPv6 */
+#define REJECT_ICMP(v) { .kind = STEP_REJECT_ICMP, .value = (v) }
+/* to the listener of the namespace, on loopback */
+#define REDIRECT(family) { .kind = STEP_REDIRECT, .value = (family) }
 #define ACCEPT { .kind = STEP_VERDICT, .value = NF_ACCEPT }
 #define DROP { .kind = STEP_VERDICT, .value = NF_DROP }
 #define GOTO(c) { .kind = STEP_GOTO, .chain = (c) }
 
 #define STEPS_MAX 6
-enum rule_when { ALWAYS, WHEN_CLOSED, WHEN_PEEKING, WHEN_PACKETS, WHEN_LOOPBACK };
+enum rule_when {
+	ALWAYS,
+	WHEN_CLOSED,
+	WHEN_PEEKING,
+	WHEN_PACKETS,
+	WHEN_LOOPBACK,
+	WHEN_DIVERTING,
+	WHEN_DIVERTING_IPV6,
+	WHEN_DIVERTING_PEEKED,
+};
 
 struct nft_rule {
 	const char *chain;

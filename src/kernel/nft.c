@@ -16,12 +16,14 @@
 #define PRIORITY_DECIDE (-150) /* mangle: before nat (-100), after conntrack (-200) */
 #define PRIORITY_GATE (-149)
 #define PRIORITY_PACKET (-148)
+#define PRIORITY_DIVERT (-110) /* before the nat of others: a connection is translated once */
 
 struct chain {
 	const char *name;
 	int hook; /* -1: only reached by goto */
 	int priority;
 	enum rule_when when;
+	bool is_nat;
 };
 
 /* regular chains first: a rule may only go to a chain that is there */
@@ -38,6 +40,7 @@ static const struct chain chains[] = {
 	{ "out", NF_INET_LOCAL_OUT, PRIORITY_DECIDE, ALWAYS },
 	{ "gate_out", NF_INET_LOCAL_OUT, PRIORITY_GATE, ALWAYS },
 	{ "packet_out", NF_INET_LOCAL_OUT, PRIORITY_PACKET, WHEN_PACKETS },
+	{ "divert_out", NF_INET_LOCAL_OUT, PRIORITY_DIVERT, WHEN_DIVERTING, .is_nat = true },
 	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE, ALWAYS },
 	{ "gate_in", NF_INET_LOCAL_IN, PRIORITY_GATE, ALWAYS },
 	{ "packet_in", NF_INET_LOCAL_IN, PRIORITY_PACKET, WHEN_PACKETS },
@@ -63,12 +66,21 @@ static const struct nft_rule rules[] = {
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(out_ours), GOTO("unjudged_out")),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_AGAIN), BPF(out_silent), DROP),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_AGAIN), BPF(out_ours), SET_MARK(SL_MARK_NONE)),
+	RULE("gate_out", WHEN_DIVERTING, MARK_IS(SL_MARK_NO_NET), BPF(out_ours),
+	     REJECT_ICMP(NFT_REJECT_ICMPX_NO_ROUTE)),
+	RULE("gate_out", WHEN_DIVERTING, MARK_IS(SL_MARK_NO_HOST), BPF(out_ours),
+	     REJECT_ICMP(NFT_REJECT_ICMPX_HOST_UNREACH)),
+	RULE("gate_out", WHEN_DIVERTING, MARK_IS(SL_MARK_NO_RIGHT), BPF(out_ours),
+	     REJECT_ICMP(NFT_REJECT_ICMPX_ADMIN_PROHIBITED)),
 	RULE("unjudged_out", ALWAYS, BPF(out_silent), DROP),
 	RULE("unjudged_out", WHEN_CLOSED, GOTO("reject")),
 	RULE("unjudged_out", ALWAYS, BPF(out_denied), GOTO("reject")),
 	RULE("unjudged_out", ALWAYS, SET_MARK(SL_MARK_NONE)),
 
 	RULE("in", ALWAYS, SPORT_IS(PORT_DNS), BPF(in_answer), SET_MARK(SL_MARK_NAMES), QUEUE),
+	/* a proxy answers from there, and filters look at it */
+	RULE("in", WHEN_DIVERTING_PEEKED, IIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_TCP), BPF(in_peeked),
+	     GOTO("hold_in")),
 	RULE("in", WHEN_LOOPBACK, IIF_IS(LOOPBACK_IFINDEX), GOTO("in_loopback")),
 	RULE("in", ALWAYS, IIF_IS(LOOPBACK_IFINDEX), ACCEPT),
 	RULE("in", ALWAYS, PROTO_IS(IPPROTO_TCP), IS_SYN, BPF(in_held), GOTO("hold_in")),
@@ -101,7 +113,15 @@ static const struct nft_rule rules[] = {
 	RULE("asked_in", WHEN_PACKETS, BPF(packet_in_denied), DROP),
 
 	RULE("reject", ALWAYS, PROTO_IS(IPPROTO_TCP), REJECT_TCP),
-	RULE("reject", ALWAYS, REJECT_ICMP),
+	/* first packets, and later ones when conntrack has forgotten the connection */
+	RULE("divert_out", WHEN_DIVERTING, PROTO_IS(IPPROTO_TCP), FAMILY_IS(NFPROTO_IPV4), BPF(out_diverted),
+	     SET_MARK(SL_MARK_NONE), REDIRECT(NFPROTO_IPV4)),
+	RULE("divert_out", WHEN_DIVERTING_IPV6, PROTO_IS(IPPROTO_TCP), FAMILY_IS(NFPROTO_IPV6), BPF(out_diverted),
+	     SET_MARK(SL_MARK_NONE), REDIRECT(NFPROTO_IPV6)),
+	/* its socket is gone by now: it would leave */
+	RULE("divert_out", WHEN_DIVERTING, MARK_IS(SL_MARK_DIVERT), DROP),
+
+	RULE("reject", ALWAYS, REJECT_ICMP(NFT_REJECT_ICMPX_PORT_UNREACH)),
 };
 /* clang-format on */
 
@@ -112,7 +132,9 @@ void nft_table_name(const char *instance, char *name, size_t n)
 
 static void put_chain(struct nft_batch *batch, const char *table, const struct chain *chain)
 {
-	struct nft_hook hook = { .number = (uint32_t)chain->hook, .priority = chain->priority };
+	struct nft_hook hook = { .number = (uint32_t)chain->hook,
+				 .priority = chain->priority,
+				 .type = chain->is_nat ? "nat" : "filter" };
 
 	nft_batch_add_chain(batch, NFPROTO_INET, table, chain->name,
 			    chain->hook < 0 ? NULL : &hook);
@@ -140,6 +162,12 @@ static bool is_used(enum rule_when when, const struct nft_plan *plan)
 		return plan->has_loopback;
 	case WHEN_PACKETS:
 		return plan->packets != SL_PACKETS_NONE;
+	case WHEN_DIVERTING:
+		return plan->has_diverts;
+	case WHEN_DIVERTING_IPV6:
+		return plan->has_diverts && plan->divert_port[1];
+	case WHEN_DIVERTING_PEEKED:
+		return plan->has_diverts && plan->has_peeks;
 	case ALWAYS:
 		break;
 	}

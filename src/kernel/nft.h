@@ -21,6 +21,7 @@ struct nft_programs {
 	int in_held, in_peeked, in_ours, in_denied, in_silent, in_answer, in_loopback;
 	int packet_out, packet_out_place, packet_out_denied;
 	int packet_in, packet_in_place, packet_in_denied;
+	int out_diverted;
 };
 
 struct nft_plan {
@@ -31,6 +32,8 @@ struct nft_plan {
 	bool has_peeks;	   /* incoming bytes of some flows are held */
 	bool has_loopback; /* some of loopback is judged */
 	enum sl_packets packets;
+	bool has_diverts;	 /* some flows are proxies' */
+	uint16_t divert_port[2]; /* of the listeners of IPv4 and IPv6; 0: there is none */
 	bool has_native; /* `queue` of nft_queue; else the xt target */
 	struct nft_programs programs;
 };

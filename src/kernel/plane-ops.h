@@ -25,6 +25,8 @@ struct plane_ops {
 	int (*relax)(struct plane *plane);
 	int (*peek)(struct plane *plane);
 	int (*loopback)(struct plane *plane, const struct sl_loopback *loopback);
+	int (*divert)(struct plane *plane);
+	int (*accept)(struct plane *plane, struct netns *netns, struct plane_client *ret_client);
 
 	/* @netns: a free place, or one of a predecessor; it is filled in on success */
 	int (*join)(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);

@@ -64,6 +64,11 @@ const struct sl_loopback *plane_loopback_now(const struct plane *plane)
 	return &plane->loopback;
 }
 
+int plane_divert(struct plane *plane)
+{
+	return plane->ops->divert(plane);
+}
+
 /* ---- places ---- */
 
 unsigned int plane_n_places(const struct plane *plane)
@@ -182,6 +187,20 @@ bool plane_was_touched(struct plane *plane, unsigned int place)
 int plane_repair(struct plane *plane, unsigned int place)
 {
 	return plane->ops->repair(plane, &plane->places[place]);
+}
+
+bool plane_diverts(const struct plane *plane, uint64_t cookie, bool is_ipv6)
+{
+	int place = plane_find_netns(plane, cookie);
+
+	return place >= 0 && plane->places[place].divert_port[is_ipv6];
+}
+
+int plane_accept(struct plane *plane, unsigned int place, struct plane_client *ret_client)
+{
+	struct netns *netns = at(plane, place);
+
+	return netns ? plane->ops->accept(plane, netns, ret_client) : -EAGAIN;
 }
 
 /* ---- packets ---- */

@@ -133,6 +133,26 @@ int plane_loopback(struct plane *plane, const struct sl_loopback *loopback);
 const struct sl_loopback *plane_loopback_now(const struct plane *plane);
 
 /**
+ * plane_divert() - from now on flows of TCP can be diverted: SL_FLOW_DIVERTED
+ *
+ * Each namespace gets listeners on its loopback; until then no packet pays for it. A namespace
+ * without loopback, or IPv6, has none of it: plane_diverts(). Return: 0 or a negative errno: not
+ * everywhere.
+ */
+int plane_divert(struct plane *plane);
+/** plane_diverts() - flows of this family can be diverted in the namespace @netns */
+bool plane_diverts(const struct plane *plane, uint64_t netns, bool is_ipv6);
+
+/** struct plane_client - a connection that was diverted */
+struct plane_client {
+	int fd; /* the caller's: connected with the program; a close(2) resets it */
+	struct sl_tuple tuple; /* as the program sees it */
+};
+
+/** plane_accept() - one more of them. Return: 0; -EAGAIN: none is there; or another negative errno */
+int plane_accept(struct plane *plane, unsigned int place, struct plane_client *ret_client);
+
+/**
  * plane_repair() - look at the nft table and put back what others took away or changed
  *
  * Nothing of theirs is touched. What the queue holds stays if our hooks do.

@@ -11,6 +11,7 @@
  *	renew.c      programs of another build, replaced
  *	join.c       what is there for each network namespace: its sockets, its entry in sl_netns
  *	repair.c     its nft table, among other owners
+ *	divert.c     its listeners, for flows that are proxies'
  */
 
 #include "base/macros.h"
@@ -127,6 +128,8 @@ int install_write_config(struct real *real);
 int install_peek(struct real *real);
 /** install_loopback() - as plane_loopback() */
 int install_loopback(struct real *real, const struct sl_loopback *loopback);
+/** install_renew() - the plan is another one: into every namespace. Return: 0 or a negative errno */
+int install_renew(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
 
@@ -164,6 +167,15 @@ void join_forget(struct real *real, uint64_t cookie);
 int join_census(struct real *real, plane_census_fn fn, void *data);
 /** join_note() - the entry in sl_netns becomes what @netns says. Return: 0 or a negative errno. */
 int join_note(struct real *real, const struct netns *netns);
+
+/* divert.c */
+
+/** real_listen() - in this namespace, if there are proxies; it may have no listener of a family.
+ *  Return: 0 or a negative errno */
+int real_listen(struct real *real, struct netns *netns);
+/** real_divert(), real_accept() - as plane_divert(), plane_accept() */
+int real_divert(struct plane *plane);
+int real_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client);
 
 /* repair.c */
 

@@ -21,12 +21,15 @@ static struct nft_plan plan_of(const struct real *real, const struct netns *netn
 
 	plan.queue_num = netns->queue_num;
 	plan.packet_num = netns->packet_num;
+	plan.divert_port[0] = netns->divert_port[0];
+	plan.divert_port[1] = netns->divert_port[1];
 	return plan;
 }
 
 /* what another program did between the transaction and our look is not ours: unknown */
 static int note_table(struct real *real, struct netns *netns)
 {
+	struct nft_plan plan = plan_of(real, netns);
 	struct nft_state state;
 	int r = nft_read_state(real->instance, netns->sockets[NETNS_RULES], &state), error;
 
@@ -34,7 +37,7 @@ static int note_table(struct real *real, struct netns *netns)
 	error = join_note(real, netns);
 	if (error < 0)
 		return error;
-	return r == 0 && !nft_is_whole(&real->nft, &state) ? -ESTALE : 0;
+	return r == 0 && !nft_is_whole(&plan, &state) ? -ESTALE : 0;
 }
 
 int repair_table(struct real *real, struct netns *netns)

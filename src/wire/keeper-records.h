@@ -32,8 +32,8 @@
 
 #define KEEPER_NETNS_MAX 1024U	   /* namespaces whose descriptors are kept, two of each */
 #define KEEPER_KEPT_MAX (2U * KEEPER_NETNS_MAX) /* slots of KEEP; even ones are queues */
-/* of ENTER: queue, rules, watch: netfilter; sock_diag; route; packets: netfilter */
-#define KEEPER_NETNS_SOCKETS 6U
+/* of ENTER: queue, rules, watch: netfilter; sock_diag; route; packets: netfilter; TCP of IPv4, IPv6 */
+#define KEEPER_NETNS_SOCKETS 8U
 
 /* clang-format off */
 #define WIRE_FIELDS_K_INSTANCE(F, S) \
@@ -53,6 +53,7 @@
 	F(S, u32,  index,      15,  "which provider, from 0") \
 	F(S, u8,   is_closed,  1,   "fail class: 1 refuses what it cannot judge") \
 	F(S, u8,   processes,  1,   "1: it may start programs, with the rights that it has") \
+	F(S, u8,   proxy,      1,   "1: it is a proxy: it has the network, and comes behind the filters") \
 	F(S, str,  name,       32,  "name for people") \
 	F(S, str,  exe,        256, "executable of the provider")
 
@@ -79,7 +80,7 @@
 
 #define WIRE_FIELDS_K_ENTERED(F, S) \
 	F(S, u64,  token,      0,   "of the ENTER that this answers") \
-	F(S, u32,  socket,     5,   "which of its six sockets comes along") \
+	F(S, u32,  socket,     7,   "which of its eight sockets comes along") \
 	F(S, u32,  inode,      0,   "of the namespace") \
 	F(S, u32,  error,      4095, "0, or why it could not be entered: then there is one answer")
 

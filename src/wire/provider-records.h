@@ -27,6 +27,12 @@
  *	   ◀─ PACKETS ──────────────────────    of one that filters packets
  *	   ── PACKET_VERDICT ──────────────▶    for each of them, alone or with others
  *	   ── PACKET_RULES ────────────────▶    at any time after START, also before READY
+ *	   ── FLOW_TAKE ───────────────────▶    of a proxy, in the place of a verdict
+ *	   ── FLOW_OPENED ─────────────────▶    its other side is reached, or is not
+ *	   ◀─ FLOW_SOCKET ──────────────────    the connection with the program; or
+ *	   ◀─ FLOW_CANCEL ──────────────────    there will be none
+ *	   ── FLOW_ASK_END ────────────────▶    it has read the end
+ *	   ◀─ FLOW_END ─────────────────────    of which kind that is; a full one also unasked
  *	   ── LIST ────────────────────────▶    for people
  *	   ◀─ PING ─────────  PONG ────────▶    a provider that does not answer is hung
  *	   ◀─ STOP ──────────  STOPPED ────▶
@@ -64,6 +70,13 @@
  * keeps a packet, and wants another PACKET_VERDICT. PACKET_RULES has rules in its tail, also as
  * in wire/packets.h, which take the place of those of before, as a whole.
  *
+ * A proxy is asked as a filter is, behind all of them. Its FLOW_VERDICT allows a flow that it
+ * declines, or denies it. FLOW_TAKE has no deadline behind it: what waits is the program. With
+ * FLOW_OPENED without an error its SYN goes on, to a listener of sluiced, and FLOW_SOCKET has the
+ * descriptor, whose close is a reset (SO_LINGER). FLOW_CANCEL comes instead if the program has
+ * given up, also before FLOW_OPENED. FLOW_END says once that the program has closed its last
+ * descriptor; in answer to FLOW_ASK_END it may also say that it has not.
+ *
  * LIST, at any time after START, tells of a list for `sluice lists`; sluiced counts
  * the flows that were decided for a reason which begins as it says.
  *
@@ -79,10 +92,13 @@
 
 #define WIRE_PROVIDER_VERSION 1U
 
+/* kinds of HELLO */
+enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
+
 /* clang-format off */
 #define WIRE_FIELDS_HELLO(F, S) \
 	F(S, u32,  version,    0,   "protocol version the provider speaks") \
-	F(S, u8,   kind,       1,   "1: filter") \
+	F(S, u8,   kind,       3,   "1: filter, 2: transparent proxy, 3: proxy of applications") \
 	F(S, str,  name,       32,  "name for people and logs")
 
 #define WIRE_FIELDS_WELCOME(F, S) \
@@ -206,6 +222,27 @@
 	F(S, u32,  error,      4095, "errno") \
 	F(S, str,  text,       128, "why, for people")
 
+#define WIRE_FIELDS_FLOW_TAKE(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEW")
+
+#define WIRE_FIELDS_FLOW_OPENED(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_TAKE") \
+	F(S, u32,  error,      4095, "0, or the errno for connect(2) of the program") \
+	F(S, str,  reason,     128, "why, for people")
+
+#define WIRE_FIELDS_FLOW_SOCKET(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_OPENED; the connection comes along")
+
+#define WIRE_FIELDS_FLOW_CANCEL(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_TAKE: it is over")
+
+#define WIRE_FIELDS_FLOW_ASK_END(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_SOCKET")
+
+#define WIRE_FIELDS_FLOW_END(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_SOCKET") \
+	F(S, u8,   full,       1,   "1: the program has no descriptor of it any more; 0: it reads on")
+
 #define WIRE_FIELDS_PACKETS(F, S) \
 	F(S, u32,  n,          64,  "packets in the tail")
 
@@ -323,6 +360,12 @@
 	R(FLOW_REPORT,  wire_flow_report,  WIRE_FIELDS_FLOW_REPORT,  41, 0, 1, "what became of a flow, and how much it has carried") \
 	R(FLOW_NEED_RULES, wire_flow_need_rules, WIRE_FIELDS_FLOW_NEED_RULES, 42, 1, 0, "the judgement: not before the rules have changed") \
 	R(FLOW_REFUSED, wire_flow_refused, WIRE_FIELDS_FLOW_REFUSED, 43, 0, 0, "FLOW_NEED_RULES was no answer: the question is still open") \
+	R(FLOW_TAKE,    wire_flow_take,    WIRE_FIELDS_FLOW_TAKE,    48, 1, 0, "the judgement of a proxy: it takes the flow") \
+	R(FLOW_OPENED,  wire_flow_opened,  WIRE_FIELDS_FLOW_OPENED,  49, 1, 0, "the other side of that flow is reached, or why not") \
+	R(FLOW_SOCKET,  wire_flow_socket,  WIRE_FIELDS_FLOW_SOCKET,  50, 0, 0, "the connection of that flow") \
+	R(FLOW_CANCEL,  wire_flow_cancel,  WIRE_FIELDS_FLOW_CANCEL,  51, 0, 0, "there is none") \
+	R(FLOW_ASK_END, wire_flow_ask_end, WIRE_FIELDS_FLOW_ASK_END, 52, 1, 0, "the program has ended its side: how?") \
+	R(FLOW_END,     wire_flow_end,     WIRE_FIELDS_FLOW_END,     53, 0, 0, "so") \
 	R(PACKETS,      wire_packets,      WIRE_FIELDS_PACKETS,      30, 0, 1, "judge these packets") \
 	R(PACKET_VERDICT, wire_packet_verdict, WIRE_FIELDS_PACKET_VERDICT, 31, 1, 0, "the judgement on packets") \
 	R(PACKET_RULES, wire_packet_rules, WIRE_FIELDS_PACKET_RULES, 32, 1, 1, "static rules for packets")

@@ -174,6 +174,11 @@ enum fate lab_fate(const struct lab *lab, unsigned int index)
 	switch ((enum sl_mark)(packet->mark >> SL_MARK_SHIFT)) {
 	case SL_MARK_NONE:
 		return FATE_ALLOWED;
+	case SL_MARK_DIVERT:
+		return FATE_DIVERTED;
+	case SL_MARK_NO_NET:
+	case SL_MARK_NO_HOST:
+	case SL_MARK_NO_RIGHT:
 	case SL_MARK_REJECT:
 		return FATE_REJECTED;
 	case SL_MARK_HELD:

@@ -23,6 +23,7 @@
 enum fate {
 	FATE_HELD,
 	FATE_ALLOWED,
+	FATE_DIVERTED, /* allowed, to our listener */
 	FATE_REJECTED,
 	FATE_SILENT,
 	FATE_FAIL_CLASS, /* went back as it came: the gate chain applies the fail class */

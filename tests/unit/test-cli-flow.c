@@ -43,6 +43,7 @@ static struct flow_record sample(void)
 		.interface = "eth0",
 		.interface_kind = "ethernet",
 		.provider = "blocklist",
+		.via = "relay",
 		.verdict = RECORD_ALLOW,
 		.reason = "no rule",
 		.bytes_in = 1234,
@@ -66,7 +67,7 @@ static void test_a_record_in_full(void **state)
 		"\"direction\":\"outbound\",\"src\":\"10.0.0.1\",\"sport\":40000,"
 		"\"dst\":\"2001:db8::7\",\"dport\":443,\"host\":\"telemetry.example\","
 		"\"host_source\":\"dns\",\"interface\":\"eth0\",\"interface_kind\":\"ethernet\","
-		"\"provider\":\"blocklist\",\"verdict\":\"allow\",\"state\":\"judged\",\"reason\":\"no rule\","
+		"\"provider\":\"blocklist\",\"via\":\"relay\",\"verdict\":\"allow\",\"state\":\"judged\",\"reason\":\"no rule\","
 		"\"bytes_in\":1234,\"bytes_out\":77,\"decision_us\":180}");
 	assert_true(schema_check("flow.json", json));
 }

@@ -13,7 +13,7 @@
 void judge_flow(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict, int provider,
 		const char *reason)
 {
-	flow->is_paused = flow->needs_rules = flow->needed_rules = false;
+	flow->is_paused = flow->is_taken = flow->needs_rules = flow->needed_rules = false;
 	flow->provider = (int8_t)provider;
 	texts_say(daemon->texts, &flow->reason, reason);
 	if (verdict == SL_ALLOW && provider >= 0 &&
@@ -50,6 +50,36 @@ static void read_for_rules(struct daemon *daemon, struct flow *flow)
 		judge_flow(daemon, flow, SL_ALLOW, flow->asked, NAMING_FOR_RULES);
 }
 
+/* a flow that is not for this proxy: what was said of it before stands */
+static void pass_by(struct daemon *daemon, struct flow *flow, enum flow_how how)
+{
+	unsigned int next = flow->asked + 1U;
+
+	flow->is_paused = flow->is_taken = false;
+	flow_set_step(flow, flow->asked, how, 0);
+	if (next < daemon->n_filters) {
+		flow_table_pass(daemon->flows, flow, next);
+		judge_ask(daemon, flow);
+		return;
+	}
+	if (flow->asked == 0)
+		texts_say(daemon->texts, &flow->reason, "no proxy takes it");
+	verdict_decide(daemon, flow, SL_ALLOW);
+}
+
+void judge_decline(struct daemon *daemon, struct flow *flow)
+{
+	pass_by(daemon, flow, FLOW_ANSWERED);
+}
+
+/* what the rules say; a proxy cannot wait for first bytes */
+static int find_rule(struct daemon *daemon, const struct flow *flow, struct memory_answer *ret_answer)
+{
+	int ruled = ruling_find(daemon, flow, flow->asked, ret_answer);
+
+	return ruled == RULING_E_HOST && daemon->filters[flow->asked].is_proxy ? RULING_E_ASK : ruled;
+}
+
 void judge_ask(struct daemon *daemon, struct flow *flow)
 {
 	struct filter *filter = &daemon->filters[flow->asked];
@@ -60,9 +90,17 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		judge_flow(daemon, flow, SL_ALLOW, -1, "no filter");
 		return;
 	}
-	ruled = ruling_find(daemon, flow, flow->asked, &known);
+	if (filter->is_proxy && !divert_may(daemon, flow)) {
+		pass_by(daemon, flow, FLOW_RULED);
+		return;
+	}
+	ruled = find_rule(daemon, flow, &known);
 	if (ruled == RULING_E_HOST) {
 		read_for_rules(daemon, flow);
+		return;
+	}
+	if (ruled == 0 && filter->is_proxy && known.verdict == SL_ALLOW) {
+		pass_by(daemon, flow, FLOW_RULED);
 		return;
 	}
 	if (ruled == 0) {
@@ -86,7 +124,7 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		flow_table_wait(daemon->flows, flow);
 		return;
 	}
-	flow->is_paused = flow->needs_rules = false;
+	flow->is_paused = flow->is_taken = flow->needs_rules = false;
 	flow_table_ask(daemon->flows, flow);
 	flow_set_step(flow, flow->asked, FLOW_ASKED, 0);
 	flow->told |= (uint16_t)(1U << flow->asked);

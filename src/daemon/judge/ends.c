@@ -22,6 +22,8 @@ static void close_flow(struct daemon *daemon, struct flow *flow, struct flow_byt
 		reports_ended(daemon, flow, bytes);
 		records_closed(daemon, flow, bytes);
 	}
+	if (flow->is_diverted)
+		divert_ended(daemon, flow->key.cookie);
 	flow_table_end(daemon->flows, flow, &bytes);
 }
 
@@ -68,8 +70,10 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 		(void)plane_forget_flow(daemon->plane, &flow->key);
 	if (flow && flow->state == FLOW_OPEN)
 		close_flow(daemon, flow, (struct flow_bytes){ event->bytes_in, event->bytes_out });
-	else if (flow)
+	else if (flow) {
 		flow->is_gone = true; /* it ends when it is judged */
+		divert_gone(daemon, flow);
+	}
 }
 
 static void on_released(struct daemon *daemon, const struct sl_event *event)
@@ -102,6 +106,9 @@ static void on_event(const struct sl_event *event, void *data)
 		break;
 	case SL_EV_REMEMBERED: /* the beginning of one */
 		remember_event(data, (const struct sl_remembered *)event);
+		break;
+	case SL_EV_ABANDONED:
+		divert_abandoned(data, event->cookie);
 		break;
 	case SL_EV_NETNS:
 		on_seen(data, (const struct sl_seen *)event);

@@ -355,7 +355,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		return;
 	kept = describe_packet(packet, &view);
 	if (canary_takes(daemon, held.cookie)) {
-		verdict_reject(daemon, &view.tuple, &kept);
+		verdict_reject(daemon, &view.tuple, &kept, FLOW_NO_PORT);
 		judge_settled(daemon, &view.tuple);
 		return;
 	}

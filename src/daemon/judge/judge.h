@@ -20,7 +20,7 @@ static inline uint32_t verdict_mark(uint32_t mark, enum sl_mark value)
 
 /** verdict_reject() - the program of a held packet gets an error: docs/errno.md */
 void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
-		    const struct flow_packet *packet);
+		    const struct flow_packet *packet, enum flow_refusal refusal);
 /** verdict_let_go() - one held packet of a flow, whose verdict the kernel knows */
 void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 		    const struct flow_packet *packet, enum sl_verdict verdict);

@@ -161,6 +161,12 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 	struct rules_answer answer;
 	int r;
 
+	if (daemon->filters[filter].is_proxy && flows->to.proto != IPPROTO_TCP) {
+		*ret_answer = (struct memory_answer){ .verdict = SL_ALLOW,
+						      .filter = filter,
+						      .reason = "no proxy takes it" };
+		return 0;
+	}
 	if (!ruling->in_force)
 		return MEMORY_E_ASK;
 	memcpy(question.remote, flows->to.raddr, sizeof(question.remote));
@@ -321,6 +327,8 @@ static void put_in_force(struct daemon *daemon, unsigned int index, struct rules
 	if (!replace(daemon, index, fresh))
 		return;
 	judge_loopback(daemon);
+	if (daemon->filters[index].is_proxy) /* what goes on cannot be taken any more, or given back */
+		return;
 	live_rules_changed(daemon, index); /* what waits for an answer is met by the walk */
 	needing_rules_changed(daemon, index);
 	explain_ask_waiting(daemon, index, false);
@@ -363,7 +371,7 @@ void ruling_ready(struct daemon *daemon, unsigned int index)
 	is_other = replace(daemon, index, TAKE_PTR(ruling->next));
 	if (is_other || !was_ready)
 		judge_loopback(daemon);
-	if (is_other && was_ready)
+	if (is_other && was_ready && !daemon->filters[index].is_proxy)
 		live_rules_changed(daemon, index);
 }
 

@@ -18,9 +18,14 @@ static bool may_ask_kernel(struct daemon *daemon, const struct sl_tuple *tuple)
 	return tuple->proto == IPPROTO_UDP && refusal_spend(&daemon->refusals, daemon_now_us());
 }
 
+static const enum sl_mark refusal_marks[] = { [FLOW_NO_PORT] = SL_MARK_REJECT,
+					      [FLOW_NO_NET] = SL_MARK_NO_NET,
+					      [FLOW_NO_HOST] = SL_MARK_NO_HOST,
+					      [FLOW_NO_RIGHT] = SL_MARK_NO_RIGHT };
+
 /* the gate chain rejects what cannot be refused here, and asks the program again */
 void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
-		    const struct flow_packet *packet)
+		    const struct flow_packet *packet, enum flow_refusal refusal)
 {
 	uint8_t error[REFUSAL_BYTES];
 
@@ -32,7 +37,13 @@ void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
 			return;
 	}
 	(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
-			   verdict_mark(packet->mark, SL_MARK_REJECT));
+			   verdict_mark(packet->mark, refusal_marks[refusal]));
+}
+
+/* the first packet of a flow that goes on */
+static enum sl_mark mark_of(const struct flow *flow)
+{
+	return flow->is_diverted ? SL_MARK_DIVERT : SL_MARK_NONE;
 }
 
 /* with its bytes, which nobody has kept, it is held once more. That takes a mark: the kernel has
@@ -44,7 +55,7 @@ static void look_again(struct daemon *daemon, const struct flow *flow,
 
 	if (packet->is_empty)
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
-				   verdict_mark(packet->mark, SL_MARK_NONE));
+				   verdict_mark(packet->mark, mark_of(flow)));
 	else if (is_tcp && flow->is_gone) /* a SYN with data: there will be no connection */
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 	else
@@ -61,11 +72,11 @@ void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 	switch (verdict) {
 	case SL_ALLOW:
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
-				   verdict_mark(packet->mark, SL_MARK_NONE));
+				   verdict_mark(packet->mark, mark_of(flow)));
 		break;
 	case SL_REJECT:
 		tuple = flow_tuple(flow);
-		verdict_reject(daemon, &tuple, packet);
+		verdict_reject(daemon, &tuple, packet, (enum flow_refusal)flow->refusal);
 		break;
 	case SL_PEEK:
 		look_again(daemon, flow, packet);
@@ -87,6 +98,7 @@ struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
 	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
 	entry.id = flow->id;
 	entry.verdict = (uint8_t)verdict;
+	entry.flags = flow->is_diverted ? SL_FLOW_DIVERTED : entry.flags;
 	entry.last_ns = daemon_now_us() * 1000;
 	return entry;
 }
@@ -97,6 +109,7 @@ static int put_in_force(struct daemon *daemon, const struct flow *flow, enum sl_
 				 .last_ns = daemon_now_us() * 1000,
 				 .tuple = flow_tuple(flow),
 				 .verdict = (uint8_t)verdict,
+				 .flags = flow->is_diverted ? SL_FLOW_DIVERTED : 0,
 				 .dir = flow->direction,
 				 .ifindex = flow->side->ifindex };
 	int r;

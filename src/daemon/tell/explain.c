@@ -166,6 +166,23 @@ static bool is_waiting(const struct daemon *daemon, const struct explanation *ex
 
 /* ---- asking ---- */
 
+/* asked, it would begin to reach the other side */
+static void ask_proxy(struct daemon *daemon, struct explanation *explanation, unsigned int index)
+{
+	struct why_answer *answer = &explanation->why.answers[index];
+	const struct flow *flow = &explanation->flow;
+	struct memory_answer known = { .verdict = SL_ALLOW };
+	bool may = divert_may(daemon, flow);
+	int ruled = may ? ruling_find(daemon, flow, index, &known) : 0;
+
+	answer->how = FLOW_RULED;
+	answer->verdict = ruled ? SL_ALLOW : known.verdict;
+	snprintf(answer->reason, sizeof(answer->reason), "%s",
+		 ruled				? "it is asked, and takes the flow or not"
+		 : known.verdict == SL_ALLOW ? "not for this proxy"
+					     : known.reason);
+}
+
 static void ask(struct daemon *daemon, struct explanation *explanation, unsigned int index)
 {
 	struct why_answer *answer = &explanation->why.answers[index];
@@ -174,6 +191,10 @@ static void ask(struct daemon *daemon, struct explanation *explanation, unsigned
 	struct memory_answer known;
 	int ruled;
 
+	if (filter->is_proxy) {
+		ask_proxy(daemon, explanation, index);
+		return;
+	}
 	set_reading(explanation, answer->reads);
 	ruled = ruling_find(daemon, flow, index, &known);
 	if (ruled == RULING_E_HOST) {

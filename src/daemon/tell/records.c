@@ -71,6 +71,8 @@ static void fill_record(struct daemon *daemon, const struct flow *flow, struct f
 	}
 	if (flow->provider >= 0)
 		record->provider = daemon->filters[flow->provider].name;
+	if (flow->is_diverted)
+		record->via = divert_proxy(daemon, flow);
 	fill_identity(record, flow->side->identity);
 }
 

@@ -38,6 +38,7 @@ static void close_space(struct space *space)
 {
 	sd_event_source_disable_unref(space->queue_source);
 	packets_unlisten(space);
+	divert_unlisten(space);
 	owners_close(space);
 	space->daemon->namespaces.spaces[space->place] = NULL;
 	free(space);
@@ -62,6 +63,8 @@ static int listen_to(struct daemon *daemon, unsigned int place)
 				    netns->sockets[NETNS_QUEUE], EPOLLIN, on_queue, space);
 	if (r >= 0 && !space->owners.source && netns->sockets[NETNS_WATCH] >= 0)
 		r = owners_watch(space);
+	if (r >= 0)
+		r = divert_listen(daemon, space);
 	return r < 0 ? r : packets_listen(daemon, space);
 }
 

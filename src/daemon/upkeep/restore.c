@@ -48,6 +48,7 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 		judge_find_side(daemon, &entry->tuple, has_socket ? &sock : NULL, entry->ifindex);
 	flow->lport = entry->tuple.lport;
 	flow->direction = entry->dir;
+	flow->is_diverted = (entry->flags & SL_FLOW_DIVERTED) != 0;
 	if (has_socket)
 		flow_table_own(daemon->flows, flow, sock.user.uid);
 	if (entry->verdict == SL_PEEK) {

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Inside a proxy session
+ *
+ * It is a filter session (filter-internal.h) that says TAKE in the place of a verdict, and an
+ * epoll(7) set: that session, connections that are being made (proxy-forward.c), and relays.
+ */
+
+#include <sluice/proxy.h>
+#include <sluice/relay.h>
+
+#include "lib/filter-internal.h"
+
+#define PROXY_FORWARDS 4096U /* buckets, a power of two */
+
+#define PROXY_OPS_SET(ops, member)                                                                 \
+	((ops)->size >= offsetof(struct sluice_proxy_ops, member) + sizeof((ops)->member) &&       \
+	 (ops)->member)
+
+/** struct forward - a flow that is connected with another socket, or will be */
+struct forward {
+	struct forward *next; /* of one bucket */
+	struct sluice_proxy *proxy;
+	uint64_t flow;
+	int upstream; /* connecting, or waiting for the program's; -1: the relay has it */
+	struct sluice_relay *relay;
+};
+
+struct sluice_proxy {
+	const struct sluice_proxy_ops *ops;
+	void *data;
+	struct sluice_filter *filter;
+	struct sluice_filter_ops adapted;
+	int epoll;
+	short events;	   /* that the session is polled for */
+	uint64_t asked;	   /* flow that new_flow is running for; 0: none */
+	bool is_take_sent; /* for it */
+	struct sluice_relays *relays; /* NULL: nothing was forwarded yet */
+	struct forward *forwards[PROXY_FORWARDS];
+};
+
+/** forward_find() - NULL: the flow is not forwarded */
+struct forward *forward_find(struct sluice_proxy *proxy, uint64_t flow);
+/** forward_connected() - the upstream connection of this flow stands, or does not */
+void forward_connected(struct forward *forward);
+/** forward_begin() - with the connection of the program, which is consumed */
+void forward_begin(struct forward *forward, int program);
+/** forward_end() - there is none */
+void forward_end(struct forward *forward);
+/** forward_end_all() - when the session is freed */
+void forward_end_all(struct sluice_proxy *proxy);

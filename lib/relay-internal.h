@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Inside a set of relays
+ *
+ *	relays.c      the set: what is polled, whose turn it is, timers
+ *	relay.c       one relay: how it begins and ends
+ *	relay-move.c  bytes, from one socket to the other
+ *	relay-pool.c  buffers and pipes, which all relays of a set share
+ *	relay-shape.c links that are slower than they are
+ *
+ * Events of sockets are edges: they are kept in struct relay_side until read(2) or write(2)
+ * has EAGAIN. A relay with something to do stands in the set's queue, where each has a turn of
+ * bounded length. What is left in the queue at the end of sluice_relays_process() is for the
+ * next one: the timer, which is polled as the sockets are, has run out then.
+ *
+ *	OPEN ──release()──▶ RELEASED ──all is acknowledged──▶ closed
+ *	  ├──────────────────┴─────a side failed──▶ BROKEN ──the other has what came before──▶ reset
+ *	  └──reset()──▶ ABANDONED
+ *
+ * Whatever a relay comes to, ops->done is called in one place: relay_turn(), inside
+ * sluice_relays_process().
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sluice/relay.h>
+
+#define RELAY_BUFFER_BYTES (16U * 1024) /* of one read(2) */
+#define RELAY_BULK_BYTES (64U * 1024)	/* of full reads in a row: then through a pipe */
+#define RELAY_TRICKLE_BYTES 4096U	/* fewer through a pipe: then by read(2) again */
+#define RELAY_TURN_BYTES (512U * 1024)	/* of one way, then another relay has its turn */
+#define RELAY_PROCESS_BYTES (4096U * 1024)
+#define RELAY_PROCESS_TURNS 256U
+#define RELAY_EVENTS 64
+#define RELAY_PIPE_BYTES (1024 * 1024) /* room for as many pages: each may be filled little */
+#define RELAY_PIPE_BYTES_LEAST 65536   /* fewer are not worth it */
+#define RELAY_PIPES_FREE 16U	       /* that wait for bytes; others are closed */
+#define RELAY_BUFFERS_FREE 16U
+#define RELAY_NEVER UINT64_MAX
+#define RELAY_AT_ONCE 1U /* the clock has been there for long */
+
+/* each 5 ms, and more and more rarely, it is looked at whether the kernel has got rid of bytes */
+#define RELAY_LOOK_US 5000U
+#define RELAY_LOOK_MOST_US 250000U
+#define RELAY_BROKEN_STALL_US 50000U /* a reset waits no longer for bytes that came before */
+#define RELAY_RELEASED_STALL_US 60000000U
+#define RELAY_LINGER_S 2      /* in FIN_WAIT_2, after everybody has gone */
+#define RELAY_RETRY_US 10000U /* without memory */
+
+/* members newer than the ops a program was built with are unset for it */
+#define RELAY_OPS_SET(ops, member)                                                                 \
+	((ops) &&                                                                                  \
+	 (ops)->size >= offsetof(struct sluice_relay_ops, member) + sizeof((ops)->member) &&       \
+	 (ops)->member)
+
+struct relay_buffer {
+	struct relay_buffer *next;
+	uint64_t due_us; /* in a set that is shaped: not before that */
+	uint32_t at, n;	 /* bytes[at] to bytes[n - 1] wait; n 0: the end, which waits as bytes do */
+	bool is_pooled;	 /* of RELAY_BUFFER_BYTES */
+	uint8_t bytes[];
+};
+
+struct relay_pipe {
+	struct relay_pipe *next;
+	int in, out;
+};
+
+/** struct relay_pool - what no relay needs now */
+struct relay_pool {
+	struct relay_buffer *buffers;
+	struct relay_pipe *pipes;
+	unsigned int n_buffers, n_pipes;
+};
+
+/** struct relay_side - a connection */
+struct relay_side {
+	int fd;
+	int error;		  /* negative errno; @is_broken */
+	bool may_read, may_write; /* until EAGAIN */
+	bool has_hung_up;	  /* the end has come: a short read(2) is not the last one */
+	bool is_watched;	  /* EPOLLOUT as well */
+	bool is_broken;		  /* reset, or failed: what came before can be read */
+	bool is_starved;	  /* it was not read for want of memory */
+};
+
+/** struct relay_way - bytes from one side to the other */
+struct relay_way {
+	struct relay_buffer *first, *last; /* that wait, oldest first. Not at the same time as: */
+	struct relay_pipe *pipe;
+	uint32_t n_waiting; /* bytes, in both */
+	uint32_t n_buffers;
+	uint32_t n_bulk;   /* read in a row, many at once */
+	uint64_t bytes;	   /* that the other side has taken */
+	bool has_read_end; /* nothing more is read */
+	bool has_ended;	   /* and the other side knows it */
+	bool is_discarded; /* nobody wants these bytes */
+};
+
+enum relay_state { RELAY_OPEN, RELAY_RELEASED, RELAY_BROKEN, RELAY_ABANDONED, RELAY_GONE };
+
+/** struct sluice_relay - ways[i] are the bytes of sides[i] */
+struct sluice_relay {
+	struct sluice_relays *set;
+	const struct sluice_relay_ops *ops;
+	void *data;
+	struct relay_side sides[2];
+	struct relay_way ways[2];
+	enum relay_state state;
+	enum sluice_relay_side broken; /* of RELAY_BROKEN: the first one */
+	bool is_queued;		       /* or it is its turn */
+	struct sluice_relay *next_queued;
+	struct sluice_relay **before, *next; /* of all in the set */
+	uint64_t due_us;		     /* RELAY_NEVER: it is not in the heap */
+	size_t heap_at;
+	/* it is looked at from time to time; 0: it is not */
+	uint32_t look_us;
+	uint64_t moved, moved_us; /* what was seen then, and since when */
+};
+
+/** struct relay_shape - a link, by the way of bytes */
+struct relay_shape {
+	uint64_t rate;
+	uint32_t delay_us, jitter_us;
+	uint64_t free_us[2]; /* when it has sent all that it was given */
+	uint64_t random;
+};
+
+struct sluice_relays {
+	int epoll, timer;
+	uint64_t armed_us; /* the timer; 0: it is not */
+	bool is_processing, ignores_sigpipe;
+	struct sluice_relay *all;
+	size_t n;
+	struct sluice_relay *queue, **queue_end;
+	struct sluice_relay **heap; /* those with a due_us, the first one at 0; n_places >= n */
+	size_t n_heap, n_places;
+	uint64_t now_us; /* of this call; 0: nobody has asked */
+	struct relay_pool pool;
+	struct relay_shape shape;
+};
+
+/* ---- relays.c ---- */
+
+/** relays_queue() - it has something to do */
+void relays_queue(struct sluice_relay *relay);
+/** relays_wake_at() - a turn at that time, unless there is an earlier one */
+void relays_wake_at(struct sluice_relay *relay, uint64_t due_us);
+/** relays_now_us() - one time for all that is done in a call */
+uint64_t relays_now_us(struct sluice_relays *relays);
+/** relays_reserve() - places for one relay more. Return: 0, or -ENOMEM */
+int relays_reserve(struct sluice_relays *relays);
+/** relays_rearm() - the timer; not inside sluice_relays_process(), which does it itself */
+void relays_rearm(struct sluice_relays *relays);
+/** relays_remove() - it is in no list of the set any more */
+void relays_remove(struct sluice_relay *relay);
+
+/* ---- relay.c ---- */
+
+/** relay_note() - events of a side, for its turn */
+void relay_note(struct sluice_relay *relay, unsigned int side, uint32_t events);
+/** relay_turn() - do what can be done now. Return: bytes moved; @relay may be gone */
+size_t relay_turn(struct sluice_relay *relay);
+/** relay_break() - a side has failed. @error: a negative errno */
+void relay_break(struct sluice_relay *relay, unsigned int side, int error);
+/** relay_free() - both connections end with a reset unless they are closed; nothing calls back */
+void relay_free(struct sluice_relay *relay);
+
+/* ---- relay-move.c ---- */
+
+/** relay_move() - one way of a relay, as far as it goes. Return: bytes moved */
+size_t relay_move(struct sluice_relay *relay, unsigned int from);
+/** relay_has_more() - has it stopped because its turn was over? */
+bool relay_has_more(struct sluice_relay *relay, unsigned int from);
+/** relay_way_drop() - what waits is gone */
+void relay_way_drop(struct sluice_relays *relays, struct relay_way *way);
+/** relay_way_end() - and nothing more is moved */
+void relay_way_end(struct sluice_relay *relay, unsigned int from);
+
+/* ---- relay-pool.c ---- */
+
+/** relay_pool_buffer() - one that is empty. Return: NULL: no memory */
+struct relay_buffer *relay_pool_buffer(struct relay_pool *pool);
+void relay_pool_give_buffer(struct relay_pool *pool, struct relay_buffer *buffer);
+/** relay_pool_pipe() - one that is empty. Return: NULL: there is none to be had */
+struct relay_pipe *relay_pool_pipe(struct relay_pool *pool);
+/** relay_pool_give_pipe() - @is_empty: else it is closed, with what is in it */
+void relay_pool_give_pipe(struct relay_pool *pool, struct relay_pipe *pipe, bool is_empty);
+void relay_pool_deinit(struct relay_pool *pool);
+
+/* ---- relay-shape.c ---- */
+
+static inline bool relay_is_shaped(const struct relay_shape *shape)
+{
+	return shape->rate || shape->delay_us;
+}
+
+/** relay_shape_room() - how much of a way may be read now; 0: its relay has a turn when there is more */
+size_t relay_shape_room(struct sluice_relay *relay, unsigned int from);
+/** relay_shape_due() - when bytes that were read now, or the end (@n 0), reach the other side */
+uint64_t relay_shape_due(struct sluice_relay *relay, unsigned int from, size_t n);

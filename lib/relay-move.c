@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: Bytes of a relay, from one socket to the other
+ *
+ * Nothing is read before all that was read is written: that is the whole back-pressure. What
+ * the other socket does not take stays in the buffer or pipe it is in, which the way then keeps.
+ *
+ * splice(2) never gets SPLICE_F_MORE: the kernel would hold the last bytes back for 200 ms.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/macros.h"
+#include "lib/relay-internal.h"
+
+static struct relay_side *other(struct sluice_relay *relay, unsigned int side)
+{
+	return &relay->sides[!side];
+}
+
+void relay_way_drop(struct sluice_relays *relays, struct relay_way *way)
+{
+	while (way->first) {
+		struct relay_buffer *buffer = way->first;
+
+		way->first = buffer->next;
+		relay_pool_give_buffer(&relays->pool, buffer);
+	}
+	if (way->pipe)
+		relay_pool_give_pipe(&relays->pool, way->pipe, way->n_waiting == 0);
+	way->pipe = NULL;
+	way->n_waiting = way->n_buffers = 0;
+}
+
+/* ---- what waits goes on ---- */
+
+/* an edge comes only to who asks for it; most sockets take all that they are given */
+static void wait_writable(struct sluice_relay *relay, unsigned int to)
+{
+	struct relay_side *side = &relay->sides[to];
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
+
+	side->may_write = false;
+	if (side->is_watched)
+		return;
+	event.data.ptr = (char *)relay + to;
+	if (epoll_ctl(relay->set->epoll, EPOLL_CTL_MOD, side->fd, &event) < 0)
+		relay_break(relay, to, -errno);
+	else
+		side->is_watched = true;
+}
+
+/* what write(2) and its kin say. Return: how many bytes are gone */
+static uint32_t has_taken(struct sluice_relay *relay, unsigned int from, ssize_t n)
+{
+	struct relay_way *way = &relay->ways[from];
+
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		wait_writable(relay, !from);
+	else if (n < 0 && errno != EINTR)
+		relay_break(relay, !from, -errno);
+	if (n <= 0)
+		return 0;
+	way->bytes += (uint64_t)n;
+	way->n_waiting -= (uint32_t)n;
+	return (uint32_t)n;
+}
+
+/* splice(2) knows no MSG_NOSIGNAL */
+static ssize_t splice_quietly(int from, int to, size_t n)
+{
+	const struct timespec at_once = { 0 };
+	sigset_t sigpipe, before, pending;
+	ssize_t done;
+	int error;
+
+	sigemptyset(&sigpipe);
+	sigaddset(&sigpipe, SIGPIPE);
+	sigpending(&pending);
+	pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+	done = splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	error = errno;
+	if (done < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
+		(void)sigtimedwait(&sigpipe, NULL, &at_once);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = error;
+	return done;
+}
+
+static ssize_t splice_out(const struct sluice_relays *relays, int from, int to, size_t n)
+{
+	return relays->ignores_sigpipe
+		       ? splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+		       : splice_quietly(from, to, n);
+}
+
+static void empty_pipe(struct sluice_relay *relay, unsigned int from)
+{
+	struct relay_way *way = &relay->ways[from];
+	struct relay_side *to = other(relay, from);
+
+	while (way->n_waiting && to->may_write)
+		has_taken(relay, from,
+			  splice_out(relay->set, way->pipe->out, to->fd, way->n_waiting));
+	if (!way->n_waiting)
+		relay_way_drop(relay->set, way);
+}
+
+/* Return: has all of it gone? */
+static bool empty_buffer(struct sluice_relay *relay, unsigned int from)
+{
+	struct relay_buffer *buffer = relay->ways[from].first;
+	struct relay_side *to = other(relay, from);
+
+	while (buffer->at < buffer->n && to->may_write)
+		buffer->at += has_taken(relay, from,
+					send(to->fd, buffer->bytes + buffer->at,
+					     buffer->n - buffer->at, MSG_NOSIGNAL));
+	return buffer->at == buffer->n;
+}
+
+static void flush(struct sluice_relay *relay, unsigned int from)
+{
+	struct relay_way *way = &relay->ways[from];
+	struct relay_buffer *buffer;
+
+	if (way->pipe)
+		empty_pipe(relay, from);
+	while ((buffer = way->first) && !way->pipe) {
+		if (buffer->due_us && buffer->due_us > relays_now_us(relay->set)) {
+			relays_wake_at(relay, buffer->due_us);
+			return;
+		}
+		if (!empty_buffer(relay, from))
+			return;
+		way->first = buffer->next;
+		way->n_buffers--;
+		relay_pool_give_buffer(&relay->set->pool, buffer);
+	}
+}
+
+/* ---- what comes ---- */
+
+static void append(struct relay_way *way, struct relay_buffer *buffer)
+{
+	buffer->next = NULL;
+	if (way->first)
+		way->last->next = buffer;
+	else
+		way->first = buffer;
+	way->last = buffer;
+	way->n_waiting += buffer->n;
+	way->n_buffers++;
+}
+
+/* nothing more is read. In a set that is shaped the other side is told later */
+static void end_reading(struct sluice_relay *relay, unsigned int from)
+{
+	struct relay_way *way = &relay->ways[from];
+	struct relay_buffer *end;
+
+	way->has_read_end = true;
+	relay->sides[from].may_read = false;
+	if (relay_is_shaped(&relay->set->shape) && !way->is_discarded) {
+		end = relay_pool_buffer(&relay->set->pool);
+		if (end) {
+			end->due_us = relay_shape_due(relay, from, 0);
+			append(way, end);
+		}
+	}
+	if (!relay->sides[from].is_broken && RELAY_OPS_SET(relay->ops, read_end))
+		relay->ops->read_end(relay, (enum sluice_relay_side)from, relay->data);
+}
+
+/* what read(2) and its kin say. Return: were there bytes? */
+static bool has_come(struct sluice_relay *relay, unsigned int from, ssize_t n)
+{
+	struct relay_side *side = &relay->sides[from];
+
+	if (n > 0)
+		return true;
+	if (n < 0 && errno == EINTR)
+		return false;
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && !side->is_broken) {
+		side->may_read = false;
+		return false;
+	}
+	if (n < 0)
+		relay_break(relay, from, -errno);
+	end_reading(relay, from);
+	return false;
+}
+
+/* of those that wait for long, no more than they need. Return: as @buffer */
+static struct relay_buffer *shrunk(struct relay_pool *pool, struct relay_buffer *buffer)
+{
+	struct relay_buffer *small = malloc(sizeof(*small) + buffer->n);
+
+	if (!small)
+		return buffer;
+	*small = (struct relay_buffer){ .n = buffer->n };
+	memcpy(small->bytes, buffer->bytes, buffer->n);
+	relay_pool_give_buffer(pool, buffer);
+	return small;
+}
+
+static void take_buffer(struct sluice_relay *relay, unsigned int from, struct relay_buffer *buffer)
+{
+	struct relay_way *way = &relay->ways[from];
+
+	if (relay_is_shaped(&relay->set->shape)) {
+		uint64_t due_us = relay_shape_due(relay, from, buffer->n);
+
+		buffer = shrunk(&relay->set->pool, buffer);
+		buffer->due_us = due_us;
+	}
+	append(way, buffer);
+}
+
+/* there is no memory now */
+static void starve(struct sluice_relay *relay, struct relay_side *side)
+{
+	side->may_read = false;
+	side->is_starved = true;
+	relays_wake_at(relay, relays_now_us(relay->set) + RELAY_RETRY_US);
+}
+
+/* a pipe is of use for what comes in large pieces */
+static void count_bulk(struct relay_way *way, size_t n)
+{
+	if (n < RELAY_TRICKLE_BYTES)
+		way->n_bulk = 0;
+	else if (way->n_bulk < RELAY_BULK_BYTES)
+		way->n_bulk += (uint32_t)n;
+}
+
+static void read_buffer(struct sluice_relay *relay, unsigned int from, size_t room)
+{
+	struct relay_side *side = &relay->sides[from];
+	struct relay_way *way = &relay->ways[from];
+	struct relay_buffer *buffer = relay_pool_buffer(&relay->set->pool);
+	size_t most = MIN(room, RELAY_BUFFER_BYTES);
+	ssize_t n;
+
+	if (!buffer) {
+		starve(relay, side);
+		return;
+	}
+	n = recv(side->fd, buffer->bytes, most, 0);
+	if (!has_come(relay, from, n)) {
+		relay_pool_give_buffer(&relay->set->pool, buffer);
+		return;
+	}
+	buffer->n = (uint32_t)n;
+	count_bulk(way, (size_t)n);
+	/* less than there was room for was all: what comes from now on is another edge */
+	if ((size_t)n < most && !side->has_hung_up && !side->is_broken)
+		side->may_read = false;
+	take_buffer(relay, from, buffer);
+}
+
+/* Return: is there a pipe? If not, what comes is read as before, and it is tried again later */
+static bool fill_pipe(struct sluice_relay *relay, unsigned int from)
+{
+	struct relay_way *way = &relay->ways[from];
+	ssize_t n;
+
+	way->pipe = relay_pool_pipe(&relay->set->pool);
+	if (!way->pipe) {
+		way->n_bulk = 0;
+		return false;
+	}
+	n = splice(relay->sides[from].fd, NULL, way->pipe->in, NULL, SLUICE_RELAY_WAITING_MAX,
+		   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (!has_come(relay, from, n)) {
+		relay_way_drop(relay->set, way);
+		return true;
+	}
+	way->n_waiting = (uint32_t)n;
+	count_bulk(way, (size_t)n);
+	return true;
+}
+
+/* Return: bytes */
+static size_t discard(struct sluice_relay *relay, unsigned int from)
+{
+	struct relay_side *side = &relay->sides[from];
+	struct relay_buffer *buffer = relay_pool_buffer(&relay->set->pool);
+	size_t n_bytes = 0;
+
+	while (buffer && side->may_read && n_bytes < RELAY_TURN_BYTES) {
+		/* TCP copies nothing then */
+		ssize_t n = recv(side->fd, buffer->bytes, RELAY_BUFFER_BYTES, MSG_TRUNC);
+
+		if (has_come(relay, from, n))
+			n_bytes += (size_t)n;
+	}
+	if (buffer)
+		relay_pool_give_buffer(&relay->set->pool, buffer);
+	else
+		starve(relay, side);
+	return n_bytes;
+}
+
+static void end_writing(struct sluice_relay *relay, unsigned int from)
+{
+	relay->ways[from].has_ended = true;
+	if (shutdown(other(relay, from)->fd, SHUT_WR) < 0)
+		relay_break(relay, !from, -errno);
+}
+
+static void fill(struct sluice_relay *relay, unsigned int from)
+{
+	struct relay_way *way = &relay->ways[from];
+	bool is_shaped = relay_is_shaped(&relay->set->shape);
+	size_t room = is_shaped ? relay_shape_room(relay, from) : RELAY_BUFFER_BYTES;
+
+	if (!room)
+		return;
+	if (is_shaped || way->n_bulk < RELAY_BULK_BYTES || !fill_pipe(relay, from))
+		read_buffer(relay, from, room);
+}
+
+/* Return: may there be more to do for it in this turn? */
+static bool may_fill(struct sluice_relay *relay, unsigned int from)
+{
+	const struct relay_way *way = &relay->ways[from];
+
+	if (way->has_read_end || !relay->sides[from].may_read || way->pipe)
+		return false;
+	return relay_is_shaped(&relay->set->shape) ? relay_shape_room(relay, from) > 0
+						   : !way->first;
+}
+
+bool relay_has_more(struct sluice_relay *relay, unsigned int from)
+{
+	const struct relay_way *way = &relay->ways[from];
+
+	if (way->is_discarded)
+		return !way->has_read_end && relay->sides[from].may_read;
+	return !way->has_ended && may_fill(relay, from);
+}
+
+void relay_way_end(struct sluice_relay *relay, unsigned int from)
+{
+	relay_way_drop(relay->set, &relay->ways[from]);
+	relay->ways[from].has_ended = true;
+}
+
+static uint64_t n_read(const struct relay_way *way)
+{
+	return way->bytes + way->n_waiting;
+}
+
+size_t relay_move(struct sluice_relay *relay, unsigned int from)
+{
+	struct relay_way *way = &relay->ways[from];
+	uint64_t before = n_read(way), n_bytes = way->bytes;
+
+	if (way->is_discarded) {
+		n_bytes = discard(relay, from);
+		way->has_ended |= way->has_read_end;
+		return n_bytes;
+	}
+	if (way->has_ended)
+		return 0;
+	flush(relay, from);
+	while (may_fill(relay, from) && n_read(way) - before < RELAY_TURN_BYTES) {
+		fill(relay, from);
+		flush(relay, from);
+	}
+	/* the other side of one that is broken must not take that for the end of what it reads */
+	if (way->has_read_end && !way->first && !way->pipe && relay->state != RELAY_BROKEN)
+		end_writing(relay, from);
+	return (size_t)(way->bytes - n_bytes);
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/**
+ * DOC: A set of relays: what is polled, whose turn it is, and timers
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/macros.h"
+#include "lib/relay-internal.h"
+
+/* ---- timers: a heap of the relays that have one ---- */
+
+uint64_t relays_now_us(struct sluice_relays *relays)
+{
+	struct timespec now;
+
+	if (!relays->now_us) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		relays->now_us = (uint64_t)now.tv_sec * 1000000U + (uint64_t)now.tv_nsec / 1000U;
+	}
+	return relays->now_us;
+}
+
+int relays_reserve(struct sluice_relays *relays)
+{
+	size_t n = relays->n_places ? 2 * relays->n_places : 64;
+	struct sluice_relay **heap;
+
+	if (relays->n < relays->n_places)
+		return 0;
+	heap = reallocarray(relays->heap, n, sizeof(*heap));
+	if (!heap)
+		return -ENOMEM;
+	relays->heap = heap;
+	relays->n_places = n;
+	return 0;
+}
+
+static void place(struct sluice_relays *relays, size_t at, struct sluice_relay *relay)
+{
+	relays->heap[at] = relay;
+	relay->heap_at = at;
+}
+
+static void sift_up(struct sluice_relays *relays, struct sluice_relay *relay, size_t at)
+{
+	for (; at > 0 && relays->heap[(at - 1) / 2]->due_us > relay->due_us; at = (at - 1) / 2)
+		place(relays, at, relays->heap[(at - 1) / 2]);
+	place(relays, at, relay);
+}
+
+static void sift_down(struct sluice_relays *relays, struct sluice_relay *relay, size_t at)
+{
+	for (size_t child; (child = 2 * at + 1) < relays->n_heap; at = child) {
+		if (child + 1 < relays->n_heap &&
+		    relays->heap[child + 1]->due_us < relays->heap[child]->due_us)
+			child++;
+		if (relays->heap[child]->due_us >= relay->due_us)
+			break;
+		place(relays, at, relays->heap[child]);
+	}
+	place(relays, at, relay);
+}
+
+static void forget_timer(struct sluice_relay *relay)
+{
+	struct sluice_relays *relays = relay->set;
+	struct sluice_relay *last;
+	size_t at = relay->heap_at;
+
+	if (relay->due_us == RELAY_NEVER)
+		return;
+	relay->due_us = RELAY_NEVER;
+	last = relays->heap[--relays->n_heap];
+	if (last == relay)
+		return;
+	if (at > 0 && relays->heap[(at - 1) / 2]->due_us > last->due_us)
+		sift_up(relays, last, at);
+	else
+		sift_down(relays, last, at);
+}
+
+void relays_wake_at(struct sluice_relay *relay, uint64_t due_us)
+{
+	struct sluice_relays *relays = relay->set;
+
+	if (relay->due_us <= due_us)
+		return;
+	if (relay->due_us == RELAY_NEVER)
+		relay->heap_at = relays->n_heap++;
+	relay->due_us = due_us;
+	sift_up(relays, relay, relay->heap_at);
+}
+
+static void queue_due(struct sluice_relays *relays)
+{
+	while (relays->n_heap && relays->heap[0]->due_us <= relays_now_us(relays)) {
+		struct sluice_relay *relay = relays->heap[0];
+
+		forget_timer(relay);
+		relays_queue(relay);
+	}
+}
+
+void relays_rearm(struct sluice_relays *relays)
+{
+	uint64_t due_us = relays->n_heap ? relays->heap[0]->due_us : 0;
+	struct itimerspec when = { 0 };
+
+	if (relays->is_processing)
+		return;
+	if (relays->queue)
+		due_us = RELAY_AT_ONCE;
+	if (due_us == relays->armed_us)
+		return;
+	when.it_value.tv_sec = (time_t)(due_us / 1000000U);
+	when.it_value.tv_nsec = (long)(due_us % 1000000U) * 1000;
+	(void)timerfd_settime(relays->timer, TFD_TIMER_ABSTIME, &when, NULL);
+	relays->armed_us = due_us;
+}
+
+/* ---- turns ---- */
+
+void relays_queue(struct sluice_relay *relay)
+{
+	struct sluice_relays *relays = relay->set;
+
+	if (relay->is_queued)
+		return;
+	relay->is_queued = true;
+	relay->next_queued = NULL;
+	*relays->queue_end = relay;
+	relays->queue_end = &relay->next_queued;
+}
+
+static struct sluice_relay *take_first(struct sluice_relays *relays)
+{
+	struct sluice_relay *relay = relays->queue;
+
+	relays->queue = relay->next_queued;
+	if (!relays->queue)
+		relays->queue_end = &relays->queue;
+	return relay;
+}
+
+static void take_turns(struct sluice_relays *relays)
+{
+	size_t n_bytes = 0;
+
+	for (unsigned int n = 0;
+	     relays->queue && n < RELAY_PROCESS_TURNS && n_bytes < RELAY_PROCESS_BYTES; n++)
+		n_bytes += relay_turn(take_first(relays));
+}
+
+/* which side: the pointer is to the relay, aligned as all of malloc(3), and says it in bit 0 */
+static void note(const struct epoll_event *event)
+{
+	uintptr_t pointer = (uintptr_t)event->data.ptr;
+	struct sluice_relay *relay = (struct sluice_relay *)(pointer & ~(uintptr_t)1);
+
+	relay_note(relay, pointer & 1, event->events);
+	relays_queue(relay);
+}
+
+int sluice_relays_process(struct sluice_relays *relays)
+{
+	struct epoll_event events[RELAY_EVENTS];
+	int n = epoll_wait(relays->epoll, events, RELAY_EVENTS, 0);
+
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	relays->is_processing = true;
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.ptr)
+			note(&events[i]);
+		else if (relays->armed_us ==
+			 RELAY_AT_ONCE) /* it is still to be silenced, or to ring on */
+			continue;
+		else
+			relays->armed_us = RELAY_NEVER; /* it has run out, and is readable */
+	}
+	if (relays->n_heap)
+		queue_due(relays);
+	take_turns(relays);
+	relays->is_processing = false;
+	relays->now_us = 0;
+	relays_rearm(relays);
+	return 0;
+}
+
+/* ---- the set ---- */
+
+static int watch_timer(struct sluice_relays *relays)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return epoll_ctl(relays->epoll, EPOLL_CTL_ADD, relays->timer, &event) < 0 ? -errno : 0;
+}
+
+int sluice_relays_new(struct sluice_relays **ret_relays)
+{
+	struct sluice_relays *relays = calloc(1, sizeof(*relays));
+	struct sigaction action;
+	int r;
+
+	if (!relays)
+		return -ENOMEM;
+	relays->queue_end = &relays->queue;
+	relays->ignores_sigpipe =
+		sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+	relays->epoll = epoll_create1(EPOLL_CLOEXEC);
+	relays->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	r = relays->epoll < 0 || relays->timer < 0 ? -errno : watch_timer(relays);
+	if (r < 0) {
+		sluice_relays_free(relays);
+		return r;
+	}
+	*ret_relays = relays;
+	return 0;
+}
+
+struct sluice_relays *sluice_relays_free(struct sluice_relays *relays)
+{
+	if (!relays)
+		return NULL;
+	while (relays->all)
+		relay_free(relays->all);
+	relay_pool_deinit(&relays->pool);
+	close_fd(relays->timer);
+	close_fd(relays->epoll);
+	free(relays->heap);
+	free(relays);
+	return NULL;
+}
+
+void relays_remove(struct sluice_relay *relay)
+{
+	struct sluice_relays *relays = relay->set;
+
+	forget_timer(relay);
+	*relay->before = relay->next;
+	if (relay->next)
+		relay->next->before = relay->before;
+	relays->n--;
+}
+
+int sluice_relays_get_fd(const struct sluice_relays *relays)
+{
+	return relays->epoll;
+}
+
+size_t sluice_relays_count(const struct sluice_relays *relays)
+{
+	return relays->n;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** DOC: Flows that proxies take: from the question to the first packet */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/judge/judge.h"
+
+int divert_open(struct daemon *daemon)
+{
+	bool has_any = false;
+	int r;
+
+	for (unsigned int i = 0; i < daemon->n_filters; i++)
+		has_any |= daemon->filters[i].is_proxy;
+	if (!has_any)
+		return 0;
+	r = diverts_new(daemon->seed, &daemon->diverts);
+	return r < 0 ? r : plane_divert(daemon->plane);
+}
+
+void divert_close(struct daemon *daemon)
+{
+	for (unsigned int i = 0; daemon->diverts && i < daemon->n_filters; i++)
+		divert_lost(daemon, i);
+	daemon->diverts = diverts_free(daemon->diverts);
+}
+
+static int on_client(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct space *space = data;
+
+	divert_accept(space->daemon, space->place);
+	return 0;
+}
+
+int divert_listen(struct daemon *daemon, struct space *space)
+{
+	static const enum netns_socket sockets[] = { NETNS_LISTEN4, NETNS_LISTEN6 };
+	const struct netns *netns = plane_netns(daemon->plane, space->place);
+	int r = 0;
+
+	if (!daemon->diverts)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(sockets) && r >= 0; i++)
+		if (netns->divert_port[i] && !space->client_sources[i])
+			r = sd_event_add_io(daemon->event, &space->client_sources[i],
+					    netns->sockets[sockets[i]], EPOLLIN, on_client, space);
+	return r < 0 ? r : 0;
+}
+
+void divert_unlisten(struct space *space)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(space->client_sources); i++)
+		space->client_sources[i] = sd_event_source_disable_unref(space->client_sources[i]);
+}
+
+/* what has an address of one link alone cannot be answered from loopback */
+static bool is_of_link(const uint8_t address[16])
+{
+	return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
+}
+
+bool divert_may(const struct daemon *daemon, const struct flow *flow)
+{
+	return daemon->diverts && flow->key.proto == IPPROTO_TCP &&
+	       flow->direction == SL_DIR_OUT && !flow->is_restored && !is_of_link(flow->key.raddr) &&
+	       plane_diverts(daemon->plane, flow->side->netns, !sl_is_mapped4(flow->key.raddr));
+}
+
+int divert_take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
+{
+	const struct wire_flow_take *record = WIRE_BODY(message, struct wire_flow_take);
+	struct flow *flow = flow_table_find_id(daemon->flows, record->id);
+
+	if (!flow_is_asked(flow, index)) { /* or it waits for what is over */
+		daemon->filters[index].n_late++;
+		divert_cancel(daemon, index, record->id);
+		return 0;
+	}
+	providers_answered(&daemon->filters[index]);
+	flow_set_step(flow, index, FLOW_ANSWERED, 0);
+	flow->is_taken = flow->is_paused = true;
+	flow->held->paused_us = daemon_now_us();
+	if (flow->is_gone)
+		divert_gone(daemon, flow);
+	return 0;
+}
+
+static const struct {
+	int error;
+	enum sl_verdict verdict;
+	enum flow_refusal refusal;
+} refusals[] = {
+	{ ENETUNREACH, SL_REJECT, FLOW_NO_NET },
+	{ EHOSTUNREACH, SL_REJECT, FLOW_NO_HOST },
+	{ EACCES, SL_REJECT, FLOW_NO_RIGHT },
+	{ EPERM, SL_REJECT, FLOW_NO_RIGHT },
+	{ ETIMEDOUT, SL_SILENT, FLOW_NO_PORT },
+};
+
+static void refuse(struct daemon *daemon, struct flow *flow, unsigned int index,
+		   const struct wire_flow_opened *record)
+{
+	enum sl_verdict verdict = SL_REJECT;
+	char reason[FLOW_REASON_BYTES];
+
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+		if ((uint32_t)refusals[i].error != record->error)
+			continue;
+		verdict = refusals[i].verdict;
+		flow->refusal = refusals[i].refusal;
+	}
+	snprintf(reason, sizeof(reason), "%s",
+		 record->reason[0] ? record->reason : strerror((int)record->error));
+	daemon->filters[index].n_dropped++;
+	judge_flow(daemon, flow, verdict, (int)index, reason);
+}
+
+int divert_take_opened(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message)
+{
+	const struct wire_flow_opened *record = WIRE_BODY(message, struct wire_flow_opened);
+	struct flow *flow = flow_table_find_id(daemon->flows, record->id);
+	struct wire_flow_opened refused = *record;
+	struct divert *divert;
+	struct sl_tuple tuple;
+
+	if (!flow || flow->state != FLOW_HELD || !flow->is_taken || flow->asked != index) {
+		daemon->filters[index].n_late++;
+		return 0;
+	}
+	tuple = flow_tuple(flow);
+	if (!record->error) /* of a connection of before, on the same socket */
+		diverts_remove(daemon->diverts, diverts_find(daemon->diverts, flow->key.cookie));
+	if (!record->error && diverts_add(daemon->diverts, flow->id, flow->key.cookie, &tuple,
+					  index, &divert) < 0) {
+		refused.error = ENOMEM;
+		divert_cancel(daemon, index, record->id);
+	}
+	if (refused.error) {
+		refuse(daemon, flow, index, &refused);
+		return 0;
+	}
+	flow->is_diverted = true;
+	flow->is_paused = flow->is_taken = false;
+	flow->provider = (int8_t)index;
+	texts_say(daemon->texts, &flow->reason, record->reason[0] ? record->reason : "opened");
+	verdict_decide(daemon, flow, SL_ALLOW);
+	return 0;
+}
+
+void divert_gone(struct daemon *daemon, struct flow *flow)
+{
+	if (!flow->is_taken)
+		return;
+	divert_cancel(daemon, flow->asked, flow->id);
+	judge_flow(daemon, flow, SL_SILENT, flow->asked, "its program has given up");
+}
+
+/* one that was of a predecessor's, or is over, was the one's that opened it, unless a filter cut it */
+const char *divert_proxy(const struct daemon *daemon, const struct flow *flow)
+{
+	const struct divert *divert = daemon->diverts ? diverts_find_flow(daemon->diverts, flow->id)
+						      : NULL;
+	int index = divert ? (int)divert->proxy : flow->provider;
+
+	return index >= 0 ? daemon->filters[index].name : NULL;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Flows that proxies take
+ *
+ *	held SYN ──FLOW_NEW──▶ proxy ──FLOW_TAKE──▶ it connects elsewhere, the SYN stays held
+ *	                             ──FLOW_OPENED, 0──▶ the SYN goes on, to our listener (nft, nat)
+ *	accepted ──FLOW_SOCKET──▶ proxy
+ *
+ * A proxy is asked behind all filters (judge/asking.c), as they are: by its rules first, then its
+ * process, within the deadline, else its fail class. What is held after FLOW_TAKE has no deadline: the
+ * program's own timer runs. divert.c does this, divert-talk.c what is told of an open one.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct daemon;
+struct flow;
+struct space;
+struct wire_message;
+
+/** divert_open() - there may be proxies. Return: 0 or a negative errno */
+int divert_open(struct daemon *daemon);
+void divert_close(struct daemon *daemon);
+/** divert_listen() - to connections in this namespace. Return: 0 or a negative errno */
+int divert_listen(struct daemon *daemon, struct space *space);
+void divert_unlisten(struct space *space);
+
+/** divert_may() - can this flow be a proxy's? */
+bool divert_may(const struct daemon *daemon, const struct flow *flow);
+/* FLOW_TAKE, FLOW_OPENED, FLOW_ASK_END. Return: 0 */
+int divert_take(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+int divert_take_opened(struct daemon *daemon, unsigned int index,
+		       const struct wire_message *message);
+int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire_message *message);
+
+/** divert_proxy() - name of the one that has this diverted flow */
+const char *divert_proxy(const struct daemon *daemon, const struct flow *flow);
+
+/** divert_gone() - the program of a held flow has given up */
+void divert_gone(struct daemon *daemon, struct flow *flow);
+
+/* divert-talk.c */
+/** divert_accept() - connections that have come, in the namespace of this place */
+void divert_accept(struct daemon *daemon, unsigned int place);
+/** divert_abandoned() - the program has closed its last descriptor of this socket */
+void divert_abandoned(struct daemon *daemon, uint64_t cookie);
+/** divert_ended() - the connection is over */
+void divert_ended(struct daemon *daemon, uint64_t cookie);
+/** divert_cancel() - tell a proxy that there will be no connection */
+void divert_cancel(struct daemon *daemon, unsigned int index, uint64_t flow);
+/** divert_send() - what is to be told to a proxy, as far as its channel has room */
+void divert_send(struct daemon *daemon, unsigned int index);
+/** divert_lost() - its process is gone: programs get a reset */
+void divert_lost(struct daemon *daemon, unsigned int index);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Flows that are proxies'
+ *
+ *	          its SYN goes on            accepted             told of the end
+ *	diverts_add() ──▶ waits for its client ──▶ the proxy has it ──▶ diverts_remove()
+ *
+ * A diverted flow is one socket of the program, so it is found by that one's cookie. Until its
+ * connection has come to our listener it is found by its ends as well; two flows may have the same
+ * local ends, and conntrack then gives the second one another port: found by the other three when
+ * there is but one.
+ *
+ * Pure: no descriptor is touched; what @fd is, the caller knows.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/sluice-abi.h"
+
+/** struct divert - a flow that a proxy has opened */
+struct divert {
+	struct divert *next_cookie, *next_flow, *next_client; /* hash chains */
+	struct divert *older, *newer; /* those of which their proxy is to be told something */
+	uint64_t flow, cookie;
+	struct sl_tuple tuple;
+	unsigned int proxy;
+	int fd;		   /* the connection, the caller's; -1: it has not come, or was told */
+	bool is_client;	   /* its connection is waited for */
+	bool is_told;	   /* the proxy has it */
+	bool is_abandoned; /* the program has closed its last descriptor, */
+	bool is_end_told;  /* and the proxy knows */
+	bool is_queued;	   /* in the list of those that wait */
+};
+
+struct diverts;
+
+/** diverts_new() - @seed: random. Return: 0 or -ENOMEM */
+int diverts_new(uint64_t seed, struct diverts **ret_diverts);
+/** diverts_free() - NULL is fine. Return: NULL */
+struct diverts *diverts_free(struct diverts *diverts);
+
+/** diverts_add() - its connection is waited for. Return: 0 or -ENOMEM */
+int diverts_add(struct diverts *diverts, uint64_t flow, uint64_t cookie,
+		const struct sl_tuple *tuple, unsigned int proxy, struct divert **ret_divert);
+/** diverts_remove() - NULL is fine; its descriptor is the caller's to close */
+void diverts_remove(struct diverts *diverts, struct divert *divert);
+
+/** diverts_find() - NULL: the socket is not diverted */
+struct divert *diverts_find(struct diverts *diverts, uint64_t cookie);
+/** diverts_find_flow() - NULL: this flow is not */
+struct divert *diverts_find_flow(struct diverts *diverts, uint64_t flow);
+/** diverts_take_client() - whose connection has come? NULL: nobody's, or it cannot be told */
+struct divert *diverts_take_client(struct diverts *diverts, const struct sl_tuple *tuple);
+
+/** diverts_queue() - there is something to tell its proxy */
+void diverts_queue(struct diverts *diverts, struct divert *divert);
+/** diverts_unqueue() - all is told */
+void diverts_unqueue(struct diverts *diverts, struct divert *divert);
+/** diverts_next_queued() - of this proxy, the one behind @after; NULL begins and ends */
+struct divert *diverts_next_queued(struct diverts *diverts, unsigned int proxy,
+				   const struct divert *after);
+
+/** diverts_any() - one of this proxy; NULL: it has none */
+struct divert *diverts_any(struct diverts *diverts, unsigned int proxy);
+size_t diverts_n(const struct diverts *diverts);

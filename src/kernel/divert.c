@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Listeners for flows that are proxies'
+ *
+ * One of each family in each namespace, on loopback, where the table sends the flow behind the
+ * verdict. Who connects to one of them without that is nobody's: there is no flow with its ends.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "kernel/real.h"
+
+#define BACKLOG 4096 /* somaxconn's default: more SYNs than this would be answered by cookies */
+
+/* SO_ORIGINAL_DST of linux/netfilter_ipv4.h, IP6T_SO_ORIGINAL_DST of netfilter_ipv6/ip6_tables.h: these
+ * headers do not go with libc's */
+#define ORIGINAL_DST 80
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in ipv4;
+	struct sockaddr_in6 ipv6;
+};
+
+static const struct {
+	enum netns_socket socket;
+	union address loopback;
+	socklen_t n;
+} families[] = {
+	{ NETNS_LISTEN4,
+	  { .ipv4 = { .sin_family = AF_INET, .sin_addr.s_addr = __builtin_bswap32(INADDR_LOOPBACK) } },
+	  sizeof(struct sockaddr_in) },
+	{ NETNS_LISTEN6,
+	  { .ipv6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } },
+	  sizeof(struct sockaddr_in6) },
+};
+
+/* Return: 0; @ret_port 0: there is no such loopback here */
+static int listen_on(int sock, const union address *loopback, socklen_t n, uint16_t *ret_port)
+{
+	union address bound = { 0 };
+	socklen_t n_family = sizeof(int), n_bound = sizeof(bound);
+	int family;
+
+	*ret_port = 0;
+	if (getsockopt(sock, SOL_SOCKET, SO_DOMAIN, &family, &n_family) < 0)
+		return -errno;
+	if (family != loopback->any.sa_family)
+		return 0;
+	if (bind(sock, &loopback->any, n) < 0)
+		return errno == EADDRNOTAVAIL ? 0 : -errno;
+	if (listen(sock, BACKLOG) < 0 || getsockname(sock, &bound.any, &n_bound) < 0)
+		return -errno;
+	*ret_port = ntohs(family == AF_INET ? bound.ipv4.sin_port : bound.ipv6.sin6_port);
+	return 0;
+}
+
+int real_listen(struct real *real, struct netns *netns)
+{
+	int r = 0;
+
+	if (!real->nft.has_diverts || !netns_is_whole(netns))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(families) && !r; i++)
+		if (!netns->divert_port[i])
+			r = listen_on(netns->sockets[families[i].socket], &families[i].loopback,
+				      families[i].n, &netns->divert_port[i]);
+	return r;
+}
+
+int real_divert(struct plane *plane)
+{
+	struct real *real = real_of(plane);
+	int r = 0;
+
+	real->nft.has_diverts = true;
+	for (unsigned int i = 0; i < plane->n_places && !r; i++)
+		if (plane->places[i].is_used)
+			r = real_listen(real, &plane->places[i]);
+	return r < 0 ? r : install_renew(real);
+}
+
+static void take_address(const union address *address, uint8_t ret_addr[16], uint16_t *ret_port)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (address->any.sa_family == AF_INET6) {
+		memcpy(ret_addr, &address->ipv6.sin6_addr, 16);
+		*ret_port = ntohs(address->ipv6.sin6_port);
+		return;
+	}
+	memcpy(ret_addr, mapped, sizeof(mapped));
+	memcpy(ret_addr + sizeof(mapped), &address->ipv4.sin_addr, 4);
+	*ret_port = ntohs(address->ipv4.sin_port);
+}
+
+/* where it wanted to go: conntrack knows */
+static int original(int sock, int family, union address *ret_to)
+{
+	socklen_t n = sizeof(*ret_to);
+	bool is_ipv6 = family == AF_INET6;
+
+	return getsockopt(sock, is_ipv6 ? SOL_IPV6 : SOL_IP, ORIGINAL_DST, ret_to, &n) < 0 ? -errno : 0;
+}
+
+static int accept_from(int sock, struct plane_client *client)
+{
+	struct linger reset = { .l_onoff = 1 };
+	union address from = { 0 }, to = { 0 };
+	socklen_t n = sizeof(from);
+	_cleanup_close_ int fd = accept4(sock, &from.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	client->tuple.proto = IPPROTO_TCP;
+	take_address(&from, client->tuple.laddr, &client->tuple.lport);
+	if (original(fd, from.any.sa_family, &to) == 0) /* else its ends are nobody's */
+		take_address(&to, client->tuple.raddr, &client->tuple.rport);
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
+		return -errno;
+	client->fd = TAKE_FD(fd);
+	return 0;
+}
+
+int real_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client)
+{
+	int r = -EAGAIN;
+
+	*ret_client = (struct plane_client){ .fd = -1, .tuple.netns = netns->cookie };
+	for (size_t i = 0; i < ARRAY_SIZE(families) && r == -EAGAIN; i++)
+		if (netns->divert_port[i])
+			r = accept_from(netns->sockets[families[i].socket], ret_client);
+	ret_client->tuple.lo = sl_is_loopback(ret_client->tuple.raddr) ? SL_LO_IS : SL_LO_NOT;
+	return r == -ECONNABORTED ? -EAGAIN : r;
+}

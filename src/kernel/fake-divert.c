@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** DOC: Connections that were diverted, in the kernel of unit tests */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "kernel/fake-world.h"
+
+int fake_divert(struct plane *plane)
+{
+	struct fake *fake = fake_of(plane);
+	int r = fake_enter(fake, FAKE_DIVERT);
+
+	fake->is_diverting |= r == 0;
+	return r;
+}
+
+bool fake_is_diverting(const struct fake *fake)
+{
+	return fake->is_diverting;
+}
+
+int fake_put_client(struct fake *fake, const struct sl_tuple *tuple)
+{
+	int pair[2];
+
+	if (fake->n_clients == FAKE_CLIENTS_MAX ||
+	    eventfd_write(fake_netns_of(fake, tuple->netns)->clients_fd, 1) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		abort();
+	fake->clients[fake->n_clients++] = (struct plane_client){ .fd = pair[0], .tuple = *tuple };
+	return pair[1];
+}
+
+int fake_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client)
+{
+	struct fake *fake = fake_of(plane);
+	int r = fake_enter(fake, FAKE_ACCEPT);
+	eventfd_t told;
+
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < fake->n_clients; i++) {
+		if (fake->clients[i].tuple.netns != netns->cookie)
+			continue;
+		*ret_client = fake->clients[i];
+		fake->n_clients--;
+		memmove(&fake->clients[i], &fake->clients[i + 1],
+			(fake->n_clients - i) * sizeof(fake->clients[0]));
+		return 0;
+	}
+	(void)eventfd_read(netns->sockets[NETNS_LISTEN4], &told);
+	return -EAGAIN;
+}
+
+void fake_close_clients(struct fake *fake)
+{
+	for (unsigned int i = 0; i < fake->n_clients; i++)
+		close_fd(fake->clients[i].fd);
+}
