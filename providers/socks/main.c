@@ -188,16 +188,16 @@ static int turn(struct socks *socks)
 {
 	struct flows *flows = &socks->flows;
 	struct epoll_event events[EVENTS_MAX];
-	int n = epoll_wait(flows->epoll, events, EVENTS_MAX, flows_wait_ms(flows, now_ms())), r = 0;
+	int n = epoll_wait(flows->epoll, events, EVENTS_MAX, flows_wait_ms(flows, now_ms())), r;
 
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	for (int i = 0; i < n && r == 0; i++)
-		if (events[i].data.ptr == socks)
-			r = sluice_proxy_process(flows->proxy);
-		else
+	for (int i = 0; i < n; i++)
+		if (events[i].data.ptr != socks)
 			flows_event(flows, events[i].data.ptr, now_ms());
 	flows_expire(flows, now_ms());
+	/* also when nothing has come: answers may wait for room in the channel */
+	r = sluice_proxy_process(flows->proxy);
 	flows_reap(flows);
 	return r;
 }
