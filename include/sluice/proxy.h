@@ -44,7 +44,8 @@ enum sluice_proxy_choice { SLUICE_PROXY_DECLINE, SLUICE_PROXY_TAKE };
 /** enum sluice_proxy_end - how the program has ended its side of a connection */
 enum sluice_proxy_end {
 	SLUICE_PROXY_HALF, /* shutdown(2): it reads on */
-	SLUICE_PROXY_FULL, /* its last descriptor is closed: nobody reads */
+	SLUICE_PROXY_FULL, /* its last descriptor is closed: nobody reads. What it had sent is
+			    * there to be read, up to 0, or ECONNRESET if it was closed by a reset */
 };
 
 /**
