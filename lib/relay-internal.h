@@ -85,7 +85,8 @@ struct relay_side {
 	bool has_hung_up;	  /* the end has come: a short read(2) is not the last one */
 	bool is_watched;	  /* EPOLLOUT as well */
 	bool is_broken;		  /* reset, or failed: what came before can be read */
-	bool is_starved;	  /* it was not read for want of memory */
+	bool is_non_blocking;
+	bool is_starved; /* it was not read for want of memory */
 };
 
 /** struct relay_way - bytes from one side to the other */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -124,7 +125,7 @@ static bool empty_buffer(struct sluice_relay *relay, unsigned int from)
 	while (buffer->at < buffer->n && to->may_write)
 		buffer->at += has_taken(relay, from,
 					send(to->fd, buffer->bytes + buffer->at,
-					     buffer->n - buffer->at, MSG_NOSIGNAL));
+					     buffer->n - buffer->at, MSG_DONTWAIT | MSG_NOSIGNAL));
 	return buffer->at == buffer->n;
 }
 
@@ -255,7 +256,7 @@ static void read_buffer(struct sluice_relay *relay, unsigned int from, size_t ro
 		starve(relay, side);
 		return;
 	}
-	n = recv(side->fd, buffer->bytes, most, 0);
+	n = recv(side->fd, buffer->bytes, most, MSG_DONTWAIT);
 	if (!has_come(relay, from, n)) {
 		relay_pool_give_buffer(&relay->set->pool, buffer);
 		return;
@@ -268,13 +269,23 @@ static void read_buffer(struct sluice_relay *relay, unsigned int from, size_t ro
 	take_buffer(relay, from, buffer);
 }
 
+/* what recv(2) and send(2) are told each time, splice(2) looks for in the descriptor */
+static bool is_non_blocking(struct relay_side *side)
+{
+	int on = 1;
+
+	side->is_non_blocking = side->is_non_blocking || ioctl(side->fd, FIONBIO, &on) == 0;
+	return side->is_non_blocking;
+}
+
 /* Return: is there a pipe? If not, what comes is read as before, and it is tried again later */
 static bool fill_pipe(struct sluice_relay *relay, unsigned int from)
 {
 	struct relay_way *way = &relay->ways[from];
 	ssize_t n;
 
-	way->pipe = relay_pool_pipe(&relay->set->pool);
+	if (is_non_blocking(&relay->sides[from]) && is_non_blocking(other(relay, from)))
+		way->pipe = relay_pool_pipe(&relay->set->pool);
 	if (!way->pipe) {
 		way->n_bulk = 0;
 		return false;
@@ -299,7 +310,8 @@ static size_t discard(struct sluice_relay *relay, unsigned int from)
 
 	while (buffer && side->may_read && n_bytes < RELAY_TURN_BYTES) {
 		/* TCP copies nothing then */
-		ssize_t n = recv(side->fd, buffer->bytes, RELAY_BUFFER_BYTES, MSG_TRUNC);
+		ssize_t n =
+			recv(side->fd, buffer->bytes, RELAY_BUFFER_BYTES, MSG_DONTWAIT | MSG_TRUNC);
 
 		if (has_come(relay, from, n))
 			n_bytes += (size_t)n;
