@@ -40,6 +40,7 @@
 #define RELAY_PIPE_BYTES_LEAST 65536   /* fewer are not worth it */
 #define RELAY_PIPES_FREE 16U	       /* that wait for bytes; others are closed */
 #define RELAY_BUFFERS_FREE 16U
+#define RELAY_READS (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
 #define RELAY_NEVER UINT64_MAX
 #define RELAY_AT_ONCE 1U /* the clock has been there for long */
 
@@ -85,6 +86,7 @@ struct relay_side {
 	bool has_hung_up;	  /* the end has come: a short read(2) is not the last one */
 	bool is_watched;	  /* EPOLLOUT as well */
 	bool is_broken;		  /* reset, or failed: what came before can be read */
+	bool is_urgent; /* there was urgent data: reads stop at it, and splice(2) for ever */
 	bool is_non_blocking;
 	bool is_starved; /* it was not read for want of memory */
 };

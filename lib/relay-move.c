@@ -48,7 +48,7 @@ void relay_way_drop(struct sluice_relays *relays, struct relay_way *way)
 static void wait_writable(struct sluice_relay *relay, unsigned int to)
 {
 	struct relay_side *side = &relay->sides[to];
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
+	struct epoll_event event = { .events = RELAY_READS | EPOLLOUT };
 
 	side->may_write = false;
 	if (side->is_watched)
@@ -264,7 +264,7 @@ static void read_buffer(struct sluice_relay *relay, unsigned int from, size_t ro
 	buffer->n = (uint32_t)n;
 	count_bulk(way, (size_t)n);
 	/* less than there was room for was all: what comes from now on is another edge */
-	if ((size_t)n < most && !side->has_hung_up && !side->is_broken)
+	if ((size_t)n < most && !side->has_hung_up && !side->is_urgent && !side->is_broken)
 		side->may_read = false;
 	take_buffer(relay, from, buffer);
 }
@@ -284,7 +284,8 @@ static bool fill_pipe(struct sluice_relay *relay, unsigned int from)
 	struct relay_way *way = &relay->ways[from];
 	ssize_t n;
 
-	if (is_non_blocking(&relay->sides[from]) && is_non_blocking(other(relay, from)))
+	if (!relay->sides[from].is_urgent && is_non_blocking(&relay->sides[from]) &&
+	    is_non_blocking(other(relay, from)))
 		way->pipe = relay_pool_pipe(&relay->set->pool);
 	if (!way->pipe) {
 		way->n_bulk = 0;
@@ -292,7 +293,8 @@ static bool fill_pipe(struct sluice_relay *relay, unsigned int from)
 	}
 	n = splice(relay->sides[from].fd, NULL, way->pipe->in, NULL, SLUICE_RELAY_WAITING_MAX,
 		   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	if (!has_come(relay, from, n)) {
+	if (n == 0 || !has_come(relay, from, n)) {
+		way->n_bulk = n ? way->n_bulk : 0; /* urgent data looks as the end does */
 		relay_way_drop(relay->set, way);
 		return true;
 	}

@@ -31,7 +31,7 @@ static int set_linger(int fd, bool is_reset)
 /* the descriptor is the side's after that, or still the caller's */
 static int begin(struct sluice_relay *relay, unsigned int side, int *fd)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET };
+	struct epoll_event event = { .events = RELAY_READS };
 	int on = 1, r = set_linger(*fd, true);
 
 	if (r < 0)
@@ -186,6 +186,7 @@ void relay_note(struct sluice_relay *relay, unsigned int side, uint32_t events)
 	noted->may_read = noted->may_read || (events & ~(uint32_t)EPOLLOUT) != 0;
 	noted->may_write = noted->may_write || (events & EPOLLOUT) != 0;
 	noted->has_hung_up = noted->has_hung_up || (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+	noted->is_urgent = noted->is_urgent || (events & EPOLLPRI) != 0;
 	if (events & EPOLLERR)
 		relay_break(relay, side, 0);
 }
