@@ -36,9 +36,11 @@
 #define RELAY_PROCESS_BYTES (4096U * 1024)
 #define RELAY_PROCESS_TURNS 256U
 #define RELAY_EVENTS 64
-#define RELAY_PIPE_BYTES (1024 * 1024) /* room for as many pages: each may be filled little */
-#define RELAY_PIPE_BYTES_LEAST 65536   /* fewer are not worth it */
-#define RELAY_PIPES_FREE 16U	       /* that wait for bytes; others are closed */
+/* room for as many pages, each of which may be filled little. Four times as much is not faster, and
+ * all that a user may have, without rights, is 64 MB */
+#define RELAY_PIPE_BYTES (256 * 1024)
+#define RELAY_PIPE_BYTES_LEAST 65536 /* fewer are not worth it */
+#define RELAY_PIPES_FREE 16U	     /* that wait for bytes; others are closed */
 #define RELAY_BUFFERS_FREE 16U
 #define RELAY_READS (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
 #define RELAY_NEVER UINT64_MAX
