@@ -216,5 +216,6 @@ static inline bool relay_is_shaped(const struct relay_shape *shape)
 
 /** relay_shape_room() - how much of a way may be read now; 0: its relay has a turn when there is more */
 size_t relay_shape_room(struct sluice_relay *relay, unsigned int from);
-/** relay_shape_due() - when bytes that were read now, or the end (@n 0), reach the other side */
+/** relay_shape_due() - when bytes that were read now, or the end (@n 0), reach the other side, unless
+ * what is before them is later */
 uint64_t relay_shape_due(struct sluice_relay *relay, unsigned int from, size_t n);

@@ -121,11 +121,12 @@ static void test_upstream_is_closed_entirely(void **state)
 	assert_int_equal(errno, EPIPE);
 }
 
-/* what had been read of upstream, and waited for the program, is thrown away with its pipe */
+/* what had been read of upstream, and waited for the program, is thrown away with its pipe, and not
+ * left in it for another relay */
 static void test_what_waited_for_the_program_is_gone(void **state)
 {
 	struct lab *lab = *state;
-	struct lab_relay *one = &lab->one;
+	struct lab_relay *one = &lab->one, other;
 	struct relay_way *way = &one->relay->ways[UPSTREAM];
 
 	lab_fill(lab->relays, one, UPSTREAM);
@@ -134,6 +135,9 @@ static void test_what_waited_for_the_program_is_gone(void **state)
 	assert_int_equal(way->n_waiting, 0);
 	assert_null(way->pipe);
 	assert_null(way->first);
+	lab_add(lab->relays, &other);
+	lab_stream(lab->relays, &other, PROGRAM, 5 * 1024 * 1024);
+	lab_drop(&other);
 	lab_end(one, PROGRAM);
 	expect_all_and_an_end(lab);
 }
