@@ -326,6 +326,25 @@ static void test_upstream_that_takes_something_is_waited_for_longer(void **state
 	lab_expect_end(lab->relays, &lab->one, UPSTREAM);
 }
 
+/* it has reset, and what was to come to it is no longer there, while what it sent is waited for */
+static void test_what_waits_for_a_side_that_is_reset_is_gone(void **state)
+{
+	struct lab *lab = *state;
+	const struct relay_way *ways = lab->one.relay->ways;
+
+	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++) {
+		lab_fill(lab->relays, &lab->one, i);
+		assert_true(ways[i].n_waiting > 0);
+	}
+	lab_reset(&lab->one, PROGRAM);
+	lab_work(lab->relays);
+	assert_int_equal(lab->one.n_done, 0);
+	assert_true(ways[PROGRAM].n_waiting > 0);
+	assert_int_equal(ways[UPSTREAM].n_waiting, 0);
+	pass(lab, 50000);
+	lab_expect_done(lab->relays, &lab->one, SLUICE_RELAY_RESET);
+}
+
 /* the clock is the real one: it is woken when there is something to do */
 static void test_the_descriptor_becomes_readable_in_time(void **state)
 {
@@ -359,6 +378,7 @@ int main(void)
 		TEST(test_shapes_that_cannot_be),
 		TEST(test_upstream_that_takes_nothing_is_waited_for_a_minute),
 		TEST(test_upstream_that_takes_something_is_waited_for_longer),
+		TEST(test_what_waits_for_a_side_that_is_reset_is_gone),
 		TEST(test_the_descriptor_becomes_readable_in_time),
 	};
 
