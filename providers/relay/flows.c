@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <inttypes.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,7 +57,8 @@ int flow_connect(const struct sluice_flow *flow)
 {
 	struct sockaddr_storage address;
 	socklen_t n = address_of(flow, &address);
-	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error;
+	int type = flow->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
+	int fd = socket(address.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error;
 
 	if (fd < 0)
 		return -errno;
@@ -196,29 +194,17 @@ static const char *const ends[] = {
 	[SLUICE_RELAY_STALLED] = "stalled",
 };
 
-static void write_line(struct flows *flows, uint64_t id, const struct sluice_relay_end *how)
-{
-	const char *by =
-		how->side == SLUICE_RELAY_PROGRAM ? ",\"by\":\"program\"" : ",\"by\":\"upstream\"";
-	char line[256];
-	int n = snprintf(line, sizeof(line),
-			 "{\"id\":%" PRIu64 ",\"bytes_out\":%" PRIu64 ",\"bytes_in\":%" PRIu64
-			 ",\"ended\":\"%s\"%s}\n",
-			 id, how->bytes[SLUICE_RELAY_PROGRAM], how->bytes[SLUICE_RELAY_UPSTREAM],
-			 ends[how->how], how->how == SLUICE_RELAY_RESET ? by : "");
-
-	if (flows->log < 0 || write(flows->log, line, (size_t)n) == n || flows->has_log_failed)
-		return;
-	flows->has_log_failed = true;
-	sluice_proxy_log(flows->proxy, LOG_WARNING, "its log cannot be written: %s",
-			 strerror(errno));
-}
+static const char *const sides[] = {
+	[SLUICE_RELAY_PROGRAM] = "program", [SLUICE_RELAY_UPSTREAM] = "upstream"
+};
 
 static void on_done(struct sluice_relay *relay, const struct sluice_relay_end *how, void *data)
 {
 	struct flow *flow = data;
 
-	write_line(flow->flows, flow->id, how);
+	log_write(flow->flows->log, flow->id, how->bytes[SLUICE_RELAY_PROGRAM],
+		  how->bytes[SLUICE_RELAY_UPSTREAM], ends[how->how],
+		  how->how == SLUICE_RELAY_RESET ? sides[how->side] : NULL);
 	end(flow);
 }
 
@@ -254,8 +240,6 @@ void flows_deinit(struct flows *flows)
 	for (unsigned int i = 0; i < FLOW_BUCKETS; i++)
 		while (flows->buckets[i])
 			end(flows->buckets[i]);
-	if (flows->log >= 0)
-		close(flows->log);
 	if (flows->epoll >= 0)
 		close(flows->epoll);
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 /**
- * DOC: Flows over a link of our own
+ * DOC: Flows of TCP over a link of our own
  *
  *	new_flow ──connect(2)──▶ CONNECTING ──it has, or failed──▶ ON_ITS_WAY ──a round trip──▶
  *	OPENING ──flow_opened──▶ a relay ──done──▶ a line of the log
@@ -17,6 +17,8 @@
 #include <sluice/proxy.h>
 #include <sluice/relay.h>
 
+#include "log.h"
+
 #define FLOW_BUCKETS 1024U
 
 struct flow;
@@ -27,13 +29,13 @@ struct flows {
 	struct sluice_relays *relays;
 	int epoll; /* of connections that are being made; the data is their flow */
 	uint64_t round_trip_ms;
-	int log; /* -1: none */
-	bool has_log_failed;
+	struct log *log;
 	struct flow *buckets[FLOW_BUCKETS];
 	struct flow *first, **last; /* ON_ITS_WAY, oldest first */
 };
 
-/** flow_connect() - Return: a socket that is being connected with where @flow wants to go, or a negative errno */
+/** flow_connect() - also of UDP. Return: a socket that is being connected with where @flow wants to go,
+ * or a negative errno */
 int flow_connect(const struct sluice_flow *flow);
 
 /** flows_add() - one that is taken, and the socket of flow_connect() or its error */

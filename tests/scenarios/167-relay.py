@@ -3,7 +3,7 @@
 """167 — relay, the bundled proxy: as if it were not there, or as if the link was slower
 
    [ client ns: curl, python ]──uplink──[ server ns: HTTP, echo ]
-        └ sluice run --proxy relay:rate=…,delay=…,jitter=…,log=FILE
+        └ sluice run --proxy relay:rate=…,delay=…,jitter=…,loss=…,log=FILE
 """
 import json
 
@@ -20,7 +20,8 @@ WRONG = {"rate=0": 'rate: "0" is no number of bytes a second', "rate=5x": 'rate:
          "delay=0": 'delay: "0" is no number of ms from 1 to 60000', "delay=60001": 'delay: "60001" is no number',
          "delay=5k": 'delay: "5k" is no number', "jitter=5": "jitter: 5 ms are more than the delay of 0 ms",
          "delay=5,jitter=6": "jitter: 6 ms are more than the delay of 5 ms", "speed=5": 'has no option "speed"',
-         "log=": "log= names no file", "log=/nowhere/log": "cannot open /nowhere/log"}
+         "loss=0": 'loss: "0" is no number of percent', "loss=101": 'loss: "101" is no number of percent',
+         "loss=x": 'loss: "x" is no number of percent', "log=": "log= names no file", "log=/nowhere/log": "cannot open /nowhere/log"}
 
 
 def run(lab, command, *options, **settings):
@@ -95,6 +96,27 @@ def check_left(t, lab):
     t.check({line["ended"] for line in lines} <= {"closed", "released"}, f"ends: {lines}")
 
 
+def check_udp(t, lab):
+    """there and back as without it; slower; some or all of it lost"""
+    words = lab.actor("there_and_back", HOST4, 9, 50, 900, 1)
+    whole = {"burst": True, "order": True, "single": 50, "peers": [HOST4]}
+    for options in ([], ["delay=10"], ["rate=10M"]):
+        t.equal(run(lab, words, *options).json(), whole, f"{options}: datagrams there and back")
+    path = lab.new_file("log")
+    ran = run(lab, ["sh", "-c", " ".join(words) + "; sleep 1"], "delay=10", f"log={path}")
+    with open(path) as file:
+        line = json.loads(file.read())
+    t.equal((line["id"], line["bytes_out"], line["bytes_in"]), (ran.wait_flow(proto="udp")["id"], 100 * 900, 100 * 900),
+            "the line of a flow of UDP")
+    for host in HOSTS:
+        ran = run(lab, ["bash", "-c", f"time {' '.join(lab.actor('sockets', host, 9, 5, 0))}"], f"delay={DELAY_MS}")
+        t.equal(ran.json(), {"right": 5}, f"{host}: answers over a slow link")
+        t.check(seconds(ran.stderr) >= 5 * 2 * DELAY_MS / 1000, f"{host}: not faster than the link")
+    t.equal(run(lab, lab.actor("sockets", HOST4, 9, 1, 0), "loss=100").json(), {"right": 0}, "all is lost")
+    lost = run(lab, lab.actor("there_and_back", HOST4, 9, 20, 100, 1), "loss=30", within=300).json()
+    t.check(not lost["burst"] and 0 < lost["single"] < 20, f"30 % are lost each way: {lost}")
+
+
 def check_wrong(t, lab):
     for options, words in WRONG.items():
         ran = run(lab, ["true"], options)
@@ -106,10 +128,12 @@ def scenario(t):
     with t.lab() as lab:
         lab.http()
         lab.tcp_echo(7)
+        lab.udp_echo(9)
         check_plain(t, lab)
         check_slow(t, lab)
         check_log(t, lab)
         check_left(t, lab)
+        check_udp(t, lab)
         check_wrong(t, lab)
 
 
