@@ -23,7 +23,7 @@ static void close_flow(struct daemon *daemon, struct flow *flow, struct flow_byt
 		records_closed(daemon, flow, bytes);
 	}
 	if (flow->is_diverted)
-		divert_ended(daemon, flow->key.cookie);
+		divert_ended(daemon, flow->id);
 	flow_table_end(daemon->flows, flow, &bytes);
 }
 
@@ -70,9 +70,12 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 		(void)plane_forget_flow(daemon->plane, &flow->key);
 	if (flow && flow->state == FLOW_OPEN)
 		close_flow(daemon, flow, (struct flow_bytes){ event->bytes_in, event->bytes_out });
-	else if (flow) {
-		flow->is_gone = true; /* it ends when it is judged */
-		divert_gone(daemon, flow);
+	else {
+		divert_closed(daemon, event);
+		if (flow) {
+			flow->is_gone = true; /* it ends when it is judged */
+			divert_gone(daemon, flow);
+		}
 	}
 }
 
