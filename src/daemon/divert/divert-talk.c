@@ -99,16 +99,24 @@ static void say(struct daemon *daemon, struct divert *divert)
 static int say_of(struct daemon *daemon, unsigned int index, uint64_t flow, bool is_asked)
 {
 	const struct sl_tuple nowhere = { 0 };
-	struct divert *divert;
-	int r = diverts_add(daemon->diverts, flow, 0, &nowhere, index, &divert);
+	struct divert now = { .flow = flow,
+			      .proxy = index,
+			      .fd = -1,
+			      .is_told = is_asked,
+			      .is_asked = is_asked,
+			      .is_cancelled = !is_asked,
+			      .is_over = true };
+	struct divert *later;
 
-	if (r < 0)
-		return r;
-	diverts_forget_client(daemon->diverts, divert);
-	divert->is_over = true;
-	divert->is_asked = divert->is_told = is_asked;
-	divert->is_cancelled = !is_asked;
-	say(daemon, divert);
+	if (tell(daemon, &now) == 0)
+		return 0;
+	if (diverts_add(daemon->diverts, flow, 0, &nowhere, index, &later) < 0)
+		return -ENOMEM;
+	diverts_forget_client(daemon->diverts, later);
+	later->is_told = later->is_asked = is_asked;
+	later->is_cancelled = !is_asked;
+	later->is_over = true;
+	say(daemon, later);
 	return 0;
 }
 
