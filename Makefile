@@ -23,7 +23,7 @@ check: setup
 check-vm: all
 	@tests/vm/run $(BUILD)
 
-# one JSON line for each of run, clients, packet and peers in bench.json, and a picture of the last
+# one JSON line for each of run, clients, packet, relay and peers in bench.json, and a picture of the last
 bench: all
 	@tools/unpack --peers || :
 	@bench/run $(BUILD) --json $(BUILD)/bench.json
@@ -34,6 +34,7 @@ bench: all
 	@tools/unpack || :
 	@bench/clients $(BUILD) --json $(BUILD)/bench.json
 	@bench/packet $(BUILD) --json $(BUILD)/bench.json
+	@bench/relay $(BUILD) --json $(BUILD)/bench.json
 	@$(BUILD)/bench/rules
 	@bench/peers $(BUILD) --json $(BUILD)/bench.json
 	@bench/draw $(BUILD)/bench.json $(BUILD)/bench-peers.svg

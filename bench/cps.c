@@ -10,7 +10,8 @@
  * Each thread has one connection at a time. OPEN more are opened before the clock
  * starts, to the ports behind PORT, and stay open. The server answers on both
  * families. It tells the tests apart by the first byte: 'e' is echoed, 's' begins a
- * stream (bench/pulses.c) that is read and thrown away. Prints one JSON object; with
+ * stream (bench/pulses.c) that is read and thrown away, 'm' one (bench/streams.c) of which it
+ * says when each block that begins with an 'e' is there. Prints one JSON object; with
  * ORDERS, a FIFO, says "ready" to standard error, and prints one for each byte that
  * comes through it.
  */
@@ -34,7 +35,8 @@
 
 #define N_SAMPLES 1000000U /* connect times kept of each thread; more than any run makes */
 #define N_THREADS 64U
-#define N_SERVERS 4U /* processes, each of which may have so many descriptors only */
+#define N_ANSWERING 128U /* threads of the server: connections that it has at once */
+#define N_SERVERS 4U	 /* processes, each of which may have so many descriptors only */
 #define STREAM_BYTES (256U * 1024)
 
 struct target {
@@ -114,6 +116,27 @@ static void *keep_open(void *data)
 	return NULL;
 }
 
+/* Return: as read(2) */
+static ssize_t read_block(int fd, char *block)
+{
+	ssize_t n = 1;
+
+	for (size_t at = 0; n > 0 && at<STREAM_BYTES; at += n> 0 ? (size_t)n : 0)
+		n = read(fd, block + at, STREAM_BYTES - at);
+	return n;
+}
+
+static void answer_blocks(int fd, char *block)
+{
+	ssize_t n;
+
+	do {
+		n = read_block(fd, block);
+		if (n > 0 && block[0] == 'e')
+			n = write(fd, block, 1);
+	} while (n > 0);
+}
+
 static void *answer_all(void *data)
 {
 	const struct server *server = data;
@@ -125,6 +148,8 @@ static void *answer_all(void *data)
 
 		if (n == 1 && buffer[0] == 'e')
 			n = write(fd, buffer, 1);
+		if (n == 1 && buffer[0] == 'm')
+			answer_blocks(fd, buffer);
 		while (n > 0)
 			n = read(fd, buffer, STREAM_BYTES);
 		if (fd >= 0)
@@ -156,7 +181,7 @@ static int serve_here(struct server *server, uint16_t port)
 	server->left_open = epoll_create1(EPOLL_CLOEXEC);
 	if (pthread_create(&thread, NULL, keep_open, server))
 		return fail("pthread_create", ENOMEM);
-	for (unsigned int i = 0; i < N_THREADS / N_SERVERS; i++)
+	for (unsigned int i = 0; i < N_ANSWERING / N_SERVERS; i++)
 		if (pthread_create(&thread, NULL, answer_all, server))
 			return fail("pthread_create", ENOMEM);
 	close_ended(server);

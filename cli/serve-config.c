@@ -10,7 +10,11 @@
 #include "cli/cli.h"
 #include "cli/serve.h"
 
-#define FILTER_SECTION "Filter "
+/* sections of providers: what begins them, and what they are of */
+static const struct {
+	const char *word;
+	bool is_proxy;
+} provider_sections[] = { { "Filter ", false }, { "Proxy ", true } };
 
 #define LINE_MAX_BYTES 198 /* inih cuts longer ones in two */
 
@@ -18,7 +22,8 @@ struct reader {
 	struct instance *instance;
 	char section[128]; /* that is being read */
 	bool has_keys;	   /* it, so far */
-	bool is_filter;	   /* it */
+	const char *name;  /* it is a provider's, and this its name; else NULL */
+	bool is_proxy;
 	struct run_manifest manifest;
 	bool is_found; /* the filter: after Exec, or without one at its first other line or its end */
 	bool has_failed;
@@ -112,19 +117,14 @@ static int take_instance(struct reader *reader, const char *key, const char *val
 
 /* ---- [Filter NAME] ---- */
 
-static const char *filter_name(const struct reader *reader)
-{
-	return reader->section + strlen(FILTER_SECTION);
-}
-
 static int find(struct reader *reader, const char *word)
 {
 	struct run_filter *filter = current(reader);
 
 	reader->is_found = true;
-	if (run_filter_find(word, false, filter, &reader->manifest))
+	if (run_filter_find(word, reader->is_proxy, filter, &reader->manifest))
 		return -1;
-	snprintf(filter->name, sizeof(filter->name), "%s", filter_name(reader));
+	snprintf(filter->name, sizeof(filter->name), "%s", reader->name);
 	return 0;
 }
 
@@ -133,7 +133,8 @@ static int begin_filter(struct reader *reader)
 	struct instance *instance = reader->instance;
 
 	if (instance->n_filters == RUN_FILTERS_MAX)
-		return cli_error(-1, "[%s]: at most %u filters", reader->section, RUN_FILTERS_MAX);
+		return cli_error(-1, "[%s]: at most %u filters and proxies", reader->section,
+				 RUN_FILTERS_MAX);
 	instance->filters[instance->n_filters++] = (struct run_filter){ 0 };
 	reader->is_found = false;
 	return 0;
@@ -142,9 +143,9 @@ static int begin_filter(struct reader *reader)
 /* a filter without options has a section without lines */
 static int end_filter(struct reader *reader)
 {
-	if (!reader->is_filter)
+	if (!reader->name)
 		return 0;
-	if (!reader->is_found && find(reader, filter_name(reader)))
+	if (!reader->is_found && find(reader, reader->name))
 		return -1;
 	return run_filter_check(current(reader), &reader->manifest);
 }
@@ -166,7 +167,7 @@ static int take_filter(struct reader *reader, const char *key, const char *value
 			return find(reader, value);
 		return cli_error(-1, "[%s]: Exec comes first and once", reader->section);
 	}
-	if (!reader->is_found && find(reader, filter_name(reader)))
+	if (!reader->is_found && find(reader, reader->name))
 		return -1;
 	if (!strcmp(key, "Fail"))
 		return take_fail(current(reader), value);
@@ -177,6 +178,20 @@ static int take_filter(struct reader *reader, const char *key, const char *value
 
 /* ---- the file ---- */
 
+static bool is_provider(struct reader *reader)
+{
+	reader->name = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(provider_sections) && !reader->name; i++) {
+		size_t n = strlen(provider_sections[i].word);
+
+		if (strncmp(reader->section, provider_sections[i].word, n) || !reader->section[n])
+			continue;
+		reader->name = reader->section + n;
+		reader->is_proxy = provider_sections[i].is_proxy;
+	}
+	return reader->name != NULL;
+}
+
 static int begin_section(struct reader *reader, const char *name, size_t n_name)
 {
 	if (end_filter(reader)) {
@@ -185,13 +200,11 @@ static int begin_section(struct reader *reader, const char *name, size_t n_name)
 	}
 	snprintf(reader->section, sizeof(reader->section), "%.*s", (int)n_name, name);
 	reader->has_keys = false;
-	reader->is_filter = !strncmp(reader->section, FILTER_SECTION, strlen(FILTER_SECTION)) &&
-			    *filter_name(reader);
-	if (reader->is_filter)
+	if (is_provider(reader))
 		return begin_filter(reader);
 	if (!strcmp(reader->section, "Instance"))
 		return 0;
-	return cli_error(-1, "there is no section [%s]; there are [Instance] and [Filter NAME]",
+	return cli_error(-1, "there is no section [%s]; there are [Instance], [Filter NAME] and [Proxy NAME]",
 			 reader->section);
 }
 
@@ -223,10 +236,11 @@ static int take_line(void *data, const char *section, const char *key, const cha
 	reader->failed_line = reader->n_lines;
 	if (!reader->section[0])
 		r = cli_error(-1,
-			      "\"%s\" is in no section: [Instance] or [Filter NAME] comes first",
+			      "\"%s\" is in no section: [Instance], [Filter NAME] or [Proxy NAME] "
+			      "comes first",
 			      key);
 	else
-		r = reader->is_filter ? take_filter(reader, key, value)
+		r = reader->name ? take_filter(reader, key, value)
 				      : take_instance(reader, key, value);
 	reader->has_failed = r != 0;
 	return r == 0;

@@ -101,6 +101,14 @@ struct relay_way {
 	bool is_discarded; /* nobody wants these bytes */
 };
 
+struct relay_timer {
+	struct sluice_relay *relay;
+	uint64_t due_us; /* RELAY_NEVER: it is not in the heap */
+	uint64_t served; /* of those that are due at once the least is first */
+	size_t heap_at;
+};
+
+/* from BROKEN on its ends are resets */
 enum relay_state { RELAY_OPEN, RELAY_RELEASED, RELAY_BROKEN, RELAY_ABANDONED, RELAY_GONE };
 
 /** struct sluice_relay - ways[i] are the bytes of sides[i] */
@@ -115,8 +123,7 @@ struct sluice_relay {
 	bool is_queued;		       /* or it is its turn */
 	struct sluice_relay *next_queued;
 	struct sluice_relay **before, *next; /* of all in the set */
-	uint64_t due_us;		     /* RELAY_NEVER: it is not in the heap */
-	size_t heap_at;
+	struct relay_timer timers[2];	     /* by the way of bytes; the first one for all else */
 	/* it is looked at from time to time; 0: it is not */
 	uint32_t look_us;
 	uint64_t moved, moved_us; /* what was seen then, and since when */
@@ -137,8 +144,9 @@ struct sluice_relays {
 	struct sluice_relay *all;
 	size_t n;
 	struct sluice_relay *queue, **queue_end;
-	struct sluice_relay **heap; /* those with a due_us, the first one at 0; n_places >= n */
+	struct relay_timer **heap; /* those with a due_us, the first one at 0; places for all */
 	size_t n_heap, n_places;
+	uint64_t n_served;
 	uint64_t now_us; /* of this call; 0: nobody has asked */
 	struct relay_pool pool;
 	struct relay_shape shape;
@@ -148,8 +156,10 @@ struct sluice_relays {
 
 /** relays_queue() - it has something to do */
 void relays_queue(struct sluice_relay *relay);
-/** relays_wake_at() - a turn at that time, unless there is an earlier one */
-void relays_wake_at(struct sluice_relay *relay, uint64_t due_us);
+/** relays_wake_at() - a turn for its relay at that time, unless there is an earlier one */
+void relays_wake_at(struct sluice_relays *relays, struct relay_timer *timer, uint64_t due_us);
+/** relays_serve() - it had what they compete for: it goes behind the others */
+void relays_serve(struct sluice_relays *relays, struct relay_timer *timer);
 /** relays_now_us() - one time for all that is done in a call */
 uint64_t relays_now_us(struct sluice_relays *relays);
 /** relays_reserve() - places for one relay more. Return: 0, or -ENOMEM */

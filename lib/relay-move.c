@@ -137,7 +137,7 @@ static void flush(struct sluice_relay *relay, unsigned int from)
 		empty_pipe(relay, from);
 	while ((buffer = way->first) && !way->pipe) {
 		if (buffer->due_us && buffer->due_us > relays_now_us(relay->set)) {
-			relays_wake_at(relay, buffer->due_us);
+			relays_wake_at(relay->set, &relay->timers[from], buffer->due_us);
 			return;
 		}
 		if (!empty_buffer(relay, from))
@@ -231,7 +231,7 @@ static void starve(struct sluice_relay *relay, struct relay_side *side)
 {
 	side->may_read = false;
 	side->is_starved = true;
-	relays_wake_at(relay, relays_now_us(relay->set) + RELAY_RETRY_US);
+	relays_wake_at(relay->set, &relay->timers[0], relays_now_us(relay->set) + RELAY_RETRY_US);
 }
 
 /* a pipe is of use for what comes in large pieces */
@@ -378,8 +378,8 @@ size_t relay_move(struct sluice_relay *relay, unsigned int from)
 		fill(relay, from);
 		flush(relay, from);
 	}
-	/* the other side of one that is broken must not take that for the end of what it reads */
-	if (way->has_read_end && !way->first && !way->pipe && relay->state != RELAY_BROKEN)
+	/* who will be reset must not take that for the end of what it reads */
+	if (way->has_read_end && !way->first && !way->pipe && relay->state < RELAY_BROKEN)
 		end_writing(relay, from);
 	return (size_t)(way->bytes - n_bytes);
 }

@@ -42,7 +42,7 @@ size_t relay_shape_room(struct sluice_relay *relay, unsigned int from)
 	if (way->n_waiting >= SLUICE_RELAY_SHAPED_MAX || way->n_buffers >= BUFFERS_MAX)
 		return 0;
 	if (shape->rate && shape->free_us[from] > now_us + QUEUE_US) {
-		relays_wake_at(relay, shape->free_us[from] - QUEUE_US);
+		relays_wake_at(relay->set, &relay->timers[from], shape->free_us[from] - QUEUE_US);
 		return 0;
 	}
 	return MIN(piece(shape), SLUICE_RELAY_SHAPED_MAX - way->n_waiting);
@@ -64,6 +64,7 @@ uint64_t relay_shape_due(struct sluice_relay *relay, unsigned int from, size_t n
 	uint64_t due_us = relays_now_us(relay->set);
 
 	if (shape->rate) {
+		relays_serve(relay->set, &relay->timers[from]);
 		due_us = MAX(due_us, shape->free_us[from]) + n * SECOND_US / shape->rate;
 		shape->free_us[from] = due_us;
 	}

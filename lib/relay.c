@@ -56,7 +56,8 @@ static struct sluice_relay *new_relay(struct sluice_relays *relays)
 		return NULL;
 	relay->set = relays;
 	relay->sides[PROGRAM].fd = relay->sides[UPSTREAM].fd = -1;
-	relay->due_us = RELAY_NEVER;
+	for (unsigned int i = 0; i < ARRAY_SIZE(relay->timers); i++)
+		relay->timers[i] = (struct relay_timer){ .relay = relay, .due_us = RELAY_NEVER };
 	relay->before = &relays->all;
 	relay->next = relays->all;
 	if (relay->next)
@@ -226,7 +227,7 @@ static bool has_stalled(struct sluice_relay *relay, uint64_t moved, uint64_t mos
 	}
 	if (now_us - relay->moved_us >= most_us)
 		return true;
-	relays_wake_at(relay, now_us + relay->look_us);
+	relays_wake_at(relay->set, &relay->timers[0], now_us + relay->look_us);
 	relay->look_us = MIN(2 * relay->look_us, RELAY_LOOK_MOST_US);
 	return false;
 }

@@ -16,7 +16,7 @@
 #include "base/macros.h"
 #include "lib/relay-internal.h"
 
-/* ---- timers: a heap of the relays that have one ---- */
+/* ---- timers: a heap of those that are set ---- */
 
 uint64_t relays_now_us(struct sluice_relays *relays)
 {
@@ -32,9 +32,9 @@ uint64_t relays_now_us(struct sluice_relays *relays)
 int relays_reserve(struct sluice_relays *relays)
 {
 	size_t n = relays->n_places ? 2 * relays->n_places : 64;
-	struct sluice_relay **heap;
+	struct relay_timer **heap;
 
-	if (relays->n < relays->n_places)
+	if (2 * (relays->n + 1) <= relays->n_places)
 		return 0;
 	heap = reallocarray(relays->heap, n, sizeof(*heap));
 	if (!heap)
@@ -44,69 +44,80 @@ int relays_reserve(struct sluice_relays *relays)
 	return 0;
 }
 
-static void place(struct sluice_relays *relays, size_t at, struct sluice_relay *relay)
+static bool is_before(const struct relay_timer *a, const struct relay_timer *b)
 {
-	relays->heap[at] = relay;
-	relay->heap_at = at;
+	return a->due_us < b->due_us || (a->due_us == b->due_us && a->served < b->served);
 }
 
-static void sift_up(struct sluice_relays *relays, struct sluice_relay *relay, size_t at)
+static void place(struct sluice_relays *relays, size_t at, struct relay_timer *timer)
 {
-	for (; at > 0 && relays->heap[(at - 1) / 2]->due_us > relay->due_us; at = (at - 1) / 2)
+	relays->heap[at] = timer;
+	timer->heap_at = at;
+}
+
+static void sift_up(struct sluice_relays *relays, struct relay_timer *timer, size_t at)
+{
+	for (; at > 0 && is_before(timer, relays->heap[(at - 1) / 2]); at = (at - 1) / 2)
 		place(relays, at, relays->heap[(at - 1) / 2]);
-	place(relays, at, relay);
+	place(relays, at, timer);
 }
 
-static void sift_down(struct sluice_relays *relays, struct sluice_relay *relay, size_t at)
+static void sift_down(struct sluice_relays *relays, struct relay_timer *timer, size_t at)
 {
 	for (size_t child; (child = 2 * at + 1) < relays->n_heap; at = child) {
 		if (child + 1 < relays->n_heap &&
-		    relays->heap[child + 1]->due_us < relays->heap[child]->due_us)
+		    is_before(relays->heap[child + 1], relays->heap[child]))
 			child++;
-		if (relays->heap[child]->due_us >= relay->due_us)
+		if (!is_before(relays->heap[child], timer))
 			break;
 		place(relays, at, relays->heap[child]);
 	}
-	place(relays, at, relay);
+	place(relays, at, timer);
 }
 
-static void forget_timer(struct sluice_relay *relay)
+static void forget_timer(struct sluice_relays *relays, struct relay_timer *timer)
 {
-	struct sluice_relays *relays = relay->set;
-	struct sluice_relay *last;
-	size_t at = relay->heap_at;
+	struct relay_timer *last;
+	size_t at = timer->heap_at;
 
-	if (relay->due_us == RELAY_NEVER)
+	if (timer->due_us == RELAY_NEVER)
 		return;
-	relay->due_us = RELAY_NEVER;
+	timer->due_us = RELAY_NEVER;
 	last = relays->heap[--relays->n_heap];
-	if (last == relay)
+	if (last == timer)
 		return;
-	if (at > 0 && relays->heap[(at - 1) / 2]->due_us > last->due_us)
+	if (at > 0 && is_before(last, relays->heap[(at - 1) / 2]))
 		sift_up(relays, last, at);
 	else
 		sift_down(relays, last, at);
 }
 
-void relays_wake_at(struct sluice_relay *relay, uint64_t due_us)
+void relays_wake_at(struct sluice_relays *relays, struct relay_timer *timer, uint64_t due_us)
 {
-	struct sluice_relays *relays = relay->set;
-
-	if (relay->due_us <= due_us)
+	if (timer->due_us <= due_us)
 		return;
-	if (relay->due_us == RELAY_NEVER)
-		relay->heap_at = relays->n_heap++;
-	relay->due_us = due_us;
-	sift_up(relays, relay, relay->heap_at);
+	if (timer->due_us == RELAY_NEVER)
+		timer->heap_at = relays->n_heap++;
+	timer->due_us = due_us;
+	sift_up(relays, timer, timer->heap_at);
+}
+
+void relays_serve(struct sluice_relays *relays, struct relay_timer *timer)
+{
+	uint64_t due_us = timer->due_us;
+
+	forget_timer(relays, timer);
+	timer->served = ++relays->n_served;
+	relays_wake_at(relays, timer, due_us);
 }
 
 static void queue_due(struct sluice_relays *relays)
 {
 	while (relays->n_heap && relays->heap[0]->due_us <= relays_now_us(relays)) {
-		struct sluice_relay *relay = relays->heap[0];
+		struct relay_timer *timer = relays->heap[0];
 
-		forget_timer(relay);
-		relays_queue(relay);
+		forget_timer(relays, timer);
+		relays_queue(timer->relay);
 	}
 }
 
@@ -245,7 +256,8 @@ void relays_remove(struct sluice_relay *relay)
 {
 	struct sluice_relays *relays = relay->set;
 
-	forget_timer(relay);
+	for (unsigned int i = 0; i < ARRAY_SIZE(relay->timers); i++)
+		forget_timer(relays, &relay->timers[i]);
 	*relay->before = relay->next;
 	if (relay->next)
 		relay->next->before = relay->before;

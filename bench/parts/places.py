@@ -43,6 +43,8 @@ FLOOR_RULE = f"add rule ip floor hold queue num {QUEUE} bypass"
 class Place:
     """@n: connections that were measured so far"""
 
+    address = ADDRESS  # to which its client connects
+
     def __init__(self, build, seconds, load):
         self.n, self._n_measured = 0, 0
         self._ends = contextlib.ExitStack()
@@ -54,7 +56,7 @@ class Place:
             self._orders = self.lab.new_file("orders")
             os.mkfifo(self._orders)
             self.prepare(ends)
-            self._client = self.start([*pins[0], self.lab.path("bench/cps"), "connect", ADDRESS, PORT, seconds,
+            self._client = self.start([*pins[0], self.lab.path("bench/cps"), "connect", self.address, PORT, seconds,
                                        load.threads, load.open, self._orders])
             # both ends: opening waits for nobody
             self._fd = os.open(self._orders, os.O_RDWR | os.O_CLOEXEC)

@@ -10,11 +10,11 @@
  * change one. A session may judge flows as well (new_flow); without new_flow it
  * allows every flow, so that its packets are all it judges.
  *
- * A flow has its verdict before its first packet is shown, and a packet that comes
- * in is shown before its program sees it. Packets on loopback are not shown, nor
- * what the kernel sends for nobody: resets, and answers to a closed connection.
- * One that the kernel will cut into several, or has joined of several, is shown as
- * the one that it is meanwhile, with the length of all.
+ * A flow has its verdict before its first packet is shown, and its last packets may
+ * be shown after flow_closed. A packet that comes in is shown before its program sees
+ * it. Packets on loopback are not shown, nor what the kernel sends for nobody: resets,
+ * and answers to a closed connection. One that the kernel will cut into several, or has
+ * joined of several, is shown as the one that it is meanwhile, with the length of all.
  *
  * A verdict is waited for SLUICE_PACKET_DEADLINE_MS. Then the filter's fail class
  * decides, and decides at once about each further packet until the filter has

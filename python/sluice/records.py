@@ -20,7 +20,7 @@ RULES_MAX = 65536
 RECORDS = (
     Record("HELLO", 1, 1, False, (  # first record of a provider
         Field("version", "u32", 4, 0),  # protocol version the provider speaks
-        Field("kind", "u8", 1, 1),  # 1: filter
+        Field("kind", "u8", 1, 3),  # 1: filter, 2: transparent proxy, 3: proxy of applications
         Field("name", "str", 32, 0),  # name for people and logs
     )),
     Record("WELCOME", 2, 0, False, (  # answer to HELLO
@@ -218,6 +218,27 @@ RECORDS = (
         Field("id", "u64", 8, 0),  # the flow of FLOW_NEED_RULES
         Field("error", "u32", 4, 4095),  # errno
         Field("text", "str", 128, 0),  # why, for people
+    )),
+    Record("FLOW_TAKE", 48, 1, False, (  # the judgement of a proxy: it takes the flow
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
+    )),
+    Record("FLOW_OPENED", 49, 1, False, (  # the other side of that flow is reached, or why not
+        Field("id", "u64", 8, 0),  # the flow of FLOW_TAKE
+        Field("error", "u32", 4, 4095),  # 0, or the errno for connect(2) of the program
+        Field("reason", "str", 128, 0),  # why, for people
+    )),
+    Record("FLOW_SOCKET", 50, 0, False, (  # the connection of that flow
+        Field("id", "u64", 8, 0),  # the flow of FLOW_OPENED; the connection comes along
+    )),
+    Record("FLOW_CANCEL", 51, 0, False, (  # there is none
+        Field("id", "u64", 8, 0),  # the flow of FLOW_TAKE: it is over
+    )),
+    Record("FLOW_ASK_END", 52, 1, False, (  # the program has ended its side: how?
+        Field("id", "u64", 8, 0),  # the flow of FLOW_SOCKET
+    )),
+    Record("FLOW_END", 53, 0, False, (  # so
+        Field("id", "u64", 8, 0),  # the flow of FLOW_SOCKET
+        Field("full", "u8", 1, 1),  # 1: the program has no descriptor of it any more; 0: it reads on
     )),
     Record("PACKETS", 30, 0, True, (  # judge these packets
         Field("n", "u32", 4, 64),  # packets in the tail

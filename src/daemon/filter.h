@@ -103,6 +103,12 @@ struct filter {
 	struct output output;
 };
 
+/** filter_kind() - as people call it */
+static inline const char *filter_kind(const struct filter *filter)
+{
+	return filter->is_proxy ? "proxy" : "filter";
+}
+
 /** enum report_event - values of FLOW_REPORT */
 enum report_event { REPORT_NEW, REPORT_DATA, REPORT_CLOSED, REPORT_STATISTICS };
 

@@ -31,19 +31,32 @@ int output_open(struct output *output)
 	return ends[1];
 }
 
+static void say_lost(struct filter *filter)
+{
+	if (filter->output.n_lost)
+		log_line(LOG_NOTICE, "%s: %u lines were dropped", filter->name,
+			 filter->output.n_lost);
+	filter->output.n_lost = 0;
+}
+
+/* what was dropped in the one before is said, though nothing more may ever be printed */
+static void begin_second(struct filter *filter)
+{
+	uint64_t second = daemon_now_us() / 1000000;
+
+	if (second == filter->output.second)
+		return;
+	filter->output.second = second;
+	filter->output.n_said = 0;
+	say_lost(filter);
+}
+
 void output_say(struct filter *filter, int level, const char *text)
 {
 	struct output *output = &filter->output;
-	uint64_t second = daemon_now_us() / 1000000;
 	char line[512];
 
-	if (second != output->second) {
-		output->second = second;
-		output->n_said = 0;
-		if (output->n_lost)
-			log_line(level, "%s: %u lines were dropped", filter->name, output->n_lost);
-		output->n_lost = 0;
-	}
+	begin_second(filter);
 	if (output->n_said++ >= LINES_MAX) {
 		output->n_lost++;
 		return;
@@ -94,6 +107,7 @@ static void read_up_to(struct filter *filter, size_t n_max)
 void output_read(struct filter *filter)
 {
 	read_up_to(filter, BYTES_A_TICK);
+	begin_second(filter);
 }
 
 void output_close(struct filter *filter)
@@ -101,5 +115,6 @@ void output_close(struct filter *filter)
 	read_up_to(filter, LAST_BYTES);
 	if (filter->output.n_line)
 		end_line(filter);
+	say_lost(filter);
 	filter->output.pipe = close_fd(filter->output.pipe);
 }

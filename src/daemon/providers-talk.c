@@ -108,10 +108,9 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 /* it would be asked what it cannot answer: nothing but another configuration helps */
 static void refuse_kind(struct daemon *daemon, struct filter *filter)
 {
-	snprintf(filter->message, sizeof(filter->message), filter->is_proxy
-			 ? "is no proxy, but a filter: start it with --filter"
-			 : "is no filter, but a proxy: start it with --proxy");
-	log_error("%s %s", filter->name, filter->message);
+	snprintf(filter->message, sizeof(filter->message), "is no %s: start it with --%s",
+		 filter_kind(filter), filter->is_proxy ? "filter" : "proxy");
+	log_error("%s %s %s", filter_kind(filter), filter->name, filter->message);
 	session_ready(&filter->session, false, daemon_now_us());
 	providers_tell_when_ready(daemon, filter);
 }
@@ -171,7 +170,7 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 	session_ready(&filter->session, ready->error == 0, daemon_now_us());
 	log_clean(filter->message, sizeof(filter->message), ready->text);
 	if (ready->error)
-		log_error("filter %s did not start: %s", filter->name,
+		log_error("%s %s did not start: %s", filter_kind(filter), filter->name,
 			  filter->message[0] ? filter->message : strerror((int)ready->error));
 	if (!ready->error) {
 		/* its options had to fit; whoever asks next has what is unread before it */

@@ -22,7 +22,8 @@ void providers_tell_when_ready(struct daemon *daemon, const struct filter *filte
 	char text[320];
 
 	if (filter->session.state == SESSION_FAILED && !daemon->is_ready) {
-		snprintf(text, sizeof(text), "filter %s: %s", filter->name, filter->message);
+		snprintf(text, sizeof(text), "%s %s: %s", filter_kind(filter), filter->name,
+			 filter->message);
 		daemon->is_ready = true;
 		keeper_tell_state(daemon, EINVAL, text);
 		return;
@@ -53,7 +54,8 @@ static void break_off(struct daemon *daemon, unsigned int index, int error)
 			 error == -ENOBUFS ? "more records than questions"
 			 : error > 0	   ? wire_strerror(error)
 					   : strerror(-error));
-		log_error("filter %s %s: replacing it", filter->name, filter->message);
+		log_error("%s %s %s: replacing it", filter_kind(filter), filter->name,
+			  filter->message);
 		keeper_kill(daemon, index + 1);
 	}
 	disconnect(filter); /* its exit is told by the keeper */
@@ -126,7 +128,8 @@ void providers_connected(struct daemon *daemon, unsigned int index, int sock, pi
 	if (r >= 0)
 		return;
 	/* it would not be heard, and flows wait for it: the next one may be */
-	log_error("cannot watch filter %s: %s: replacing it", filter->name, strerror(-r));
+	log_error("cannot watch %s %s: %s: replacing it", filter_kind(filter), filter->name,
+		  strerror(-r));
 	session_unheard(&filter->session);
 	keeper_kill(daemon, index + 1);
 	disconnect(filter);
@@ -164,9 +167,9 @@ static void say_given_up(struct filter *filter)
 	if (filter->session.deaths > 1)
 		snprintf(often, sizeof(often), ", %u times in a row", filter->session.deaths);
 	snprintf(filter->message + n, sizeof(filter->message) - n,
-		 "%s: given up, every flow fails %s: put the filter right, then start the instance "
+		 "%s: given up, every flow fails %s: put the %s right, then start the instance "
 		 "again",
-		 often, filter->is_closed ? "closed" : "open");
+		 often, filter->is_closed ? "closed" : "open", filter_kind(filter));
 }
 
 /* Whoever starts the instance waits for it, and it has never started. One that hung has had all its
@@ -204,7 +207,7 @@ void providers_lost(struct daemon *daemon, unsigned int index, int status)
 	session_exited(&filter->session, daemon_now_us());
 	if (filter->session.state == SESSION_FAILED)
 		say_given_up(filter);
-	log_error("filter %s %s%s", filter->name, filter->message,
+	log_error("%s %s %s%s", filter_kind(filter), filter->name, filter->message,
 		  filter->session.state == SESSION_FAILED ? "" : ": restarting it");
 	providers_tell_when_ready(daemon, filter);
 	judge_ask_waiting(daemon, index, true);
@@ -298,6 +301,7 @@ void providers_await_stop(struct daemon *daemon)
 	}
 	for (unsigned int i = 0; n_left && i < daemon->n_filters; i++)
 		if (!has_ended[i])
-			log_error("filter %s has not stopped within %u ms: it is killed",
-				  daemon->filters[i].name, STOP_US / 1000);
+			log_error("%s %s has not stopped within %u ms: it is killed",
+				  filter_kind(&daemon->filters[i]), daemon->filters[i].name,
+				  STOP_US / 1000);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/macros.h"
 #include "flow/history.h"
@@ -84,6 +85,22 @@ const struct flow *history_find(const struct history *history, uint64_t id)
 				return at(history, ring, k);
 	}
 	return NULL;
+}
+
+const struct flow *history_find_key(const struct history *history, const struct sl_flow_key *key)
+{
+	const struct flow *newest = NULL;
+
+	for (size_t i = 0; i < _KIND_N; i++) {
+		const struct ring *ring = &history->rings[i];
+		size_t k = ring->n;
+
+		while (k > 0 && memcmp(&at(history, ring, k - 1)->key, key, sizeof(*key)) != 0)
+			k--;
+		if (k > 0 && (!newest || at(history, ring, k - 1)->id > newest->id))
+			newest = at(history, ring, k - 1);
+	}
+	return newest;
 }
 
 /* flows leave the table in another order than they were decided in */

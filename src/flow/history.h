@@ -35,6 +35,10 @@ void history_add(struct history *history, const struct flow *flow);
 /** history_find() - the newest with this id; NULL: never there, or pushed out */
 const struct flow *history_find(const struct history *history, uint64_t id);
 
+/** history_find_key() - the newest of this conversation, whose last packets may still be on their way; NULL:
+ * as history_find() */
+const struct flow *history_find_key(const struct history *history, const struct sl_flow_key *key);
+
 /** history_newest() - the flow that was decided last, of all or of those denied; NULL: none */
 const struct flow *history_newest(const struct history *history, bool is_denied);
 

@@ -14,12 +14,14 @@
  *	hang-after=N, die-after=N  packets
  *	lie=1                      before each batch, verdicts on packets that it was not asked about
  *	flows=drop                 it judges flows as well: drops those to port 7007
+ *	remember=1                 what it says of a flow holds for those like it
  *	rule=ACTION[;KEY=VALUE]…   address, port, local-port, protocol, interface, direction
  *	many=N                     rules that match nothing, before what otherwise says
  *	otherwise=ACTION
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -37,7 +39,7 @@
 struct state {
 	unsigned long drop_port, delay_port, drop_protocol, drop_from, delay_ms, hang_after,
 		die_after, n;
-	bool is_showing, is_lying, is_dropping_flows, drops_delayed;
+	bool is_showing, is_lying, is_dropping_flows, is_remembered, drops_delayed;
 	struct sluice_packet_rule rules[RULES_MAX];
 	size_t n_rules;
 	enum sluice_rule_action otherwise;
@@ -137,6 +139,7 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 	state->is_showing |= strcmp(key, "show") == 0;
 	state->is_lying |= strcmp(key, "lie") == 0;
 	state->is_dropping_flows |= strcmp(key, "flows") == 0;
+	state->is_remembered |= strcmp(key, "remember") == 0;
 	state->drops_delayed |= strcmp(key, "release") == 0;
 	return 0;
 }
@@ -171,10 +174,11 @@ static bool is_of(const struct ends *ends, unsigned long port)
 
 static void show(const struct sluice_packet *packet, const struct ends *ends)
 {
-	printf("packet %s proto=%u %u>%u %s/%u n=%zu length=%u flow=%d pid=%u uid=%u cookie=%d\n",
+	printf("packet %s proto=%u %u>%u %s/%u n=%zu length=%u flow=%" PRIu64
+	       " pid=%u uid=%u cookie=%d\n",
 	       packet->direction == SLUICE_INBOUND ? "in" : "out", ends->protocol, ends->source,
 	       ends->destination, packet->interface, packet->ifindex, packet->n_bytes,
-	       packet->length, packet->flow_id != 0, packet->pid, packet->uid, packet->cookie != 0);
+	       packet->length, packet->flow_id, packet->pid, packet->uid, packet->cookie != 0);
 	fflush(stdout);
 }
 
@@ -238,7 +242,9 @@ static void on_flow(struct sluice_filter *filter, const struct sluice_flow *flow
 	const struct state *state = data;
 	bool is_dropped = state->is_dropping_flows && flow->remote_port == 7007;
 
-	sluice_filter_answer(filter, flow->id, is_dropped ? SLUICE_DROP : SLUICE_ALLOW, "asked");
+	sluice_filter_answer_for(filter, flow->id, is_dropped ? SLUICE_DROP : SLUICE_ALLOW,
+				 state->is_remembered ? SLUICE_THIS_ADDRESS : SLUICE_THIS_FLOW,
+				 "asked");
 }
 
 static void release(struct sluice_filter *filter, struct state *state)

@@ -16,7 +16,7 @@ from lib.lab import CLIENT4, SERVER4, SERVER6
 from lib.rooms import HOST4, Room
 from lib.wait import SLOW, wait_for
 
-SHOWN = re.compile(r"packet (in|out) proto=(\d+) (\d+)>(\d+) (\S+)/(\d+) n=(\d+) length=(\d+) flow=(\d) pid=(\d+) uid=(\d+) cookie=(\d)")
+SHOWN = re.compile(r"packet (in|out) proto=(\d+) (\d+)>(\d+) (\S+)/(\d+) n=(\d+) length=(\d+) flow=(\d+) pid=(\d+) uid=(\d+) cookie=(\d)")
 ADDRESSES = ("10.79.55.1", "fd00:79::55:1")
 TCP, UDP = 6, 17
 
@@ -56,11 +56,24 @@ def check_shown(t, lab):
             come = [packet for packet in packets if packet["way"] == "in" and packet["source"] == 7]
             t.check(len(out) >= (2 if proto == "tcp" else 1) and come and len(out) + len(come) == len(packets),
                     f"{proto} {address}: both directions: {packets}")
+            record = run.wait_flow(event="new", dst=address)
             t.equal({(packet["interface"], packet["flow"], packet["uid"], packet["cookie"]) for packet in packets},
-                    {("uplink", 1, 0, 1)}, f"{proto} {address}: interface, flow, user, socket")
+                    {("uplink", record["id"], 0, 1)}, f"{proto} {address}: interface, flow, user, socket")
             t.equal(len({packet["pid"] for packet in packets}), 1, f"{proto} {address}: one process")
-            t.equal(packets[0]["pid"], run.wait_flow(event="new", dst=address)["pid"], f"{proto} {address}: which")
+            t.equal(packets[0]["pid"], record["pid"], f"{proto} {address}: which")
             t.check(all(packet["n"] == min(packet["length"], 128) for packet in packets), f"{proto} {address}: bytes")
+
+
+def check_flow(t, lab):
+    """the flow that it is of is told, also of one that the kernel let go alone, and behind the flow's end"""
+    for address in ADDRESSES:
+        for proto in ("tcp", "udp"):
+            run = lab.run([packet_filter(lab, "show=1", "remember=1")], flow(lab, proto, address, count=5).split())
+            t.equal(errors(run), [{"0": 5}], f"{proto} {address}")
+            ids = {record["sport"]: record["id"] for record in run.flows(event="new", dst=address)}
+            t.equal(len(ids), 5, f"{proto} {address}: flows")
+            told = [(packet["flow"], packet["source" if packet["way"] == "out" else "destination"]) for packet in shown(run)]
+            t.equal([(ids[port], port) for _, port in told], told, f"{proto} {address}: flow of each packet")
 
 
 def check_others(t, lab):
@@ -110,6 +123,8 @@ def check_left(t, lab):
                               programs.command("ends", "leave", "datagram", address, 0, "left"), fail="closed")
                 n = wire.count(lambda p: p.proto == "udp" and p.dst == address)
             t.equal((run.wait(), n), (0, wanted), f"{address}, and closed, {options}: on the uplink")
+        t.equal([packet["flow"] for packet in shown(run) if packet["proto"] == UDP],
+                [run.wait_flow(event="new", dst=address)["id"]], f"{address}, and closed: its flow")
 
 
 def check_inbound(t, lab, address):
@@ -294,6 +309,7 @@ def scenario(t):
             lab.tcp_echo(port)
             lab.udp_echo(port)
         check_shown(t, lab)
+        check_flow(t, lab)
         check_others(t, lab)
         check_wide(t, lab)
         check_dropped(t, lab)

@@ -4,6 +4,8 @@
 
    [ client ns: python, curl ]──uplink──[ server ns: HTTP, echo ]
         └ sluice run --proxy test-proxy:ends=9     half, full, reset, duplicated, killed
+
+   165-proxy-ends.py BUILD --clients 10000 --limit 2000
 """
 import collections
 import re
@@ -13,7 +15,6 @@ from lib import machine, main
 from lib.wait import wait_for
 
 HOST4, HOST6 = "10.79.65.1", "fd00:79::65:1"
-COUNT = 300
 DOWNLOAD = 10_000_000
 FIN_WAIT_2 = "05"
 
@@ -33,12 +34,12 @@ def kinds(run):
 
 def check_kinds(t, lab):
     for host in (HOST4, HOST6):
-        run = start(lab, lab.actor("ends", host, 9, COUNT), "ends=9")
-        run.wait(120)
+        run = start(lab, lab.actor("ends", host, 9, t.clients), "ends=9")
+        run.wait(60 + t.clients // 20)
         ended, told = run.json(), kinds(run)
         wrong = {sport: (ways, told[sport]) for sport, ways in ended.items() if sorted(ways) != sorted(told[sport])}
         t.equal(wrong, {}, f"{host}: ends that the proxy was told otherwise")
-        t.equal(sum(map(len, ended.values())), COUNT, f"{host}: connections")
+        t.equal(sum(map(len, ended.values())), t.clients, f"{host}: connections")
 
 
 def check_half(t, lab):
@@ -93,4 +94,4 @@ def scenario(t):
 
 
 if __name__ == "__main__":
-    main(scenario)
+    main(scenario, clients=300)

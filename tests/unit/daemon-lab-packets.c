@@ -140,7 +140,7 @@ struct sl_memory_key lab_memory_key(const struct lab *lab, const struct lab_pack
 }
 
 /* as allow_remembered() of bpf/netfilter-out.bpf.c */
-void lab_remember(struct lab *lab, const struct lab_packet *packet)
+void lab_remember_unread(struct lab *lab, const struct lab_packet *packet)
 {
 	struct sl_flow_key key = lab_key(packet);
 	struct sl_remembered event = { .event = { .kind = SL_EV_REMEMBERED, .cookie = key.cookie },
@@ -157,6 +157,11 @@ void lab_remember(struct lab *lab, const struct lab_packet *packet)
 	event.held.sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &key.cookie);
 	fake_put(lab->kernel, FAKE_FLOWS, &key, &flow);
 	fake_put_remembered(lab->kernel, &event);
+}
+
+void lab_remember(struct lab *lab, const struct lab_packet *packet)
+{
+	lab_remember_unread(lab, packet);
 	lab_pass(lab, TICK_US);
 }
 

@@ -152,7 +152,9 @@ void lab_end_socket(struct lab *lab, const struct lab_packet *packet);
 struct sl_flow_key lab_key(const struct lab_packet *packet);
 /** lab_memory_key() - of the application that owns the lab's socket */
 struct sl_memory_key lab_memory_key(const struct lab *lab, const struct lab_packet *packet);
-/** lab_remember() - the kernel allows the packet out of sl_memory, and says so */
+/** lab_remember() - the kernel allows the packet out of sl_memory, and says so;
+ * lab_remember_unread(): which nobody has read yet */
+void lab_remember_unread(struct lab *lab, const struct lab_packet *packet);
 void lab_remember(struct lab *lab, const struct lab_packet *packet);
 /** lab_flow() - the verdict in the kernel; NULL: none */
 const struct sl_flow *lab_flow(const struct lab *lab, const struct lab_packet *packet);

@@ -31,6 +31,8 @@ struct lab_relay {
 	struct sluice_relay_end end;
 	uint64_t n_sent[2], n_received[2]; /* by the end that has sent, or received */
 	bool has_end[2];		   /* that end has received the other's */
+	/* called inside read_end; NULL: nothing is */
+	void (*at_end)(struct sluice_relay *relay);
 };
 
 struct lab {
@@ -42,7 +44,9 @@ struct lab {
 int lab_set_up(void **state);
 int lab_tear_down(void **state);
 
-/** lab_add() - one more relay of the set; lab_drop() closes the ends that are open */
+/** lab_try() - one more relay of the set. Return: as sluice_relays_add() */
+int lab_try(struct sluice_relays *relays, struct lab_relay *ret_relay);
+/** lab_add() - it must be; lab_drop() closes the ends that are open */
 void lab_add(struct sluice_relays *relays, struct lab_relay *ret_relay);
 void lab_drop(struct lab_relay *relay);
 
@@ -54,6 +58,8 @@ void lab_work(struct sluice_relays *relays);
 /** lab_wait() - for something, for 20 seconds at most. Return: false, when that was too long */
 bool lab_wait(struct sluice_relays *relays, bool (*has_come)(const struct lab_relay *relay),
 	      const struct lab_relay *relay);
+/** lab_is_readable() - the set's descriptor, waiting so long for it */
+bool lab_is_readable(const struct sluice_relays *relays, int timeout_ms);
 bool lab_is_done(const struct lab_relay *relay);
 
 /** lab_send() - as much of @n bytes as the end takes now. Return: how many */

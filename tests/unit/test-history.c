@@ -73,6 +73,27 @@ static void test_found_by_id(void **state)
 	assert_int_equal(history_count(world->history), 2);
 }
 
+static void test_found_by_key(void **state)
+{
+	struct world *world = *state;
+	struct flow flow = { .key = { .cookie = 5, .rport = 7 }, .verdict = SL_ALLOW };
+	struct sl_flow_key other = { .cookie = 5, .rport = 8 };
+
+	for (flow.id = 1; flow.id <= 2; flow.id++)
+		history_add(world->history, &flow);
+	add(world, 3, SL_ALLOW, 1);
+	assert_int_equal(history_find_key(world->history, &flow.key)->id, 2);
+	assert_null(history_find_key(world->history, &other));
+	flow.verdict = SL_REJECT; /* it was cut */
+	flow.id = 4;
+	history_add(world->history, &flow);
+	assert_int_equal(history_find_key(world->history, &flow.key)->id, 4);
+	flow.verdict = SL_ALLOW;
+	flow.id = 5;
+	history_add(world->history, &flow);
+	assert_int_equal(history_find_key(world->history, &flow.key)->id, 5);
+}
+
 static void test_the_oldest_goes(void **state)
 {
 	struct world *world = *state;
@@ -132,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_empty, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_found_by_id, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_found_by_key, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_oldest_goes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_allowed_flows_do_not_push_out_a_denial, set_up,
 						tear_down),

@@ -101,13 +101,22 @@ static void put(struct daemon *daemon, unsigned int index, const struct queue_pa
 
 /* ---- from the queue ---- */
 
+/* 0: not known. One that is over may have packets left, which were queued before its end was told */
+static uint64_t id_of_flow(const struct daemon *daemon, const struct sl_flow_key *key)
+{
+	const struct flow *flow = flow_table_find(daemon->flows, key);
+
+	if (!flow)
+		flow = history_find_key(daemon->history, key);
+	return flow ? flow->id : 0;
+}
+
 /* most packets of a batch have the ends of the one before */
 static void find_owner(struct daemon *daemon, const struct queue_packet *packet,
 		       struct owner *owner)
 {
 	struct packet_view view;
 	struct sl_flow_key key;
-	struct flow *flow;
 
 	owner->is_unreadable =
 		packet_parse(packet->bytes, packet->n_bytes, packet->is_inbound, &view) != 0;
@@ -129,8 +138,7 @@ static void find_owner(struct daemon *daemon, const struct queue_packet *packet,
 				    .rport = view.tuple.rport,
 				    .proto = view.tuple.proto };
 	memcpy(key.raddr, view.tuple.raddr, sizeof(key.raddr));
-	flow = flow_table_find(daemon->flows, &key);
-	owner->flow = flow ? flow->id : 0;
+	owner->flow = id_of_flow(daemon, &key);
 }
 
 /* Return: those of @filters that can be asked of this crowd's packets; the others fail */
@@ -234,6 +242,7 @@ void packets_read(struct daemon *daemon, unsigned int place)
 	for (int i = 0; i < BATCHES_A_ROUND && n == PACKETS_BATCH && may_read(daemon); i++) {
 		n = plane_read_packets(daemon->plane, place, daemon->packet_filters.buffer,
 				       packets);
+		(void)ends_drain(daemon); /* flows that the kernel let go alone came before them */
 		for (int j = 0; j < n; j++)
 			if (packets[j].bytes)
 				take(daemon, &packets[j], &owner, now_us);

@@ -34,7 +34,7 @@ static struct json_object *provider_json(struct daemon *daemon, unsigned int ind
 	struct json_object *json = json_object_new_object();
 
 	json_add(json, "name", json_clean_string(filter->name));
-	json_add(json, "kind", json_object_new_string(filter->is_proxy ? "proxy" : "filter"));
+	json_add(json, "kind", json_object_new_string(filter_kind(filter)));
 	json_add(json, "state", json_object_new_string(session_state_name(filter->session.state)));
 	json_add(json, "pid", filter->pid > 0 ? json_object_new_int(filter->pid) : NULL);
 	json_add(json, "fail", json_object_new_string(filter->is_closed ? "closed" : "open"));

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 
-from . import machine, programs, servers
+from . import machine, programs, proxies, servers
 from .capture import Capture
 from .dns import Zone
 from .ns import Namespace
@@ -154,6 +154,11 @@ class Lab:
             file.write(certificate.read())
         self._servers.append(servers.https_server(self.server, port, path))
         return path
+
+    def proxy(self, kind, *words, **settings):
+        """an upstream proxy, as a function of proxies.py that has this name; Return: it"""
+        self._servers.append(getattr(proxies, kind)(self.server, *words, **settings))
+        return self._servers[-1]
 
     def greeter(self, port):
         self._servers.append(servers.greeter(self.server, port))

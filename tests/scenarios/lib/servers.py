@@ -38,7 +38,7 @@ class _Tls6(_Tcp6):
             super().finish_request(secure, client_address)
 
 
-def _serve(namespace, port, handler, kind=_Tcp6, **attributes):
+def serve(namespace, port, handler, kind=_Tcp6, **attributes):
     with namespace:
         server = kind(("::", port), handler)
     for name, value in attributes.items():
@@ -160,24 +160,24 @@ class UdpServer:
 
 
 def tcp_echo(namespace, port):
-    return _serve(namespace, port, _Echo)
+    return serve(namespace, port, _Echo)
 
 
 def http_server(namespace, port):
-    return _serve(namespace, port, _Http, pause=threading.Event())
+    return serve(namespace, port, _Http, pause=threading.Event())
 
 
 def https_server(namespace, port, certificate):
     """@certificate: a file with the key as well"""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    return _serve(namespace, port, _Http, _Tls6, pause=threading.Event(), context=context)
+    return serve(namespace, port, _Http, _Tls6, pause=threading.Event(), context=context)
 
 
 def greeter(namespace, port):
-    return _serve(namespace, port, _Greeter)
+    return serve(namespace, port, _Greeter)
 
 
 def dns_servers(namespace, zone, port=53):
     udp = UdpServer(namespace, port, lambda data: zone.answer(data, "udp"))
-    return [udp, _serve(namespace, port, _DnsStream, zone=zone)]
+    return [udp, serve(namespace, port, _DnsStream, zone=zone)]

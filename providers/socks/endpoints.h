@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: Which proxy is tried next
+ *
+ * The order of the configuration, but what failed in the last 30 seconds comes last. A
+ * name with several addresses is several endpoints. No descriptor, no clock.
+ */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "upstream.h"
+
+#define ENDPOINTS_MAX 64U /* bits of a mask */
+#define ENDPOINTS_FAILED_MS 30000U
+
+struct endpoint {
+	const struct upstream *upstream;
+	union {
+		struct sockaddr generic;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+	} address;
+	socklen_t n_address;
+	bool has_failed; /* the last time */
+	uint64_t failed_ms;
+};
+
+struct endpoints {
+	unsigned int n;
+	struct endpoint all[ENDPOINTS_MAX];
+};
+
+/** endpoints_add() - Return: 0, -E2BIG */
+int endpoints_add(struct endpoints *endpoints, const struct upstream *upstream,
+		  const struct sockaddr *address, socklen_t n_address);
+
+/** endpoints_next() - @tried: bits of those that are out. Return: its number; -1: none is left */
+int endpoints_next(const struct endpoints *endpoints, uint64_t tried, uint64_t now_ms);
+
+/** endpoints_failed() - Return: is that news? */
+bool endpoints_failed(struct endpoints *endpoints, int number, uint64_t now_ms);
+
+/** endpoints_worked() - Return: is that news? */
+bool endpoints_worked(struct endpoints *endpoints, int number);

@@ -1,0 +1,232 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""166 — every connection goes by a SOCKS5 or HTTP proxy, and programs get what it says
+
+   [ client ns: curl, python ]──uplink──[ server ns: proxies that work, refuse, lie, hang ── HTTP, echo ]
+        └ sluice run --proxy socks:upstream=socks5h://…,upstream=https://…
+"""
+import os
+import subprocess
+
+from lib import main
+from lib.wait import wait_for
+
+PROXY = "10.77.0.2"
+HOST4, HOST6, NAME = "10.79.66.1", "fd00:79::66:1", "www.example.com"
+USER, URL_USER = "alice:se@c/r:t", "alice:se%40c%2Fr%3At"
+PLAIN, SECRET = 1080, 2080  # first ports of those for everybody, and of those that want a user
+KINDS = ("socks5", "socks5h", "http", "https")
+NOBODY = 9  # no proxy listens there
+HTTP, ECHO, CLOSED, FORBIDDEN = 80, 7, 81, 25
+UNREACHABLE, NO_NETWORK, SILENT = "10.79.67.1", "198.51.100.1", "10.77.0.99"
+HOSTILE = 3080
+TIMEOUT_S = 2
+LATER_S = 1.5  # a busy machine
+
+GOOD_HEAD = b"HTTP/1.1 200 OK\r\n"
+# name, scheme, what the proxy says, pause between, does it leave then
+HOSTILES = (
+    ("garbage", "socks5", [os.urandom(64).replace(b"\x05", b"\x06")], 0, True),
+    ("garbage", "http", [b"\xff" * 64], 0, True),
+    ("another protocol", "socks5", [b"HTTP/1.1 400 Bad Request\r\n\r\n"], 0, False),
+    ("another protocol", "http", [b"\x05\x00"], 0, False),
+    ("no TLS", "https", [b"HTTP/1.1 200 OK\r\n\r\n"], 0, False),
+    ("half an answer", "socks5", [b"\x05\x00", b"\x05\x00\x00\x01\x0a"], 0.2, True),
+    ("half an answer", "http", [GOOD_HEAD], 0, True),
+    ("nothing", "socks5", [], 0, False),
+    ("nothing", "https", [], 0, False),
+    ("a byte a second", "socks5", [bytes([byte]) for byte in b"\x05\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"], 1, False),
+    ("a byte a second", "http", [bytes([byte]) for byte in GOOD_HEAD + b"\r\n"], 1, False),
+    ("a huge head", "http", [GOOD_HEAD] + [b"A: " + b"x" * 60000 + b"\r\n"] * 50, 0, False),
+    ("a head without end", "http", [GOOD_HEAD] + [b"A: b\r\n" * 1000] * 500, 0, False),
+)
+
+
+def url(kind, port, user=None):
+    return f"{kind}://{user + '@' if user else ''}{PROXY}:{port}"
+
+
+def provider(lab, *urls, **options):
+    """--proxy's argument"""
+    words = [f"upstream={one}" for one in urls] + [f"{key}={value}" for key, value in options.items()]
+    if any(one.startswith("https") for one in urls):
+        words.append("ca=" + lab.certificate + ".crt")
+    return "socks:" + ",".join(words)
+
+
+def start(lab, spec, command, **settings):
+    return lab.start([], command, options=["--proxy", spec], **settings)
+
+
+def run(lab, spec, command, within=60):
+    program = start(lab, spec, command)
+    program.wait(within)
+    return program
+
+
+def make_certificate(lab):
+    path = lab.new_file("pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=proxy", "-addext", f"subjectAltName=IP:{PROXY}", "-days", "2", "-keyout", path,
+                    "-out", path + ".crt"], check=True, capture_output=True)
+    with open(path, "a") as file, open(path + ".crt") as certificate:
+        file.write(certificate.read())
+    return path
+
+
+def prepare(lab):
+    """Return: the proxies, by their ports"""
+    zone = lab.dns()
+    zone.add(NAME, "A", HOST4)
+    lab.http(HTTP)
+    lab.tcp_echo(ECHO)
+    lab.server.sysctl("ipv4/ip_forward", 1)
+    lab.server.ip(f"route add unreachable {UNREACHABLE}/32 table local")
+    lab.client.ip(f"route add {NO_NETWORK}/32 via {PROXY}")
+    for namespace, interface in ((lab.client, "uplink"), (lab.server, "wire")):
+        namespace.ip(f"neighbour add {SILENT} lladdr 02:00:00:00:00:99 dev {interface} nud permanent")
+    lab.client.sysctl("ipv4/tcp_syn_retries", 1)
+    lab.certificate = make_certificate(lab)
+    proxies, names = {}, {NAME: HOST4}
+    for first, user in ((PLAIN, None), (SECRET, USER)):
+        for i, kind in enumerate(("socks5", "socks5", "connect")):
+            proxies[first + i] = lab.proxy(kind, first + i, user=user, names=names)
+        proxies[first + 3] = lab.proxy("secure_connect", first + 3, lab.certificate, user=user, names=names)
+    return proxies
+
+
+def check_bytes(t, lab, proxies):
+    """by each kind of proxy, with and without a user: the page of the direct run, asked for by the right name"""
+    for first, user, hosts in ((PLAIN, None, (HOST4, f"[{HOST6}]", NAME)), (SECRET, URL_USER, (NAME,))):
+        for i, kind in enumerate(KINDS):
+            for host in hosts:
+                words = ["curl", "-q", "-sS", "-m", "20", f"http://{host}/bytes/3000000", "-o", "/dev/null", "-w",
+                         "%{http_code} %{size_download} %{remote_ip}"]
+                del proxies[first + i].asked[:]
+                what = f"{kind}{' with a user' if user else ''}, {host}"
+                direct, proxied = lab.plain(words), run(lab, provider(lab, url(kind, first + i, user)), words)
+                t.equal((proxied.popen.returncode, proxied.stdout), (0, direct.stdout), what)
+                named = HOST4 if host == NAME and kind == "socks5" else host.strip("[]")
+                t.equal(proxies[first + i].asked, [(named, HTTP)], f"{what}: what the proxy was asked for")
+                flow = proxied.wait_flow(dport=HTTP, event="closed")
+                t.equal((flow["via"], flow["verdict"]), ("socks", "allow"), f"{what}: the flow's record")
+                t.check("se@c" not in str(proxied.flows()) + proxied.stderr, f"{what}: the password is shown to nobody")
+
+
+def check_ends(t, lab):
+    """a half close, and then a long answer"""
+    for i, kind in enumerate(KINDS):
+        found = run(lab, provider(lab, url(kind, PLAIN + i)), lab.actor("half_download", HOST4, HTTP, 10000000))
+        t.check(found.stdout.strip().isdigit() and int(found.stdout) > 10000000, f"{kind}: after a half close {found.report()}")
+
+
+def check_truth(t, lab):
+    """what a direct connect gives, or what docs of the provider say where the proxy does not say it"""
+    ends = [f"{HOST4},{HTTP}", f"{HOST4},{CLOSED}", f"{HOST6},{CLOSED}", f"{UNREACHABLE},80", f"{SILENT},80"]
+    command = lab.actor("connects", *ends)
+    direct = [end["error"] for end in lab.plain(command).json()]
+    t.equal(set(direct), {"0", "ECONNREFUSED", "EHOSTUNREACH", "ETIMEDOUT"}, "direct")
+    for i, kind in enumerate(KINDS):
+        found = run(lab, provider(lab, url(kind, PLAIN + i)), command)
+        t.equal([end["error"] for end in found.json()], direct, kind)
+        found = run(lab, provider(lab, url(kind, PLAIN + i)), lab.actor(
+            "connects", f"{NO_NETWORK},80", f"{HOST6},{FORBIDDEN}", f"{HOST4},{FORBIDDEN}"))
+        no_network = "ENETUNREACH" if kind.startswith("socks") else "ECONNREFUSED"  # 503 says no more
+        t.equal([end["error"] for end in found.json()], [no_network] * 2 + ["EACCES"] * 2 + ["EHOSTUNREACH"] * 2,
+                f"{kind}: no network, not allowed")
+        t.check("allow" in found.wait_flow(dst=HOST6)["reason"], f"{kind}: why")
+
+
+def check_user(t, lab):
+    """not the right one: EACCES where IPv6 can say so, and words"""
+    for i, kind in enumerate(KINDS):
+        for user in ("alice:wrong", None):
+            found = run(lab, provider(lab, url(kind, SECRET + i, user)),
+                        lab.actor("connects", f"{HOST6},{ECHO}", f"{HOST4},{ECHO}"))
+            t.equal([end["error"] for end in found.json()], ["EACCES"] * 2 + ["EHOSTUNREACH"] * 2,
+                    f"{kind}, user {user}")
+            reason = found.wait_flow(dst=HOST6)["reason"]
+            t.check("user and" in reason and "wrong" not in reason, f"{kind}, user {user}: {reason}")
+
+
+def check_failover(t, lab, proxies):
+    command = lab.actor("connects", f"{HOST4},{ECHO}", f"{HOST6},{ECHO}")
+    for i, kind in enumerate(KINDS):
+        del proxies[PLAIN + i].asked[:]
+        found = run(lab, provider(lab, url("socks5", NOBODY), url("http", NOBODY), url(kind, PLAIN + i)), command)
+        t.equal([end["error"] for end in found.json()], ["0"] * 4, f"{kind} behind two that are down")
+        t.equal(len(proxies[PLAIN + i].asked), 4, f"{kind}: flows that it had")
+        t.check(f"socks5://{PROXY}:{NOBODY} is not reached" in found.stderr, "it is told")
+    found = run(lab, provider(lab, url("socks5", NOBODY), url("http", NOBODY)), command)
+    t.equal([end["error"] for end in found.json()], ["ECONNREFUSED"] * 4, "all are down")
+
+
+def check_hostile(t, lab):
+    """nobody waits longer than the handshake may take, and the provider lives"""
+    for i, (name, kind, chunks, pause_s, is_rude) in enumerate(HOSTILES):
+        server = lab.proxy("says", HOSTILE + i, chunks, pause_s, is_rude)
+        go = lab.new_file("go")
+        act = " ".join(lab.actor("connects", f"{HOST4},{ECHO}"))
+        ran = start(lab, provider(lab, url(kind, HOSTILE + i), timeout=TIMEOUT_S),
+                    ["sh", "-c", f"{act}; while [ ! -e {go} ]; do sleep 0.1; done; {act}"])
+        pid = ran.wait_pid("socks")
+        wait_for(lambda: ran.stdout.count("\n") == 1, 30, "the first two to end")
+        open(go, "w").close()
+        t.equal(ran.wait(30), 0, f"{name}, {kind}: exit status")
+        ends = [end for line in ran.jsons() for end in line]
+        t.equal([end["error"] for end in ends], ["ECONNREFUSED"] * 4, f"{name}, {kind}")
+        t.check(max(end["took"] for end in ends) < TIMEOUT_S + LATER_S, f"{name}, {kind}: {ends}")
+        t.check(server.n_served >= 4, f"{name}, {kind}: it was asked")
+        t.check("socks ended" not in ran.stderr and ran.stderr.count("was started again") == 0,
+                f"{name}, {kind}: provider {pid} lives: {ran.stderr}")
+
+
+def check_behind_hostile(t, lab):
+    """a good one behind a bad one: it works"""
+    for i, (name, kind, *_) in enumerate(HOSTILES):
+        found = run(lab, provider(lab, url(kind, HOSTILE + i), url("socks5", PLAIN), timeout=1),
+                    lab.actor("connects", f"{HOST4},{ECHO}"))
+        t.equal([end["error"] for end in found.json()], ["0", "0"], f"behind {name}, {kind}")
+
+
+def check_words(t, lab):
+    """what cannot start says why, and no password"""
+    for options, words in (
+            ("upstream=socks4://h:1", "\"socks4://\" is not known"),
+            ("upstream=alice:secret@h:1080", "it has no scheme"),
+            ("upstream=socks5://a:secret@h", "it has no port"),
+            ("upstream=socks5://does-not-exist.example:1080", "cannot look up \"does-not-exist.example\""),
+            (f"upstream=socks5://{PROXY}:1,timeout=0", "is no number of seconds"),
+            (f"upstream=socks5://{PROXY}:1,ca=/dev/null", "no upstream is https://"),
+            (f"upstream=https://{PROXY}:1,ca=/dev/null", "has no certificate"),
+            ("timeout=1", "needs upstream=")):
+        found = run(lab, "socks:" + options, ["true"])
+        t.check(found.popen.returncode != 0 and words in found.stderr, f"{options}: {found.report()}")
+        t.check("secret" not in found.stderr, f"{options}: the password is shown: {found.stderr}")
+
+
+def check_secure(t, lab):
+    """a proxy whose certificate is not the one that was trusted"""
+    other = make_certificate(lab)
+    found = run(lab, f"socks:upstream={url('https', PLAIN + 3)},ca={other}.crt", lab.actor("connects", f"{HOST4},{ECHO}"))
+    t.equal([end["error"] for end in found.json()], ["ECONNREFUSED"] * 2, "another authority")
+    t.check("has no certificate that is good here" in found.wait_flow(dst=HOST4)["reason"], "why")
+
+
+def scenario(t):
+    t.needs("curl", "openssl", "providers/socks")
+    with t.lab() as lab:
+        proxies = prepare(lab)
+        check_bytes(t, lab, proxies)
+        check_ends(t, lab)
+        check_truth(t, lab)
+        check_user(t, lab)
+        check_failover(t, lab, proxies)
+        check_hostile(t, lab)
+        check_behind_hostile(t, lab)
+        check_words(t, lab)
+        check_secure(t, lab)
+
+
+if __name__ == "__main__":
+    main(scenario)

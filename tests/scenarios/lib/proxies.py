@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Upstream proxies of the lab, SOCKS5 and HTTP CONNECT: well behaved, and not.
+
+Threads of the test; they listen in one namespace and connect from there. `asked` has what each
+was asked for, as it was named: ("10.79.66.1", 80) or ("example.com", 80).
+"""
+
+import base64
+import errno
+import select
+import socket
+import socketserver
+import ssl
+import struct
+import threading
+
+from .servers import serve
+
+TIMEOUT_S = 2  # of a destination that does not answer
+FORBIDDEN_PORT = 25
+
+
+class _Refused(Exception):
+    """number: the errno; None: not allowed"""
+
+    def __init__(self, number):
+        super().__init__(number)
+        self.number = number
+
+
+def _pump(source, sink):
+    """until the end, which goes on as one; a reset as one"""
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError as error:
+        if error.errno == errno.ECONNRESET:
+            for end in (source, sink):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+class _Proxy(socketserver.BaseRequestHandler):
+    def read(self, n):
+        data = b""
+        while len(data) < n:
+            part = self.request.recv(n - len(data))
+            if not part:
+                raise ConnectionError("the client has left")
+            data += part
+        return data
+
+    def reach(self, host, port):
+        """a connection to where it wants to go; raises _Refused"""
+        self.server.asked.append((host, port))
+        if port == FORBIDDEN_PORT:
+            raise _Refused(None)
+        try:
+            with self.server.place:
+                return socket.create_connection((self.server.names.get(host, host), port), TIMEOUT_S)
+        except socket.gaierror:
+            raise _Refused(errno.EHOSTUNREACH) from None
+        except TimeoutError:
+            raise _Refused(errno.ETIMEDOUT) from None
+        except OSError as error:
+            raise _Refused(error.errno) from None
+
+    def carry(self, upstream):
+        upstream.settimeout(None)
+        back = threading.Thread(target=_pump, args=(upstream, self.request), daemon=True)
+        back.start()
+        _pump(self.request, upstream)
+        back.join()
+        upstream.close()
+
+    def handle(self):
+        try:
+            self.serve()
+        except (ConnectionError, ssl.SSLError):
+            pass
+
+
+class _Socks5(_Proxy):
+    REPLIES = {None: 2, errno.ENETUNREACH: 3, errno.EHOSTUNREACH: 4, errno.ECONNREFUSED: 5, errno.ETIMEDOUT: 6}
+
+    def is_welcome(self):
+        methods = self.read(self.read(2)[1])
+        if not self.server.user:
+            self.request.sendall(b"\x05\x00" if 0 in methods else b"\x05\xff")
+            return 0 in methods
+        if 2 not in methods:
+            self.request.sendall(b"\x05\xff")
+            return False
+        self.request.sendall(b"\x05\x02")
+        user = self.read(self.read(2)[1])
+        password = self.read(self.read(1)[0])
+        is_right = f"{user.decode()}:{password.decode()}" == self.server.user
+        self.request.sendall(b"\x01\x00" if is_right else b"\x01\x01")
+        return is_right
+
+    def read_address(self):
+        kind = self.read(4)[3]
+        if kind == 3:
+            host = self.read(self.read(1)[0]).decode()
+        else:
+            host = socket.inet_ntop(*((socket.AF_INET, self.read(4)) if kind == 1 else
+                                      (socket.AF_INET6, self.read(16))))
+        return host, struct.unpack("!H", self.read(2))[0]
+
+    def serve(self):
+        if not self.is_welcome():
+            return
+        try:
+            upstream = self.reach(*self.read_address())
+        except _Refused as refused:
+            self.request.sendall(bytes([5, self.REPLIES.get(refused.number, 1), 0, 1]) + bytes(6))
+            return
+        self.request.sendall(b"\x05\x00\x00\x01" + bytes(6))
+        self.carry(upstream)
+
+
+class _Connect(_Proxy):
+    STATUSES = {None: 403, errno.EHOSTUNREACH: 502, errno.ETIMEDOUT: 504}
+
+    def answer(self, status):
+        self.request.sendall(f"HTTP/1.1 {status} is the answer\r\nContent-Length: 0\r\n\r\n".encode())
+
+    def serve(self):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.read(1)
+        lines = head.decode().split("\r\n")
+        method, target, _ = lines[0].split(" ")
+        fields = dict(line.split(": ", 1) for line in lines[1:] if line)
+        if method != "CONNECT" or fields["Host"] != target:
+            self.answer(400)
+            return
+        if self.server.user and fields.get("Proxy-Authorization") != "Basic " + base64.b64encode(
+                self.server.user.encode()).decode():
+            self.answer(407)
+            return
+        host, port = target.rsplit(":", 1)
+        try:
+            upstream = self.reach(host.strip("[]"), int(port))
+        except _Refused as refused:
+            self.answer(self.STATUSES.get(refused.number, 503))
+            return
+        self.answer(200)
+        self.carry(upstream)
+
+
+class _SecureConnect(_Connect):
+    """TLS in the thread of the connection; the pump of two directions needs a pair without it"""
+
+    def handle(self):
+        try:
+            with self.server.context.wrap_socket(self.request, server_side=True) as secure:
+                ours, self.request = socket.socketpair()
+                threading.Thread(target=super().handle, daemon=True).start()
+                self._pass(secure, ours)
+        except OSError:
+            pass
+
+    @staticmethod
+    def _pass(secure, plain):
+        """one thread has both directions of TLS"""
+        secure.setblocking(False)
+        is_open = {secure: True, plain: True}
+        while any(is_open.values()):
+            ready = [end for end in is_open if is_open[end]]
+            if not (is_open[secure] and secure.pending()):
+                ready = select.select(ready, [], [])[0]
+            for end in ready:
+                try:
+                    data = end.recv(65536)
+                except ssl.SSLWantReadError:
+                    continue
+                if data and end is secure:
+                    plain.sendall(data)
+                elif data:
+                    secure.setblocking(True)
+                    secure.sendall(data)
+                    secure.setblocking(False)
+                else:
+                    is_open[end] = False
+                    _SecureConnect._end(secure, plain if end is secure else None)
+
+    @staticmethod
+    def _end(secure, plain):
+        """what is read no more is told to the other side"""
+        if plain:
+            plain.shutdown(socket.SHUT_WR)
+            return
+        try:
+            secure.unwrap()
+        except ssl.SSLWantReadError:
+            pass  # it has said so, and hears more
+
+
+class _Says(socketserver.BaseRequestHandler):
+    """sends what it was given, whatever it hears, and waits for the client to leave"""
+
+    def handle(self):
+        self.server.n_served += 1
+        try:
+            for chunk in self.server.chunks:
+                self.request.sendall(chunk)
+                if self.server.pause_s and select.select([self.request], [], [], self.server.pause_s)[0]:
+                    self.request.recv(65536)
+            while not self.server.is_rude and self.request.recv(65536):
+                pass
+        except OSError:
+            pass
+
+
+def socks5(namespace, port, user=None, names=()):
+    """`user`: "NAME:PASSWORD"; `names`: what it resolves"""
+    return serve(namespace, port, _Socks5, place=namespace, user=user, names=dict(names), asked=[])
+
+
+def connect(namespace, port, user=None, names=()):
+    return serve(namespace, port, _Connect, place=namespace, user=user, names=dict(names), asked=[])
+
+
+def secure_connect(namespace, port, certificate, user=None, names=()):
+    """`certificate`: a file with it and its key"""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return serve(namespace, port, _SecureConnect, place=namespace, user=user, names=dict(names), asked=[],
+                  context=context)
+
+
+def says(namespace, port, chunks, pause_s=0, is_rude=False):
+    """`is_rude`: it leaves when all is said"""
+    return serve(namespace, port, _Says, chunks=chunks, pause_s=pause_s, is_rude=is_rude, n_served=0)

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/** DOC: Relays: what they need, and that none of them needs it for itself */
+
+#include <dirent.h>
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/macros.h"
+#include "relay-lab.h"
+
+#define MB (1024U * 1024)
+#define N_MANY 64U
+/* a turn begins below the limit, and its last piece is a whole pipe */
+#define PROCESS_MOST (RELAY_PROCESS_BYTES + RELAY_TURN_BYTES + SLUICE_RELAY_WAITING_MAX)
+#define N_PIPED (RELAY_PIPES_FREE + 8)
+#define N_IDLE 2000U
+#define IDLE_BYTES 512U /* of memory, at most, for a relay that is idle */
+
+static unsigned int n_descriptors(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		n++;
+	closedir(folder);
+	return n;
+}
+
+static void expect_nothing_held(const struct sluice_relay *relay)
+{
+	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++) {
+		assert_null(relay->ways[i].first);
+		assert_null(relay->ways[i].pipe);
+		assert_int_equal(relay->ways[i].n_waiting, 0);
+	}
+}
+
+/* ---- back-pressure ---- */
+
+static void fill_and_drain(struct lab *lab, unsigned int from)
+{
+	const struct relay_way *way = &lab->one.relay->ways[from];
+
+	lab_fill(lab->relays, &lab->one, from);
+	assert_true(way->n_waiting > 0);
+	assert_true(way->n_waiting <= SLUICE_RELAY_WAITING_MAX);
+	assert_true(way->n_buffers <= 1);
+	lab_stream(lab->relays, &lab->one, from, 0);
+	expect_nothing_held(lab->one.relay);
+}
+
+static void test_who_is_not_read_does_not_fill_memory(void **state)
+{
+	fill_and_drain(*state, PROGRAM);
+	fill_and_drain(*state, UPSTREAM);
+	fill_and_drain(*state, PROGRAM);
+}
+
+/* a way that is full is no reason not to go the other one */
+static void test_the_other_way_goes_on(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_fill(lab->relays, &lab->one, PROGRAM);
+	lab_stream(lab->relays, &lab->one, UPSTREAM, 5 * MB);
+	lab_stream(lab->relays, &lab->one, PROGRAM, 0);
+}
+
+/* ---- pipes ---- */
+
+static void test_bulk_goes_through_a_pipe_that_is_given_back(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab->relays, &lab->one, PROGRAM, 3000);
+	assert_int_equal(lab->relays->pool.n_pipes, 0);
+	lab_stream(lab->relays, &lab->one, PROGRAM, 10 * MB);
+	assert_true(lab->relays->pool.n_pipes > 0);
+	expect_nothing_held(lab->one.relay);
+}
+
+static void limit_descriptors(rlim_t n)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = n ? n : limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void test_without_descriptors_for_a_pipe_bytes_go_all_the_same(void **state)
+{
+	struct lab *lab = *state;
+	int lowest = dup(STDERR_FILENO);
+
+	close(lowest);
+	limit_descriptors((rlim_t)lowest);
+	lab_stream(lab->relays, &lab->one, PROGRAM, 5 * MB);
+	lab_stream(lab->relays, &lab->one, UPSTREAM, 5 * MB);
+	limit_descriptors(0);
+	assert_int_equal(lab->relays->pool.n_pipes, 0);
+	lab_stream(lab->relays, &lab->one, UPSTREAM, 5 * MB); /* and it is tried again */
+	assert_true(lab->relays->pool.n_pipes > 0);
+}
+
+/* the kernel holds little of it */
+static void narrow(const struct lab_relay *relay)
+{
+	const int n_bytes = 65536;
+
+	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++) {
+		const int fds[] = { relay->ends[i], relay->relay->sides[i].fd };
+
+		for (unsigned int j = 0; j < ARRAY_SIZE(fds); j++) {
+			setsockopt(fds[j], SOL_SOCKET, SO_SNDBUF, &n_bytes, sizeof(n_bytes));
+			setsockopt(fds[j], SOL_SOCKET, SO_RCVBUF, &n_bytes, sizeof(n_bytes));
+		}
+	}
+}
+
+/* a way has a pipe for itself while bytes wait in it, and the set keeps a few afterwards */
+static void test_pipes_of_many_are_closed(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_relay *many = calloc(N_PIPED, sizeof(*many));
+	unsigned int n = n_descriptors(), n_held = 0;
+
+	assert_non_null(many);
+	for (unsigned int i = 0; i < N_PIPED; i++) {
+		lab_add(lab->relays, &many[i]);
+		narrow(&many[i]);
+		lab_fill(lab->relays, &many[i], UPSTREAM);
+		n_held += many[i].relay->ways[UPSTREAM].pipe != NULL;
+	}
+	assert_true(n_held > RELAY_PIPES_FREE);
+	for (unsigned int i = 0; i < N_PIPED; i++) {
+		lab_stream(lab->relays, &many[i], UPSTREAM, 0);
+		expect_nothing_held(many[i].relay);
+	}
+	assert_true(n_descriptors() <= n + 4 * N_PIPED + 2 * RELAY_PIPES_FREE);
+	assert_true(lab->relays->pool.n_buffers <= RELAY_BUFFERS_FREE);
+	lab->relays = sluice_relays_free(lab->relays);
+	for (unsigned int i = 0; i < N_PIPED; i++)
+		lab_drop(&many[i]);
+	lab_drop(&lab->one);
+	assert_true(n_descriptors() < n);
+	free(many);
+}
+
+/* ---- many that are idle ---- */
+
+static size_t n_allocated(void)
+{
+	return mallinfo2().uordblks;
+}
+
+static void test_idle_relays_cost_little(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_relay *idle = calloc(N_IDLE, sizeof(*idle));
+	unsigned int n = n_descriptors();
+	size_t before = n_allocated();
+
+	assert_non_null(idle);
+	for (unsigned int i = 0; i < N_IDLE; i++) {
+		lab_add(lab->relays, &idle[i]);
+		lab_stream(lab->relays, &idle[i], i % 2, 20000);
+	}
+	assert_int_equal(sluice_relays_count(lab->relays), N_IDLE + 1);
+	for (unsigned int i = 0; i < N_IDLE; i++)
+		expect_nothing_held(idle[i].relay);
+	assert_true(n_descriptors() <= n + 4 * N_IDLE + 2 * RELAY_PIPES_FREE);
+#ifndef SLUICE_SANITIZED
+	assert_true(n_allocated() - before < N_IDLE * IDLE_BYTES);
+#else
+	(void)before;
+#endif
+	assert_false(lab_is_readable(lab->relays, 50)); /* and nothing is to be done for them */
+	for (unsigned int i = 0; i < N_IDLE; i++) {
+		lab_close(&idle[i], i % 2);
+		lab_close(&idle[i], !(i % 2));
+	}
+	while (sluice_relays_count(lab->relays) > 1)
+		assert_int_equal(sluice_relays_process(lab->relays), 0);
+	free(idle);
+}
+
+/* ---- turns ---- */
+
+static uint64_t n_moved(const struct lab_relay *many)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < N_MANY; i++)
+		n += many[i].relay->ways[PROGRAM].bytes;
+	return n;
+}
+
+/* as much as all of them send at once is not forwarded at once */
+static void test_process_ends_though_there_is_more(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_relay *many = calloc(N_MANY, sizeof(*many));
+	uint64_t n;
+
+	assert_non_null(many);
+	for (unsigned int i = 0; i < N_MANY; i++)
+		lab_add(lab->relays, &many[i]);
+	lab_work(lab->relays);
+	for (unsigned int i = 0; i < N_MANY; i++)
+		lab_send(&many[i], PROGRAM, MB);
+	assert_int_equal(sluice_relays_process(lab->relays), 0);
+	n = n_moved(many);
+	assert_true(n > 0);
+	assert_true(n <= PROCESS_MOST);
+	assert_true(lab_is_readable(lab->relays, 0));
+	lab_work(lab->relays);
+	assert_true(n_moved(many) > PROCESS_MOST);
+	for (unsigned int i = 0; i < N_MANY; i++) {
+		lab_stream(lab->relays, &many[i], PROGRAM, 0);
+		lab_drop(&many[i]);
+	}
+	free(many);
+}
+
+/* one turn, and it is the other's */
+static void test_a_flood_does_not_keep_a_byte_waiting(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_relay few[8];
+
+	lab_fill(lab->relays, &lab->one, PROGRAM);
+	for (unsigned int i = 0; i < ARRAY_SIZE(few); i++)
+		lab_add(lab->relays, &few[i]);
+	lab_work(lab->relays);
+	assert_int_equal(lab_receive(&lab->one, UPSTREAM), 0); /* there is room for more */
+	for (unsigned int i = 0; i < ARRAY_SIZE(few); i++)
+		lab_send(&few[i], i % 2, 1);
+	assert_int_equal(sluice_relays_process(lab->relays), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(few); i++) {
+		assert_int_equal(lab_receive(&few[i], !(i % 2)), 0);
+		assert_int_equal(few[i].n_received[!(i % 2)], 1);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(few); i++)
+		lab_drop(&few[i]);
+}
+
+/* ---- signals ---- */
+
+static void break_pipe(void (*handler)(int))
+{
+	struct sluice_relays *relays;
+	struct lab_relay one;
+	sigset_t pending;
+
+	signal(SIGPIPE, handler);
+	assert_int_equal(sluice_relays_new(&relays), 0);
+	lab_add(relays, &one);
+	lab_stream(relays, &one, PROGRAM, 5 * MB);
+	assert_true(one.relay->ways[PROGRAM].n_bulk >= RELAY_BULK_BYTES);
+	/* what is written from now on is EPIPE */
+	assert_int_equal(shutdown(one.relay->sides[UPSTREAM].fd, SHUT_WR), 0);
+	lab_send(&one, PROGRAM, MB);
+	lab_expect_done(relays, &one, SLUICE_RELAY_RESET);
+	assert_int_equal(one.end.side, UPSTREAM);
+	assert_int_equal(one.end.error, -ECONNRESET);
+	lab_expect_reset(relays, &one, PROGRAM);
+	assert_int_equal(sigpending(&pending), 0);
+	assert_false(sigismember(&pending, SIGPIPE));
+	sluice_relays_free(relays);
+	lab_drop(&one);
+}
+
+/* one would kill us */
+static void test_no_sigpipe_comes(void **state)
+{
+	sigset_t blocked;
+
+	break_pipe(SIG_DFL);
+	assert_int_equal(sigprocmask(SIG_BLOCK, NULL, &blocked), 0);
+	assert_false(sigismember(&blocked, SIGPIPE));
+	break_pipe(SIG_IGN);
+	signal(SIGPIPE, SIG_DFL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, lab_set_up, lab_tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_who_is_not_read_does_not_fill_memory),
+		TEST(test_the_other_way_goes_on),
+		TEST(test_bulk_goes_through_a_pipe_that_is_given_back),
+		TEST(test_without_descriptors_for_a_pipe_bytes_go_all_the_same),
+		TEST(test_pipes_of_many_are_closed),
+		TEST(test_idle_relays_cost_little),
+		TEST(test_process_ends_though_there_is_more),
+		TEST(test_a_flood_does_not_keep_a_byte_waiting),
+		cmocka_unit_test(test_no_sigpipe_comes),
+	};
+
+	limit_descriptors(0);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
