@@ -29,6 +29,18 @@ struct forward *forward_find(struct sluice_proxy *proxy, uint64_t flow)
 	return forward;
 }
 
+static void forget_owed(struct forward *forward)
+{
+	struct forward **at = &forward->proxy->owed;
+
+	if (!forward->is_owed)
+		return;
+	while (*at != forward)
+		at = &(*at)->next_owed;
+	*at = forward->next_owed;
+	forward->is_owed = false;
+}
+
 void forward_end(struct forward *forward)
 {
 	struct forward **at = bucket_of(forward->proxy, forward->flow);
@@ -36,7 +48,10 @@ void forward_end(struct forward *forward)
 	while (*at != forward)
 		at = &(*at)->next;
 	*at = forward->next;
-	close_fd(forward->upstream); /* which takes it out of the set */
+	forget_owed(forward);
+	if (!forward->is_connected) /* others may have the socket too, and then it stays in the set */
+		(void)epoll_ctl(forward->proxy->epoll, EPOLL_CTL_DEL, forward->upstream, NULL);
+	close_fd(forward->upstream);
 	free(forward);
 }
 
@@ -58,7 +73,8 @@ static int want_relays(struct sluice_proxy *proxy)
 	if (r < 0)
 		return r;
 	event.data.ptr = proxy->relays;
-	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, sluice_relays_get_fd(proxy->relays), &event) == 0)
+	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, sluice_relays_get_fd(proxy->relays), &event) ==
+	    0)
 		return 0;
 	r = -errno;
 	proxy->relays = sluice_relays_free(proxy->relays);
@@ -81,19 +97,51 @@ void forward_begin(struct forward *forward, int program)
 		forward_end(forward); /* both are reset */
 }
 
+bool forward_is_ready(const struct forward *forward)
+{
+	return forward->is_connected && !forward->is_owed && !forward->relay;
+}
+
+/* Return: false: there is no place for it */
+static bool say(struct forward *forward)
+{
+	int error = forward->error;
+
+	if (sluice_proxy_open(forward->proxy, forward->flow, -error, error ? NULL : "forwarded") ==
+	    -ENOBUFS)
+		return false;
+	if (error)
+		forward_end(forward);
+	return true;
+}
+
+void forward_say_owed(struct sluice_proxy *proxy)
+{
+	struct forward *forward;
+
+	while ((forward = proxy->owed)) {
+		forget_owed(forward);
+		if (say(forward))
+			continue;
+		forward->is_owed = true;
+		forward->next_owed = proxy->owed;
+		proxy->owed = forward;
+		return;
+	}
+}
+
 void forward_connected(struct forward *forward)
 {
 	struct sluice_proxy *proxy = forward->proxy;
-	uint64_t flow = forward->flow;
 	socklen_t n = sizeof(int);
-	int error = EIO;
 
 	(void)epoll_ctl(proxy->epoll, EPOLL_CTL_DEL, forward->upstream, NULL);
-	if (getsockopt(forward->upstream, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
-		error = errno;
-	if (error)
-		forward_end(forward);
-	(void)sluice_proxy_open(proxy, flow, -error, error ? NULL : "forwarded");
+	if (getsockopt(forward->upstream, SOL_SOCKET, SO_ERROR, &forward->error, &n) < 0)
+		forward->error = errno;
+	forward->is_connected = forward->is_owed = true;
+	forward->next_owed = proxy->owed;
+	proxy->owed = forward;
+	forward_say_owed(proxy);
 }
 
 static int add(struct sluice_proxy *proxy, uint64_t flow, int upstream)
@@ -104,28 +152,33 @@ static int add(struct sluice_proxy *proxy, uint64_t flow, int upstream)
 
 	if (r < 0)
 		return r;
-	if (forward_find(proxy, flow))
-		return -EALREADY;
 	forward = calloc(1, sizeof(*forward));
 	if (!forward)
 		return -ENOMEM;
 	event.data.ptr = forward;
 	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, upstream, &event) < 0) {
+		r = -errno;
 		free(forward);
-		return -errno;
+		return r;
 	}
-	*forward = (struct forward){ .next = *bucket_of(proxy, flow),
-				     .proxy = proxy,
-				     .flow = flow,
-				     .upstream = upstream };
+	*forward = (struct forward){
+		.next = *bucket_of(proxy, flow), .proxy = proxy, .flow = flow, .upstream = upstream
+	};
 	*bucket_of(proxy, flow) = forward;
 	return 0;
 }
 
 int sluice_proxy_forward(struct sluice_proxy *proxy, uint64_t flow_id, int upstream)
 {
-	int r = add(proxy, flow_id, upstream);
+	int r = filter_may_say(proxy->filter);
 
+	if (r == 0 && forward_find(proxy, flow_id))
+		r = -EALREADY;
+	if (r < 0) {
+		close_fd(upstream);
+		return r;
+	}
+	r = add(proxy, flow_id, upstream);
 	if (r == 0)
 		return 0;
 	close_fd(upstream);

@@ -21,11 +21,15 @@
 
 /** struct forward - a flow that is connected with another socket, or will be */
 struct forward {
-	struct forward *next; /* of one bucket */
+	struct forward *next;	    /* of one bucket */
+	struct forward *next_owed; /* is_owed: of those */
 	struct sluice_proxy *proxy;
 	uint64_t flow;
 	int upstream; /* connecting, or waiting for the program's; -1: the relay has it */
 	struct sluice_relay *relay;
+	int error;	   /* of its upstream: a positive errno, 0: it is reached, */
+	bool is_connected; /* which is known, */
+	bool is_owed;	   /* and not said yet: there was no place for it */
 };
 
 struct sluice_proxy {
@@ -39,12 +43,17 @@ struct sluice_proxy {
 	bool is_take_sent; /* for it */
 	struct sluice_relays *relays; /* NULL: nothing was forwarded yet */
 	struct forward *forwards[PROXY_FORWARDS];
+	struct forward *owed;
 };
 
 /** forward_find() - NULL: the flow is not forwarded */
 struct forward *forward_find(struct sluice_proxy *proxy, uint64_t flow);
 /** forward_connected() - the upstream connection of this flow stands, or does not */
 void forward_connected(struct forward *forward);
+/** forward_say_owed() - what could not be said before, as far as there is a place */
+void forward_say_owed(struct sluice_proxy *proxy);
+/** forward_is_ready() - may the program's connection come? */
+bool forward_is_ready(const struct forward *forward);
 /** forward_begin() - with the connection of the program, which is consumed */
 void forward_begin(struct forward *forward, int program);
 /** forward_end() - there is none */

@@ -533,13 +533,13 @@ static void check_kind(bool is_proxy, uint8_t kind, const char *sentence)
 
 static void test_a_filter_is_no_proxy(void **state)
 {
-	check_kind(true, HELLO_FILTER, "is no proxy, but a filter: start it with --filter");
+	check_kind(true, HELLO_FILTER, "is no proxy: start it with --filter");
 }
 
 static void test_a_proxy_is_no_filter(void **state)
 {
-	check_kind(false, HELLO_PROXY, "is no filter, but a proxy: start it with --proxy");
-	check_kind(false, HELLO_APP_PROXY, "is no filter, but a proxy: start it with --proxy");
+	check_kind(false, HELLO_PROXY, "is no filter: start it with --proxy");
+	check_kind(false, HELLO_APP_PROXY, "is no filter: start it with --proxy");
 }
 
 /* ---- without proxies nothing is there for them ---- */
