@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Places where a program's connection ends at a relay, which has another one to the server.
 
-Nothing leads it there: the program connects to the relay itself, on loopback, and the relay to
-the same port of the server, over the wire. So what is measured is what a relay costs, and not
-what it costs to come to one. One process, one thread each.
+Nothing leads it to the first two: the program connects to the relay itself, on loopback, and the
+relay to the same port of the server, over the wire. So what is measured is what a relay costs, and
+not what it costs to come to one. One process, one thread each.
 
     none        no relay: the program connects to the server
     relay       bench/forward: libsluice's relays, <sluice/relay.h>
     haproxy     Debian's haproxy in TCP mode with option splice-auto; not installed, tools/unpack
                 --peers has put it aside
+    proxy       all of it: the program connects to the server, governed, with the bundled proxy
+                relay: each SYN is held until the relay has connected. Its processes count together
 """
 
 import glob
@@ -41,29 +43,38 @@ listen relay
 """
 
 
+def cpu_s(pids):
+    """used so far, together"""
+    used = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/schedstat") as file:
+            used += int(file.read().split()[0])
+    return used * 1e-9
+
+
 class Streams:
-    """connections that stream when they are told to. @pid: of the relay, or None"""
+    """connections that stream when they are told to"""
 
     def __init__(self, place, n):
-        self._place = place
         self._orders, self._answers = (place.lab.new_file("fifo") for _ in range(2))
         for path in (self._orders, self._answers):
             os.mkfifo(path)
         words = f'exec {place.lab.path("bench/streams")} {place.address} {PORT} {n} <{self._orders} >{self._answers}'
-        self._run = place.lab.start_plain(["sh", "-c", words])
+        self._run = place.start(["sh", "-c", words])
         self._said, self._heard = open(self._orders, "w"), open(self._answers)
+        self._pids = place.pids_of(self._run)
         self.measure(WARM_MS)
 
     def measure(self, ms=PULSE_MS):
         """Return: gbit_s, and cpu_s_gb of the relay"""
-        before = self._place.cpu_s()
+        before = cpu_s(self._pids)
         self._said.write(f"{ms}\n")
         self._said.flush()
         line = self._heard.readline()
         if not line:
             raise RuntimeError("streams: " + self._run.stderr)
         result = json.loads(line)
-        result["cpu_s_gb"] = (self._place.cpu_s() - before) / result["bytes"] * 1e9
+        result["cpu_s_gb"] = (cpu_s(self._pids) - before) / result["bytes"] * 1e9
         return result
 
     def close(self):
@@ -73,24 +84,26 @@ class Streams:
 
 
 class Plain(Place):
-    """nothing between program and server; @pid: of what is, elsewhere. With cpu_us of it for a connection"""
+    """nothing between program and server; @pids: of what is, elsewhere. With cpu_us of it for a connection"""
 
-    pid = None
+    pids = ()
 
-    def cpu_s(self):
-        if not self.pid:
-            return 0.0
-        with open(f"/proc/{self.pid}/schedstat") as file:
-            return int(file.read().split()[0]) * 1e-9
+    def pids_of(self, run):
+        """of the relay that a program has which was started"""
+        return self.pids
 
     def measure(self):
-        before = self.cpu_s()
+        pids = self.pids_of(self._client)
+        before = cpu_s(pids)
         result = super().measure()
-        return {**result, "cpu_us": (self.cpu_s() - before) / result["n"] * 1e6}
+        return {**result, "cpu_us": (cpu_s(pids) - before) / result["n"] * 1e6}
 
     def resident(self):
-        with open(f"/proc/{self.pid}/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) * 1024
+        total = 0
+        for pid in self.pids_of(self._client):
+            with open(f"/proc/{pid}/status") as file:
+                total += next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) * 1024
+        return total
 
     def watch(self, ends, words, **settings):
         """starts a relay in the client namespace, and waits until it listens"""
@@ -98,12 +111,11 @@ class Plain(Place):
             process = subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL, **settings)
         ends.callback(process.wait)
         ends.callback(process.kill)
-        self.pid = process.pid
+        self.pids = (process.pid,)
         try:
             wait_for(lambda: f":{PORT + N_PORTS - 1:04X} " in self.lab.client.read_proc("tcp"), 5, "the relay")
         except Timeout:
             raise Absent(f"{words[0]} does not listen") from None
-        self.empty = self.resident()
 
 
 class Relay(Plain):
@@ -127,4 +139,14 @@ class Haproxy(Plain):
                    env={**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)})
 
 
-KINDS = {"none": Plain, "relay": Relay, "haproxy": Haproxy}
+class Proxy(Plain):
+    def start(self, words):
+        return self.lab.start([], words, options=["--proxy", "relay"], has_records=False)
+
+    def pids_of(self, run):
+        found = {pid: os.path.basename(exe) for pid, exe in machine.processes(self.lab.build).items()
+                 if machine.descends(pid, run.pid)}
+        return [pid for pid, name in found.items() if name in ("sluiced", "sluice-keeper", "sluice-names", "relay")]
+
+
+KINDS = {"none": Plain, "relay": Relay, "haproxy": Haproxy, "proxy": Proxy}
