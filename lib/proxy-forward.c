@@ -4,7 +4,8 @@
  *
  *	connecting ──SO_ERROR──▶ sluice_proxy_open() ──▶ the program's connection ──▶ a relay
  *
- * The program's connect(2) gives what ours gave.
+ * The program's connect(2) gives what ours gave. A flow of UDP has no relay: datagrams are read and
+ * written here, and what the other side does not take is lost, as on any way.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "base/hash.h"
 #include "base/macros.h"
 #include "lib/proxy-internal.h"
+
+#define DATAGRAMS_A_ROUND 64 /* then others get their turn */
 
 static struct forward **bucket_of(struct sluice_proxy *proxy, uint64_t flow)
 {
@@ -37,6 +40,7 @@ void forward_end(struct forward *forward)
 		at = &(*at)->next;
 	*at = forward->next;
 	close_fd(forward->upstream); /* which takes it out of the set */
+	close_fd(forward->program);
 	free(forward);
 }
 
@@ -45,6 +49,13 @@ void forward_end_all(struct sluice_proxy *proxy)
 	for (size_t i = 0; i < PROXY_FORWARDS; i++)
 		while (proxy->forwards[i])
 			forward_end(proxy->forwards[i]);
+}
+
+static int watch(struct forward *forward, int fd, int how, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = forward };
+
+	return epoll_ctl(forward->proxy->epoll, how, fd, &event) < 0 ? -errno : 0;
 }
 
 static int want_relays(struct sluice_proxy *proxy)
@@ -65,6 +76,38 @@ static int want_relays(struct sluice_proxy *proxy)
 	return r;
 }
 
+/* ---- UDP ---- */
+
+static void carry(int from, int to)
+{
+	char bytes[PROXY_DATAGRAM_MAX];
+	ssize_t n = 0;
+
+	for (int i = 0; i < DATAGRAMS_A_ROUND && n >= 0; i++) {
+		n = recv(from, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n >= 0)
+			(void)!send(to, bytes, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		else if (errno == ECONNREFUSED) /* of one that was sent before */
+			n = 0;
+	}
+}
+
+void forward_datagram(struct forward *forward, const void *bytes, size_t n)
+{
+	if (forward->upstream >= 0)
+		(void)!send(forward->upstream, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void begin_udp(struct forward *forward, int program)
+{
+	forward->program = program;
+	if (watch(forward, program, EPOLL_CTL_ADD, EPOLLIN) < 0 ||
+	    watch(forward, forward->upstream, EPOLL_CTL_ADD, EPOLLIN) < 0)
+		forward_end(forward);
+}
+
+/* ---- TCP ---- */
+
 static void on_done(struct sluice_relay *relay, const struct sluice_relay_end *end, void *data)
 {
 	forward_end(data);
@@ -72,7 +115,7 @@ static void on_done(struct sluice_relay *relay, const struct sluice_relay_end *e
 
 static const struct sluice_relay_ops relay_ops = { .size = sizeof(relay_ops), .done = on_done };
 
-void forward_begin(struct forward *forward, int program)
+static void begin_tcp(struct forward *forward, int program)
 {
 	int upstream = TAKE_FD(forward->upstream);
 
@@ -81,14 +124,24 @@ void forward_begin(struct forward *forward, int program)
 		forward_end(forward); /* both are reset */
 }
 
-void forward_connected(struct forward *forward)
+/* ---- both ---- */
+
+void forward_begin(struct forward *forward, int program)
+{
+	if (forward->is_udp)
+		begin_udp(forward, program);
+	else
+		begin_tcp(forward, program);
+}
+
+static void connected(struct forward *forward)
 {
 	struct sluice_proxy *proxy = forward->proxy;
 	uint64_t flow = forward->flow;
 	socklen_t n = sizeof(int);
 	int error = EIO;
 
-	(void)epoll_ctl(proxy->epoll, EPOLL_CTL_DEL, forward->upstream, NULL);
+	(void)watch(forward, forward->upstream, EPOLL_CTL_DEL, 0);
 	if (getsockopt(forward->upstream, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
 		error = errno;
 	if (error)
@@ -96,28 +149,47 @@ void forward_connected(struct forward *forward)
 	(void)sluice_proxy_open(proxy, flow, -error, error ? NULL : "forwarded");
 }
 
+void forward_ready(struct forward *forward)
+{
+	if (forward->program < 0) {
+		connected(forward);
+		return;
+	}
+	carry(forward->program, forward->upstream);
+	carry(forward->upstream, forward->program);
+}
+
+static int type_of(int fd)
+{
+	socklen_t n = sizeof(int);
+	int type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 ? -errno : type;
+}
+
 static int add(struct sluice_proxy *proxy, uint64_t flow, int upstream)
 {
-	struct epoll_event event = { .events = EPOLLOUT };
+	int r = want_relays(proxy), type = type_of(upstream);
 	struct forward *forward;
-	int r = want_relays(proxy);
 
-	if (r < 0)
-		return r;
+	if (r < 0 || type < 0)
+		return r < 0 ? r : type;
 	if (forward_find(proxy, flow))
 		return -EALREADY;
 	forward = calloc(1, sizeof(*forward));
 	if (!forward)
 		return -ENOMEM;
-	event.data.ptr = forward;
-	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, upstream, &event) < 0) {
-		free(forward);
-		return -errno;
-	}
-	*forward = (struct forward){ .next = *bucket_of(proxy, flow),
-				     .proxy = proxy,
+	*forward = (struct forward){ .proxy = proxy,
 				     .flow = flow,
-				     .upstream = upstream };
+				     .upstream = upstream,
+				     .program = -1,
+				     .is_udp = type == SOCK_DGRAM };
+	r = watch(forward, upstream, EPOLL_CTL_ADD, EPOLLOUT);
+	if (r < 0) {
+		free(forward);
+		return r;
+	}
+	forward->next = *bucket_of(proxy, flow);
 	*bucket_of(proxy, flow) = forward;
 	return 0;
 }

@@ -63,6 +63,8 @@ void divert_send(struct daemon *daemon, unsigned int index)
 			return;
 		}
 		diverts_unqueue(daemon->diverts, divert);
+		if (divert->is_over)
+			diverts_remove(daemon->diverts, divert);
 	}
 }
 
@@ -105,16 +107,111 @@ void divert_abandoned(struct daemon *daemon, uint64_t cookie)
 	divert_send(daemon, divert->proxy);
 }
 
-/* the proxy reads what is left, and the end; a program that is gone is told of while it is known */
-void divert_ended(struct daemon *daemon, uint64_t cookie)
-{
-	struct divert *divert = daemon->diverts ? diverts_find(daemon->diverts, cookie) : NULL;
+/* ---- UDP ---- */
 
-	if (divert && divert->fd >= 0)
-		divert_send(daemon, divert->proxy);
-	if (divert)
-		close_fd(divert->fd);
+/* as many records as it takes; a full channel loses it, as a full socket would */
+static void tell_datagram(struct daemon *daemon, const struct divert *divert, const uint8_t *bytes,
+			  size_t n)
+{
+	struct filter *filter = &daemon->filters[divert->proxy];
+	struct wire_flow_datagram record = { .id = divert->flow, .total = (uint32_t)n };
+	size_t part;
+	int r;
+
+	do {
+		part = MIN(n - record.offset, WIRE_TAIL_MAX);
+		r = filter->sock < 0 ? -ENOTCONN
+				     : channel_send(filter->sock, &wire_provider_channel,
+						    WIRE_FLOW_DATAGRAM, &record,
+						    bytes + record.offset, part, -1);
+		record.offset += (uint32_t)part;
+	} while (r == 0 && record.offset < n);
+}
+
+static void take_datagram(struct daemon *daemon, unsigned int place,
+			  const struct plane_datagram *datagram, const uint8_t *bytes);
+
+/* what came to the new socket before it was connected may be of any flow */
+static void drain(struct daemon *daemon, unsigned int place, int fd)
+{
+	_cleanup_free_ uint8_t *bytes = malloc(PLANE_DATAGRAM_MAX);
+	struct plane_datagram datagram;
+	int r = bytes ? 0 : -ENOMEM;
+
+	while (r == 0 || r == -ENOENT) {
+		r = plane_receive(daemon->plane, place, fd, bytes, &datagram);
+		if (r == 0)
+			take_datagram(daemon, place, &datagram, bytes);
+	}
+}
+
+static void take_datagram(struct daemon *daemon, unsigned int place,
+			  const struct plane_datagram *datagram, const uint8_t *bytes)
+{
+	struct divert *divert = diverts_find_ends(daemon->diverts, &datagram->tuple);
+	int fd;
+
+	if (!divert)
+		return; /* of a flow that is over, or of who sends to us by himself */
+	tell_datagram(daemon, divert, bytes, datagram->n);
+	if (divert->is_told || divert->fd >= 0)
+		return;
+	fd = plane_connect_datagrams(daemon->plane, &datagram->from);
+	if (fd < 0) {
+		log_error("cannot make a socket for a proxy: %s", strerror(-fd));
+		return; /* again at the next datagram */
+	}
+	divert->fd = fd;
+	drain(daemon, place, fd);
+	diverts_queue(daemon->diverts, divert);
+	divert_send(daemon, divert->proxy);
+}
+
+void divert_receive(struct daemon *daemon, unsigned int place)
+{
+	_cleanup_free_ uint8_t *bytes = malloc(PLANE_DATAGRAM_MAX);
+	struct plane_datagram datagram;
+	int r = bytes ? 0 : -ENOMEM;
+
+	for (int i = 0; i < CLIENTS_A_ROUND && (r == 0 || r == -ENOENT); i++) {
+		r = plane_receive(daemon->plane, place, -1, bytes, &datagram);
+		if (r == 0)
+			take_datagram(daemon, place, &datagram, bytes);
+	}
+	if (r < 0 && r != -EAGAIN && r != -ENOENT)
+		log_error("cannot take a datagram for a proxy: %s", strerror(-r));
+}
+
+/* ---- the end ---- */
+
+/* of TCP the proxy reads it, behind what is left; of UDP it has to be told */
+static void end(struct daemon *daemon, struct divert *divert)
+{
+	if (!divert)
+		return;
+	divert->is_over = divert->fd >= 0;
+	if (divert->tuple.proto == IPPROTO_UDP) {
+		divert->is_abandoned = divert->is_over = true;
+		plane_untranslate(daemon->plane, &divert->tuple);
+	}
+	if (divert->is_over) {
+		diverts_queue(daemon->diverts, divert);
+		divert_send(daemon, divert->proxy); /* which may be the last that is told */
+		return;
+	}
 	diverts_remove(daemon->diverts, divert);
+}
+
+void divert_ended(struct daemon *daemon, uint64_t flow)
+{
+	if (daemon->diverts)
+		end(daemon, diverts_find_flow(daemon->diverts, flow));
+}
+
+void divert_ended_socket(struct daemon *daemon, uint64_t cookie)
+{
+	if (daemon->diverts)
+		end(daemon, diverts_find(daemon->diverts, cookie));
 }
 
 int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire_message *message)
@@ -144,12 +241,22 @@ void divert_cancel(struct daemon *daemon, unsigned int index, uint64_t flow)
 	(void)providers_say(&daemon->filters[index], WIRE_FLOW_CANCEL, &record, -1);
 }
 
+/* TCP is reset with the proxy's descriptor. A socket of UDP lives on: its next datagram is a new flow, of
+ * which the next process is asked */
 void divert_lost(struct daemon *daemon, unsigned int index)
 {
 	struct divert *divert;
+	struct flow *flow;
 
 	while (daemon->diverts && (divert = diverts_any(daemon->diverts, index))) {
-		close_fd(divert->fd);
+		flow = flow_table_find_id(daemon->flows, divert->flow);
+		divert->fd = close_fd(divert->fd);
+		if (divert->tuple.proto == IPPROTO_UDP)
+			plane_untranslate(daemon->plane, &divert->tuple);
+		else
+			flow = NULL;
 		diverts_remove(daemon->diverts, divert);
+		if (flow && flow->state == FLOW_OPEN)
+			ends_close(daemon, flow);
 	}
 }

@@ -23,7 +23,7 @@ static void close_flow(struct daemon *daemon, struct flow *flow, struct flow_byt
 		records_closed(daemon, flow, bytes);
 	}
 	if (flow->is_diverted)
-		divert_ended(daemon, flow->key.cookie);
+		divert_ended(daemon, flow->id);
 	flow_table_end(daemon->flows, flow, &bytes);
 }
 
@@ -73,6 +73,8 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 	else if (flow) {
 		flow->is_gone = true; /* it ends when it is judged */
 		divert_gone(daemon, flow);
+	} else { /* it was evicted */
+		divert_ended_socket(daemon, event->cookie);
 	}
 }
 
@@ -82,10 +84,13 @@ static void on_released(struct daemon *daemon, const struct sl_event *event)
 
 	for (; flow; flow = next) {
 		next = flow_table_find_cookie(daemon->flows, event->cookie, flow);
-		if (flow->state == FLOW_OPEN && !peeking_outlives(flow))
+		if (flow->state == FLOW_OPEN && !peeking_outlives(flow)) {
 			ends_close(daemon, flow);
-		else
-			flow->is_gone = true;
+			continue;
+		}
+		flow->is_gone = true;
+		if (flow->state == FLOW_HELD)
+			divert_gone(daemon, flow);
 	}
 }
 

@@ -133,3 +133,16 @@ def act_until_end(address, port):
             return {"end": "0" if s.recv(100) == b"" else "bytes"}
         except OSError as error:
             return {"end": errno.errorcode.get(error.errno, str(error))}
+
+
+def act_abort(address, port, size):
+    """bytes there and back, and a reset: errno name of the connect"""
+    with socket.socket(family_of(address), socket.SOCK_STREAM) as s:
+        if error := s.connect_ex((address, int(port))):
+            return {"error": errno.errorcode[error]}
+        s.sendall(bytes(int(size)))
+        n = 0
+        while n < int(size):
+            n += len(s.recv(1 << 16))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return {"error": "0"}
