@@ -167,6 +167,8 @@ int filter_take_record(struct sluice_filter *filter, const struct wire_message *
 /** filter_take_report() - FLOW_REPORT, all that are in it. Return: as filter_take_record() */
 int filter_take_report(struct sluice_filter *filter, const struct wire_message *message, int fd);
 
+/** filter_may_say() - Return: 0; -ESHUTDOWN: it has ended; -EINVAL: it has not started */
+int filter_may_say(const struct sluice_filter *filter);
 /** filter_send_started() - a record of a filter that has started. Return: as sluice_filter_answer() */
 int filter_send_started(struct sluice_filter *filter, uint16_t type, const void *body);
 

@@ -194,14 +194,24 @@ short sluice_filter_get_events(const struct sluice_filter *filter)
 	return (short)((may_read(filter) ? POLLIN : 0) | (has_more ? POLLOUT : 0));
 }
 
+bool filter_is_alive(const struct sluice_filter *filter)
+{
+	return !filter->broken && filter->state < FILTER_STOPPING;
+}
+
+int filter_may_say(const struct sluice_filter *filter)
+{
+	if (!filter_is_alive(filter))
+		return -ESHUTDOWN;
+	return filter->state == FILTER_STARTED ? 0 : -EINVAL;
+}
+
 int filter_send_started(struct sluice_filter *filter, uint16_t type, const void *body)
 {
-	int r;
+	int r = filter_may_say(filter);
 
-	if (filter->broken || filter->state >= FILTER_STOPPING)
-		return -ESHUTDOWN;
-	if (filter->state != FILTER_STARTED)
-		return -EINVAL;
+	if (r < 0)
+		return r;
 	r = outbox_send(&filter->outbox, filter->fd, type, body);
 	if (r < 0 && r != -ENOBUFS) {
 		/* the caller hears of it where it ends its loop, from process() */
@@ -209,11 +219,6 @@ int filter_send_started(struct sluice_filter *filter, uint16_t type, const void 
 		r = 0;
 	}
 	return r;
-}
-
-bool filter_is_alive(const struct sluice_filter *filter)
-{
-	return !filter->broken && filter->state < FILTER_STOPPING;
 }
 
 void filter_copy_reason(char *to, size_t n, const char *reason)

@@ -32,6 +32,26 @@ struct forward *forward_find(struct sluice_proxy *proxy, uint64_t flow)
 	return forward;
 }
 
+static void forget_owed(struct forward *forward)
+{
+	struct forward **at = &forward->proxy->owed;
+
+	if (!forward->is_owed)
+		return;
+	while (*at != forward)
+		at = &(*at)->next_owed;
+	*at = forward->next_owed;
+	forward->is_owed = false;
+}
+
+/* others may have the socket too, and then it stays in the set */
+static int leave(struct forward *forward, int fd)
+{
+	if (fd >= 0)
+		(void)epoll_ctl(forward->proxy->epoll, EPOLL_CTL_DEL, fd, NULL);
+	return close_fd(fd);
+}
+
 void forward_end(struct forward *forward)
 {
 	struct forward **at = bucket_of(forward->proxy, forward->flow);
@@ -39,8 +59,9 @@ void forward_end(struct forward *forward)
 	while (*at != forward)
 		at = &(*at)->next;
 	*at = forward->next;
-	close_fd(forward->upstream); /* which takes it out of the set */
-	close_fd(forward->program);
+	forget_owed(forward);
+	forward->upstream = leave(forward, forward->upstream);
+	forward->program = leave(forward, forward->program);
 	free(forward);
 }
 
@@ -134,19 +155,56 @@ void forward_begin(struct forward *forward, int program)
 		begin_tcp(forward, program);
 }
 
+bool forward_is_ready(const struct forward *forward)
+{
+	return forward->is_connected && !forward->is_owed && !forward->relay &&
+	       forward->program < 0;
+}
+
+/* Return: false: there is no place for it */
+static bool say(struct forward *forward)
+{
+	int error = forward->error;
+
+	if (sluice_proxy_open(forward->proxy, forward->flow, -error, error ? NULL : "forwarded") ==
+	    -ENOBUFS)
+		return false;
+	if (error)
+		forward_end(forward);
+	return true;
+}
+
+static void owe(struct forward *forward)
+{
+	forward->is_owed = true;
+	forward->next_owed = forward->proxy->owed;
+	forward->proxy->owed = forward;
+}
+
+void forward_say_owed(struct sluice_proxy *proxy)
+{
+	struct forward *forward;
+
+	while ((forward = proxy->owed)) {
+		forget_owed(forward);
+		if (say(forward))
+			continue;
+		owe(forward);
+		return;
+	}
+}
+
 static void connected(struct forward *forward)
 {
 	struct sluice_proxy *proxy = forward->proxy;
-	uint64_t flow = forward->flow;
 	socklen_t n = sizeof(int);
-	int error = EIO;
 
 	(void)watch(forward, forward->upstream, EPOLL_CTL_DEL, 0);
-	if (getsockopt(forward->upstream, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
-		error = errno;
-	if (error)
-		forward_end(forward);
-	(void)sluice_proxy_open(proxy, flow, -error, error ? NULL : "forwarded");
+	if (getsockopt(forward->upstream, SOL_SOCKET, SO_ERROR, &forward->error, &n) < 0)
+		forward->error = errno;
+	forward->is_connected = true;
+	owe(forward);
+	forward_say_owed(proxy);
 }
 
 void forward_ready(struct forward *forward)
@@ -174,8 +232,6 @@ static int add(struct sluice_proxy *proxy, uint64_t flow, int upstream)
 
 	if (r < 0 || type < 0)
 		return r < 0 ? r : type;
-	if (forward_find(proxy, flow))
-		return -EALREADY;
 	forward = calloc(1, sizeof(*forward));
 	if (!forward)
 		return -ENOMEM;
@@ -196,8 +252,15 @@ static int add(struct sluice_proxy *proxy, uint64_t flow, int upstream)
 
 int sluice_proxy_forward(struct sluice_proxy *proxy, uint64_t flow_id, int upstream)
 {
-	int r = add(proxy, flow_id, upstream);
+	int r = filter_may_say(proxy->filter);
 
+	if (r == 0 && forward_find(proxy, flow_id))
+		r = -EALREADY;
+	if (r < 0) {
+		close_fd(upstream);
+		return r;
+	}
+	r = add(proxy, flow_id, upstream);
 	if (r == 0)
 		return 0;
 	close_fd(upstream);

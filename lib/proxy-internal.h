@@ -22,13 +22,17 @@
 
 /** struct forward - a flow that is connected with another socket, or will be */
 struct forward {
-	struct forward *next; /* of one bucket */
+	struct forward *next;	    /* of one bucket */
+	struct forward *next_owed; /* is_owed: of those */
 	struct sluice_proxy *proxy;
 	uint64_t flow;
 	int upstream; /* connecting, or waiting for the program's; -1: the relay has it */
 	int program;  /* UDP; -1: it has not come */
 	bool is_udp;
 	struct sluice_relay *relay;
+	int error;	   /* of its upstream: a positive errno, 0: it is reached, */
+	bool is_connected; /* which is known, */
+	bool is_owed;	   /* and not said yet: there was no place for it */
 };
 
 struct sluice_proxy {
@@ -45,6 +49,7 @@ struct sluice_proxy {
 	uint8_t *datagram; /* that comes in parts; NULL: none ever has */
 	uint64_t datagram_flow;
 	size_t n_datagram; /* of it, so far */
+	struct forward *owed;
 };
 
 /** forward_find() - NULL: the flow is not forwarded */
@@ -52,6 +57,10 @@ struct forward *forward_find(struct sluice_proxy *proxy, uint64_t flow);
 /** forward_ready() - a descriptor of it: the upstream connection stands, or does not; or there are
  *  datagrams */
 void forward_ready(struct forward *forward);
+/** forward_say_owed() - what could not be said before, as far as there is a place */
+void forward_say_owed(struct sluice_proxy *proxy);
+/** forward_is_ready() - may the program's connection come? */
+bool forward_is_ready(const struct forward *forward);
 /** forward_begin() - with the connection of the program, which is consumed */
 void forward_begin(struct forward *forward, int program);
 /** forward_datagram() - UDP: from the program, past the descriptor */

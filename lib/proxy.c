@@ -51,7 +51,7 @@ static int send_take(struct sluice_proxy *proxy, uint64_t flow_id)
 {
 	struct wire_flow_take take = { .id = flow_id };
 
-	if (flow_id != proxy->asked || proxy->is_take_sent)
+	if (!proxy->asked || flow_id != proxy->asked || proxy->is_take_sent)
 		return 0;
 	proxy->is_take_sent = true;
 	return filter_send_started(proxy->filter, WIRE_FLOW_TAKE, &take);
@@ -85,8 +85,10 @@ int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *m
 
 	if (!proxy || fd < 0)
 		return filter_break_protocol(filter, "FLOW_SOCKET", "nobody has asked for it");
-	own = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* ours is closed behind us */
 	forward = forward_find(proxy, flow);
+	if (forward && !forward_is_ready(forward))
+		return filter_break_protocol(filter, "FLOW_SOCKET", "nobody has asked for it");
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* ours is closed behind us */
 	if (own < 0 && forward)
 		forward_end(forward);
 	else if (forward)
@@ -109,6 +111,8 @@ int proxy_take_cancel(struct sluice_filter *filter, const struct wire_message *m
 	if (!proxy)
 		return filter_break_protocol(filter, "FLOW_CANCEL", "not for a filter");
 	forward = forward_find(proxy, flow);
+	if (forward && (forward->relay || forward->program >= 0))
+		return 0; /* it was opened twice: its connection is there */
 	if (forward)
 		forward_end(forward);
 	if (PROXY_OPS_SET(proxy->ops, flow_cancelled))
@@ -183,8 +187,7 @@ int proxy_take_datagram(struct sluice_filter *filter, const struct wire_message 
 
 static bool is_ops_good(const struct sluice_proxy_ops *ops)
 {
-	return ops && PROXY_OPS_SET(ops, new_flow) &&
-	       (unsigned int)ops->kind <= SLUICE_PROXY_APP;
+	return ops && PROXY_OPS_SET(ops, new_flow) && (unsigned int)ops->kind <= SLUICE_PROXY_APP;
 }
 
 static int watch(struct sluice_proxy *proxy, int how)
@@ -194,6 +197,17 @@ static int watch(struct sluice_proxy *proxy, int how)
 	return epoll_ctl(proxy->epoll, how, sluice_filter_get_fd(proxy->filter), &event) < 0
 		       ? -errno
 		       : 0;
+}
+
+/* what could not be sent at once is sent when there is a place, whoever calls us then */
+static int renew_watch(struct sluice_proxy *proxy)
+{
+	short events = sluice_filter_get_events(proxy->filter);
+
+	if (events == proxy->events)
+		return 0;
+	proxy->events = events;
+	return watch(proxy, EPOLL_CTL_MOD);
 }
 
 static int begin(struct sluice_proxy *proxy)
@@ -276,30 +290,34 @@ int sluice_proxy_process(struct sluice_proxy *proxy)
 	for (int i = 0; i < n; i++)
 		take_event(proxy, events[i].data.ptr);
 	r = sluice_filter_process(proxy->filter);
-	if (r == 0 && sluice_filter_get_events(proxy->filter) != proxy->events) {
-		proxy->events = sluice_filter_get_events(proxy->filter);
-		r = watch(proxy, EPOLL_CTL_MOD);
-	}
-	return r;
+	if (r == 0)
+		forward_say_owed(proxy);
+	return r ? r : renew_watch(proxy);
 }
 
 int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, int error, const char *reason)
 {
-	struct wire_flow_opened body = { .id = flow_id, .error = (uint32_t)MIN(-error, 4095) };
+	struct wire_flow_opened body = { .id = flow_id,
+					 .error = (uint32_t)MIN(-(int64_t)error, 4095) };
 	int r;
 
 	if (filter_is_alive(proxy->filter) && error > 0)
 		return -EINVAL;
 	filter_copy_reason(body.reason, sizeof(body.reason), reason);
 	r = send_take(proxy, flow_id);
-	return r ? r : filter_send_started(proxy->filter, WIRE_FLOW_OPENED, &body);
+	if (r == 0)
+		r = filter_send_started(proxy->filter, WIRE_FLOW_OPENED, &body);
+	(void)renew_watch(proxy);
+	return r;
 }
 
 int sluice_proxy_ask_end(struct sluice_proxy *proxy, uint64_t flow_id)
 {
 	struct wire_flow_ask_end body = { .id = flow_id };
+	int r = filter_send_started(proxy->filter, WIRE_FLOW_ASK_END, &body);
 
-	return filter_send_started(proxy->filter, WIRE_FLOW_ASK_END, &body);
+	(void)renew_watch(proxy);
+	return r;
 }
 
 void sluice_proxy_close(int fd, int error)
@@ -310,17 +328,25 @@ void sluice_proxy_close(int fd, int error)
 	close_fd(fd);
 }
 
+/* a program that was built with another header has rules of another size */
+union any_rule {
+	struct sluice_rule rule;
+	uint8_t bytes[512];
+};
+
 static int add_rules(struct sluice_proxy *proxy, const struct sluice_rule *rules, size_t n,
 		     enum sluice_rule_action action)
 {
-	int r = 0;
+	size_t size = n ? rules->size : 0;
+	union any_rule any = { .bytes = { 0 } };
+	int r = size > sizeof(any) ? -E2BIG : 0;
 
 	for (size_t i = 0; i < n && !r; i++) {
-		struct sluice_rule rule = rules[i];
-
-		rule.action = action;
-		rule.reason = NULL;
-		r = sluice_filter_rule(proxy->filter, &rule);
+		memcpy(any.bytes, (const uint8_t *)rules + i * size, size);
+		any.rule.size = size;
+		any.rule.action = action;
+		any.rule.reason = NULL;
+		r = sluice_filter_rule(proxy->filter, &any.rule);
 	}
 	return r;
 }
@@ -334,7 +360,10 @@ int sluice_proxy_rules(struct sluice_proxy *proxy, const struct sluice_rule *inc
 		r = add_rules(proxy, excluded, n_excluded, SLUICE_RULE_ALLOW);
 	if (!r)
 		r = add_rules(proxy, included, n_included, SLUICE_RULE_ASK);
-	return r ? r : sluice_filter_rules_commit(proxy->filter, SLUICE_RULE_ALLOW);
+	if (!r)
+		r = sluice_filter_rules_commit(proxy->filter, SLUICE_RULE_ALLOW);
+	(void)renew_watch(proxy);
+	return r;
 }
 
 int sluice_proxy_fail(struct sluice_proxy *proxy, int error, const char *fmt, ...)

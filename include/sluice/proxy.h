@@ -137,7 +137,8 @@ SLUICE_API int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, i
  * Bytes, half closes, full closes and resets of either side become the other's (<sluice/relay.h>);
  * no callback follows but flow_cancelled.
  *
- * Return: as sluice_filter_answer(), or -ENOMEM, and then the flow is refused.
+ * Return: as sluice_filter_answer(); -EALREADY: it is forwarded, and stays so; -ENOMEM, -errno of
+ *         epoll_create1(2) or epoll_ctl(2): the flow is refused.
  */
 SLUICE_API int sluice_proxy_forward(struct sluice_proxy *proxy, uint64_t flow_id, int upstream);
 
@@ -163,8 +164,9 @@ SLUICE_API void sluice_proxy_close(int fd, int error);
  * @excluded: looked at first: these are not this proxy's, and go on as if it was not there
  * @included: these are; what neither has is not
  *
- * action and reason of a rule are ignored. They take the place of those of before, as a whole, for
- * flows to come. Without any call every outbound flow comes, but none of loopback, which
+ * The size of the first rule is that of all of them; action and reason are ignored. They take the
+ * place of those of before, as a whole, for flows to come. Without any call every outbound flow comes,
+ * but none of loopback, which
  * takes an included rule with such an address.
  *
  * Return: as sluice_filter_rule() and sluice_filter_rules_commit().

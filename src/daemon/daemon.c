@@ -70,6 +70,7 @@ bool daemon_tick(struct daemon *daemon)
 	names_tick(daemon, now);
 	providers_tick(daemon, now);
 	netns_tick(daemon, now);
+	divert_tick(daemon);
 	owners_tick(daemon, now);
 	canary_tick(daemon, now);
 	reports_flush(daemon);

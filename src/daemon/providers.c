@@ -102,10 +102,10 @@ static int on_provider(sd_event_source *source, int fd, uint32_t events, void *d
 			providers_ping(&daemon->filters[index]);
 		live_ask_more(daemon,
 			      index); /* a flood of new flows would leave no place for them */
+		divert_send(daemon, index);
 		judge_ask_waiting(daemon, index, false);
 		peeking_ask_waiting(daemon, index);
 		packets_send(daemon, index);
-		divert_send(daemon, index);
 		packets_resume(daemon);
 	}
 	r = read_provider(daemon, index);

@@ -85,7 +85,7 @@ int diverts_add(struct diverts *diverts, uint64_t flow, uint64_t cookie,
 	return 0;
 }
 
-static void forget_client(struct diverts *diverts, struct divert *divert)
+void diverts_forget_client(struct diverts *diverts, struct divert *divert)
 {
 	struct divert **at = client_bucket(diverts, &divert->tuple);
 
@@ -103,7 +103,7 @@ void diverts_remove(struct diverts *diverts, struct divert *divert)
 
 	if (!divert)
 		return;
-	forget_client(diverts, divert);
+	diverts_forget_client(diverts, divert);
 	diverts_unqueue(diverts, divert);
 	at = cookie_bucket(diverts, divert->cookie);
 	while (*at != divert)
@@ -160,7 +160,7 @@ struct divert *diverts_take_client(struct diverts *diverts, const struct sl_tupl
 	}
 	if (n != 1)
 		return NULL;
-	forget_client(diverts, found);
+	diverts_forget_client(diverts, found);
 	return found;
 }
 

@@ -34,7 +34,9 @@ struct divert {
 	bool is_told;	   /* the proxy has it */
 	bool is_abandoned; /* the program has closed its last descriptor, */
 	bool is_end_told;  /* and the proxy knows */
-	bool is_over;	   /* there is nothing to it but what its proxy was not told */
+	bool is_asked;	   /* the proxy has asked whether it has */
+	bool is_cancelled; /* it comes to nothing, which the proxy is to be told */
+	bool is_over;	   /* nothing is left of it but what is to be told */
 	bool is_queued;	   /* in the list of those that wait */
 };
 
@@ -51,10 +53,12 @@ int diverts_add(struct diverts *diverts, uint64_t flow, uint64_t cookie,
 /** diverts_remove() - NULL is fine; its descriptor is the caller's to close */
 void diverts_remove(struct diverts *diverts, struct divert *divert);
 
-/** diverts_find() - TCP. NULL: the socket is not diverted */
+/** diverts_find() - TCP: the newest of this socket; NULL: it is not diverted */
 struct divert *diverts_find(struct diverts *diverts, uint64_t cookie);
 /** diverts_find_flow() - NULL: this flow is not */
 struct divert *diverts_find_flow(struct diverts *diverts, uint64_t flow);
+/** diverts_forget_client() - its connection is not waited for any more */
+void diverts_forget_client(struct diverts *diverts, struct divert *divert);
 /** diverts_take_client() - whose connection has come? NULL: nobody's, or it cannot be told */
 struct divert *diverts_take_client(struct diverts *diverts, const struct sl_tuple *tuple);
 

@@ -81,7 +81,7 @@ static size_t put_bytes(const struct lab_packet *packet, uint8_t *bytes)
 	return packet->is_v6 ? put_ipv6(packet, bytes) : put_ipv4(packet, bytes);
 }
 
-static struct sl_tuple tuple_of(const struct lab_packet *packet)
+struct sl_tuple lab_tuple(const struct lab_packet *packet)
 {
 	uint8_t bytes[LAB_PACKET_BYTES] = { 0 };
 	size_t n = put_bytes(packet, bytes);
@@ -108,7 +108,7 @@ unsigned int lab_put(struct lab *lab, const struct lab_packet *packet)
 	struct sl_held held = { .cookie = LAB_COOKIE + packet->netns + packet->uid,
 				.dir = packet->is_inbound ? SL_DIR_IN : SL_DIR_OUT };
 	enum sl_mark mark = packet->is_answer ? SL_MARK_NAMES : SL_MARK_HELD;
-	struct sl_tuple tuple = tuple_of(packet);
+	struct sl_tuple tuple = lab_tuple(packet);
 	uint8_t bytes[LAB_PACKET_BYTES] = { 0 };
 	size_t n = put_bytes(packet, bytes);
 	unsigned int index;
@@ -144,7 +144,7 @@ void lab_remember_unread(struct lab *lab, const struct lab_packet *packet)
 {
 	struct sl_flow_key key = lab_key(packet);
 	struct sl_remembered event = { .event = { .kind = SL_EV_REMEMBERED, .cookie = key.cookie },
-				       .tuple = tuple_of(packet),
+				       .tuple = lab_tuple(packet),
 				       .held = { .cookie = key.cookie, .dir = SL_DIR_OUT },
 				       .ifindex = LAB_IFINDEX };
 	struct sl_flow flow = { .verdict = SL_ALLOW,
@@ -196,7 +196,7 @@ enum fate lab_fate(const struct lab *lab, unsigned int index)
 
 struct sl_flow_key lab_key(const struct lab_packet *packet)
 {
-	struct sl_tuple tuple = tuple_of(packet);
+	struct sl_tuple tuple = lab_tuple(packet);
 	struct sl_flow_key key = { .cookie = LAB_COOKIE + packet->netns + packet->uid,
 				   .rport = tuple.rport,
 				   .proto = tuple.proto,

@@ -22,22 +22,24 @@ void lab_say(struct lab *lab, unsigned int filter, uint16_t type, const void *bo
 
 const void *lab_take(struct lab *lab, unsigned int filter, uint16_t type)
 {
-	_cleanup_close_ int fd = -1;
-
+	lab->passed = close_fd(lab->passed);
 	while (lab->filters[filter].sock >= 0 &&
 	       channel_recv(lab->filters[filter].sock, &wire_provider_channel, 0, lab->record,
-			    &lab->message, NULL, &fd) == 0) {
-		fd = close_fd(fd);
+			    &lab->message, NULL, &lab->passed) == 0) {
 		if (lab->message.record->type == type)
 			return lab->message.body.bytes;
+		lab->passed = close_fd(lab->passed);
 	}
 	return NULL;
 }
 
 void lab_run_filter(struct lab *lab, unsigned int index)
 {
-	struct wire_hello hello = { .version = WIRE_PROVIDER_VERSION, .kind = 1 };
-	struct wire_ready ready = { .data = lab->config.looks[index], .closed = 1 };
+	struct wire_hello hello = { .version = WIRE_PROVIDER_VERSION,
+				    .kind = lab->config.is_proxy[index] ? HELLO_PROXY
+									: HELLO_FILTER };
+	struct wire_ready ready = { .data = lab->config.looks[index],
+				    .closed = !lab->config.is_proxy[index] };
 
 	assert_true(lab->filters[index].sock >= 0);
 	lab_say(lab, index, WIRE_HELLO, &hello);

@@ -175,7 +175,9 @@ static void describe_instance(struct lab *lab)
 	snprintf(instance.state, sizeof(instance.state), "%s", lab->folder);
 	keeper_say(lab, WIRE_K_INSTANCE, &instance, -1);
 	for (uint32_t i = 0; i < lab->config.n_filters; i++) {
-		struct wire_k_filter filter = { .index = i, .is_closed = lab->config.is_closed[i] };
+		struct wire_k_filter filter = { .index = i,
+						.is_closed = lab->config.is_closed[i],
+						.proxy = lab->config.is_proxy[i] };
 
 		snprintf(filter.name, sizeof(filter.name), "filter%u", i);
 		keeper_say(lab, WIRE_K_FILTER, &filter, -1);
@@ -232,7 +234,7 @@ struct lab *lab_new(const struct lab_config *config)
 	assert_non_null(lab);
 	lab->n_fds = n_open_fds();
 	lab->config = *config;
-	lab->keeper = lab->names.sock = lab->canary.sock = -1;
+	lab->keeper = lab->names.sock = lab->canary.sock = lab->passed = -1;
 	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
 		lab->kept[i] = -1;
 	for (unsigned int i = 0; i < LAB_FILTERS_MAX; i++)
@@ -259,6 +261,7 @@ struct lab *lab_free(struct lab *lab)
 	lab->daemon = daemon_free(lab->daemon);
 	assert_int_equal(fake_n_planes(lab->kernel), 0);
 	close_fd(lab->keeper);
+	close_fd(lab->passed);
 	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
 		close_fd(lab->kept[i]);
 	lose_children(lab);
@@ -349,7 +352,8 @@ void lab_live(struct lab *lab, uint64_t us)
 				.token = lab->daemon->filters[i].session.token
 			};
 
-			lab_say(lab, i, WIRE_PONG, &pong);
+			if (lab->filters[i].sock >= 0)
+				lab_say(lab, i, WIRE_PONG, &pong);
 		}
 	}
 }

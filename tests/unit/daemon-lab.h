@@ -33,6 +33,7 @@ struct lab_config {
 	unsigned int n_filters;
 	bool is_closed[LAB_FILTERS_MAX];
 	bool looks[LAB_FILTERS_MAX]; /* at what flows carry */
+	bool is_proxy[LAB_FILTERS_MAX];
 };
 
 struct lab_child {
@@ -62,6 +63,7 @@ struct lab {
 	int n_fds; /* before it */
 	uint8_t record[WIRE_RECORD_MAX];
 	struct wire_message message; /* the one taken last */
+	int passed;		     /* that came with it; -1: none */
 };
 
 struct lab *lab_new(const struct lab_config *config);
@@ -99,7 +101,8 @@ void lab_end_names(struct lab *lab);
 void lab_run_filter(struct lab *lab, unsigned int index);
 void lab_run_all(struct lab *lab);
 
-/** lab_take() - the next record of this type that a filter got. Return: NULL: none */
+/** lab_take() - the next record of this type that a filter got; what came with it is lab->passed until
+ *  the next. Return: NULL: none */
 const void *lab_take(struct lab *lab, unsigned int filter, uint16_t type);
 /** lab_take_flow() - the id of the flow that a filter is asked about; 0: of none */
 uint64_t lab_take_flow(struct lab *lab, unsigned int filter);
@@ -141,6 +144,8 @@ struct lab_packet {
 
 /** lab_put() - the packet meets the queue; whose it is stands in sl_held. Return: its index */
 unsigned int lab_put(struct lab *lab, const struct lab_packet *packet);
+/** lab_tuple() - its ends */
+struct sl_tuple lab_tuple(const struct lab_packet *packet);
 enum fate lab_fate(const struct lab *lab, unsigned int packet);
 /** lab_end_socket() - the kernel tells that the conversation is over: 300 bytes in, 200 out */
 void lab_end_socket(struct lab *lab, const struct lab_packet *packet);

@@ -37,11 +37,12 @@ static const struct lab_packet tcp = {
 static struct lab *lab;
 static int client = -1;
 
-static int set_up(bool is_closed)
+static int set_up(bool is_closed, bool is_proxy)
 {
 	struct lab_config config = { .n_filters = 2,
 				     .is_closed = { is_closed, is_closed },
-				     .looks = { true, true } };
+				     .looks = { true, !is_proxy },
+				     .is_proxy = { false, is_proxy } };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	lab = lab_new(&config);
@@ -55,12 +56,18 @@ static int set_up(bool is_closed)
 
 static int set_up_closed(void **state)
 {
-	return set_up(true);
+	return set_up(true, false);
 }
 
 static int set_up_open(void **state)
 {
-	return set_up(false);
+	return set_up(false, false);
+}
+
+/* the second one is a proxy */
+static int set_up_proxy(void **state)
+{
+	return set_up(true, true);
 }
 
 static int tear_down(void **state)
@@ -398,6 +405,39 @@ static void test_why_through_the_life_of_a_flow(void **state)
 	ask_why(0, "drop", "filter", "answered", "answered");
 }
 
+/* it would begin to reach the other side, were it asked */
+static void check_proxy(const char *target, uint8_t verdict, const char *reason)
+{
+	_cleanup_json_ struct json_object *why = NULL;
+
+	call("Explain", target);
+	assert_null(lab_take(lab, 1, WIRE_FLOW_NEW));
+	lab_judge(lab, 0, lab_take_flow(lab, 0), verdict);
+	assert_null(lab_take(lab, 1, WIRE_FLOW_NEW));
+	why = answer("why");
+	assert_why(why, verdict ? "drop" : "allow", "filter", "answered", "rule");
+	assert_string_equal(text_of(filter_of(why, 1), "reason"), reason);
+	assert_null(lab->daemon->explanations);
+	assert_int_equal(lab->daemon->filters[1].n_flows, 0);
+}
+
+static void test_a_proxy_is_not_asked(void **state)
+{
+	check_proxy(PROGRAM "," TARGET, 0, "it is asked, and takes the flow or not");
+	check_proxy(PROGRAM "," TARGET, 1, "it is asked, and takes the flow or not");
+	check_proxy(PROGRAM ",\"target\":{\"address\":\"198.51.100.9\",\"port\":443,"
+			    "\"proto\":\"udp\"}",
+		    0, "not for this proxy");
+}
+
+static void test_a_flow_that_is_not_for_a_proxy(void **state)
+{
+	lab_say(lab, 1, WIRE_RULES_BEGIN, &(struct wire_rules_begin){ .set = 1 });
+	lab_say(lab, 1, WIRE_RULE, &(struct wire_rule){ .action = RULES_ASK, .rport = 80 });
+	lab_say(lab, 1, WIRE_RULES_COMMIT, &(struct wire_rules_commit){ .otherwise = RULES_ALLOW });
+	check_proxy(PROGRAM "," TARGET, 0, "not for this proxy");
+}
+
 int main(void)
 {
 #define TEST(name, how) cmocka_unit_test_setup_teardown(name, set_up_##how, tear_down)
@@ -414,6 +454,9 @@ int main(void)
 		TEST(test_a_caller_that_has_gone, closed),
 		TEST(test_bad_questions_are_refused, closed),
 		TEST(test_why_through_the_life_of_a_flow, closed),
+		cmocka_unit_test_setup_teardown(test_a_proxy_is_not_asked, set_up_proxy, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_flow_that_is_not_for_a_proxy, set_up_proxy,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests_name("daemon-explain", tests, NULL, NULL);

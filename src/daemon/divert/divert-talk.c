@@ -14,6 +14,20 @@
 
 #define CLIENTS_A_ROUND 64 /* then others get their turn */
 
+/* of a flow that comes to nothing */
+static int tell_cancel(struct filter *filter, struct divert *divert)
+{
+	struct wire_flow_cancel record = { .id = divert->flow };
+
+	if (!divert->is_cancelled)
+		return 0;
+	if (providers_say(filter, WIRE_FLOW_CANCEL, &record, -1) == -EAGAIN)
+		return -EAGAIN;
+	divert->is_cancelled = false;
+	divert->is_told = divert->is_end_told = true;
+	return 0;
+}
+
 /* Return: 0, or -EAGAIN: later */
 static int tell_client(struct filter *filter, struct divert *divert)
 {
@@ -25,20 +39,25 @@ static int tell_client(struct filter *filter, struct divert *divert)
 	r = providers_say(filter, WIRE_FLOW_SOCKET, &record, divert->fd);
 	if (r == -EAGAIN)
 		return r;
-	divert->fd = close_fd(divert->fd); /* of one that is gone: a reset */
+	divert->fd = close_fd(divert->fd); /* of one that is gone, or cannot have it: a reset */
 	divert->is_told = r == 0;
+	divert->is_cancelled = r < 0;
 	return 0;
 }
 
+/* of what was told and is over nobody reads */
 static int tell_end(struct filter *filter, struct divert *divert)
 {
-	struct wire_flow_end record = { .id = divert->flow, .full = 1 };
+	struct wire_flow_end record = { .id = divert->flow,
+					.full = divert->is_abandoned ||
+						(divert->is_over && divert->is_asked) };
 
-	if (!divert->is_told || !divert->is_abandoned || divert->is_end_told)
+	if (!divert->is_told || divert->is_end_told || (!record.full && !divert->is_asked))
 		return 0;
 	if (providers_say(filter, WIRE_FLOW_END, &record, -1) == -EAGAIN)
 		return -EAGAIN;
-	divert->is_end_told = true;
+	divert->is_asked = false;
+	divert->is_end_told = record.full;
 	return 0;
 }
 
@@ -47,6 +66,8 @@ static int tell(struct daemon *daemon, struct divert *divert)
 	struct filter *filter = &daemon->filters[divert->proxy];
 	int r = tell_client(filter, divert);
 
+	if (r == 0)
+		r = tell_cancel(filter, divert);
 	return r < 0 ? r : tell_end(filter, divert);
 }
 
@@ -68,6 +89,37 @@ void divert_send(struct daemon *daemon, unsigned int index)
 	}
 }
 
+static void say(struct daemon *daemon, struct divert *divert)
+{
+	diverts_queue(daemon->diverts, divert);
+	divert_send(daemon, divert->proxy);
+}
+
+/* something about a flow that is none of its own, or not any more. Return: 0 or -ENOMEM */
+static int say_of(struct daemon *daemon, unsigned int index, uint64_t flow, bool is_asked)
+{
+	const struct sl_tuple nowhere = { 0 };
+	struct divert now = { .flow = flow,
+			      .proxy = index,
+			      .fd = -1,
+			      .is_told = is_asked,
+			      .is_asked = is_asked,
+			      .is_cancelled = !is_asked,
+			      .is_over = true };
+	struct divert *later;
+
+	if (tell(daemon, &now) == 0)
+		return 0;
+	if (diverts_add(daemon->diverts, flow, 0, &nowhere, index, &later) < 0)
+		return -ENOMEM;
+	diverts_forget_client(daemon->diverts, later);
+	later->is_told = later->is_asked = is_asked;
+	later->is_cancelled = !is_asked;
+	later->is_over = true;
+	say(daemon, later);
+	return 0;
+}
+
 /* who connects to a listener by itself is nobody's flow, and gets a reset: SO_LINGER */
 static void take_client(struct daemon *daemon, const struct plane_client *client)
 {
@@ -78,11 +130,10 @@ static void take_client(struct daemon *daemon, const struct plane_client *client
 		return;
 	}
 	divert->fd = client->fd;
-	diverts_queue(daemon->diverts, divert);
-	divert_send(daemon, divert->proxy);
+	say(daemon, divert);
 }
 
-void divert_accept(struct daemon *daemon, unsigned int place)
+int divert_accept(struct daemon *daemon, unsigned int place)
 {
 	struct plane_client client;
 	int r = 0;
@@ -92,19 +143,10 @@ void divert_accept(struct daemon *daemon, unsigned int place)
 		if (r == 0)
 			take_client(daemon, &client);
 	}
-	if (r < 0 && r != -EAGAIN)
-		log_error("cannot take a connection for a proxy: %s", strerror(-r));
-}
-
-void divert_abandoned(struct daemon *daemon, uint64_t cookie)
-{
-	struct divert *divert = daemon->diverts ? diverts_find(daemon->diverts, cookie) : NULL;
-
-	if (!divert)
-		return;
-	divert->is_abandoned = true;
-	diverts_queue(daemon->diverts, divert);
-	divert_send(daemon, divert->proxy);
+	if (r < 0 && r != -EAGAIN && !daemon->is_deaf)
+		log_error("cannot take a connection for a proxy: %s; trying again", strerror(-r));
+	daemon->is_deaf = r < 0 && r != -EAGAIN;
+	return r;
 }
 
 /* ---- UDP ---- */
@@ -163,8 +205,7 @@ static void take_datagram(struct daemon *daemon, unsigned int place,
 	}
 	divert->fd = fd;
 	drain(daemon, place, fd);
-	diverts_queue(daemon->diverts, divert);
-	divert_send(daemon, divert->proxy);
+	say(daemon, divert);
 }
 
 void divert_receive(struct daemon *daemon, unsigned int place)
@@ -184,79 +225,115 @@ void divert_receive(struct daemon *daemon, unsigned int place)
 
 /* ---- the end ---- */
 
-/* of TCP the proxy reads it, behind what is left; of UDP it has to be told */
-static void end(struct daemon *daemon, struct divert *divert)
+void divert_abandoned(struct daemon *daemon, uint64_t cookie)
 {
+	struct divert *divert = daemon->diverts ? diverts_find(daemon->diverts, cookie) : NULL;
+
 	if (!divert)
 		return;
-	divert->is_over = divert->fd >= 0;
+	divert->is_abandoned = true;
+	say(daemon, divert);
+}
+
+/* a program may have written, and be gone, before its connection was looked at */
+static void await_client(struct daemon *daemon, struct divert *divert)
+{
+	int place = plane_find_netns(daemon->plane, divert->tuple.netns);
+
+	while (place >= 0 && divert->tuple.proto == IPPROTO_TCP && divert->is_client &&
+	       divert_accept(daemon, (unsigned int)place) == 0)
+		;
+	diverts_forget_client(daemon->diverts, divert);
+}
+
+/* of TCP the proxy reads what is left, and the end; of UDP it has to be told */
+static void end(struct daemon *daemon, struct divert *divert)
+{
+	await_client(daemon, divert);
 	if (divert->tuple.proto == IPPROTO_UDP) {
-		divert->is_abandoned = divert->is_over = true;
+		divert->is_abandoned = true;
 		plane_untranslate(daemon->plane, &divert->tuple);
 	}
-	if (divert->is_over) {
-		diverts_queue(daemon->diverts, divert);
-		divert_send(daemon, divert->proxy); /* which may be the last that is told */
-		return;
-	}
-	diverts_remove(daemon->diverts, divert);
+	divert->is_cancelled |= divert->fd < 0 && !divert->is_told;
+	divert->is_over = true;
+	say(daemon, divert);
 }
 
 void divert_ended(struct daemon *daemon, uint64_t flow)
 {
-	if (daemon->diverts)
-		end(daemon, diverts_find_flow(daemon->diverts, flow));
+	struct divert *divert = daemon->diverts ? diverts_find_flow(daemon->diverts, flow) : NULL;
+
+	if (divert && !divert->is_over)
+		end(daemon, divert);
 }
 
-void divert_ended_socket(struct daemon *daemon, uint64_t cookie)
+void divert_closed(struct daemon *daemon, const struct sl_event *event)
 {
-	if (daemon->diverts)
-		end(daemon, diverts_find(daemon->diverts, cookie));
+	struct divert *divert =
+		daemon->diverts ? diverts_find(daemon->diverts, event->cookie) : NULL;
+
+	if (divert && !divert->is_over && divert->tuple.rport == event->rport &&
+	    !memcmp(divert->tuple.raddr, event->raddr, sizeof(event->raddr)))
+		end(daemon, divert);
 }
 
 int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
-	struct wire_flow_end record = { .id = WIRE_BODY(message, struct wire_flow_ask_end)->id,
-					.full = 1 };
+	uint64_t flow = WIRE_BODY(message, struct wire_flow_ask_end)->id;
 	struct divert *divert;
 
 	while (ends_drain(daemon)) /* what happened before it is known before it */
 		;
-	divert = diverts_find_flow(daemon->diverts, record.id);
-	if (divert && divert->proxy == index && divert->is_end_told)
-		return 0; /* which answers it */
-	record.full = !divert || divert->proxy != index || divert->is_abandoned;
-	if (divert && record.full)
-		divert->is_end_told = true;
-	return providers_say(&daemon->filters[index], WIRE_FLOW_END, &record, -1) == -EAGAIN
-		       ? -ENOBUFS /* it does not read its answers */
-		       : 0;
+	divert = diverts_find_flow(daemon->diverts, flow);
+	if (!divert || divert->proxy != index)
+		return say_of(daemon, index, flow, true);
+	divert->is_asked = true;
+	say(daemon, divert);
+	return 0;
 }
 
 void divert_cancel(struct daemon *daemon, unsigned int index, uint64_t flow)
 {
-	struct wire_flow_cancel record = { .id = flow };
+	/* without memory it finds out when it opens the flow */
+	(void)say_of(daemon, index, flow, false);
+}
 
-	/* what cannot be told is of a proxy that does not read: it finds out when it opens the flow */
-	(void)providers_say(&daemon->filters[index], WIRE_FLOW_CANCEL, &record, -1);
+/* what it has taken nobody has any more, and waits no longer than any other */
+static void give_back(struct daemon *daemon, unsigned int index)
+{
+	struct flow *flow = flow_table_oldest_held(daemon->flows), *next;
+
+	for (; flow; flow = next) {
+		next = flow_next(flow);
+		if (!flow->is_taken || flow->asked != index)
+			continue;
+		flow->is_taken = flow->is_paused = false;
+		flow_table_renew(daemon->flows, flow, daemon_now_us());
+	}
 }
 
 /* TCP is reset with the proxy's descriptor. A socket of UDP lives on: its next datagram is a new flow, of
  * which the next process is asked */
+static void lose(struct daemon *daemon, struct divert *divert)
+{
+	struct flow *flow = flow_table_find_id(daemon->flows, divert->flow);
+	bool is_udp = divert->tuple.proto == IPPROTO_UDP;
+
+	close_fd(divert->fd);
+	if (is_udp)
+		plane_untranslate(daemon->plane, &divert->tuple);
+	diverts_remove(daemon->diverts, divert);
+	if (is_udp && flow && flow->state == FLOW_OPEN)
+		ends_close(daemon, flow);
+}
+
 void divert_lost(struct daemon *daemon, unsigned int index)
 {
 	struct divert *divert;
-	struct flow *flow;
 
-	while (daemon->diverts && (divert = diverts_any(daemon->diverts, index))) {
-		flow = flow_table_find_id(daemon->flows, divert->flow);
-		divert->fd = close_fd(divert->fd);
-		if (divert->tuple.proto == IPPROTO_UDP)
-			plane_untranslate(daemon->plane, &divert->tuple);
-		else
-			flow = NULL;
-		diverts_remove(daemon->diverts, divert);
-		if (flow && flow->state == FLOW_OPEN)
-			ends_close(daemon, flow);
-	}
+	if (!daemon->diverts)
+		return;
+	while ((divert = diverts_any(daemon->diverts, index)))
+		lose(daemon, divert);
+	give_back(daemon, index);
 }

@@ -27,12 +27,31 @@ void divert_close(struct daemon *daemon)
 	daemon->diverts = diverts_free(daemon->diverts);
 }
 
+static void hear(struct space *space, bool is_heard)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(space->client_sources); i++)
+		if (space->client_sources[i])
+			(void)sd_event_source_set_enabled(space->client_sources[i],
+							  is_heard ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
 static int on_client(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct space *space = data;
 
-	divert_accept(space->daemon, space->place);
+	(void)divert_accept(space->daemon, space->place);
+	if (space->daemon->is_deaf) /* without descriptors, say: it would be called for ever */
+		hear(space, false);
 	return 0;
+}
+
+void divert_tick(struct daemon *daemon)
+{
+	if (!daemon->is_deaf)
+		return;
+	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
+		if (daemon->namespaces.spaces[i])
+			hear(daemon->namespaces.spaces[i], true);
 }
 
 static int on_datagram(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -91,6 +110,11 @@ bool divert_may(const struct daemon *daemon, unsigned int index, const struct fl
 			     !sl_is_mapped4(flow->key.raddr));
 }
 
+static bool has_taken(const struct flow *flow, unsigned int index)
+{
+	return flow && flow->state == FLOW_HELD && flow->is_taken && flow->asked == index;
+}
+
 int divert_take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
 	const struct wire_flow_take *record = WIRE_BODY(message, struct wire_flow_take);
@@ -98,7 +122,8 @@ int divert_take(struct daemon *daemon, unsigned int index, const struct wire_mes
 
 	if (!flow_is_asked(flow, index)) { /* or it waits for what is over */
 		daemon->filters[index].n_late++;
-		divert_cancel(daemon, index, record->id);
+		if (!has_taken(flow, index))
+			divert_cancel(daemon, index, record->id);
 		return 0;
 	}
 	providers_answered(&daemon->filters[index]);
@@ -115,10 +140,8 @@ static const struct {
 	enum sl_verdict verdict;
 	enum flow_refusal refusal;
 } refusals[] = {
-	{ ENETUNREACH, SL_REJECT, FLOW_NO_NET },
-	{ EHOSTUNREACH, SL_REJECT, FLOW_NO_HOST },
-	{ EACCES, SL_REJECT, FLOW_NO_RIGHT },
-	{ EPERM, SL_REJECT, FLOW_NO_RIGHT },
+	{ ENETUNREACH, SL_REJECT, FLOW_NO_NET }, { EHOSTUNREACH, SL_REJECT, FLOW_NO_HOST },
+	{ EACCES, SL_REJECT, FLOW_NO_RIGHT },	 { EPERM, SL_REJECT, FLOW_NO_RIGHT },
 	{ ETIMEDOUT, SL_SILENT, FLOW_NO_PORT },
 };
 
@@ -140,36 +163,58 @@ static void refuse(struct daemon *daemon, struct flow *flow, unsigned int index,
 	judge_flow(daemon, flow, verdict, (int)index, reason);
 }
 
+/* it has connected elsewhere for nothing, unless it says this before its time, or twice */
+static void come_late(struct daemon *daemon, unsigned int index, const struct flow *flow,
+		      const struct wire_flow_opened *record)
+{
+	daemon->filters[index].n_late++;
+	if (!record->error && !flow_is_asked(flow, index) &&
+	    !diverts_find_flow(daemon->diverts, record->id))
+		divert_cancel(daemon, index, record->id);
+}
+
+/* its socket may have had another connection, whose end we have not heard of */
+static int add(struct daemon *daemon, const struct flow *flow, unsigned int index)
+{
+	struct divert *divert = diverts_find(daemon->diverts, flow->key.cookie);
+	struct sl_tuple tuple = flow_tuple(flow);
+
+	if (divert)
+		divert_ended(daemon, divert->flow);
+	return diverts_add(daemon->diverts, flow->id, flow->key.cookie, &tuple, index, &divert);
+}
+
+static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int index,
+		      const char *reason)
+{
+	flow->is_diverted = true;
+	flow->is_paused = flow->is_taken = false;
+	flow->provider = (int8_t)index;
+	texts_say(daemon->texts, &flow->reason, reason);
+	verdict_decide(daemon, flow, SL_ALLOW);
+	if (!flow->is_diverted) /* the kernel did not take it */
+		divert_ended(daemon, flow->id);
+}
+
 int divert_take_opened(struct daemon *daemon, unsigned int index,
 		       const struct wire_message *message)
 {
 	const struct wire_flow_opened *record = WIRE_BODY(message, struct wire_flow_opened);
 	struct flow *flow = flow_table_find_id(daemon->flows, record->id);
 	struct wire_flow_opened refused = *record;
-	struct divert *divert;
-	struct sl_tuple tuple;
 
-	if (!flow || flow->state != FLOW_HELD || !flow->is_taken || flow->asked != index) {
-		daemon->filters[index].n_late++;
+	if (!has_taken(flow, index)) {
+		come_late(daemon, index, flow, record);
 		return 0;
 	}
-	tuple = flow_tuple(flow);
-	if (!record->error && tuple.proto == IPPROTO_TCP) /* of before, on the same socket */
-		diverts_remove(daemon->diverts, diverts_find(daemon->diverts, flow->key.cookie));
-	if (!record->error && diverts_add(daemon->diverts, flow->id, flow->key.cookie, &tuple,
-					  index, &divert) < 0) {
+	if (!record->error && add(daemon, flow, index) < 0) {
 		refused.error = ENOMEM;
 		divert_cancel(daemon, index, record->id);
 	}
-	if (refused.error) {
+	if (refused.error)
 		refuse(daemon, flow, index, &refused);
-		return 0;
-	}
-	flow->is_diverted = true;
-	flow->is_paused = flow->is_taken = false;
-	flow->provider = (int8_t)index;
-	texts_say(daemon->texts, &flow->reason, record->reason[0] ? record->reason : "opened");
-	verdict_decide(daemon, flow, SL_ALLOW);
+	else
+		open_flow(daemon, flow, index, record->reason[0] ? record->reason : "opened");
 	return 0;
 }
 
@@ -184,8 +229,8 @@ void divert_gone(struct daemon *daemon, struct flow *flow)
 /* one that was of a predecessor's, or is over, was the one's that opened it, unless a filter cut it */
 const char *divert_proxy(const struct daemon *daemon, const struct flow *flow)
 {
-	const struct divert *divert = daemon->diverts ? diverts_find_flow(daemon->diverts, flow->id)
-						      : NULL;
+	const struct divert *divert =
+		daemon->diverts ? diverts_find_flow(daemon->diverts, flow->id) : NULL;
 	int index = divert ? (int)divert->proxy : flow->provider;
 
 	return index >= 0 ? daemon->filters[index].name : NULL;

@@ -19,6 +19,7 @@
 
 struct daemon;
 struct flow;
+struct sl_event;
 struct space;
 struct wire_message;
 
@@ -37,6 +38,9 @@ int divert_take_opened(struct daemon *daemon, unsigned int index,
 		       const struct wire_message *message);
 int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire_message *message);
 
+/** divert_tick() - listeners that could not be heard are heard again */
+void divert_tick(struct daemon *daemon);
+
 /** divert_proxy() - name of the one that has this diverted flow */
 const char *divert_proxy(const struct daemon *daemon, const struct flow *flow);
 
@@ -44,19 +48,20 @@ const char *divert_proxy(const struct daemon *daemon, const struct flow *flow);
 void divert_gone(struct daemon *daemon, struct flow *flow);
 
 /* divert-talk.c */
-/** divert_accept() - connections that have come, in the namespace of this place */
-void divert_accept(struct daemon *daemon, unsigned int place);
+/** divert_accept() - connections that have come, in the namespace of this place. Return: 0: there may be
+ *  more; -EAGAIN: there are none; or another negative errno */
+int divert_accept(struct daemon *daemon, unsigned int place);
 /** divert_abandoned() - the program has closed its last descriptor of this socket */
 void divert_abandoned(struct daemon *daemon, uint64_t cookie);
 /** divert_receive() - datagrams that have come there, of flows that have no socket yet */
 void divert_receive(struct daemon *daemon, unsigned int place);
-/** divert_ended() - the flow is over */
+/** divert_ended() - the connection of this flow is over, or does not come */
 void divert_ended(struct daemon *daemon, uint64_t flow);
-/** divert_ended_socket() - TCP: what was this socket's is over, whatever is known of its flow */
-void divert_ended_socket(struct daemon *daemon, uint64_t cookie);
+/** divert_closed() - so is one whose flow is not known any more */
+void divert_closed(struct daemon *daemon, const struct sl_event *event);
 /** divert_cancel() - tell a proxy that there will be no connection */
 void divert_cancel(struct daemon *daemon, unsigned int index, uint64_t flow);
 /** divert_send() - what is to be told to a proxy, as far as its channel has room */
 void divert_send(struct daemon *daemon, unsigned int index);
-/** divert_lost() - its process is gone: programs get a reset */
+/** divert_lost() - its process is gone: programs get a reset, and what it has taken waits for another */
 void divert_lost(struct daemon *daemon, unsigned int index);

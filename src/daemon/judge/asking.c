@@ -62,7 +62,7 @@ static void pass_by(struct daemon *daemon, struct flow *flow, enum flow_how how)
 		judge_ask(daemon, flow);
 		return;
 	}
-	if (flow->asked == 0)
+	if (daemon->filters[0].is_proxy && flow->provider < 0) /* there is no filter */
 		texts_say(daemon->texts, &flow->reason, "no proxy takes it");
 	verdict_decide(daemon, flow, SL_ALLOW);
 }

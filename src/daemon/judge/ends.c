@@ -70,11 +70,12 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 		(void)plane_forget_flow(daemon->plane, &flow->key);
 	if (flow && flow->state == FLOW_OPEN)
 		close_flow(daemon, flow, (struct flow_bytes){ event->bytes_in, event->bytes_out });
-	else if (flow) {
-		flow->is_gone = true; /* it ends when it is judged */
-		divert_gone(daemon, flow);
-	} else { /* it was evicted */
-		divert_ended_socket(daemon, event->cookie);
+	else {
+		divert_closed(daemon, event);
+		if (flow) {
+			flow->is_gone = true; /* it ends when it is judged */
+			divert_gone(daemon, flow);
+		}
 	}
 }
 

@@ -178,6 +178,7 @@ void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict ve
 	if ((put_in_force(daemon, flow, verdict) < 0 || r != -ENOENT) && verdict == SL_ALLOW &&
 	    daemon->is_closed) {
 		verdict = SL_REJECT;
+		flow->is_diverted = false;
 		flow->provider = -1;
 		texts_say(daemon->texts, &flow->reason,
 			  "the kernel did not take the verdict: fails closed");

@@ -89,6 +89,8 @@ static struct why_answer *ask_in_turn(struct daemon *daemon, struct explanation 
 	for (unsigned int i = 0; i < daemon->n_filters && !is_late; i++) {
 		if (answers[i].reads != reads)
 			continue;
+		if (answer && daemon->filters[i].is_proxy && answers[i].verdict == SL_ALLOW)
+			continue; /* what was said before stands */
 		answer = &answers[i];
 		*elapsed_us += answer->took_us;
 		is_late = answer->verdict == SL_UNDECIDED || *elapsed_us >= FLOW_DEADLINE_US;
