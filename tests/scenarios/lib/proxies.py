@@ -225,6 +225,7 @@ class _Says(socketserver.BaseRequestHandler):
                 pass
         except OSError:
             pass
+        self.server.n_left += 1
 
 
 def socks5(namespace, port, user=None, names=()):
@@ -246,4 +247,4 @@ def secure_connect(namespace, port, certificate, user=None, names=()):
 
 def says(namespace, port, chunks, pause_s=0, is_rude=False):
     """`is_rude`: it leaves when all is said"""
-    return serve(namespace, port, _Says, chunks=chunks, pause_s=pause_s, is_rude=is_rude, n_served=0)
+    return serve(namespace, port, _Says, chunks=chunks, pause_s=pause_s, is_rude=is_rude, n_served=0, n_left=0)
