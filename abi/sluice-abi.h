@@ -707,5 +707,11 @@ enum sl_mark {
 	SL_MARK_NO_HOST,
 	SL_MARK_NO_RIGHT,
 };
+/*
+ * Zone of conntrack for what governed programs send by UDP, while proxies may take it. A proxy that asks the
+ * same peer may get a local port that a program had, and is in no zone: to conntrack it is another flow.
+ */
+#define SL_ZONE 0x5c1c
+
 #define SL_MARK_MASK 0xff000000U
 #define SL_MARK_SHIFT 24

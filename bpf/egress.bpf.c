@@ -85,6 +85,8 @@ static __always_inline int may_leave(struct __sk_buff *skb, const struct packet 
 	struct segment segment;
 	__u32 limit;
 
+	if (flow->flags & SL_FLOW_DIVERTED)
+		return REFUSE;
 	if (flow->verdict != SL_PEEK)
 		return flow->verdict == SL_ALLOW ? GO_ON : REFUSE;
 	if (!(flow->peek & SL_PEEK_OUT))

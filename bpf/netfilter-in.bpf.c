@@ -11,6 +11,7 @@
  *			a denial is remembered for this conversation; it is a silent one
  *	sl_in_loopback	on loopback: of a conversation that a filter looks at, TCP excepted; notes which
  *			ones the other end has begun
+ *	sl_in_diverted	of a proxy, not TCP: what filters look at there, and else counts
  *	sl_in_answer	an answer to a governed socket's DNS query, by its ends and its id
  */
 #include "bpf/lib/bound.h"
@@ -234,6 +235,27 @@ int sl_in_loopback(struct __sk_buff *skb)
 	}
 	if (sl_is_denial(flow->verdict)) /* it may grow idle: the other end may have begun it */
 		return 0;
+	__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
+	flow->last_ns = bpf_ktime_get_boot_ns();
+	return 0;
+}
+
+SEC("socket")
+int sl_in_diverted(struct __sk_buff *skb)
+{
+	struct sl_flow *flow;
+	struct packet p;
+	__u64 cookie;
+
+	if (read_inbound(skb, &p) || p.tuple.proto == IPPROTO_TCP)
+		return 0;
+	flow = find_by_ends(&p, &cookie);
+	if (!flow || !(flow->flags & SL_FLOW_DIVERTED))
+		return 0;
+	if (flow->verdict == SL_PEEK && is_looked_at(skb, &p, flow, SL_DIR_IN)) {
+		hold(&p, cookie, bpf_map_lookup_elem(&sl_socks, &cookie), SL_DIR_IN);
+		return 1;
+	}
 	__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
 	flow->last_ns = bpf_ktime_get_boot_ns();
 	return 0;

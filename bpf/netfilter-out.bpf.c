@@ -203,7 +203,7 @@ int sl_out_held(struct __sk_buff *skb)
 	 * that filters look at */
 	owner = sock->listener ? sock->listener : cookie;
 	flow = find_flow(&p, owner);
-	if (flow && flow->flags & SL_FLOW_DIVERTED)
+	if (flow && flow->flags & SL_FLOW_DIVERTED && is_stream(&p, sock))
 		sock->flags |= SL_SOCK_DIVERTED;
 	if (flow && flow->verdict == SL_ALLOW) {
 		if (is_stream(&p, sock)) {
@@ -389,7 +389,7 @@ int sl_out_diverted(struct __sk_buff *skb)
 	struct sl_flow *flow;
 	struct packet p;
 
-	if (!sock || read_packet(skb, &p, true) || !is_stream(&p, sock))
+	if (!sock || read_packet(skb, &p, true))
 		return 0;
 	p.tuple.lo = lo_of_sent(skb, p.tuple.raddr);
 	flow = find_flow(&p, cookie);

@@ -33,6 +33,7 @@ static int take_line(void *data, const char *section, const char *name, const ch
 		manifest->options[i].is_file = strstr(value, "file") != NULL;
 		manifest->options[i].is_required = strstr(value, "required") != NULL;
 		manifest->options[i].is_compiled = strstr(value, "compiled") != NULL;
+		manifest->options[i].is_written = strstr(value, "written") != NULL;
 		manifest->options[i].is_repeatable = strstr(value, "repeatable") != NULL;
 	}
 	return 1;
@@ -146,7 +147,18 @@ static int check_option(const struct run_filter *filter, const struct run_manife
 	return -1;
 }
 
-/* what is compiled is read again when it changes */
+/* what is compiled is read again when it changes. Return: a descriptor, or a negative errno */
+static int open_file(const struct run_option *option, const char *path)
+{
+	int fd;
+
+	if (option->is_compiled)
+		return files_open_regular(path);
+	fd = option->is_written ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640)
+				: open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 static int open_option(const struct run_filter *filter, struct run_option *option, const char *path)
 {
 	int fd;
@@ -154,9 +166,7 @@ static int open_option(const struct run_filter *filter, struct run_option *optio
 	if (!path[0])
 		return cli_error(-1, "%s %s: %s= names no file", kind_of(filter), filter->name,
 				 option->key);
-	fd = option->is_compiled ? files_open_regular(path) : open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && !option->is_compiled)
-		fd = -errno;
+	fd = open_file(option, path);
 	if (fd >= 0) {
 		option->fd = fd;
 		return 0;
@@ -192,6 +202,7 @@ int run_filter_add(struct run_filter *filter, const struct run_manifest *manifes
 	compiled_init(&option->compiled);
 	known = known_option(manifest, text);
 	if (known >= 0 && manifest->options[known].is_file) {
+		option->is_written = manifest->options[known].is_written;
 		option->is_compiled = manifest->options[known].is_compiled && filter->compiler[0];
 		if (open_option(filter, option, equals))
 			return -1;

@@ -23,7 +23,7 @@ struct run_option {
 	char key[32];
 	char value[256];
 	int fd; /* file option: the open file, owned; compiled: the folder; else -1 */
-	bool is_compiled;
+	bool is_compiled, is_written;
 	struct compiled compiled;
 };
 
@@ -44,7 +44,7 @@ struct run_manifest {
 	bool has_processes, is_proxy;
 	struct {
 		char key[32];
-		bool is_file, is_required, is_repeatable, is_compiled;
+		bool is_file, is_required, is_repeatable, is_compiled, is_written;
 	} options[RUN_OPTIONS_MAX];
 	unsigned int n_options;
 };

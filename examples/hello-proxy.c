@@ -17,7 +17,8 @@
 static int connect_to(const struct sluice_flow *flow)
 {
 	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(flow->remote_port) };
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int type = flow->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
+	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(&to.sin6_addr, flow->remote_address, sizeof(to.sin6_addr));
 	if (fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS))
@@ -42,7 +43,8 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 
 int main(void)
 {
-	struct sluice_proxy_ops ops = { .size = sizeof(ops), .name = "hello", .new_flow = on_flow };
+	struct sluice_proxy_ops ops = { .size = sizeof(ops), .name = "hello", .new_flow = on_flow,
+					.takes_udp = true };
 
 	return sluice_proxy_main(&ops, NULL);
 }

@@ -144,6 +144,9 @@ int filter_main_end(const struct sluice_filter *filter, int r);
 int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *message, int fd);
 int proxy_take_cancel(struct sluice_filter *filter, const struct wire_message *message, int fd);
 int proxy_take_end(struct sluice_filter *filter, const struct wire_message *message, int fd);
+int proxy_take_datagram(struct sluice_filter *filter, const struct wire_message *message, int fd);
+/** proxy_takes_udp() - is it a proxy's session, which wants UDP as well? */
+bool proxy_takes_udp(const struct sluice_filter *filter);
 
 /** filter_send_rules() - as much of a committed set as the channel takes. Return: as outbox_flush() */
 int filter_send_rules(struct sluice_filter *filter);

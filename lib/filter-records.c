@@ -83,7 +83,8 @@ static int take_start(struct sluice_filter *filter, const struct wire_message *m
 {
 	struct wire_ready ready = { .data = FILTER_OPS_SET(filter->ops, flow_data),
 				    .closed = FILTER_OPS_SET(filter->ops, flow_closed),
-				    .packets = FILTER_OPS_SET(filter->ops, packet) };
+				    .packets = FILTER_OPS_SET(filter->ops, packet),
+				    .datagrams = proxy_takes_udp(filter) };
 	int r = 0;
 
 	if (!filter->refused && FILTER_OPS_SET(filter->ops, start)) {
@@ -256,6 +257,7 @@ static const struct {
 	{ WIRE_FLOW_SOCKET, IN(STARTED), proxy_take_socket },
 	{ WIRE_FLOW_CANCEL, IN(STARTED), proxy_take_cancel },
 	{ WIRE_FLOW_END, IN(STARTED), proxy_take_end },
+	{ WIRE_FLOW_DATAGRAM, IN(STARTED), proxy_take_datagram },
 };
 
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd)

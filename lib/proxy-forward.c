@@ -4,7 +4,8 @@
  *
  *	connecting ──SO_ERROR──▶ sluice_proxy_open() ──▶ the program's connection ──▶ a relay
  *
- * The program's connect(2) gives what ours gave.
+ * The program's connect(2) gives what ours gave. A flow of UDP has no relay: datagrams are read and
+ * written here, and what the other side does not take is lost, as on any way.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "base/hash.h"
 #include "base/macros.h"
 #include "lib/proxy-internal.h"
+
+#define DATAGRAMS_A_ROUND 64 /* then others get their turn */
 
 static struct forward **bucket_of(struct sluice_proxy *proxy, uint64_t flow)
 {
@@ -41,6 +44,14 @@ static void forget_owed(struct forward *forward)
 	forward->is_owed = false;
 }
 
+/* others may have the socket too, and then it stays in the set */
+static int leave(struct forward *forward, int fd)
+{
+	if (fd >= 0)
+		(void)epoll_ctl(forward->proxy->epoll, EPOLL_CTL_DEL, fd, NULL);
+	return close_fd(fd);
+}
+
 void forward_end(struct forward *forward)
 {
 	struct forward **at = bucket_of(forward->proxy, forward->flow);
@@ -49,9 +60,8 @@ void forward_end(struct forward *forward)
 		at = &(*at)->next;
 	*at = forward->next;
 	forget_owed(forward);
-	if (!forward->is_connected) /* others may have the socket too, and then it stays in the set */
-		(void)epoll_ctl(forward->proxy->epoll, EPOLL_CTL_DEL, forward->upstream, NULL);
-	close_fd(forward->upstream);
+	forward->upstream = leave(forward, forward->upstream);
+	forward->program = leave(forward, forward->program);
 	free(forward);
 }
 
@@ -60,6 +70,13 @@ void forward_end_all(struct sluice_proxy *proxy)
 	for (size_t i = 0; i < PROXY_FORWARDS; i++)
 		while (proxy->forwards[i])
 			forward_end(proxy->forwards[i]);
+}
+
+static int watch(struct forward *forward, int fd, int how, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = forward };
+
+	return epoll_ctl(forward->proxy->epoll, how, fd, &event) < 0 ? -errno : 0;
 }
 
 static int want_relays(struct sluice_proxy *proxy)
@@ -73,13 +90,44 @@ static int want_relays(struct sluice_proxy *proxy)
 	if (r < 0)
 		return r;
 	event.data.ptr = proxy->relays;
-	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, sluice_relays_get_fd(proxy->relays), &event) ==
-	    0)
+	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, sluice_relays_get_fd(proxy->relays), &event) == 0)
 		return 0;
 	r = -errno;
 	proxy->relays = sluice_relays_free(proxy->relays);
 	return r;
 }
+
+/* ---- UDP ---- */
+
+static void carry(int from, int to)
+{
+	char bytes[PROXY_DATAGRAM_MAX];
+	ssize_t n = 0;
+
+	for (int i = 0; i < DATAGRAMS_A_ROUND && n >= 0; i++) {
+		n = recv(from, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n >= 0)
+			(void)!send(to, bytes, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		else if (errno == ECONNREFUSED) /* of one that was sent before */
+			n = 0;
+	}
+}
+
+void forward_datagram(struct forward *forward, const void *bytes, size_t n)
+{
+	if (forward->upstream >= 0)
+		(void)!send(forward->upstream, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void begin_udp(struct forward *forward, int program)
+{
+	forward->program = program;
+	if (watch(forward, program, EPOLL_CTL_ADD, EPOLLIN) < 0 ||
+	    watch(forward, forward->upstream, EPOLL_CTL_ADD, EPOLLIN) < 0)
+		forward_end(forward);
+}
+
+/* ---- TCP ---- */
 
 static void on_done(struct sluice_relay *relay, const struct sluice_relay_end *end, void *data)
 {
@@ -88,7 +136,7 @@ static void on_done(struct sluice_relay *relay, const struct sluice_relay_end *e
 
 static const struct sluice_relay_ops relay_ops = { .size = sizeof(relay_ops), .done = on_done };
 
-void forward_begin(struct forward *forward, int program)
+static void begin_tcp(struct forward *forward, int program)
 {
 	int upstream = TAKE_FD(forward->upstream);
 
@@ -97,9 +145,20 @@ void forward_begin(struct forward *forward, int program)
 		forward_end(forward); /* both are reset */
 }
 
+/* ---- both ---- */
+
+void forward_begin(struct forward *forward, int program)
+{
+	if (forward->is_udp)
+		begin_udp(forward, program);
+	else
+		begin_tcp(forward, program);
+}
+
 bool forward_is_ready(const struct forward *forward)
 {
-	return forward->is_connected && !forward->is_owed && !forward->relay;
+	return forward->is_connected && !forward->is_owed && !forward->relay &&
+	       forward->program < 0;
 }
 
 /* Return: false: there is no place for it */
@@ -115,6 +174,13 @@ static bool say(struct forward *forward)
 	return true;
 }
 
+static void owe(struct forward *forward)
+{
+	forward->is_owed = true;
+	forward->next_owed = forward->proxy->owed;
+	forward->proxy->owed = forward;
+}
+
 void forward_say_owed(struct sluice_proxy *proxy)
 {
 	struct forward *forward;
@@ -123,47 +189,63 @@ void forward_say_owed(struct sluice_proxy *proxy)
 		forget_owed(forward);
 		if (say(forward))
 			continue;
-		forward->is_owed = true;
-		forward->next_owed = proxy->owed;
-		proxy->owed = forward;
+		owe(forward);
 		return;
 	}
 }
 
-void forward_connected(struct forward *forward)
+static void connected(struct forward *forward)
 {
 	struct sluice_proxy *proxy = forward->proxy;
 	socklen_t n = sizeof(int);
 
-	(void)epoll_ctl(proxy->epoll, EPOLL_CTL_DEL, forward->upstream, NULL);
+	(void)watch(forward, forward->upstream, EPOLL_CTL_DEL, 0);
 	if (getsockopt(forward->upstream, SOL_SOCKET, SO_ERROR, &forward->error, &n) < 0)
 		forward->error = errno;
-	forward->is_connected = forward->is_owed = true;
-	forward->next_owed = proxy->owed;
-	proxy->owed = forward;
+	forward->is_connected = true;
+	owe(forward);
 	forward_say_owed(proxy);
+}
+
+void forward_ready(struct forward *forward)
+{
+	if (forward->program < 0) {
+		connected(forward);
+		return;
+	}
+	carry(forward->program, forward->upstream);
+	carry(forward->upstream, forward->program);
+}
+
+static int type_of(int fd)
+{
+	socklen_t n = sizeof(int);
+	int type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 ? -errno : type;
 }
 
 static int add(struct sluice_proxy *proxy, uint64_t flow, int upstream)
 {
-	struct epoll_event event = { .events = EPOLLOUT };
+	int r = want_relays(proxy), type = type_of(upstream);
 	struct forward *forward;
-	int r = want_relays(proxy);
 
-	if (r < 0)
-		return r;
+	if (r < 0 || type < 0)
+		return r < 0 ? r : type;
 	forward = calloc(1, sizeof(*forward));
 	if (!forward)
 		return -ENOMEM;
-	event.data.ptr = forward;
-	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, upstream, &event) < 0) {
-		r = -errno;
+	*forward = (struct forward){ .proxy = proxy,
+				     .flow = flow,
+				     .upstream = upstream,
+				     .program = -1,
+				     .is_udp = type == SOCK_DGRAM };
+	r = watch(forward, upstream, EPOLL_CTL_ADD, EPOLLOUT);
+	if (r < 0) {
 		free(forward);
 		return r;
 	}
-	*forward = (struct forward){
-		.next = *bucket_of(proxy, flow), .proxy = proxy, .flow = flow, .upstream = upstream
-	};
+	forward->next = *bucket_of(proxy, flow);
 	*bucket_of(proxy, flow) = forward;
 	return 0;
 }

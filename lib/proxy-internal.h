@@ -14,6 +14,7 @@
 #include "lib/filter-internal.h"
 
 #define PROXY_FORWARDS 4096U /* buckets, a power of two */
+#define PROXY_DATAGRAM_MAX 65536U
 
 #define PROXY_OPS_SET(ops, member)                                                                 \
 	((ops)->size >= offsetof(struct sluice_proxy_ops, member) + sizeof((ops)->member) &&       \
@@ -26,6 +27,8 @@ struct forward {
 	struct sluice_proxy *proxy;
 	uint64_t flow;
 	int upstream; /* connecting, or waiting for the program's; -1: the relay has it */
+	int program;  /* UDP; -1: it has not come */
+	bool is_udp;
 	struct sluice_relay *relay;
 	int error;	   /* of its upstream: a positive errno, 0: it is reached, */
 	bool is_connected; /* which is known, */
@@ -43,19 +46,25 @@ struct sluice_proxy {
 	bool is_take_sent; /* for it */
 	struct sluice_relays *relays; /* NULL: nothing was forwarded yet */
 	struct forward *forwards[PROXY_FORWARDS];
+	uint8_t *datagram; /* that comes in parts; NULL: none ever has */
+	uint64_t datagram_flow;
+	size_t n_datagram; /* of it, so far */
 	struct forward *owed;
 };
 
 /** forward_find() - NULL: the flow is not forwarded */
 struct forward *forward_find(struct sluice_proxy *proxy, uint64_t flow);
-/** forward_connected() - the upstream connection of this flow stands, or does not */
-void forward_connected(struct forward *forward);
+/** forward_ready() - a descriptor of it: the upstream connection stands, or does not; or there are
+ *  datagrams */
+void forward_ready(struct forward *forward);
 /** forward_say_owed() - what could not be said before, as far as there is a place */
 void forward_say_owed(struct sluice_proxy *proxy);
 /** forward_is_ready() - may the program's connection come? */
 bool forward_is_ready(const struct forward *forward);
 /** forward_begin() - with the connection of the program, which is consumed */
 void forward_begin(struct forward *forward, int program);
+/** forward_datagram() - UDP: from the program, past the descriptor */
+void forward_datagram(struct forward *forward, const void *bytes, size_t n);
 /** forward_end() - there is none */
 void forward_end(struct forward *forward);
 /** forward_end_all() - when the session is freed */

@@ -36,10 +36,13 @@
 #define RELAY_PROCESS_BYTES (4096U * 1024)
 #define RELAY_PROCESS_TURNS 256U
 #define RELAY_EVENTS 64
-#define RELAY_PIPE_BYTES (1024 * 1024) /* room for as many pages: each may be filled little */
-#define RELAY_PIPE_BYTES_LEAST 65536   /* fewer are not worth it */
-#define RELAY_PIPES_FREE 16U	       /* that wait for bytes; others are closed */
+/* room for as many pages, each of which may be filled little. Four times as much is not faster, and
+ * all that a user may have, without rights, is 64 MB */
+#define RELAY_PIPE_BYTES (256 * 1024)
+#define RELAY_PIPE_BYTES_LEAST 65536 /* fewer are not worth it */
+#define RELAY_PIPES_FREE 16U	     /* that wait for bytes; others are closed */
 #define RELAY_BUFFERS_FREE 16U
+#define RELAY_READS (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
 #define RELAY_NEVER UINT64_MAX
 #define RELAY_AT_ONCE 1U /* the clock has been there for long */
 
@@ -85,7 +88,9 @@ struct relay_side {
 	bool has_hung_up;	  /* the end has come: a short read(2) is not the last one */
 	bool is_watched;	  /* EPOLLOUT as well */
 	bool is_broken;		  /* reset, or failed: what came before can be read */
-	bool is_starved;	  /* it was not read for want of memory */
+	bool is_urgent; /* there was urgent data: reads stop at it, and splice(2) for ever */
+	bool is_non_blocking;
+	bool is_starved; /* it was not read for want of memory */
 };
 
 /** struct relay_way - bytes from one side to the other */
@@ -211,5 +216,6 @@ static inline bool relay_is_shaped(const struct relay_shape *shape)
 
 /** relay_shape_room() - how much of a way may be read now; 0: its relay has a turn when there is more */
 size_t relay_shape_room(struct sluice_relay *relay, unsigned int from);
-/** relay_shape_due() - when bytes that were read now, or the end (@n 0), reach the other side */
+/** relay_shape_due() - when bytes that were read now, or the end (@n 0), reach the other side, unless
+ * what is before them is later */
 uint64_t relay_shape_due(struct sluice_relay *relay, unsigned int from, size_t n);

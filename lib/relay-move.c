@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -47,7 +48,7 @@ void relay_way_drop(struct sluice_relays *relays, struct relay_way *way)
 static void wait_writable(struct sluice_relay *relay, unsigned int to)
 {
 	struct relay_side *side = &relay->sides[to];
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
+	struct epoll_event event = { .events = RELAY_READS | EPOLLOUT };
 
 	side->may_write = false;
 	if (side->is_watched)
@@ -124,7 +125,7 @@ static bool empty_buffer(struct sluice_relay *relay, unsigned int from)
 	while (buffer->at < buffer->n && to->may_write)
 		buffer->at += has_taken(relay, from,
 					send(to->fd, buffer->bytes + buffer->at,
-					     buffer->n - buffer->at, MSG_NOSIGNAL));
+					     buffer->n - buffer->at, MSG_DONTWAIT | MSG_NOSIGNAL));
 	return buffer->at == buffer->n;
 }
 
@@ -255,7 +256,7 @@ static void read_buffer(struct sluice_relay *relay, unsigned int from, size_t ro
 		starve(relay, side);
 		return;
 	}
-	n = recv(side->fd, buffer->bytes, most, 0);
+	n = recv(side->fd, buffer->bytes, most, MSG_DONTWAIT);
 	if (!has_come(relay, from, n)) {
 		relay_pool_give_buffer(&relay->set->pool, buffer);
 		return;
@@ -263,9 +264,18 @@ static void read_buffer(struct sluice_relay *relay, unsigned int from, size_t ro
 	buffer->n = (uint32_t)n;
 	count_bulk(way, (size_t)n);
 	/* less than there was room for was all: what comes from now on is another edge */
-	if ((size_t)n < most && !side->has_hung_up && !side->is_broken)
+	if ((size_t)n < most && !side->has_hung_up && !side->is_urgent && !side->is_broken)
 		side->may_read = false;
 	take_buffer(relay, from, buffer);
+}
+
+/* what recv(2) and send(2) are told each time, splice(2) looks for in the descriptor */
+static bool is_non_blocking(struct relay_side *side)
+{
+	int on = 1;
+
+	side->is_non_blocking = side->is_non_blocking || ioctl(side->fd, FIONBIO, &on) == 0;
+	return side->is_non_blocking;
 }
 
 /* Return: is there a pipe? If not, what comes is read as before, and it is tried again later */
@@ -274,14 +284,17 @@ static bool fill_pipe(struct sluice_relay *relay, unsigned int from)
 	struct relay_way *way = &relay->ways[from];
 	ssize_t n;
 
-	way->pipe = relay_pool_pipe(&relay->set->pool);
+	if (!relay->sides[from].is_urgent && is_non_blocking(&relay->sides[from]) &&
+	    is_non_blocking(other(relay, from)))
+		way->pipe = relay_pool_pipe(&relay->set->pool);
 	if (!way->pipe) {
 		way->n_bulk = 0;
 		return false;
 	}
 	n = splice(relay->sides[from].fd, NULL, way->pipe->in, NULL, SLUICE_RELAY_WAITING_MAX,
 		   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	if (!has_come(relay, from, n)) {
+	if (n == 0 || !has_come(relay, from, n)) {
+		way->n_bulk = n ? way->n_bulk : 0; /* urgent data looks as the end does */
 		relay_way_drop(relay->set, way);
 		return true;
 	}
@@ -299,7 +312,8 @@ static size_t discard(struct sluice_relay *relay, unsigned int from)
 
 	while (buffer && side->may_read && n_bytes < RELAY_TURN_BYTES) {
 		/* TCP copies nothing then */
-		ssize_t n = recv(side->fd, buffer->bytes, RELAY_BUFFER_BYTES, MSG_TRUNC);
+		ssize_t n =
+			recv(side->fd, buffer->bytes, RELAY_BUFFER_BYTES, MSG_DONTWAIT | MSG_TRUNC);
 
 		if (has_come(relay, from, n))
 			n_bytes += (size_t)n;

@@ -38,9 +38,8 @@ size_t relay_shape_room(struct sluice_relay *relay, unsigned int from)
 	const struct relay_way *way = &relay->ways[from];
 	uint64_t now_us = relays_now_us(relay->set);
 
-	/* flush() wakes it when they are due */
-	if (way->n_waiting >= SLUICE_RELAY_SHAPED_MAX || way->n_buffers >= BUFFERS_MAX)
-		return 0;
+	if (way->n_buffers >= BUFFERS_MAX)
+		return 0; /* it is woken when the first of them is due */
 	if (shape->rate && shape->free_us[from] > now_us + QUEUE_US) {
 		relays_wake_at(relay->set, &relay->timers[from], shape->free_us[from] - QUEUE_US);
 		return 0;
@@ -60,7 +59,6 @@ static int64_t roll(struct relay_shape *shape)
 uint64_t relay_shape_due(struct sluice_relay *relay, unsigned int from, size_t n)
 {
 	struct relay_shape *shape = &relay->set->shape;
-	const struct relay_way *way = &relay->ways[from];
 	uint64_t due_us = relays_now_us(relay->set);
 
 	if (shape->rate) {
@@ -68,8 +66,7 @@ uint64_t relay_shape_due(struct sluice_relay *relay, unsigned int from, size_t n
 		due_us = MAX(due_us, shape->free_us[from]) + n * SECOND_US / shape->rate;
 		shape->free_us[from] = due_us;
 	}
-	due_us = (uint64_t)((int64_t)due_us + shape->delay_us + roll(shape));
-	return way->first ? MAX(due_us, way->last->due_us) : due_us;
+	return (uint64_t)((int64_t)due_us + shape->delay_us + roll(shape));
 }
 
 int sluice_relays_shape(struct sluice_relays *relays, const struct sluice_relay_shape *shape)

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,13 +31,12 @@ static int set_linger(int fd, bool is_reset)
 /* the descriptor is the side's after that, or still the caller's */
 static int begin(struct sluice_relay *relay, unsigned int side, int *fd)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET };
+	struct epoll_event event = { .events = RELAY_READS };
 	int on = 1, r = set_linger(*fd, true);
 
 	if (r < 0)
 		return r;
-	if (ioctl(*fd, FIONBIO, &on) < 0 ||
-	    setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
+	if (setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
 		return -errno;
 	event.data.ptr = (char *)relay + side;
 	if (epoll_ctl(relay->set->epoll, EPOLL_CTL_ADD, *fd, &event) < 0)
@@ -67,11 +65,12 @@ static struct sluice_relay *new_relay(struct sluice_relays *relays)
 	return relay;
 }
 
-static void close_reset(int *fd)
+static void close_reset(int fd)
 {
-	if (*fd >= 0)
-		(void)set_linger(*fd, true);
-	*fd = close_fd(*fd);
+	if (fd < 0)
+		return;
+	(void)set_linger(fd, true);
+	close(fd);
 }
 
 int sluice_relays_add(struct sluice_relays *relays, int program, int upstream,
@@ -84,8 +83,8 @@ int sluice_relays_add(struct sluice_relays *relays, int program, int upstream,
 	if (r == 0)
 		r = begin(relay, UPSTREAM, &upstream);
 	if (r < 0) {
-		close_reset(&program);
-		close_reset(&upstream);
+		close_reset(program);
+		close_reset(upstream);
 		if (relay)
 			relay_free(relay);
 		return r;
@@ -103,7 +102,7 @@ void relay_free(struct sluice_relay *relay)
 {
 	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++) {
 		relay_way_drop(relay->set, &relay->ways[i]);
-		close_reset(&relay->sides[i].fd);
+		close_fd(relay->sides[i].fd);
 	}
 	relays_remove(relay);
 	free(relay);
@@ -135,7 +134,7 @@ static bool finish(struct sluice_relay *relay, enum sluice_relay_how how)
 		end.error = error_of(&relay->sides[relay->broken]);
 	}
 	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++)
-		close_reset(&relay->sides[i].fd);
+		relay->sides[i].fd = close_fd(relay->sides[i].fd);
 	relay->state = RELAY_GONE;
 	if (RELAY_OPS_SET(relay->ops, done))
 		relay->ops->done(relay, &end, relay->data);
@@ -187,6 +186,7 @@ void relay_note(struct sluice_relay *relay, unsigned int side, uint32_t events)
 	noted->may_read = noted->may_read || (events & ~(uint32_t)EPOLLOUT) != 0;
 	noted->may_write = noted->may_write || (events & EPOLLOUT) != 0;
 	noted->has_hung_up = noted->has_hung_up || (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+	noted->is_urgent = noted->is_urgent || (events & EPOLLPRI) != 0;
 	if (events & EPOLLERR)
 		relay_break(relay, side, 0);
 }

@@ -73,7 +73,7 @@ class Streams:
 
 
 class Plain(Place):
-    """nothing between program and server; @pid: of what is, elsewhere"""
+    """nothing between program and server; @pid: of what is, elsewhere. With cpu_us of it for a connection"""
 
     pid = None
 
@@ -82,6 +82,11 @@ class Plain(Place):
             return 0.0
         with open(f"/proc/{self.pid}/schedstat") as file:
             return int(file.read().split()[0]) * 1e-9
+
+    def measure(self):
+        before = self.cpu_s()
+        result = super().measure()
+        return {**result, "cpu_us": (self.cpu_s() - before) / result["n"] * 1e6}
 
     def resident(self):
         with open(f"/proc/{self.pid}/status") as file:

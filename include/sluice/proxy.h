@@ -5,7 +5,8 @@
 /**
  * DOC: Proxy providers (since 0.1)
  *
- * A proxy is asked about new TCP connections that governed programs begin. One that it
+ * A proxy is asked about new TCP connections that governed programs begin, and about flows of
+ * UDP if it says so. One that it
  * takes is its own: the program's SYN stays held until sluice_proxy_open() says that
  * the other side is reached, so that connect(2) tells the truth; then the proxy has the
  * program's connection as a socket like any other. What it declines goes directly
@@ -20,7 +21,13 @@
  *	new_flow ──▶ sluice_proxy_forward(): all of this
  *
  * Filters are asked first, then proxies in the order of the command line; the first one
- * that takes a flow has it. UDP and inbound connections are not shown to proxies.
+ * that takes a flow has it. Inbound flows are not shown to proxies.
+ *
+ * A flow of UDP is one socket of a program and one peer, which the program has sent to: the
+ * same calls, and the same wait, of ten seconds at most. Its descriptor is a connected UDP socket: what
+ * is read of it the program has sent, and what is written comes from the peer to the program. Datagrams
+ * that were on their way before it was there come to flow_datagram. It ends with flow_ended.
+ * It works in the network namespace of the instance; in others UDP goes on directly.
  *
  * Threads, loops, errors: as in <sluice/filter.h>.
  */
@@ -44,7 +51,7 @@ enum sluice_proxy_choice { SLUICE_PROXY_DECLINE, SLUICE_PROXY_TAKE };
 /** enum sluice_proxy_end - how the program has ended its side of a connection */
 enum sluice_proxy_end {
 	SLUICE_PROXY_HALF, /* shutdown(2): it reads on */
-	SLUICE_PROXY_FULL, /* its last descriptor is closed: nobody reads. What it had sent is
+	SLUICE_PROXY_FULL, /* its last descriptor is closed: nobody reads; UDP: or it is idle. What it had sent is
 			    * there to be read, up to 0, or ECONNRESET if it was closed by a reset */
 };
 
@@ -75,6 +82,11 @@ struct sluice_proxy_ops {
 	 * sluice_proxy_ask_end(), SLUICE_PROXY_FULL unasked, once */
 	void (*flow_ended)(struct sluice_proxy *proxy, uint64_t flow_id, enum sluice_proxy_end end,
 			   void *data);
+	/* UDP: a datagram of the program that came before the descriptor, or past it; valid only
+	 * inside the callback */
+	void (*flow_datagram)(struct sluice_proxy *proxy, uint64_t flow_id, const void *bytes,
+			      size_t n, void *data);
+	bool takes_udp; /* flows of UDP come to new_flow as well */
 	/* the session ends; open connections may go on until the process is killed, a second
 	 * later */
 	void (*stop)(struct sluice_proxy *proxy, void *data);
@@ -119,7 +131,8 @@ SLUICE_API int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, i
 /**
  * sluice_proxy_forward() - connect a flow that was taken with another socket
  * @upstream: a TCP socket, non-blocking, connected or connecting: getsockopt(SO_ERROR) is what the
- *            program's connect(2) gives. Consumed, also on failure.
+ *            program's connect(2) gives; for a flow of UDP a connected UDP socket. Consumed, also on
+ *            failure.
  *
  * Bytes, half closes, full closes and resets of either side become the other's (<sluice/relay.h>);
  * no callback follows but flow_cancelled.
@@ -151,8 +164,9 @@ SLUICE_API void sluice_proxy_close(int fd, int error);
  * @excluded: looked at first: these are not this proxy's, and go on as if it was not there
  * @included: these are; what neither has is not
  *
- * The size of the first is that of all of them; action and reason are ignored. They take the place of those of before, as a whole, for
- * flows to come. Without any call every outbound TCP connection comes, but none of loopback, which
+ * The size of the first rule is that of all of them; action and reason are ignored. They take the
+ * place of those of before, as a whole, for flows to come. Without any call every outbound flow comes,
+ * but none of loopback, which
  * takes an included rule with such an address.
  *
  * Return: as sluice_filter_rule() and sluice_filter_rules_commit().

@@ -141,9 +141,9 @@ SLUICE_API int sluice_relays_shape(struct sluice_relays *relays,
  * @data:      given to every callback, never touched
  * @ret_relay: out, on 0 only: valid until ops->done; may be NULL
  *
- * Both descriptors are consumed, also on failure, when both are reset. They become non-blocking,
- * with TCP_NODELAY and SO_LINGER {1, 0}: if the process dies both get a reset, and neither takes
- * that for the end of what it reads.
+ * Both descriptors are consumed, also on failure, when both are reset. They may become
+ * non-blocking, and get TCP_NODELAY and SO_LINGER {1, 0}: if the process dies both are reset, and
+ * neither side takes that for the end of what it reads.
  *
  * Since 0.1. Return: 0, -ENOMEM, or -errno of setsockopt(2) or epoll_ctl(2).
  */

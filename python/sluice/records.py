@@ -42,6 +42,7 @@ RECORDS = (
         Field("packets", "u8", 1, 1),  # 1: it filters packets
         Field("copy", "u32", 4, 32000),  # so many bytes of each packet it wants to see; 0: 128
         Field("text", "str", 256, 0),  # what it says about its start, for people
+        Field("datagrams", "u8", 1, 1),  # 1: a proxy that takes UDP as well
     )),
     Record("PING", 6, 0, False, (  # are you there
         Field("token", "u64", 8, 0),  # to be returned
@@ -235,6 +236,11 @@ RECORDS = (
     )),
     Record("FLOW_ASK_END", 52, 1, False, (  # the program has ended its side: how?
         Field("id", "u64", 8, 0),  # the flow of FLOW_SOCKET
+    )),
+    Record("FLOW_DATAGRAM", 54, 0, True, (  # a datagram of that flow, which came before its socket was there
+        Field("id", "u64", 8, 0),  # the flow of FLOW_OPENED
+        Field("offset", "u32", 4, 65535),  # of the first byte of the tail in the datagram
+        Field("total", "u32", 4, 65535),  # bytes of the datagram; the rest of them follows at once
     )),
     Record("FLOW_END", 53, 0, False, (  # so
         Field("id", "u64", 8, 0),  # the flow of FLOW_SOCKET

@@ -12,6 +12,8 @@ enum netns_socket {
 	NETNS_PACKETS, /* what packet filters are asked about */
 	NETNS_LISTEN4, /* flows that are proxies', on loopback; unbound while there is no proxy */
 	NETNS_LISTEN6,
+	NETNS_DATAGRAMS4, /* the same, of UDP */
+	NETNS_DATAGRAMS6,
 	_NETNS_SOCKET_N,
 };
 

@@ -179,6 +179,7 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 		lists_ready(daemon, index);
 		filter->wants_ends = ready->closed;
 		filter->looks = ready->data;
+		filter->takes_udp = ready->datagrams;
 		if (filter->looks)
 			peeking_prepare(daemon);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,7 +121,7 @@ struct divert *diverts_find(struct diverts *diverts, uint64_t cookie)
 {
 	struct divert *divert = *cookie_bucket(diverts, cookie);
 
-	while (divert && divert->cookie != cookie)
+	while (divert && (divert->cookie != cookie || divert->tuple.proto != IPPROTO_TCP))
 		divert = divert->next_cookie;
 	return divert;
 }
@@ -161,6 +162,15 @@ struct divert *diverts_take_client(struct diverts *diverts, const struct sl_tupl
 		return NULL;
 	diverts_forget_client(diverts, found);
 	return found;
+}
+
+struct divert *diverts_find_ends(struct diverts *diverts, const struct sl_tuple *tuple)
+{
+	struct divert *divert = *client_bucket(diverts, tuple);
+
+	while (divert && memcmp(&divert->tuple, tuple, sizeof(*tuple)) != 0)
+		divert = divert->next_client;
+	return divert;
 }
 
 /* ---- what is to be told ---- */

@@ -7,10 +7,11 @@
  *	          its SYN goes on            accepted             told of the end
  *	diverts_add() ──▶ waits for its client ──▶ the proxy has it ──▶ diverts_remove()
  *
- * A diverted flow is one socket of the program, so it is found by that one's cookie. Until its
+ * A diverted flow of TCP is one socket of the program, so it is found by that one's cookie. Until its
  * connection has come to our listener it is found by its ends as well; two flows may have the same
  * local ends, and conntrack then gives the second one another port: found by the other three when
- * there is but one.
+ * there is but one. One of UDP is found by its ends for as long as it is there, and conntrack has said
+ * which they are.
  *
  * Pure: no descriptor is touched; what @fd is, the caller knows.
  */
@@ -52,7 +53,7 @@ int diverts_add(struct diverts *diverts, uint64_t flow, uint64_t cookie,
 /** diverts_remove() - NULL is fine; its descriptor is the caller's to close */
 void diverts_remove(struct diverts *diverts, struct divert *divert);
 
-/** diverts_find() - the newest of this socket; NULL: it is not diverted */
+/** diverts_find() - TCP: the newest of this socket; NULL: it is not diverted */
 struct divert *diverts_find(struct diverts *diverts, uint64_t cookie);
 /** diverts_find_flow() - NULL: this flow is not */
 struct divert *diverts_find_flow(struct diverts *diverts, uint64_t flow);
@@ -60,6 +61,9 @@ struct divert *diverts_find_flow(struct diverts *diverts, uint64_t flow);
 void diverts_forget_client(struct diverts *diverts, struct divert *divert);
 /** diverts_take_client() - whose connection has come? NULL: nobody's, or it cannot be told */
 struct divert *diverts_take_client(struct diverts *diverts, const struct sl_tuple *tuple);
+
+/** diverts_find_ends() - by all of them, while its connection is waited for. NULL: none */
+struct divert *diverts_find_ends(struct diverts *diverts, const struct sl_tuple *tuple);
 
 /** diverts_queue() - there is something to tell its proxy */
 void diverts_queue(struct diverts *diverts, struct divert *divert);

@@ -2,8 +2,12 @@
 /**
  * DOC: Listeners for flows that are proxies'
  *
- * One of each family in each namespace, on loopback, where the table sends the flow behind the
- * verdict. Who connects to one of them without that is nobody's: there is no flow with its ends.
+ * One of each protocol and family in each namespace, on loopback, where the table sends the flow behind
+ * the verdict. Who connects to one of them without that is nobody's: there is no flow with its ends.
+ *
+ * A flow of UDP gets a socket with the listener's address that is connected with its peer, which the
+ * kernel prefers to the listener. What comes before that, and what comes to the new socket between bind(2)
+ * and connect(2), is taken from where it is.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,22 +29,30 @@ union address {
 };
 
 static const struct {
-	enum netns_socket socket;
+	enum netns_socket sockets[2]; /* TCP, UDP */
 	union address loopback;
 	socklen_t n;
 } families[] = {
-	{ NETNS_LISTEN4,
+	{ { NETNS_LISTEN4, NETNS_DATAGRAMS4 },
 	  { .ipv4 = { .sin_family = AF_INET, .sin_addr.s_addr = __builtin_bswap32(INADDR_LOOPBACK) } },
 	  sizeof(struct sockaddr_in) },
-	{ NETNS_LISTEN6,
+	{ { NETNS_LISTEN6, NETNS_DATAGRAMS6 },
 	  { .ipv6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } },
 	  sizeof(struct sockaddr_in6) },
 };
 
+static uint16_t port_of(const union address *address)
+{
+	return ntohs(address->any.sa_family == AF_INET ? address->ipv4.sin_port
+						       : address->ipv6.sin6_port);
+}
+
 /* Return: 0; @ret_port 0: there is no such loopback here */
-static int listen_on(int sock, const union address *loopback, socklen_t n, uint16_t *ret_port)
+static int listen_on(int sock, bool is_udp, const union address *loopback, socklen_t n,
+		     uint16_t *ret_port)
 {
 	union address bound = { 0 };
+	int yes = 1;
 	socklen_t n_family = sizeof(int), n_bound = sizeof(bound);
 	int family;
 
@@ -49,11 +61,14 @@ static int listen_on(int sock, const union address *loopback, socklen_t n, uint1
 		return -errno;
 	if (family != loopback->any.sa_family)
 		return 0;
+	/* those of flows have the same address */
+	if (is_udp && setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0)
+		return -errno;
 	if (bind(sock, &loopback->any, n) < 0)
 		return errno == EADDRNOTAVAIL ? 0 : -errno;
-	if (listen(sock, BACKLOG) < 0 || getsockname(sock, &bound.any, &n_bound) < 0)
+	if ((!is_udp && listen(sock, BACKLOG) < 0) || getsockname(sock, &bound.any, &n_bound) < 0)
 		return -errno;
-	*ret_port = ntohs(family == AF_INET ? bound.ipv4.sin_port : bound.ipv6.sin6_port);
+	*ret_port = port_of(&bound);
 	return 0;
 }
 
@@ -63,10 +78,12 @@ int real_listen(struct real *real, struct netns *netns)
 
 	if (!real->nft.has_diverts || !netns_is_whole(netns))
 		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(families) && !r; i++)
-		if (!netns->divert_port[i])
-			r = listen_on(netns->sockets[families[i].socket], &families[i].loopback,
-				      families[i].n, &netns->divert_port[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		for (size_t is_udp = 0; is_udp < 2 && !r; is_udp++)
+			if (!netns->divert_port[is_udp][i])
+				r = listen_on(netns->sockets[families[i].sockets[is_udp]], is_udp,
+					      &families[i].loopback, families[i].n,
+					      &netns->divert_port[is_udp][i]);
 	return r;
 }
 
@@ -86,14 +103,13 @@ static void take_address(const union address *address, uint8_t ret_addr[16], uin
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
+	*ret_port = port_of(address);
 	if (address->any.sa_family == AF_INET6) {
 		memcpy(ret_addr, &address->ipv6.sin6_addr, 16);
-		*ret_port = ntohs(address->ipv6.sin6_port);
 		return;
 	}
 	memcpy(ret_addr, mapped, sizeof(mapped));
 	memcpy(ret_addr + sizeof(mapped), &address->ipv4.sin_addr, 4);
-	*ret_port = ntohs(address->ipv4.sin_port);
 }
 
 /* where it wanted to go: conntrack knows */
@@ -130,8 +146,68 @@ int real_accept(struct plane *plane, struct netns *netns, struct plane_client *r
 
 	*ret_client = (struct plane_client){ .fd = -1, .tuple.netns = netns->cookie };
 	for (size_t i = 0; i < ARRAY_SIZE(families) && r == -EAGAIN; i++)
-		if (netns->divert_port[i])
-			r = accept_from(netns->sockets[families[i].socket], ret_client);
+		if (netns->divert_port[0][i])
+			r = accept_from(netns->sockets[families[i].sockets[0]], ret_client);
 	ret_client->tuple.lo = sl_is_loopback(ret_client->tuple.raddr) ? SL_LO_IS : SL_LO_NOT;
 	return r == -ECONNABORTED ? -EAGAIN : r;
+}
+
+/* ---- UDP ---- */
+
+static int receive_from(int sock, uint8_t *bytes, struct plane_datagram *datagram)
+{
+	union address from = { 0 }, ours = { 0 };
+	socklen_t n_from = sizeof(from), n_ours = sizeof(ours);
+	ssize_t n = recvfrom(sock, bytes, PLANE_DATAGRAM_MAX, 0, &from.any, &n_from);
+
+	if (n < 0)
+		return -errno;
+	if (getsockname(sock, &ours.any, &n_ours) < 0)
+		return -errno;
+	memcpy(&datagram->from, &from, sizeof(from));
+	datagram->n = (size_t)n;
+	datagram->tuple.proto = IPPROTO_UDP;
+	take_address(&ours, datagram->tuple.laddr, &datagram->tuple.lport);
+	take_address(&from, datagram->tuple.raddr, &datagram->tuple.rport);
+	return 0;
+}
+
+int real_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
+		 struct plane_datagram *ret_datagram)
+{
+	int r = -EAGAIN;
+
+	*ret_datagram = (struct plane_datagram){ .tuple.netns = netns->cookie };
+	if (sock >= 0)
+		r = receive_from(sock, bytes, ret_datagram);
+	for (size_t i = 0; i < ARRAY_SIZE(families) && sock < 0 && r == -EAGAIN; i++)
+		if (netns->divert_port[1][i])
+			r = receive_from(netns->sockets[families[i].sockets[1]], bytes, ret_datagram);
+	if (r == 0)
+		r = conntrack_original(netns->sockets[NETNS_RULES], &ret_datagram->tuple);
+	ret_datagram->tuple.lo = sl_is_loopback(ret_datagram->tuple.raddr) ? SL_LO_IS : SL_LO_NOT;
+	return r;
+}
+
+int real_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from)
+{
+	struct netns *home = &plane->places[plane->home];
+	bool is_ipv6 = from->ss_family == AF_INET6;
+	_cleanup_close_ int fd =
+		socket(from->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	union address ours = families[is_ipv6].loopback;
+	uint16_t port = htons(home->divert_port[1][is_ipv6]);
+	socklen_t n = families[is_ipv6].n;
+	int yes = 1;
+
+	*(is_ipv6 ? &ours.ipv6.sin6_port : &ours.ipv4.sin_port) = port;
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+	    bind(fd, &ours.any, n) < 0 || connect(fd, (const struct sockaddr *)from, n) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple)
+{
+	(void)conntrack_forget(netns->sockets[NETNS_RULES], tuple); /* it may be gone by itself */
 }

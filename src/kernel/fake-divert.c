@@ -55,6 +55,56 @@ int fake_accept(struct plane *plane, struct netns *netns, struct plane_client *r
 	return -EAGAIN;
 }
 
+void fake_put_datagram(struct fake *fake, const struct sl_tuple *tuple, const void *bytes, size_t n)
+{
+	struct fake_datagram *fresh = &fake->datagrams[fake->n_datagrams];
+
+	if (fake->n_datagrams == FAKE_CLIENTS_MAX || n > sizeof(fresh->bytes) ||
+	    eventfd_write(fake_netns_of(fake, tuple->netns)->clients_fd, 1) < 0)
+		abort();
+	fake->n_datagrams++;
+	fresh->tuple = *tuple;
+	fresh->n = n;
+	memcpy(fresh->bytes, bytes, n);
+}
+
+int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
+		 struct plane_datagram *ret_datagram)
+{
+	struct fake *fake = fake_of(plane);
+	int r = fake_enter(fake, FAKE_RECEIVE);
+
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; sock < 0 && i < fake->n_datagrams; i++) {
+		const struct fake_datagram *datagram = &fake->datagrams[i];
+
+		if (datagram->tuple.netns != netns->cookie)
+			continue;
+		*ret_datagram = (struct plane_datagram){ .tuple = datagram->tuple,
+							 .n = datagram->n };
+		memcpy(bytes, datagram->bytes, datagram->n);
+		fake->n_datagrams--;
+		memmove(&fake->datagrams[i], &fake->datagrams[i + 1],
+			(fake->n_datagrams - i) * sizeof(fake->datagrams[0]));
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+int fake_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from)
+{
+	int r = fake_enter(fake_of(plane), FAKE_CONNECT_DATAGRAMS);
+	int fd = r < 0 ? r : socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd < 0 && r == 0 ? -errno : fd;
+}
+
+void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple)
+{
+	(void)fake_enter(fake_of(plane), FAKE_UNTRANSLATE);
+}
+
 void fake_close_clients(struct fake *fake)
 {
 	for (unsigned int i = 0; i < fake->n_clients; i++)

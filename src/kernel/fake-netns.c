@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
@@ -64,11 +65,12 @@ static void open_rest(struct fake_netns *from, struct netns *netns)
 		if (netns->sockets[i] < 0)
 			netns->sockets[i] = fcntl(i == NETNS_WATCH     ? from->watch_fd
 						  : i == NETNS_PACKETS ? from->asked_fd
-						  : i == NETNS_LISTEN4 ? from->clients_fd
+						  : i == NETNS_LISTEN4 || i == NETNS_DATAGRAMS4
+							  ? from->clients_fd
 								       : from->pipe[0],
 						  F_DUPFD_CLOEXEC, 3);
 	netns->inode = (uint32_t)from->cookie + 1000;
-	netns->divert_port[0] = netns->divert_port[1] = 1;
+	memset(netns->divert_port, 1, sizeof(netns->divert_port));
 }
 
 static struct netns *new_place(struct plane *plane, unsigned int place, uint64_t cookie)

@@ -30,7 +30,7 @@ struct fake_netns {
 	int pipe[2];
 	int asked_fd; /* readable while packets wait in its queue of packets */
 	int watch_fd; /* readable after fake_touch() */
-	int clients_fd; /* readable while there are clients */
+	int clients_fd; /* readable while there are clients, or datagrams */
 	bool is_touched, has_rules, is_refused;
 };
 
@@ -60,6 +60,12 @@ struct fake {
 	bool is_installed, is_peeking, is_diverting;
 	struct plane_client clients[FAKE_CLIENTS_MAX];
 	unsigned int n_clients;
+	struct fake_datagram {
+		struct sl_tuple tuple;
+		size_t n;
+		uint8_t bytes[1500];
+	} datagrams[FAKE_CLIENTS_MAX];
+	unsigned int n_datagrams;
 	struct sl_loopback loopback;
 	enum sl_packets packet_class;
 	struct sl_packet_set packet_rules;
@@ -152,6 +158,10 @@ int fake_repair(struct plane *plane, struct netns *netns);
 /* fake-divert.c */
 int fake_divert(struct plane *plane);
 int fake_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client);
+int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
+		 struct plane_datagram *ret_datagram);
+int fake_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
+void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
 void fake_close_clients(struct fake *fake);
 
 /* fake-netns.c */

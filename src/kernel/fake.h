@@ -22,6 +22,9 @@ enum fake_op {
 	FAKE_LOOPBACK,
 	FAKE_DIVERT,
 	FAKE_ACCEPT,
+	FAKE_RECEIVE,
+	FAKE_CONNECT_DATAGRAMS,
+	FAKE_UNTRANSLATE,
 	FAKE_REPAIR,
 	FAKE_JOIN,
 	FAKE_LEAVE,
@@ -164,6 +167,8 @@ void fake_set_inhabited(struct fake *fake, uint64_t cookie, bool is_inhabited);
  * Return: the program's end, the caller's.
  */
 int fake_put_client(struct fake *fake, const struct sl_tuple *tuple);
+/** fake_put_datagram() - one of a diverted flow comes to the namespace's own socket */
+void fake_put_datagram(struct fake *fake, const struct sl_tuple *tuple, const void *bytes, size_t n);
 /** fake_is_diverting() - are there listeners? */
 bool fake_is_diverting(const struct fake *fake);
 /** fake_is_peeking() - can bytes that come in be held? */

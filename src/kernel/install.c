@@ -73,6 +73,7 @@ static const struct {
 	{ "sl_packet_in_place", offsetof(struct nft_programs, packet_in_place) },
 	{ "sl_packet_in_denied", offsetof(struct nft_programs, packet_in_denied) },
 	{ "sl_out_diverted", offsetof(struct nft_programs, out_diverted) },
+	{ "sl_in_diverted", offsetof(struct nft_programs, in_diverted) },
 };
 
 static int *program_slot(struct real *real, size_t i)

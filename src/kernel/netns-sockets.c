@@ -28,6 +28,8 @@ static const struct {
 	[NETNS_PACKETS] = { NETLINK_NETFILTER, queue_prepare },
 	[NETNS_LISTEN4] = { IPPROTO_TCP, NULL, AF_INET },
 	[NETNS_LISTEN6] = { IPPROTO_TCP, NULL, AF_INET6 },
+	[NETNS_DATAGRAMS4] = { IPPROTO_UDP, NULL, AF_INET },
+	[NETNS_DATAGRAMS6] = { IPPROTO_UDP, NULL, AF_INET6 },
 };
 _Static_assert(ARRAY_SIZE(kinds) == _NETNS_SOCKET_N, "kinds");
 

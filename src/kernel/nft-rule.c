@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/x_tables.h>
@@ -171,6 +172,18 @@ static void add_redirect(struct nftnl_rule *rule, uint16_t port)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
 }
 
+static void add_ct_zone(struct nftnl_rule *rule, uint16_t zone)
+{
+	struct nftnl_expr *e = add(rule, "immediate");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_1);
+	nftnl_expr_set(e, NFTNL_EXPR_IMM_DATA, &zone, sizeof(zone));
+	e = add(rule, "ct");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_ZONE);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, NFT_REG_1);
+	nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+}
+
 static void add_verdict(struct nftnl_rule *rule, int verdict, const char *chain)
 {
 	struct nftnl_expr *e = add(rule, "immediate");
@@ -234,7 +247,10 @@ static int add_step(struct nftnl_rule *rule, const struct step *step, const stru
 		add_reject(rule, NFT_REJECT_ICMPX_UNREACH, (uint8_t)step->value);
 		break;
 	case STEP_REDIRECT:
-		add_redirect(rule, plan->divert_port[step->value == NFPROTO_IPV6]);
+		add_redirect(rule, plan->divert_port[step->value >> 1][step->value & 1]);
+		break;
+	case STEP_CT_ZONE:
+		add_ct_zone(rule, (uint16_t)step->value);
 		break;
 	case STEP_VERDICT:
 		add_verdict(rule, (int)step->value, NULL);

@@ -34,6 +34,7 @@ enum step_kind {
 	STEP_REJECT_TCP,
 	STEP_REJECT_ICMP,
 	STEP_REDIRECT,
+	STEP_CT_ZONE,
 	STEP_VERDICT,
 	STEP_GOTO,
 };
@@ -59,8 +60,9 @@ struct step {
 #define REJECT_TCP { .kind = STEP_REJECT_TCP }
 /* an error that means the same in IPv4 and IPv6 */
 #define REJECT_ICMP(v) { .kind = STEP_REJECT_ICMP, .value = (v) }
-/* to the listener of the namespace, on loopback */
-#define REDIRECT(family) { .kind = STEP_REDIRECT, .value = (family) }
+/* to a listener of the namespace, on loopback */
+#define REDIRECT(is_udp, is_ipv6) { .kind = STEP_REDIRECT, .value = (is_udp) << 1 | (is_ipv6) }
+#define CT_ZONE(v) { .kind = STEP_CT_ZONE, .value = (v) } /* of the direction that begins */
 #define ACCEPT { .kind = STEP_VERDICT, .value = NF_ACCEPT }
 #define DROP { .kind = STEP_VERDICT, .value = NF_DROP }
 #define GOTO(c) { .kind = STEP_GOTO, .chain = (c) }
@@ -74,6 +76,8 @@ enum rule_when {
 	WHEN_LOOPBACK,
 	WHEN_DIVERTING,
 	WHEN_DIVERTING_IPV6,
+	WHEN_DIVERTING_UDP,
+	WHEN_DIVERTING_UDP6,
 	WHEN_DIVERTING_PEEKED,
 };
 

@@ -13,6 +13,7 @@
 
 #define LOOPBACK_IFINDEX 1
 #define PORT_DNS 53
+#define PRIORITY_ZONE (-300) /* raw: before conntrack */
 #define PRIORITY_DECIDE (-150) /* mangle: before nat (-100), after conntrack (-200) */
 #define PRIORITY_GATE (-149)
 #define PRIORITY_PACKET (-148)
@@ -40,11 +41,16 @@ static const struct chain chains[] = {
 	{ "out", NF_INET_LOCAL_OUT, PRIORITY_DECIDE, ALWAYS },
 	{ "gate_out", NF_INET_LOCAL_OUT, PRIORITY_GATE, ALWAYS },
 	{ "packet_out", NF_INET_LOCAL_OUT, PRIORITY_PACKET, WHEN_PACKETS },
+	{ "zone_out", NF_INET_LOCAL_OUT, PRIORITY_ZONE, WHEN_DIVERTING },
 	{ "divert_out", NF_INET_LOCAL_OUT, PRIORITY_DIVERT, WHEN_DIVERTING, .is_nat = true },
 	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE, ALWAYS },
 	{ "gate_in", NF_INET_LOCAL_IN, PRIORITY_GATE, ALWAYS },
 	{ "packet_in", NF_INET_LOCAL_IN, PRIORITY_PACKET, WHEN_PACKETS },
 };
+
+#define DIVERTED(when, proto, family, redirect)                                                    \
+	RULE("divert_out", when, PROTO_IS(proto), FAMILY_IS(family), BPF(out_diverted),            \
+	     SET_MARK(SL_MARK_NONE), redirect)
 
 /* clang-format off */
 static const struct nft_rule rules[] = {
@@ -81,6 +87,8 @@ static const struct nft_rule rules[] = {
 	/* a proxy answers from there, and filters look at it */
 	RULE("in", WHEN_DIVERTING_PEEKED, IIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_TCP), BPF(in_peeked),
 	     GOTO("hold_in")),
+	RULE("in", WHEN_DIVERTING_UDP, IIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_UDP), BPF(in_diverted),
+	     GOTO("hold_in")),
 	RULE("in", WHEN_LOOPBACK, IIF_IS(LOOPBACK_IFINDEX), GOTO("in_loopback")),
 	RULE("in", ALWAYS, IIF_IS(LOOPBACK_IFINDEX), ACCEPT),
 	RULE("in", ALWAYS, PROTO_IS(IPPROTO_TCP), IS_SYN, BPF(in_held), GOTO("hold_in")),
@@ -113,11 +121,13 @@ static const struct nft_rule rules[] = {
 	RULE("asked_in", WHEN_PACKETS, BPF(packet_in_denied), DROP),
 
 	RULE("reject", ALWAYS, PROTO_IS(IPPROTO_TCP), REJECT_TCP),
+	RULE("zone_out", WHEN_DIVERTING, PROTO_IS(IPPROTO_UDP), BPF(out_ours), CT_ZONE(SL_ZONE)),
+
 	/* first packets, and later ones when conntrack has forgotten the connection */
-	RULE("divert_out", WHEN_DIVERTING, PROTO_IS(IPPROTO_TCP), FAMILY_IS(NFPROTO_IPV4), BPF(out_diverted),
-	     SET_MARK(SL_MARK_NONE), REDIRECT(NFPROTO_IPV4)),
-	RULE("divert_out", WHEN_DIVERTING_IPV6, PROTO_IS(IPPROTO_TCP), FAMILY_IS(NFPROTO_IPV6), BPF(out_diverted),
-	     SET_MARK(SL_MARK_NONE), REDIRECT(NFPROTO_IPV6)),
+	DIVERTED(WHEN_DIVERTING, IPPROTO_TCP, NFPROTO_IPV4, REDIRECT(0, 0)),
+	DIVERTED(WHEN_DIVERTING_IPV6, IPPROTO_TCP, NFPROTO_IPV6, REDIRECT(0, 1)),
+	DIVERTED(WHEN_DIVERTING_UDP, IPPROTO_UDP, NFPROTO_IPV4, REDIRECT(1, 0)),
+	DIVERTED(WHEN_DIVERTING_UDP6, IPPROTO_UDP, NFPROTO_IPV6, REDIRECT(1, 1)),
 	/* its socket is gone by now: it would leave */
 	RULE("divert_out", WHEN_DIVERTING, MARK_IS(SL_MARK_DIVERT), DROP),
 
@@ -165,7 +175,11 @@ static bool is_used(enum rule_when when, const struct nft_plan *plan)
 	case WHEN_DIVERTING:
 		return plan->has_diverts;
 	case WHEN_DIVERTING_IPV6:
-		return plan->has_diverts && plan->divert_port[1];
+		return plan->has_diverts && plan->divert_port[0][1];
+	case WHEN_DIVERTING_UDP:
+		return plan->has_diverts && plan->divert_port[1][0];
+	case WHEN_DIVERTING_UDP6:
+		return plan->has_diverts && plan->divert_port[1][1];
 	case WHEN_DIVERTING_PEEKED:
 		return plan->has_diverts && plan->has_peeks;
 	case ALWAYS:

@@ -21,7 +21,7 @@ struct nft_programs {
 	int in_held, in_peeked, in_ours, in_denied, in_silent, in_answer, in_loopback;
 	int packet_out, packet_out_place, packet_out_denied;
 	int packet_in, packet_in_place, packet_in_denied;
-	int out_diverted;
+	int out_diverted, in_diverted;
 };
 
 struct nft_plan {
@@ -33,7 +33,8 @@ struct nft_plan {
 	bool has_loopback; /* some of loopback is judged */
 	enum sl_packets packets;
 	bool has_diverts;	 /* some flows are proxies' */
-	uint16_t divert_port[2]; /* of the listeners of IPv4 and IPv6; 0: there is none */
+	/* of the listeners, TCP's and UDP's, by IPv4 and IPv6; 0: there is none */
+	uint16_t divert_port[2][2];
 	bool has_native; /* `queue` of nft_queue; else the xt target */
 	struct nft_programs programs;
 };

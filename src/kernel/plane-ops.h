@@ -27,6 +27,10 @@ struct plane_ops {
 	int (*loopback)(struct plane *plane, const struct sl_loopback *loopback);
 	int (*divert)(struct plane *plane);
 	int (*accept)(struct plane *plane, struct netns *netns, struct plane_client *ret_client);
+	int (*receive)(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
+		       struct plane_datagram *ret_datagram);
+	int (*connect_datagrams)(struct plane *plane, const struct sockaddr_storage *from);
+	void (*untranslate)(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
 
 	/* @netns: a free place, or one of a predecessor; it is filled in on success */
 	int (*join)(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);

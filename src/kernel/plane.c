@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <netinet/in.h>
 
 #include "base/macros.h"
 #include "kernel/plane-ops.h"
@@ -189,11 +190,13 @@ int plane_repair(struct plane *plane, unsigned int place)
 	return plane->ops->repair(plane, &plane->places[place]);
 }
 
-bool plane_diverts(const struct plane *plane, uint64_t cookie, bool is_ipv6)
+bool plane_diverts(const struct plane *plane, uint64_t cookie, uint8_t proto, bool is_ipv6)
 {
 	int place = plane_find_netns(plane, cookie);
+	bool is_udp = proto == IPPROTO_UDP;
 
-	return place >= 0 && plane->places[place].divert_port[is_ipv6];
+	return place >= 0 && plane->places[place].divert_port[is_udp][is_ipv6] &&
+	       (!is_udp || (unsigned int)place == plane->home);
 }
 
 int plane_accept(struct plane *plane, unsigned int place, struct plane_client *ret_client)
@@ -201,6 +204,27 @@ int plane_accept(struct plane *plane, unsigned int place, struct plane_client *r
 	struct netns *netns = at(plane, place);
 
 	return netns ? plane->ops->accept(plane, netns, ret_client) : -EAGAIN;
+}
+
+int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *bytes,
+		  struct plane_datagram *ret_datagram)
+{
+	struct netns *netns = at(plane, place);
+
+	return netns ? plane->ops->receive(plane, netns, sock, bytes, ret_datagram) : -EAGAIN;
+}
+
+int plane_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from)
+{
+	return plane->ops->connect_datagrams(plane, from);
+}
+
+void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple)
+{
+	int place = plane_find_netns(plane, tuple->netns);
+
+	if (place >= 0)
+		plane->ops->untranslate(plane, &plane->places[place], tuple);
 }
 
 /* ---- packets ---- */

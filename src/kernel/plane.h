@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "abi/sluice-abi.h"
 #include "kernel/link.h"
@@ -140,8 +141,8 @@ const struct sl_loopback *plane_loopback_now(const struct plane *plane);
  * everywhere.
  */
 int plane_divert(struct plane *plane);
-/** plane_diverts() - flows of this family can be diverted in the namespace @netns */
-bool plane_diverts(const struct plane *plane, uint64_t netns, bool is_ipv6);
+/** plane_diverts() - flows of this protocol and family can be diverted in the namespace @netns */
+bool plane_diverts(const struct plane *plane, uint64_t netns, uint8_t proto, bool is_ipv6);
 
 /** struct plane_client - a connection that was diverted */
 struct plane_client {
@@ -151,6 +152,34 @@ struct plane_client {
 
 /** plane_accept() - one more of them. Return: 0; -EAGAIN: none is there; or another negative errno */
 int plane_accept(struct plane *plane, unsigned int place, struct plane_client *ret_client);
+
+/** struct plane_datagram - of a flow that was diverted, and has no socket of its own yet */
+struct plane_datagram {
+	struct sl_tuple tuple; /* as the program sees it */
+	struct sockaddr_storage from; /* whom an answer goes to */
+	size_t n;
+};
+
+/**
+ * plane_receive() - one more of them
+ * @sock:  of plane_connect_datagrams(); -1: the namespace's own
+ * @bytes: PLANE_DATAGRAM_MAX of them
+ *
+ * Return: 0; -EAGAIN: none is there; -ENOENT: one that is of no flow, which is gone; or another
+ *         negative errno.
+ */
+#define PLANE_DATAGRAM_MAX 65536U
+int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *bytes,
+		  struct plane_datagram *ret_datagram);
+/**
+ * plane_connect_datagrams() - a socket for what comes @from there on, in plane_home()
+ *
+ * What came before, of whichever flow, may be in it, for plane_receive(). Return: the caller's, or a
+ * negative errno.
+ */
+int plane_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
+/** plane_untranslate() - a flow of UDP that was diverted is over: who has its ends next is another one */
+void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple);
 
 /**
  * plane_repair() - look at the nft table and put back what others took away or changed

@@ -176,6 +176,23 @@ int real_listen(struct real *real, struct netns *netns);
 /** real_divert(), real_accept() - as plane_divert(), plane_accept() */
 int real_divert(struct plane *plane);
 int real_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client);
+int real_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
+		 struct plane_datagram *ret_datagram);
+int real_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
+void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
+
+/* conntrack.c */
+
+/**
+ * conntrack_original() - the ends of a flow that was translated, as its program sees them
+ * @sock:  NETNS_RULES
+ * @tuple: in: our end and the translated peer, as in its answers; out: the original ends
+ *
+ * Return: 0; -ENOENT: there is none; or another negative errno.
+ */
+int conntrack_original(int sock, struct sl_tuple *tuple);
+/** conntrack_forget() - the flow with these original ends. Return: 0, -ENOENT, or another negative errno */
+int conntrack_forget(int sock, const struct sl_tuple *tuple);
 
 /* repair.c */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /** DOC: Our nft table among other owners: is it as we left it, and if not, again */
 #include <errno.h>
+#include <string.h>
 
 #include "kernel/netlink.h"
 #include "kernel/real.h"
@@ -21,8 +22,7 @@ static struct nft_plan plan_of(const struct real *real, const struct netns *netn
 
 	plan.queue_num = netns->queue_num;
 	plan.packet_num = netns->packet_num;
-	plan.divert_port[0] = netns->divert_port[0];
-	plan.divert_port[1] = netns->divert_port[1];
+	memcpy(plan.divert_port, netns->divert_port, sizeof(plan.divert_port));
 	return plan;
 }
 

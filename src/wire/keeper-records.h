@@ -32,8 +32,9 @@
 
 #define KEEPER_NETNS_MAX 1024U	   /* namespaces whose descriptors are kept, two of each */
 #define KEEPER_KEPT_MAX (2U * KEEPER_NETNS_MAX) /* slots of KEEP; even ones are queues */
-/* of ENTER: queue, rules, watch: netfilter; sock_diag; route; packets: netfilter; TCP of IPv4, IPv6 */
-#define KEEPER_NETNS_SOCKETS 8U
+/* of ENTER: queue, rules, watch: netfilter; sock_diag; route; packets: netfilter; TCP of IPv4, IPv6;
+ * UDP */
+#define KEEPER_NETNS_SOCKETS 10U
 
 /* clang-format off */
 #define WIRE_FIELDS_K_INSTANCE(F, S) \
@@ -80,7 +81,7 @@
 
 #define WIRE_FIELDS_K_ENTERED(F, S) \
 	F(S, u64,  token,      0,   "of the ENTER that this answers") \
-	F(S, u32,  socket,     7,   "which of its eight sockets comes along") \
+	F(S, u32,  socket,     9,   "which of its ten sockets comes along") \
 	F(S, u32,  inode,      0,   "of the namespace") \
 	F(S, u32,  error,      4095, "0, or why it could not be entered: then there is one answer")
 

@@ -73,7 +73,8 @@
  * A proxy is asked as a filter is, behind all of them. Its FLOW_VERDICT allows a flow that it
  * declines, or denies it. FLOW_TAKE has no deadline behind it: what waits is the program. With
  * FLOW_OPENED without an error its SYN goes on, to a listener of sluiced, and FLOW_SOCKET has the
- * descriptor, whose close is a reset (SO_LINGER). FLOW_CANCEL comes instead if the program has
+ * descriptor, whose close is a reset (SO_LINGER). Of UDP it is connected with the program, and
+ * what came before it was there comes as FLOW_DATAGRAM, in front of it and behind it. FLOW_CANCEL comes instead if the program has
  * given up, also before FLOW_OPENED. FLOW_END says once that the program has closed its last
  * descriptor; in answer to FLOW_ASK_END it may also say that it has not.
  *
@@ -119,7 +120,8 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, u8,   closed,     1,   "1: it wants FLOW_CLOSED") \
 	F(S, u8,   packets,    1,   "1: it filters packets") \
 	F(S, u32,  copy,       32000, "so many bytes of each packet it wants to see; 0: 128") \
-	F(S, str,  text,       256, "what it says about its start, for people")
+	F(S, str,  text,       256, "what it says about its start, for people") \
+	F(S, u8,   datagrams,  1,   "1: a proxy that takes UDP as well")
 
 #define WIRE_FIELDS_FLOW_NEW(F, S) \
 	F(S, u64,  id,         0,   "the flow, for ever unique in this instance") \
@@ -235,6 +237,11 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 
 #define WIRE_FIELDS_FLOW_CANCEL(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_TAKE: it is over")
+
+#define WIRE_FIELDS_FLOW_DATAGRAM(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_OPENED") \
+	F(S, u32,  offset,     65535, "of the first byte of the tail in the datagram") \
+	F(S, u32,  total,      65535, "bytes of the datagram; the rest of them follows at once")
 
 #define WIRE_FIELDS_FLOW_ASK_END(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_SOCKET")
@@ -365,6 +372,7 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	R(FLOW_SOCKET,  wire_flow_socket,  WIRE_FIELDS_FLOW_SOCKET,  50, 0, 0, "the connection of that flow") \
 	R(FLOW_CANCEL,  wire_flow_cancel,  WIRE_FIELDS_FLOW_CANCEL,  51, 0, 0, "there is none") \
 	R(FLOW_ASK_END, wire_flow_ask_end, WIRE_FIELDS_FLOW_ASK_END, 52, 1, 0, "the program has ended its side: how?") \
+	R(FLOW_DATAGRAM, wire_flow_datagram, WIRE_FIELDS_FLOW_DATAGRAM, 54, 0, 1, "a datagram of that flow, which came before its socket was there") \
 	R(FLOW_END,     wire_flow_end,     WIRE_FIELDS_FLOW_END,     53, 0, 0, "so") \
 	R(PACKETS,      wire_packets,      WIRE_FIELDS_PACKETS,      30, 0, 1, "judge these packets") \
 	R(PACKET_VERDICT, wire_packet_verdict, WIRE_FIELDS_PACKET_VERDICT, 31, 1, 0, "the judgement on packets") \

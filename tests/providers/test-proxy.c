@@ -93,7 +93,8 @@ static int on_start(struct sluice_proxy *proxy, void *data)
 static int connect_to(const struct sluice_flow *flow)
 {
 	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(flow->remote_port) };
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int type = flow->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
+	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(&to.sin6_addr, flow->remote_address, sizeof(to.sin6_addr));
 	if (fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS))
@@ -273,6 +274,7 @@ int main(int argc, char **argv)
 					      .flow_opened = on_opened,
 					      .flow_cancelled = on_cancelled,
 					      .flow_ended = on_ended,
+					      .takes_udp = getenv("NO_UDP") == NULL,
 					      .stop = on_stop };
 	self.epoll = epoll_create1(EPOLL_CLOEXEC);
 	r = sluice_proxy_new(&self.ops, &self, &proxy);

@@ -96,8 +96,6 @@ def check_choice(t, lab):
         t.equal(ran.wait_flow(dport=80)["via"], name, f"{name}: one that it takes")
     ran = run(lab, proxy(lab, **{"not": "10.79.64.0/24"}), lab.actor("connects", f"{HOSTS[0]},7", f"{HOSTS[1]},7"))
     t.equal([ran.wait_flow(dst=host)["via"] for host in HOSTS], [None, "test-proxy"], "a network that is excluded")
-    udp = run(lab, proxy(lab), lab.flowgen("udp", HOSTS[0], 9, 1))
-    t.equal(udp.wait_flow(proto="udp")["via"], None, "UDP is not for proxies")
 
 
 def check_filters(t, lab):

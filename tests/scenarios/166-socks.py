@@ -5,10 +5,12 @@
    [ client ns: curl, python ]──uplink──[ server ns: proxies that work, refuse, lie, hang ── HTTP, echo ]
         └ sluice run --proxy socks:upstream=socks5h://…,upstream=https://…
 """
+import contextlib
 import os
+import signal
 import subprocess
 
-from lib import main
+from lib import machine, main
 from lib.wait import wait_for
 
 PROXY = "10.77.0.2"
@@ -20,7 +22,21 @@ NOBODY = 9  # no proxy listens there
 HTTP, ECHO, CLOSED, FORBIDDEN = 80, 7, 81, 25
 UNREACHABLE, NO_NETWORK, SILENT = "10.79.67.1", "198.51.100.1", "10.77.0.99"
 HOSTILE = 3080
-TIMEOUT_S = 2
+DANTE_PORT = 4080
+DANTE = os.path.join(machine.unpacked("dante-server"), "usr/sbin/danted")
+LIBWRAP = os.path.join(machine.unpacked("libwrap0"), "usr/lib", os.uname().machine + "-linux-gnu")
+DANTE_CONFIG = f"""
+logoutput: stderr
+internal: {PROXY} port = {DANTE_PORT}
+external: {PROXY}
+external: fd00:77::2
+socksmethod: none
+clientmethod: none
+client pass {{ from: 0/0 to: 0/0 }}
+socks block {{ from: 0/0 to: 0/0 port = {FORBIDDEN} }}
+socks pass {{ from: 0/0 to: 0/0 }}
+"""
+TIMEOUT_S = 1
 LATER_S = 1.5  # a busy machine
 
 GOOD_HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -122,13 +138,15 @@ def check_ends(t, lab):
 
 def check_truth(t, lab):
     """what a direct connect gives, or what docs of the provider say where the proxy does not say it"""
-    ends = [f"{HOST4},{HTTP}", f"{HOST4},{CLOSED}", f"{HOST6},{CLOSED}", f"{UNREACHABLE},80", f"{SILENT},80"]
-    command = lab.actor("connects", *ends)
-    direct = [end["error"] for end in lab.plain(command).json()]
+    ends = [f"{HOST4},{HTTP}", f"{HOST4},{CLOSED}", f"{HOST6},{CLOSED}", f"{UNREACHABLE},80"]
+    direct = lab.plain(lab.actor("connects", *ends, f"{SILENT},80")).json()
+    direct = [end["error"] for end in direct]
     t.equal(set(direct), {"0", "ECONNREFUSED", "EHOSTUNREACH", "ETIMEDOUT"}, "direct")
     for i, kind in enumerate(KINDS):
-        found = run(lab, provider(lab, url(kind, PLAIN + i)), command)
-        t.equal([end["error"] for end in found.json()], direct, kind)
+        is_patient = kind in ("socks5", "http")  # it takes six seconds
+        asked = [*ends, f"{SILENT},80"] if is_patient else ends
+        found = run(lab, provider(lab, url(kind, PLAIN + i)), lab.actor("connects", *asked))
+        t.equal([end["error"] for end in found.json()], direct[:2 * len(asked)], kind)
         found = run(lab, provider(lab, url(kind, PLAIN + i)), lab.actor(
             "connects", f"{NO_NETWORK},80", f"{HOST6},{FORBIDDEN}", f"{HOST4},{FORBIDDEN}"))
         no_network = "ENETUNREACH" if kind.startswith("socks") else "ECONNREFUSED"  # 503 says no more
@@ -184,9 +202,76 @@ def check_hostile(t, lab):
 def check_behind_hostile(t, lab):
     """a good one behind a bad one: it works"""
     for i, (name, kind, *_) in enumerate(HOSTILES):
+        if name not in ("garbage", "half an answer", "nothing", "a huge head"):
+            continue
         found = run(lab, provider(lab, url(kind, HOSTILE + i), url("socks5", PLAIN), timeout=1),
                     lab.actor("connects", f"{HOST4},{ECHO}"))
         t.equal([end["error"] for end in found.json()], ["0", "0"], f"behind {name}, {kind}")
+
+
+@contextlib.contextmanager
+def dante(lab):
+    config, log = lab.new_file("conf", DANTE_CONFIG), lab.new_file("log")
+    words = [lab.path("tests/providers/with-resolver"), os.path.join(lab.folder, "resolv.conf"), DANTE, "-f", config,
+             "-p", lab.new_file("pid")]
+    with lab.server, open(log, "w") as file:
+        server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *words], stdout=file, stderr=file,
+                                  env={**os.environ, "LD_LIBRARY_PATH": LIBWRAP}, start_new_session=True)
+    try:
+        wait_for(lambda: f":{DANTE_PORT:04X} " in lab.server.read_proc("tcp"), 20, "dante-server: " + open(log).read())
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def check_dante(t, lab):
+    """a server that many have"""
+    missing = t.missing(DANTE, LIBWRAP)
+    if missing:
+        t.note(f"no dante-server: {missing[0]} is not there")
+        return
+    words = ["curl", "-q", "-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code} %{size_download}"]
+    ends = [f"{HOST4},{HTTP}", f"{HOST4},{CLOSED}", f"{UNREACHABLE},80", f"{HOST4},{FORBIDDEN}"]
+    direct = [end["error"] for end in lab.plain(lab.actor("connects", *ends)).json()]
+    with dante(lab):
+        for kind in ("socks5", "socks5h"):
+            spec = provider(lab, url(kind, DANTE_PORT))
+            for host in (HOST4, NAME):
+                asked = [*words, f"http://{host}/bytes/3000000"]
+                t.equal(run(lab, spec, asked).stdout, lab.plain(asked).stdout, f"dante, {kind}, {host}")
+            found = [end["error"] for end in run(lab, spec, lab.actor("connects", *ends)).json()]
+            t.equal(found, direct[:6] + ["EHOSTUNREACH"] * 2, f"dante, {kind}")
+
+
+def check_many(t, lab):
+    """at once"""
+    for i, kind in enumerate(KINDS):
+        found = run(lab, provider(lab, url(kind, PLAIN + i)), lab.flowgen("tcp", HOST4, ECHO, 200, 1, 20000, "parallel"))
+        t.equal(found.json()["errors"], {"0": 200}, f"{kind}: 200 connections at once")
+
+
+def check_restart(t, lab):
+    """it is killed: the next one has the same upstreams and authorities"""
+    go = lab.new_file("go")
+    act = " ".join(lab.actor("connects", f"{HOST4},{ECHO}"))
+    ran = start(lab, provider(lab, url("https", PLAIN + 3)),
+                ["sh", "-c", f"{act}; while [ ! -e {go} ]; do sleep 0.1; done; {act}"])
+    pid = ran.wait_pid("socks")
+    wait_for(lambda: ran.stdout.count("\n") == 1, 30, "the first two to end")
+    os.kill(pid, signal.SIGKILL)
+    ran.wait_pid("socks", other_than=pid)
+    open(go, "w").close()
+    t.equal(ran.wait(30), 0, "exit status")
+    t.equal([end["error"] for line in ran.jsons() for end in line], ["0"] * 4, "before and after its death")
+
+
+def check_named(t, lab):
+    """an upstream that is named"""
+    lab.zone.add("proxy.example", "A", PROXY)
+    found = lab.sluice("run", "--proxy", f"socks:upstream=socks5://proxy.example:{PLAIN}", "--",
+                       *lab.actor("connects", f"{HOST4},{ECHO}"))
+    t.equal([end["error"] for end in found.json()], ["0", "0"], f"by name: {found.report()}")
 
 
 def check_words(t, lab):
@@ -224,6 +309,10 @@ def scenario(t):
         check_failover(t, lab, proxies)
         check_hostile(t, lab)
         check_behind_hostile(t, lab)
+        check_dante(t, lab)
+        check_many(t, lab)
+        check_restart(t, lab)
+        check_named(t, lab)
         check_words(t, lab)
         check_secure(t, lab)
 

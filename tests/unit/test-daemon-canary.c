@@ -33,17 +33,22 @@ static void await_canary(struct lab *lab)
 	assert_true(lab->canary.sock >= 0);
 }
 
+static void say_probes(struct lab *lab)
+{
+	for (uint8_t i = 0; i < _CANARY_PROBE_N; i++) {
+		struct wire_probe probe = { .probe = i, .is_tried = i == 0, .cookie = 1000 };
+
+		canary_say(lab, WIRE_PROBE, &probe);
+	}
+}
+
 /* the next canary, from its start to its end */
 static void play(struct lab *lab, bool is_disturbed)
 {
 	struct wire_probed probed = { .error = ETIMEDOUT, .is_disturbed = is_disturbed };
 
 	await_canary(lab);
-	for (uint8_t i = 0; i < _CANARY_PROBE_N; i++) {
-		struct wire_probe probe = { .probe = i, .is_tried = i == 0, .cookie = 1000 };
-
-		canary_say(lab, WIRE_PROBE, &probe);
-	}
+	say_probes(lab);
 	canary_say(lab, WIRE_PROBED, &probed);
 	lab->canary.sock = close_fd(lab->canary.sock);
 	assert_false(lab->daemon->canary.is_running);
@@ -99,6 +104,30 @@ static void test_one_of_the_last_moment_is_not_late(void **state)
 	assert_int_equal(lab->daemon->canary.state, CANARY_NEVER);
 }
 
+/* it is noticed by the next tick only that the machine slept */
+static void test_one_that_is_told_to_send_after_a_sleep_goes_on(void **state)
+{
+	struct lab *lab = *state;
+
+	await_canary(lab);
+	lab_oversleep(CANARY_DEADLINE_US);
+	say_probes(lab);
+	lab_sleep(lab, TICK_US);
+	assert_true(lab->daemon->canary.is_running);
+	assert_int_equal(lab->n_killed, 0);
+}
+
+static void test_one_that_has_sent_before_a_sleep_does_not(void **state)
+{
+	struct lab *lab = *state;
+
+	await_canary(lab);
+	say_probes(lab);
+	lab_sleep(lab, CANARY_DEADLINE_US);
+	assert_false(lab->daemon->canary.is_running);
+	assert_string_equal(lab->daemon->canary.why, "");
+}
+
 static int running_canary(void **state)
 {
 	struct lab *lab;
@@ -118,6 +147,8 @@ int main(void)
 		WITH_CANARY(test_a_failure_while_links_change_proves_nothing),
 		WITH_CANARY(test_links_that_never_rest_are_no_excuse),
 		WITH_CANARY(test_one_of_the_last_moment_is_not_late),
+		WITH_CANARY(test_one_that_is_told_to_send_after_a_sleep_goes_on),
+		WITH_CANARY(test_one_that_has_sent_before_a_sleep_does_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

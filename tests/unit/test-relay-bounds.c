@@ -18,7 +18,7 @@
 #define N_MANY 64U
 /* a turn begins below the limit, and its last piece is a whole pipe */
 #define PROCESS_MOST (RELAY_PROCESS_BYTES + RELAY_TURN_BYTES + SLUICE_RELAY_WAITING_MAX)
-#define N_PIPED (RELAY_PIPES_FREE + 8)
+#define N_HELD (MAX(RELAY_PIPES_FREE, RELAY_BUFFERS_FREE) + 8)
 #define N_IDLE 2000U
 #define IDLE_BYTES 512U /* of memory, at most, for a relay that is idle */
 
@@ -96,13 +96,19 @@ static void limit_descriptors(rlim_t n)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
-static void test_without_descriptors_for_a_pipe_bytes_go_all_the_same(void **state)
+static void use_up_descriptors(void)
 {
-	struct lab *lab = *state;
 	int lowest = dup(STDERR_FILENO);
 
 	close(lowest);
 	limit_descriptors((rlim_t)lowest);
+}
+
+static void test_without_descriptors_for_a_pipe_bytes_go_all_the_same(void **state)
+{
+	struct lab *lab = *state;
+
+	use_up_descriptors();
 	lab_stream(lab->relays, &lab->one, PROGRAM, 5 * MB);
 	lab_stream(lab->relays, &lab->one, UPSTREAM, 5 * MB);
 	limit_descriptors(0);
@@ -126,33 +132,55 @@ static void narrow(const struct lab_relay *relay)
 	}
 }
 
-/* a way has a pipe for itself while bytes wait in it, and the set keeps a few afterwards */
-static void test_pipes_of_many_are_closed(void **state)
+static unsigned int n_held(const struct lab_relay *many, bool are_pipes)
 {
-	struct lab *lab = *state;
-	struct lab_relay *many = calloc(N_PIPED, sizeof(*many));
-	unsigned int n = n_descriptors(), n_held = 0;
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < N_HELD; i++)
+		n += are_pipes ? many[i].relay->ways[UPSTREAM].pipe != NULL
+			       : many[i].relay->ways[UPSTREAM].first != NULL;
+	return n;
+}
+
+/* each has one for itself while bytes wait in it, and the set keeps a few afterwards */
+static void fill_many(struct lab *lab, bool have_pipes)
+{
+	struct lab_relay *many = calloc(N_HELD, sizeof(*many));
+	unsigned int n = n_descriptors();
 
 	assert_non_null(many);
-	for (unsigned int i = 0; i < N_PIPED; i++) {
+	for (unsigned int i = 0; i < N_HELD; i++) {
 		lab_add(lab->relays, &many[i]);
 		narrow(&many[i]);
-		lab_fill(lab->relays, &many[i], UPSTREAM);
-		n_held += many[i].relay->ways[UPSTREAM].pipe != NULL;
 	}
-	assert_true(n_held > RELAY_PIPES_FREE);
-	for (unsigned int i = 0; i < N_PIPED; i++) {
+	if (!have_pipes)
+		use_up_descriptors();
+	for (unsigned int i = 0; i < N_HELD; i++)
+		lab_fill(lab->relays, &many[i], UPSTREAM);
+	limit_descriptors(0);
+	assert_true(n_held(many, have_pipes) > MAX(RELAY_PIPES_FREE, RELAY_BUFFERS_FREE));
+	for (unsigned int i = 0; i < N_HELD; i++) {
 		lab_stream(lab->relays, &many[i], UPSTREAM, 0);
 		expect_nothing_held(many[i].relay);
 	}
-	assert_true(n_descriptors() <= n + 4 * N_PIPED + 2 * RELAY_PIPES_FREE);
+	assert_true(n_descriptors() <= n + 4 * N_HELD + 2 * RELAY_PIPES_FREE);
 	assert_true(lab->relays->pool.n_buffers <= RELAY_BUFFERS_FREE);
 	lab->relays = sluice_relays_free(lab->relays);
-	for (unsigned int i = 0; i < N_PIPED; i++)
+	for (unsigned int i = 0; i < N_HELD; i++)
 		lab_drop(&many[i]);
 	lab_drop(&lab->one);
 	assert_true(n_descriptors() < n);
 	free(many);
+}
+
+static void test_pipes_of_many_are_closed(void **state)
+{
+	fill_many(*state, true);
+}
+
+static void test_buffers_of_many_are_freed(void **state)
+{
+	fill_many(*state, false);
 }
 
 /* ---- many that are idle ---- */
@@ -255,7 +283,7 @@ static void test_a_flood_does_not_keep_a_byte_waiting(void **state)
 
 /* ---- signals ---- */
 
-static void break_pipe(void (*handler)(int))
+static void break_pipe(void (*handler)(int), size_t n)
 {
 	struct sluice_relays *relays;
 	struct lab_relay one;
@@ -264,11 +292,11 @@ static void break_pipe(void (*handler)(int))
 	signal(SIGPIPE, handler);
 	assert_int_equal(sluice_relays_new(&relays), 0);
 	lab_add(relays, &one);
-	lab_stream(relays, &one, PROGRAM, 5 * MB);
-	assert_true(one.relay->ways[PROGRAM].n_bulk >= RELAY_BULK_BYTES);
+	lab_stream(relays, &one, PROGRAM, n);
+	one.relay->ways[PROGRAM].n_bulk = n > MB ? RELAY_BULK_BYTES : 0; /* by splice(2), or not */
 	/* what is written from now on is EPIPE */
 	assert_int_equal(shutdown(one.relay->sides[UPSTREAM].fd, SHUT_WR), 0);
-	lab_send(&one, PROGRAM, MB);
+	lab_send(&one, PROGRAM, n);
 	lab_expect_done(relays, &one, SLUICE_RELAY_RESET);
 	assert_int_equal(one.end.side, UPSTREAM);
 	assert_int_equal(one.end.error, -ECONNRESET);
@@ -284,10 +312,11 @@ static void test_no_sigpipe_comes(void **state)
 {
 	sigset_t blocked;
 
-	break_pipe(SIG_DFL);
+	break_pipe(SIG_DFL, 5 * MB);
+	break_pipe(SIG_DFL, 10);
 	assert_int_equal(sigprocmask(SIG_BLOCK, NULL, &blocked), 0);
 	assert_false(sigismember(&blocked, SIGPIPE));
-	break_pipe(SIG_IGN);
+	break_pipe(SIG_IGN, 5 * MB);
 	signal(SIGPIPE, SIG_DFL);
 }
 
@@ -300,6 +329,7 @@ int main(void)
 		TEST(test_bulk_goes_through_a_pipe_that_is_given_back),
 		TEST(test_without_descriptors_for_a_pipe_bytes_go_all_the_same),
 		TEST(test_pipes_of_many_are_closed),
+		TEST(test_buffers_of_many_are_freed),
 		TEST(test_idle_relays_cost_little),
 		TEST(test_process_ends_though_there_is_more),
 		TEST(test_a_flood_does_not_keep_a_byte_waiting),

@@ -102,13 +102,13 @@ static void test_a_reset_takes_the_delay(void **state)
 {
 	struct lab *lab = *state;
 
-	shape(lab, 0, 40000, 0);
+	shape(lab, 0, 200000, 0); /* longer than a reset waits for who does not read */
 	lab_send(&lab->one, UPSTREAM, 100);
 	pass(lab, 0);
 	pass(lab, 1000);
 	lab_reset(&lab->one, UPSTREAM);
 	pass(lab, 0);
-	pass(lab, 39999);
+	pass(lab, 199999);
 	assert_int_equal(received(&lab->one, PROGRAM), 100);
 	assert_int_equal(lab->one.n_done, 0);
 	pass(lab, 1);

@@ -108,6 +108,36 @@ static void test_what_was_written_before_the_last_end_is_not_lost(void **state)
 	lab_expect_done(lab->relays, one, SLUICE_RELAY_CLOSED);
 }
 
+/* Urgent data is not forwarded. All else is: reads stop at it, which is no end of what there is to
+ * be read, and splice(2) never gets over it */
+static void stream_with_urgent_data(struct lab *lab, size_t n)
+{
+	struct lab_relay *one = &lab->one;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		lab_stream(lab->relays, one, PROGRAM, n);
+		lab_send(one, PROGRAM, 500);
+		assert_int_equal(send(one->ends[PROGRAM], "!", 1, MSG_OOB), 1);
+		lab_send(one, PROGRAM, 500);
+		lab_stream(lab->relays, one, PROGRAM, 0);
+	}
+	lab_send(one, PROGRAM, 500);
+	assert_int_equal(send(one->ends[PROGRAM], "!", 1, MSG_OOB), 1);
+	lab_send(one, PROGRAM, 500);
+	lab_end(one, PROGRAM);
+	lab_expect_end(lab->relays, one, UPSTREAM);
+}
+
+static void test_urgent_data_stops_nothing(void **state)
+{
+	stream_with_urgent_data(*state, 10);
+}
+
+static void test_urgent_data_does_not_stop_bulk(void **state)
+{
+	stream_with_urgent_data(*state, 3 * MB);
+}
+
 /* ---- resets ---- */
 
 static void expect_reset_of(struct lab *lab, unsigned int side)
@@ -322,6 +352,8 @@ int main(void)
 		TEST(test_an_end_waits_for_who_does_not_read),
 		TEST(test_both_end_at_once),
 		TEST(test_what_was_written_before_the_last_end_is_not_lost),
+		TEST(test_urgent_data_stops_nothing),
+		TEST(test_urgent_data_does_not_stop_bulk),
 		TEST(test_a_reset_of_the_program),
 		TEST(test_a_reset_of_upstream),
 		TEST(test_a_reset_of_the_program_behind_bytes),

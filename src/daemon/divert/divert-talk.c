@@ -149,6 +149,82 @@ int divert_accept(struct daemon *daemon, unsigned int place)
 	return r;
 }
 
+/* ---- UDP ---- */
+
+/* as many records as it takes; a full channel loses it, as a full socket would */
+static void tell_datagram(struct daemon *daemon, const struct divert *divert, const uint8_t *bytes,
+			  size_t n)
+{
+	struct filter *filter = &daemon->filters[divert->proxy];
+	struct wire_flow_datagram record = { .id = divert->flow, .total = (uint32_t)n };
+	size_t part;
+	int r;
+
+	do {
+		part = MIN(n - record.offset, WIRE_TAIL_MAX);
+		r = filter->sock < 0 ? -ENOTCONN
+				     : channel_send(filter->sock, &wire_provider_channel,
+						    WIRE_FLOW_DATAGRAM, &record,
+						    bytes + record.offset, part, -1);
+		record.offset += (uint32_t)part;
+	} while (r == 0 && record.offset < n);
+}
+
+static void take_datagram(struct daemon *daemon, unsigned int place,
+			  const struct plane_datagram *datagram, const uint8_t *bytes);
+
+/* what came to the new socket before it was connected may be of any flow */
+static void drain(struct daemon *daemon, unsigned int place, int fd)
+{
+	_cleanup_free_ uint8_t *bytes = malloc(PLANE_DATAGRAM_MAX);
+	struct plane_datagram datagram;
+	int r = bytes ? 0 : -ENOMEM;
+
+	while (r == 0 || r == -ENOENT) {
+		r = plane_receive(daemon->plane, place, fd, bytes, &datagram);
+		if (r == 0)
+			take_datagram(daemon, place, &datagram, bytes);
+	}
+}
+
+static void take_datagram(struct daemon *daemon, unsigned int place,
+			  const struct plane_datagram *datagram, const uint8_t *bytes)
+{
+	struct divert *divert = diverts_find_ends(daemon->diverts, &datagram->tuple);
+	int fd;
+
+	if (!divert)
+		return; /* of a flow that is over, or of who sends to us by himself */
+	tell_datagram(daemon, divert, bytes, datagram->n);
+	if (divert->is_told || divert->fd >= 0)
+		return;
+	fd = plane_connect_datagrams(daemon->plane, &datagram->from);
+	if (fd < 0) {
+		log_error("cannot make a socket for a proxy: %s", strerror(-fd));
+		return; /* again at the next datagram */
+	}
+	divert->fd = fd;
+	drain(daemon, place, fd);
+	say(daemon, divert);
+}
+
+void divert_receive(struct daemon *daemon, unsigned int place)
+{
+	_cleanup_free_ uint8_t *bytes = malloc(PLANE_DATAGRAM_MAX);
+	struct plane_datagram datagram;
+	int r = bytes ? 0 : -ENOMEM;
+
+	for (int i = 0; i < CLIENTS_A_ROUND && (r == 0 || r == -ENOENT); i++) {
+		r = plane_receive(daemon->plane, place, -1, bytes, &datagram);
+		if (r == 0)
+			take_datagram(daemon, place, &datagram, bytes);
+	}
+	if (r < 0 && r != -EAGAIN && r != -ENOENT)
+		log_error("cannot take a datagram for a proxy: %s", strerror(-r));
+}
+
+/* ---- the end ---- */
+
 void divert_abandoned(struct daemon *daemon, uint64_t cookie)
 {
 	struct divert *divert = daemon->diverts ? diverts_find(daemon->diverts, cookie) : NULL;
@@ -164,15 +240,20 @@ static void await_client(struct daemon *daemon, struct divert *divert)
 {
 	int place = plane_find_netns(daemon->plane, divert->tuple.netns);
 
-	while (place >= 0 && divert->is_client && divert_accept(daemon, (unsigned int)place) == 0)
+	while (place >= 0 && divert->tuple.proto == IPPROTO_TCP && divert->is_client &&
+	       divert_accept(daemon, (unsigned int)place) == 0)
 		;
 	diverts_forget_client(daemon->diverts, divert);
 }
 
-/* the proxy reads what is left, and the end */
+/* of TCP the proxy reads what is left, and the end; of UDP it has to be told */
 static void end(struct daemon *daemon, struct divert *divert)
 {
 	await_client(daemon, divert);
+	if (divert->tuple.proto == IPPROTO_UDP) {
+		divert->is_abandoned = true;
+		plane_untranslate(daemon->plane, &divert->tuple);
+	}
 	divert->is_cancelled |= divert->fd < 0 && !divert->is_told;
 	divert->is_over = true;
 	say(daemon, divert);
@@ -231,15 +312,28 @@ static void give_back(struct daemon *daemon, unsigned int index)
 	}
 }
 
+/* TCP is reset with the proxy's descriptor. A socket of UDP lives on: its next datagram is a new flow, of
+ * which the next process is asked */
+static void lose(struct daemon *daemon, struct divert *divert)
+{
+	struct flow *flow = flow_table_find_id(daemon->flows, divert->flow);
+	bool is_udp = divert->tuple.proto == IPPROTO_UDP;
+
+	close_fd(divert->fd);
+	if (is_udp)
+		plane_untranslate(daemon->plane, &divert->tuple);
+	diverts_remove(daemon->diverts, divert);
+	if (is_udp && flow && flow->state == FLOW_OPEN)
+		ends_close(daemon, flow);
+}
+
 void divert_lost(struct daemon *daemon, unsigned int index)
 {
 	struct divert *divert;
 
 	if (!daemon->diverts)
 		return;
-	while ((divert = diverts_any(daemon->diverts, index))) {
-		close_fd(divert->fd);
-		diverts_remove(daemon->diverts, divert);
-	}
+	while ((divert = diverts_any(daemon->diverts, index)))
+		lose(daemon, divert);
 	give_back(daemon, index);
 }

@@ -40,8 +40,7 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *dat
 	struct space *space = data;
 
 	(void)divert_accept(space->daemon, space->place);
-	if (space->daemon
-		    ->is_deaf) /* without descriptors, for example: it would be called for ever */
+	if (space->daemon->is_deaf) /* without descriptors, say: it would be called for ever */
 		hear(space, false);
 	return 0;
 }
@@ -55,18 +54,35 @@ void divert_tick(struct daemon *daemon)
 			hear(daemon->namespaces.spaces[i], true);
 }
 
+static int on_datagram(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct space *space = data;
+
+	divert_receive(space->daemon, space->place);
+	return 0;
+}
+
 int divert_listen(struct daemon *daemon, struct space *space)
 {
-	static const enum netns_socket sockets[] = { NETNS_LISTEN4, NETNS_LISTEN6 };
+	static const struct {
+		enum netns_socket socket;
+		unsigned int is_udp, is_ipv6;
+		sd_event_io_handler_t handler;
+	} listeners[] = { { NETNS_LISTEN4, 0, 0, on_client },
+			  { NETNS_LISTEN6, 0, 1, on_client },
+			  { NETNS_DATAGRAMS4, 1, 0, on_datagram },
+			  { NETNS_DATAGRAMS6, 1, 1, on_datagram } };
 	const struct netns *netns = plane_netns(daemon->plane, space->place);
 	int r = 0;
 
 	if (!daemon->diverts)
 		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(sockets) && r >= 0; i++)
-		if (netns->divert_port[i] && !space->client_sources[i])
+	for (size_t i = 0; i < ARRAY_SIZE(listeners) && r >= 0; i++)
+		if (netns->divert_port[listeners[i].is_udp][listeners[i].is_ipv6] &&
+		    !space->client_sources[i])
 			r = sd_event_add_io(daemon->event, &space->client_sources[i],
-					    netns->sockets[sockets[i]], EPOLLIN, on_client, space);
+					    netns->sockets[listeners[i].socket], EPOLLIN,
+					    listeners[i].handler, space);
 	return r < 0 ? r : 0;
 }
 
@@ -82,11 +98,16 @@ static bool is_of_link(const uint8_t address[16])
 	return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }
 
-bool divert_may(const struct daemon *daemon, const struct flow *flow)
+bool divert_may(const struct daemon *daemon, unsigned int index, const struct flow *flow)
 {
-	return daemon->diverts && flow->key.proto == IPPROTO_TCP && flow->direction == SL_DIR_OUT &&
+	uint8_t proto = flow->key.proto;
+	bool is_wanted = proto == IPPROTO_TCP ||
+			 (proto == IPPROTO_UDP && daemon->filters[index].takes_udp);
+
+	return daemon->diverts && is_wanted && flow->direction == SL_DIR_OUT &&
 	       !flow->is_restored && !is_of_link(flow->key.raddr) &&
-	       plane_diverts(daemon->plane, flow->side->netns, !sl_is_mapped4(flow->key.raddr));
+	       plane_diverts(daemon->plane, flow->side->netns, proto,
+			     !sl_is_mapped4(flow->key.raddr));
 }
 
 static bool has_taken(const struct flow *flow, unsigned int index)

@@ -10,7 +10,8 @@
  *
  * A proxy is asked behind all filters (judge/asking.c), as they are: by its rules first, then its
  * process, within the deadline, else its fail class. What is held after FLOW_TAKE has no deadline: the
- * program's own timer runs. divert.c does this, divert-talk.c what is told of an open one.
+ * program's own timer runs. Of UDP the first datagrams are held so, for ten seconds at most; the socket is
+ * made when the first of them has come. divert.c does this, divert-talk.c what is told of an open one.
  */
 
 #include <stdbool.h>
@@ -29,8 +30,8 @@ void divert_close(struct daemon *daemon);
 int divert_listen(struct daemon *daemon, struct space *space);
 void divert_unlisten(struct space *space);
 
-/** divert_may() - can this flow be a proxy's? */
-bool divert_may(const struct daemon *daemon, const struct flow *flow);
+/** divert_may() - can this flow be this proxy's? */
+bool divert_may(const struct daemon *daemon, unsigned int index, const struct flow *flow);
 /* FLOW_TAKE, FLOW_OPENED, FLOW_ASK_END. Return: 0 */
 int divert_take(struct daemon *daemon, unsigned int index, const struct wire_message *message);
 int divert_take_opened(struct daemon *daemon, unsigned int index,
@@ -52,6 +53,8 @@ void divert_gone(struct daemon *daemon, struct flow *flow);
 int divert_accept(struct daemon *daemon, unsigned int place);
 /** divert_abandoned() - the program has closed its last descriptor of this socket */
 void divert_abandoned(struct daemon *daemon, uint64_t cookie);
+/** divert_receive() - datagrams that have come there, of flows that have no socket yet */
+void divert_receive(struct daemon *daemon, unsigned int place);
 /** divert_ended() - the connection of this flow is over, or does not come */
 void divert_ended(struct daemon *daemon, uint64_t flow);
 /** divert_closed() - so is one whose flow is not known any more */

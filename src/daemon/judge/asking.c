@@ -90,7 +90,7 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		judge_flow(daemon, flow, SL_ALLOW, -1, "no filter");
 		return;
 	}
-	if (filter->is_proxy && !divert_may(daemon, flow)) {
+	if (filter->is_proxy && !divert_may(daemon, flow->asked, flow)) {
 		pass_by(daemon, flow, FLOW_RULED);
 		return;
 	}
@@ -154,6 +154,11 @@ static bool is_paused(struct daemon *daemon, struct flow *flow, uint64_t now_us)
 		return false;
 	if (needing_expire(daemon, flow, now_us))
 		return true;
+	if (flow->is_taken && flow->key.proto != IPPROTO_TCP &&
+	    now_us >= flow->held->paused_us + PEEK_PAUSE_US) {
+		divert_gone(daemon, flow);
+		return true;
+	}
 	if (flow->key.proto == IPPROTO_TCP || flow->needs_rules ||
 	    now_us < flow->held->paused_us + PEEK_PAUSE_US) {
 		flow_table_renew(daemon->flows, flow, now_us);

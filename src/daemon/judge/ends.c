@@ -85,10 +85,13 @@ static void on_released(struct daemon *daemon, const struct sl_event *event)
 
 	for (; flow; flow = next) {
 		next = flow_table_find_cookie(daemon->flows, event->cookie, flow);
-		if (flow->state == FLOW_OPEN && !peeking_outlives(flow))
+		if (flow->state == FLOW_OPEN && !peeking_outlives(flow)) {
 			ends_close(daemon, flow);
-		else
-			flow->is_gone = true;
+			continue;
+		}
+		flow->is_gone = true;
+		if (flow->state == FLOW_HELD)
+			divert_gone(daemon, flow);
 	}
 }
 

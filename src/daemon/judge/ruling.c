@@ -161,7 +161,8 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 	struct rules_answer answer;
 	int r;
 
-	if (daemon->filters[filter].is_proxy && flows->to.proto != IPPROTO_TCP) {
+	if (daemon->filters[filter].is_proxy && flows->to.proto != IPPROTO_TCP &&
+	    (flows->to.proto != IPPROTO_UDP || !daemon->filters[filter].takes_udp)) {
 		*ret_answer = (struct memory_answer){ .verdict = SL_ALLOW,
 						      .filter = filter,
 						      .reason = "no proxy takes it" };

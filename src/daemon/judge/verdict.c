@@ -29,7 +29,7 @@ void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
 {
 	uint8_t error[REFUSAL_BYTES];
 
-	if (packet->has_refusal && !may_ask_kernel(daemon, tuple)) {
+	if (packet->has_refusal && refusal == FLOW_NO_PORT && !may_ask_kernel(daemon, tuple)) {
 		refusal_write(tuple, packet->head, error);
 		if (plane_replace(daemon->plane, packet->id,
 				  verdict_mark(packet->mark, SL_MARK_NONE), error,

@@ -174,7 +174,7 @@ static void ask_proxy(struct daemon *daemon, struct explanation *explanation, un
 	struct why_answer *answer = &explanation->why.answers[index];
 	const struct flow *flow = &explanation->flow;
 	struct memory_answer known = { .verdict = SL_ALLOW };
-	bool may = divert_may(daemon, flow);
+	bool may = divert_may(daemon, index, flow);
 	int ruled = may ? ruling_find(daemon, flow, index, &known) : 0;
 
 	answer->how = FLOW_RULED;

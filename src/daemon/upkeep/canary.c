@@ -232,6 +232,7 @@ static void begin(struct daemon *daemon)
 	canary->is_running = true;
 	canary->is_wanted = false;
 	canary->n_opened = canary->n_pending = 0;
+	canary->sent_us = 0;
 	canary->began_us = daemon_now_us();
 	canary->next_us = canary->began_us + CANARY_INTERVAL_US;
 	keeper_spawn(daemon, KEEPER_CANARY_SLOT, -1);
@@ -280,6 +281,7 @@ static int take_probe(struct daemon *daemon, const struct wire_probe *record)
 		end(daemon, NULL);
 		return 0;
 	}
+	canary->sent_us = daemon_now_us();
 	return channel_send(canary->sock, &wire_canary_channel, WIRE_SEND, &send, NULL, 0, -1);
 }
 
@@ -392,7 +394,7 @@ void canary_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us)
 	if (!canary->is_running || canary->began_us > before_us)
 		return;
 	canary->began_us += us;
-	if (canary->sock < 0)
+	if (!canary->sent_us || canary->sent_us > before_us)
 		return;
 	disconnect(canary);
 	keeper_kill(daemon, KEEPER_CANARY_SLOT);

@@ -52,6 +52,7 @@ struct canary {
 	int sock;		    /* -1: not started yet, or ended */
 	sd_event_source *source;
 	uint64_t began_us, next_us;
+	uint64_t sent_us; /* SEND; 0: it waits for that */
 	unsigned int n_opened, n_pending;
 	struct canary_probe probes[_CANARY_PROBE_N];
 
@@ -72,7 +73,8 @@ void canary_tick(struct daemon *daemon, uint64_t now_us);
 /**
  * canary_postpone() - nobody ran from @before_us on for @us
  *
- * What a probe met before and after it would prove nothing: there is another one soon.
+ * What a probe met before and after it would prove nothing: there is another one soon. One that was
+ * told to send only when all ran again has lost nothing.
  */
 void canary_postpone(struct daemon *daemon, uint64_t before_us, uint64_t us);
 

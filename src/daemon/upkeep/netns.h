@@ -37,7 +37,7 @@ struct space {
 	struct daemon *daemon;
 	unsigned int place;
 	sd_event_source *queue_source, *packet_source;
-	sd_event_source *client_sources[2]; /* of connections that were diverted */
+	sd_event_source *client_sources[4]; /* of flows that were diverted */
 	struct owners owners;
 	bool has_packets;	/* its queue of packets was not empty when it was read last */
 	unsigned int n_settled; /* its ends in daemon->settled */

@@ -156,10 +156,15 @@ class _SecureConnect(_Connect):
         try:
             with self.server.context.wrap_socket(self.request, server_side=True) as secure:
                 ours, self.request = socket.socketpair()
-                threading.Thread(target=super().handle, daemon=True).start()
-                self._pass(secure, ours)
+                threading.Thread(target=self._handle_plain, daemon=True).start()
+                with ours:
+                    self._pass(secure, ours)
         except OSError:
             pass
+
+    def _handle_plain(self):
+        with self.request:
+            super().handle()
 
     @staticmethod
     def _pass(secure, plain):

@@ -11,6 +11,8 @@ import time
 
 from sockets import family_of
 
+TCP_SYN_SENT, TCP_CLOSE = 2, 7
+
 
 def _connect(address, port, is_blocking):
     """errno name of a connect, and how long it took"""
@@ -18,9 +20,12 @@ def _connect(address, port, is_blocking):
     with socket.socket(family_of(address), socket.SOCK_STREAM) as s:
         s.setblocking(is_blocking)
         error = s.connect_ex((address, int(port)))
-        if error == errno.EINPROGRESS:
+        while error == errno.EINPROGRESS:
             select.select([], [s], [], 60)
             error = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            # the kernel wakes who waits before it has noted what an ICMP error means
+            if error == 0 and s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in (TCP_SYN_SENT, TCP_CLOSE):
+                error = errno.EINPROGRESS
         peer = s.getpeername()[:2] if error == 0 else None
         local = s.getsockname()[0] if error == 0 else None
     return {"error": errno.errorcode.get(error, "0"), "took": time.monotonic() - began,
@@ -128,3 +133,16 @@ def act_until_end(address, port):
             return {"end": "0" if s.recv(100) == b"" else "bytes"}
         except OSError as error:
             return {"end": errno.errorcode.get(error.errno, str(error))}
+
+
+def act_abort(address, port, size):
+    """bytes there and back, and a reset: errno name of the connect"""
+    with socket.socket(family_of(address), socket.SOCK_STREAM) as s:
+        if error := s.connect_ex((address, int(port))):
+            return {"error": errno.errorcode[error]}
+        s.sendall(bytes(int(size)))
+        n = 0
+        while n < int(size):
+            n += len(s.recv(1 << 16))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return {"error": "0"}

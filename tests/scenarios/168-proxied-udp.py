@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""168 — flows of UDP that a proxy has: each datagram arrives, from the right peer, and ends are told
+
+   [ client ns: python ]──uplink──[ server ns: UDP echo ]
+        └ sluice run --proxy test-proxy
+"""
+import os
+
+from lib import main
+from lib.wait import wait_for
+
+HOST4, HOST6 = "10.79.68.1", "fd00:79::68:1"
+# so many bytes, so many at once: what the receive buffer of a socket takes
+SIZES = [(20, 8), (1200, 8), (40000, 2)]
+CASES = [(host, *size, is_connected) for host in (HOST4, HOST6) for size in SIZES for is_connected in (1, 0)]
+
+
+def proxy(lab, name="test-proxy", **options):
+    words = ",".join(f"{key}={value}" for key, value in options.items())
+    return {"options": ["--proxy", lab.path("tests/providers/" + name) + (":" + words if words else "")]}
+
+
+def check_there_and_back(t, lab):
+    for host, size, n, is_connected in CASES:
+        run = lab.run([], lab.actor("there_and_back", host, 7, n, size, is_connected), **proxy(lab))
+        what = f"{host}, {size} bytes, {'connected' if is_connected else 'not connected'}"
+        t.equal(run.json(), {"burst": True, "order": True, "single": n, "peers": [host]}, what)
+        flow = run.wait_flow(event="closed", proto="udp")
+        t.equal((flow["via"], flow["bytes_in"], flow["bytes_out"]), ("test-proxy", 2 * n * size, 2 * n * size),
+                f"{what}: the flow's record")
+
+
+def check_peers(t, lab):
+    run = lab.run([], lab.actor("many_peers", "10.79.69", 7, 100), **proxy(lab))
+    t.equal(run.json(), {"right": 100}, "one socket, 100 peers: answers from the right one")
+    t.equal(len(run.flows(event="new", via="test-proxy")), 100, "each of them is a flow")
+
+
+def n_descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def check_ends(t, lab):
+    """a socket that is closed ends its flow, and the proxy's descriptors of it"""
+    run = lab.start([], lab.actor("sockets", HOST4, 7, 200, 8), **proxy(lab))
+    pid = run.wait_pid("test-proxy")
+    before = n_descriptors(pid)
+    wait_for(lambda: len(run.flows(event="closed")) >= 200, 30, "200 flows to end")
+    wait_for(lambda: n_descriptors(pid) <= before + 4, 5, f"descriptors of ended flows to go: {n_descriptors(pid)}")
+    run.wait()
+    t.equal(run.json(), {"right": 200}, "200 sockets, one after the other")
+
+
+def check_refused(t, lab):
+    run = lab.run([], lab.flowgen("udp", HOST4, 7, 1), **proxy(lab, fail=111 * 1000 + 7))
+    t.equal(run.wait_flow(proto="udp")["verdict"], "drop", "a flow that the proxy could not open")
+    t.check('"ECONNREFUSED"' in run.stdout or '"111"' in run.stdout or "REFUSED" in run.stdout, f"it is told: {run.report()}")
+
+
+def check_looked_at(t, lab):
+    run = lab.run([lab.test_filter(peek_out=10, peek_in=10)], lab.actor("there_and_back", HOST4, 7, 4, 500, 1), **proxy(lab))
+    t.equal(run.json(), {"burst": True, "order": True, "single": 4, "peers": [HOST4]}, "a filter looks at it")
+    for direction in ("out", "in"):
+        denied = lab.run([lab.test_filter(**{f"peek_{direction}": 10}, deny_when_seen="00000000")],
+                         lab.actor("there_and_back", HOST4, 7, 1, 500, 1), **proxy(lab))
+        t.check(denied.popen.returncode != 0 or not denied.json()["burst"], f"denied by what goes {direction}")
+        t.equal(denied.wait_flow(event="changed")["verdict"], "drop", f"its record: {direction}")
+
+
+def scenario(t):
+    t.needs("tests/providers/test-proxy")
+    with t.lab() as lab:
+        lab.udp_echo(7)
+        check_there_and_back(t, lab)
+        check_peers(t, lab)
+        check_ends(t, lab)
+        check_refused(t, lab)
+        check_looked_at(t, lab)
+
+
+if __name__ == "__main__":
+    main(scenario)
