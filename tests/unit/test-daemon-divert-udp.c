@@ -83,6 +83,32 @@ static void test_a_datagram_of_nobodys(void **state)
 	assert_int_equal(divert_next(lab, PROXY), 0);
 }
 
+/* each of them is a flow, and none ends another */
+static void test_one_socket_with_many_peers(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet packet = udp;
+	uint64_t ids[20];
+
+	for (unsigned int i = 0; i < 20; i++) {
+		packet.last = (uint8_t)(100 + i);
+		ids[i] = divert_open_flow(lab, PROXY, &packet);
+	}
+	assert_int_equal(diverts_n(lab->daemon->diverts), 20);
+	for (unsigned int i = 0; i < 20; i++) {
+		packet.last = (uint8_t)(100 + i);
+		come(lab, &packet, "x");
+		expect_datagram(lab, ids[i], "x");
+		assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_SOCKET), ids[i]);
+	}
+	assert_int_equal(divert_next(lab, PROXY), 0);
+	lab_end_socket(lab, &packet); /* of all of them */
+	for (unsigned int i = 0; i < 20; i++)
+		assert_non_null(lab_take(lab, PROXY, WIRE_FLOW_END));
+	assert_null(lab_take(lab, PROXY, WIRE_FLOW_END));
+	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
+}
+
 /* the proxy cannot read its end: it is told, and what came of it in the kernel is gone */
 static void test_its_end(void **state)
 {
@@ -225,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_its_first_datagram_brings_its_socket),
 		TEST(test_a_datagram_of_nobodys),
+		TEST(test_one_socket_with_many_peers),
 		TEST(test_its_end),
 		TEST(test_its_end_before_its_socket),
 		TEST(test_it_is_idle),
