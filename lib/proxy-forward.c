@@ -90,7 +90,8 @@ static int want_relays(struct sluice_proxy *proxy)
 	if (r < 0)
 		return r;
 	event.data.ptr = proxy->relays;
-	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, sluice_relays_get_fd(proxy->relays), &event) == 0)
+	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, sluice_relays_get_fd(proxy->relays), &event) ==
+	    0)
 		return 0;
 	r = -errno;
 	proxy->relays = sluice_relays_free(proxy->relays);
@@ -147,12 +148,24 @@ static void begin_tcp(struct forward *forward, int program)
 
 /* ---- both ---- */
 
+static int type_of(int fd)
+{
+	socklen_t n = sizeof(int);
+	int type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 ? -errno : type;
+}
+
 void forward_begin(struct forward *forward, int program)
 {
-	if (forward->is_udp)
+	if ((type_of(program) == SOCK_DGRAM) != forward->is_udp) { /* one is UDP, and one is not */
+		close_fd(program);
+		forward_end(forward);
+	} else if (forward->is_udp) {
 		begin_udp(forward, program);
-	else
+	} else {
 		begin_tcp(forward, program);
+	}
 }
 
 bool forward_is_ready(const struct forward *forward)
@@ -215,14 +228,6 @@ void forward_ready(struct forward *forward)
 	}
 	carry(forward->program, forward->upstream);
 	carry(forward->upstream, forward->program);
-}
-
-static int type_of(int fd)
-{
-	socklen_t n = sizeof(int);
-	int type;
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 ? -errno : type;
 }
 
 static int add(struct sluice_proxy *proxy, uint64_t flow, int upstream)

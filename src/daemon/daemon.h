@@ -175,7 +175,8 @@ struct daemon {
 	struct peekings peekings;
 	struct packets packet_filters;
 	struct diverts *diverts; /* NULL: there is no proxy */
-	bool is_deaf;		 /* a connection for one could not be taken */
+	bool is_deaf;		 /* what comes for one could not be taken: until the next tick */
+	uint64_t deaf_us;	 /* when that was so last */
 	struct namespaces namespaces;
 
 	uint64_t seed;	     /* of the hashes */

@@ -33,11 +33,11 @@ static void replace(int *fd, int by)
 }
 
 /* the other end is of this flow, until the next one */
-static int make_socket(uint64_t flow)
+static int make_socket(uint64_t flow, bool is_udp)
 {
-	int pair[2];
+	int type = is_udp ? SOCK_DGRAM : SOCK_STREAM, pair[2];
 
-	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+	require(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	replace(&far_ends[flow % FLOWS], pair[1]);
 	return pair[0];
 }
@@ -50,7 +50,7 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 	if (how & 1)
 		(void)sluice_proxy_open(proxy, flow->id, how & 2 ? -ECONNREFUSED : 0, "fuzz");
 	if (how & 4)
-		(void)sluice_proxy_forward(proxy, flow->id, make_socket(flow->id));
+		(void)sluice_proxy_forward(proxy, flow->id, make_socket(flow->id, how & 16));
 	return how & 8 ? SLUICE_PROXY_DECLINE : SLUICE_PROXY_TAKE;
 }
 
@@ -74,22 +74,34 @@ static void on_ended(struct sluice_proxy *proxy, uint64_t flow, enum sluice_prox
 		(void)sluice_proxy_ask_end(proxy, flow);
 }
 
+static void on_datagram(struct sluice_proxy *proxy, uint64_t flow, const void *bytes, size_t n,
+			void *data)
+{
+	static volatile uint8_t seen;
+
+	for (size_t i = 0; i < n; i++) /* all of it is there */
+		seen = ((const uint8_t *)bytes)[i];
+	(void)seen;
+}
+
 static const struct sluice_proxy_ops ops = { .size = sizeof(ops),
 					     .name = "fuzz",
 					     .new_flow = on_flow,
 					     .flow_opened = on_opened,
 					     .flow_cancelled = on_cancelled,
-					     .flow_ended = on_ended };
+					     .flow_ended = on_ended,
+					     .flow_datagram = on_datagram,
+					     .takes_udp = true };
 
 static void say(uint16_t type, const void *body, int fd)
 {
 	(void)channel_send(daemon_end, &wire_provider_channel, type, body, NULL, 0, fd);
 }
 
-static void say_socket(uint64_t flow, bool is_there)
+static void say_socket(uint64_t flow, bool is_there, bool is_udp)
 {
 	struct wire_flow_socket record = { .id = flow };
-	_cleanup_close_ int fd = is_there ? make_socket(flow) : -1;
+	_cleanup_close_ int fd = is_there ? make_socket(flow, is_udp) : -1;
 
 	say(WIRE_FLOW_SOCKET, &record, fd);
 }
@@ -106,18 +118,28 @@ static void far_end(uint64_t flow, uint8_t how)
 		replace(&far_ends[flow], -1);
 }
 
+/* it has up to 16 bytes, which come in parts that may be wrong */
+static void say_datagram(uint64_t flow, uint8_t how)
+{
+	static const uint8_t bytes[16];
+	struct wire_flow_datagram part = { .id = flow, .offset = how % 16, .total = how / 16 };
+
+	(void)channel_send(daemon_end, &wire_provider_channel, WIRE_FLOW_DATAGRAM, &part, bytes,
+			   how % 7, -1);
+}
+
 /* Return: as sluice_proxy_process() */
 static int step(struct sluice_proxy *proxy, uint8_t byte, uint8_t how)
 {
 	uint64_t flow = byte % FLOWS;
 
-	switch (byte / FLOWS % 7) {
+	switch (byte / FLOWS % 8) {
 	case 0:
 		say(WIRE_FLOW_NEW,
 		    &(struct wire_flow_new){ .id = flow, .protocol = 6, .dport = how }, -1);
 		break;
 	case 1:
-		say_socket(flow, how % 16);
+		say_socket(flow, how % 16, how & 16);
 		break;
 	case 2:
 		say(WIRE_FLOW_CANCEL, &(struct wire_flow_cancel){ .id = flow }, -1);
@@ -131,8 +153,11 @@ static int step(struct sluice_proxy *proxy, uint8_t byte, uint8_t how)
 	case 5:
 		(void)sluice_proxy_open(proxy, flow, how & 1 ? -(int)how : 0, NULL);
 		break;
+	case 6:
+		(void)sluice_proxy_forward(proxy, flow, make_socket(flow, how & 16));
+		break;
 	default:
-		(void)sluice_proxy_forward(proxy, flow, make_socket(flow));
+		say_datagram(flow, how);
 		break;
 	}
 	return sluice_proxy_process(proxy);

@@ -39,7 +39,8 @@ void lab_run_filter(struct lab *lab, unsigned int index)
 				    .kind = lab->config.is_proxy[index] ? HELLO_PROXY
 									: HELLO_FILTER };
 	struct wire_ready ready = { .data = lab->config.looks[index],
-				    .closed = !lab->config.is_proxy[index] };
+				    .closed = !lab->config.is_proxy[index],
+				    .datagrams = lab->config.takes_udp[index] };
 
 	assert_true(lab->filters[index].sock >= 0);
 	lab_say(lab, index, WIRE_HELLO, &hello);

@@ -33,7 +33,7 @@ struct lab_config {
 	unsigned int n_filters;
 	bool is_closed[LAB_FILTERS_MAX];
 	bool looks[LAB_FILTERS_MAX]; /* at what flows carry */
-	bool is_proxy[LAB_FILTERS_MAX];
+	bool is_proxy[LAB_FILTERS_MAX], takes_udp[LAB_FILTERS_MAX];
 };
 
 struct lab_child {

@@ -158,6 +158,27 @@ static void test_connections_that_cannot_be_taken(void **state)
 	assert_true(divert_is_connected(program, lab->passed));
 }
 
+/* that one is taken meanwhile, for another reason, does not hide that nobody listens */
+static void test_one_is_taken_while_nobody_listens(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet other = tcp6, third = tcp_again;
+	_cleanup_close_ int program = -1, late = -1;
+	uint64_t id;
+
+	other.uid = 1;
+	third.uid = 2;
+	divert_open_flow(lab, 0, &tcp);
+	divert_open_flow(lab, 0, &other);
+	fake_fail(lab->kernel, FAKE_ACCEPT, 1, EMFILE);
+	program = divert_connect(lab, &tcp);
+	assert_int_equal(divert_next(lab, 0), 0);
+	lab_end_socket(lab, &other); /* its connection is looked for */
+	id = divert_open_flow(lab, 0, &third);
+	late = divert_connect(lab, &third);
+	assert_int_equal(divert_expect(lab, 0, WIRE_FLOW_SOCKET), id);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, running_tear_down)
@@ -168,6 +189,7 @@ int main(void)
 		cmocka_unit_test(test_there_are_no_listeners),
 		TEST(test_a_verdict_that_the_kernel_does_not_take),
 		TEST(test_connections_that_cannot_be_taken),
+		TEST(test_one_is_taken_while_nobody_listens),
 	};
 
 	return cmocka_run_group_tests_name("daemon-divert-failure", tests, NULL, NULL);

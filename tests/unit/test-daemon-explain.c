@@ -415,7 +415,7 @@ static void check_proxy(const char *target, uint8_t verdict, const char *reason)
 	lab_judge(lab, 0, lab_take_flow(lab, 0), verdict);
 	assert_null(lab_take(lab, 1, WIRE_FLOW_NEW));
 	why = answer("why");
-	assert_why(why, verdict ? "drop" : "allow", "filter", "answered", "rule");
+	assert_why(why, verdict ? "drop" : "allow", "filter", "answered", "ruled");
 	assert_string_equal(text_of(filter_of(why, 1), "reason"), reason);
 	assert_null(lab->daemon->explanations);
 	assert_int_equal(lab->daemon->filters[1].n_flows, 0);

@@ -143,9 +143,6 @@ int divert_accept(struct daemon *daemon, unsigned int place)
 		if (r == 0)
 			take_client(daemon, &client);
 	}
-	if (r < 0 && r != -EAGAIN && !daemon->is_deaf)
-		log_error("cannot take a connection for a proxy: %s; trying again", strerror(-r));
-	daemon->is_deaf = r < 0 && r != -EAGAIN;
 	return r;
 }
 
@@ -208,7 +205,7 @@ static void take_datagram(struct daemon *daemon, unsigned int place,
 	say(daemon, divert);
 }
 
-void divert_receive(struct daemon *daemon, unsigned int place)
+int divert_receive(struct daemon *daemon, unsigned int place)
 {
 	_cleanup_free_ uint8_t *bytes = malloc(PLANE_DATAGRAM_MAX);
 	struct plane_datagram datagram;
@@ -219,8 +216,7 @@ void divert_receive(struct daemon *daemon, unsigned int place)
 		if (r == 0)
 			take_datagram(daemon, place, &datagram, bytes);
 	}
-	if (r < 0 && r != -EAGAIN && r != -ENOENT)
-		log_error("cannot take a datagram for a proxy: %s", strerror(-r));
+	return r == -ENOENT ? 0 : r;
 }
 
 /* ---- the end ---- */

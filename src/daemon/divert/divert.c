@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "daemon/judge/judge.h"
 
+#define DEAF_SAID_US 1000000U /* after the last failure: it is another one */
+
 int divert_open(struct daemon *daemon)
 {
 	bool has_any = false;
@@ -35,31 +37,44 @@ static void hear(struct space *space, bool is_heard)
 							  is_heard ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
+/* without descriptors, say, it would be called for ever */
+static int heard(struct space *space, int r)
+{
+	struct daemon *daemon = space->daemon;
+	uint64_t now_us = daemon_now_us();
+
+	if (r == 0 || r == -EAGAIN)
+		return 0;
+	hear(space, false);
+	daemon->is_deaf = true;
+	if (now_us - daemon->deaf_us >= DEAF_SAID_US)
+		log_error("cannot take what comes for a proxy: %s; trying again", strerror(-r));
+	daemon->deaf_us = now_us;
+	return 0;
+}
+
 static int on_client(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct space *space = data;
 
-	(void)divert_accept(space->daemon, space->place);
-	if (space->daemon->is_deaf) /* without descriptors, say: it would be called for ever */
-		hear(space, false);
-	return 0;
-}
-
-void divert_tick(struct daemon *daemon)
-{
-	if (!daemon->is_deaf)
-		return;
-	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
-		if (daemon->namespaces.spaces[i])
-			hear(daemon->namespaces.spaces[i], true);
+	return heard(space, divert_accept(space->daemon, space->place));
 }
 
 static int on_datagram(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct space *space = data;
 
-	divert_receive(space->daemon, space->place);
-	return 0;
+	return heard(space, divert_receive(space->daemon, space->place));
+}
+
+void divert_tick(struct daemon *daemon)
+{
+	if (!daemon->is_deaf)
+		return;
+	daemon->is_deaf = false;
+	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
+		if (daemon->namespaces.spaces[i])
+			hear(daemon->namespaces.spaces[i], true);
 }
 
 int divert_listen(struct daemon *daemon, struct space *space)
@@ -101,8 +116,8 @@ static bool is_of_link(const uint8_t address[16])
 bool divert_may(const struct daemon *daemon, unsigned int index, const struct flow *flow)
 {
 	uint8_t proto = flow->key.proto;
-	bool is_wanted = proto == IPPROTO_TCP ||
-			 (proto == IPPROTO_UDP && daemon->filters[index].takes_udp);
+	bool is_wanted =
+		proto == IPPROTO_TCP || (proto == IPPROTO_UDP && daemon->filters[index].takes_udp);
 
 	return daemon->diverts && is_wanted && flow->direction == SL_DIR_OUT &&
 	       !flow->is_restored && !is_of_link(flow->key.raddr) &&

@@ -53,8 +53,9 @@ void divert_gone(struct daemon *daemon, struct flow *flow);
 int divert_accept(struct daemon *daemon, unsigned int place);
 /** divert_abandoned() - the program has closed its last descriptor of this socket */
 void divert_abandoned(struct daemon *daemon, uint64_t cookie);
-/** divert_receive() - datagrams that have come there, of flows that have no socket yet */
-void divert_receive(struct daemon *daemon, unsigned int place);
+/** divert_receive() - datagrams that have come there, of flows that have no socket yet. Return: as
+ *  divert_accept() */
+int divert_receive(struct daemon *daemon, unsigned int place);
 /** divert_ended() - the connection of this flow is over, or does not come */
 void divert_ended(struct daemon *daemon, uint64_t flow);
 /** divert_closed() - so is one whose flow is not known any more */
