@@ -175,6 +175,7 @@ struct daemon {
 	struct peekings peekings;
 	struct packets packet_filters;
 	struct diverts *diverts; /* NULL: there is no proxy */
+	uint64_t diverts_looked_us;
 	bool is_deaf;		 /* a connection for one could not be taken */
 	struct namespaces namespaces;
 
