@@ -39,6 +39,10 @@ bench: all
 	@bench/peers $(BUILD) --json $(BUILD)/bench.json
 	@bench/draw $(BUILD)/bench.json $(BUILD)/bench-peers.svg
 
+# instructions for a connection, on Debian 12's own kernel in an emulated machine: slow, needs root
+bench-vm: all
+	@bench/instructions $(BUILD)
+
 fuzz: setup
 	@tests/fuzz/run --seconds 60
 
@@ -51,4 +55,4 @@ install: all
 clean:
 	@rm -rf $(BUILD) $(CHECK) build-fuzz
 
-.PHONY: all setup demo check check-vm bench fuzz fmt install clean
+.PHONY: all setup demo check check-vm bench bench-vm fuzz fmt install clean

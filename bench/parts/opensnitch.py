@@ -16,15 +16,15 @@ that socket's owner. The first is a dump, for which the kernel walks its whole t
 connections: those of all network namespaces, in a table made as large as the memory suggests.
 On one machine half of the connections took more than 500 to 990 us with its 262,144 buckets,
 230 us with 1,024 (net.ipv4.tcp_child_ehash_entries).
-No package of Debian 12 has that object: its opensnitch 1.5.8.1 is built without, and
-opensnitch-ebpf-modules came with Debian 13. What is left is to build it by hand, from the source
-package's ebpf_prog and inside the source tree of the one kernel that it is to run on.
+No package of Debian 12 has that object: its opensnitch 1.5.8.1 is built without, and opensnitch-ebpf-modules
+came with Debian 13. Those work on Debian 12's kernel, and the daemon beside them with its libraries.
 """
 
 import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 
 from lib import machine
@@ -36,6 +36,9 @@ from .places import ADDRESS, PORT, Place
 QUEUE = 0  # its default
 ETC = "opensnitchd"
 READY = "Running on netfilter queue"
+LIBRARIES = "iptables", "libnetfilter-queue1", "libnfnetlink0"
+TRIXIE = "trixie/opensnitch", "trixie/opensnitch-ebpf-modules"
+PACKAGES = TRIXIE + LIBRARIES  # of ByProc and ByEbpf
 INFO = 1  # level of its log: says mode and when it is ready, nothing for each connection
 
 
@@ -58,17 +61,25 @@ def _write(path, value):
 
 
 class OpenSnitch(Place):
-    """@version; @mode: as it says itself; @why: of the mode"""
+    """@version; @mode: as it says itself; @why: of the mode; @objects: that it says to have loaded"""
+
+    PACKAGE, OBJECTS = "opensnitch", None
+    METHOD = None  # the package's own setting
 
     def prepare(self, ends):
-        folders = [_folder(name) for name in ("opensnitch", "iptables", "libnetfilter-queue1", "libnfnetlink0")]
+        folders = [_folder(name) for name in (self.PACKAGE, *LIBRARIES)]
         self.version = os.path.basename(folders[0]).split("_", 1)[1]
         self.mode = self.why = None
         daemon = self.lab.start_plain(self._command(*folders))
         ends.callback(self._flush)  # its rules go with it, and what it leaves of its tables
         ends.callback(daemon.end)
+        self._pid = daemon.pid
         self._wait_ready(daemon)
         self._expect_denial()
+        self.objects = re.findall(r"module loaded: \S*/(\S+\.o)", _plain(daemon.stdout))
+
+    def deciders(self):
+        return [self._pid]
 
     def _flush(self):
         with self.lab.client:
@@ -85,9 +96,12 @@ class OpenSnitch(Place):
             if "ProcMonitorMethod" in settings:
                 settings["Server"] = {"Address": f"unix://{etc}/nobody", "LogFile": "/dev/stdout"}
                 settings["LogLevel"] = INFO
+                settings["ProcMonitorMethod"] = self.METHOD or settings["ProcMonitorMethod"]
             _write(os.path.join(etc, ETC, os.path.basename(path)), settings)
         for action, program in (("allow", "bench/cps"), ("deny", "tests/providers/flowgen")):
             _write(os.path.join(rules, action + ".json"), _rule(action, action, self.lab.path(program)))
+        for path in glob.glob(_folder(self.OBJECTS) + "/usr/lib/opensnitchd/ebpf/*.o") if self.OBJECTS else ():
+            shutil.copy(path, os.path.join(etc, ETC))  # where it looks for them too
         return etc
 
     def _command(self, package, iptables, *libraries):
@@ -128,6 +142,16 @@ class OpenSnitch(Place):
         """packets that its queue has had so far"""
         rows = [line.split() for line in self.lab.client.read_proc("netfilter/nfnetlink_queue").splitlines()]
         return sum(int(row[7]) for row in rows if int(row[0]) == QUEUE)
+
+
+class ByProc(OpenSnitch):
+    """Debian 13's, told to work as it does without its objects"""
+    PACKAGE, METHOD = TRIXIE[0], "proc"
+
+
+class ByEbpf(OpenSnitch):
+    """Debian 13's in its default mode"""
+    PACKAGE, OBJECTS, METHOD = *TRIXIE, "ebpf"
 
 
 def _plain(text):

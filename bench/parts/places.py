@@ -80,6 +80,10 @@ class Place:
     def prepare(self, ends):
         """what stands between client and server"""
 
+    def deciders(self):
+        """pids of those who decide about the connections"""
+        return []
+
     def start(self, words):
         """Return: the client, running"""
         return self.lab.start_plain(words)
@@ -114,6 +118,10 @@ class Floor(Place):
         ends.callback(queue.kill)
         if not queue.stdout.readline():
             raise Absent("no rule sends packets to a queue")
+        self._queue = queue
+
+    def deciders(self):
+        return [self._queue.pid]
 
 
 class Governed(Place):
@@ -130,6 +138,9 @@ class Governed(Place):
         found = {os.path.basename(exe): pid for pid, exe in machine.processes(self.lab.build).items()
                  if machine.descends(pid, self._client.pid)}
         return {name: found[name] for name in ("sluiced", "sluice-keeper", "sluice-names", "test-filter")}
+
+    def deciders(self):
+        return list(self.processes().values())
 
 
 class Static(Governed):

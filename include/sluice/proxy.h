@@ -141,7 +141,7 @@ SLUICE_API int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, i
  * no callback follows but flow_cancelled.
  *
  * Return: as sluice_filter_answer(); -EALREADY: it is forwarded, and stays so; -ENOMEM, -errno of
- *         epoll_create1(2) or epoll_ctl(2): the flow is refused.
+ *         getsockopt(2), epoll_create1(2) or epoll_ctl(2): the flow is refused.
  */
 SLUICE_API int sluice_proxy_forward(struct sluice_proxy *proxy, uint64_t flow_id, int upstream);
 

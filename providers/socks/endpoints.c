@@ -39,17 +39,23 @@ int endpoints_next(const struct endpoints *endpoints, uint64_t tried, uint64_t n
 bool endpoints_failed(struct endpoints *endpoints, int number, uint64_t now_ms)
 {
 	struct endpoint *endpoint = &endpoints->all[number];
-	bool is_news = !endpoint->has_failed;
 
 	endpoint->has_failed = true;
 	endpoint->failed_ms = now_ms;
-	return is_news;
+	if (endpoint->is_told ||
+	    (endpoint->told_ms && now_ms - endpoint->told_ms < ENDPOINTS_FAILED_MS))
+		return false;
+	endpoint->is_told = true;
+	endpoint->told_ms = now_ms;
+	return true;
 }
 
 bool endpoints_worked(struct endpoints *endpoints, int number)
 {
-	bool is_news = endpoints->all[number].has_failed;
+	struct endpoint *endpoint = &endpoints->all[number];
+	bool is_news = endpoint->is_told;
 
-	endpoints->all[number].has_failed = false;
+	endpoint->has_failed = false;
+	endpoint->is_told = false;
 	return is_news;
 }

@@ -28,6 +28,8 @@ struct endpoint {
 	socklen_t n_address;
 	bool has_failed; /* the last time */
 	uint64_t failed_ms;
+	bool is_told;	  /* that it has failed, and not that it works again */
+	uint64_t told_ms; /* 0: never */
 };
 
 struct endpoints {
@@ -42,8 +44,9 @@ int endpoints_add(struct endpoints *endpoints, const struct upstream *upstream,
 /** endpoints_next() - @tried: bits of those that are out. Return: its number; -1: none is left */
 int endpoints_next(const struct endpoints *endpoints, uint64_t tried, uint64_t now_ms);
 
-/** endpoints_failed() - Return: is that news? */
+/** endpoints_failed() - Return: is that to be told? Of one that now works and now does not: every half
+ *  minute */
 bool endpoints_failed(struct endpoints *endpoints, int number, uint64_t now_ms);
 
-/** endpoints_worked() - Return: is that news? */
+/** endpoints_worked() - Return: is that to be told? */
 bool endpoints_worked(struct endpoints *endpoints, int number);

@@ -408,6 +408,18 @@ def check_without_options(t, lab, governed, instance):
     t.equal(program.wait(15), 0, "exit status")
 
 
+def check_proxy(t, lab, governed, instance):
+    """a section of a proxy, also before one of a filter, which comes first all the same"""
+    with open(config_of(lab, governed, instance)) as file:
+        head, filters = file.read().split("[Filter", 1)
+    served = serve(lab, lab.new_file("conf", f"{head}[Proxy own]\nExec={lab.path('tests/providers/test-proxy')}\n"
+                                             f"Fail=closed\nfail=113007\n[Filter{filters}"))
+    t.equal(governed.flow(DENIED), "ECONNREFUSED", "what a filter denies no proxy hears of")
+    t.equal(governed.flow(ALLOWED), "EHOSTUNREACH", "what it allows the proxy takes")
+    served.kill(signal.SIGTERM)
+    t.equal(served.wait(15), 0, "exit status")
+
+
 def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
@@ -417,6 +429,7 @@ def scenario(t):
         check_bad(t, lab)
         with Governed(lab) as governed:
             check_without_options(t, lab, governed, instance)
+            check_proxy(t, lab, governed, instance)
             check_two_at_once(t, lab, governed)
             check_ends(t, lab, governed, instance)
             for older, told in (("leave", GOES_ON), ("end", {"tcp": "ECONNABORTED", "udp": "EDESTADDRREQ"})):

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""154 — what programs do works as without Sluice: under a filter that allows, and under one that sees all
+"""154 — what programs do works as without Sluice: under a filter that allows, one that sees all, a proxy
 
    [ client ns: curl, ssh, git, rsync, smbclient, … ]──uplink──[ server ns: their servers ]
-        └ each client tells what it got, by checksum: the same three times
+        └ each client tells what it got, by checksum: the same four times
 """
 import shlex
 
@@ -60,6 +60,13 @@ def script_of(lab, title, chosen):
     return ["env", *settings, "sh", lab.new_file("sh", "\n".join(lines) + "\n")]
 
 
+def ways_of(lab):
+    """(title, filters, proxies)"""
+    return (("pass-all", [lab.test_filter()], []),
+            ("peek-everything", [lab.test_filter(peek_out="max", peek_in="max")], []),
+            ("proxied", [], [lab.path("tests/providers/test-proxy")]))
+
+
 def told(program):
     return dict(line.split(": ", 1) for line in program.stdout.splitlines() if ": " in line)
 
@@ -79,8 +86,9 @@ def scenario(t):
             wanted = told(plain)
             t.equal([name for name, _ in chosen if "failed" in wanted.get(name, "failed")], [],
                     f"without Sluice\n{plain.stderr[-2000:]}")
-            for title, options in (("pass-all", {}), ("peek-everything", {"peek_out": "max", "peek_in": "max"})):
-                run = lab.run([lab.test_filter(**options)], script_of(lab, title, chosen), within=200, fail="closed")
+            for title, filters, proxies in ways_of(lab):
+                options = [word for name in proxies for word in ("--proxy", name)]
+                run = lab.run(filters, script_of(lab, title, chosen), within=200, fail="closed", options=options)
                 found = told(run)
                 t.equal({name: found.get(name) for name in wanted if found.get(name) != wanted[name]}, {},
                         f"{title}: what is not as without Sluice\n{run.stderr[-2000:]}")

@@ -98,6 +98,16 @@ def check_choice(t, lab):
     t.equal([ran.wait_flow(dst=host)["via"] for host in HOSTS], [None, "test-proxy"], "a network that is excluded")
 
 
+def check_several(t, lab):
+    """the first one that takes a flow has it, and the last one says what becomes of what nobody takes"""
+    for declined, wanted in (({}, ["0"] * 4), ({"decline": 7}, ["ECONNREFUSED"] * 2 + ["0"] * 2)):
+        ran = lab.run([], lab.actor("connects", f"{HOSTS[0]},7", f"{HOSTS[0]},80"),
+                      options=["--proxy", proxy(lab, decline=7), "--proxy", proxy(lab, "app-proxy", **declined)])
+        t.equal([end["error"] for end in ran.json()], wanted, f"two proxies, the second {declined}")
+        t.equal([ran.wait_flow(dport=port, event="new")["via"] for port in (7, 80)],
+                [None if declined else "app-proxy", "test-proxy"], "which has it")
+
+
 def check_filters(t, lab):
     """they come first, whatever the order of the words; what they deny no proxy hears of"""
     ran = run(lab, proxy(lab), lab.actor("connects", f"{HOSTS[0]},7", f"{HOSTS[0]},80"),
@@ -154,6 +164,7 @@ def scenario(t):
         check_truth(t, lab)
         check_said(t, lab)
         check_choice(t, lab)
+        check_several(t, lab)
         check_filters(t, lab)
         check_looked_at(t, lab)
         check_gave_up(t, lab)

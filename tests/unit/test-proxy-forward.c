@@ -418,7 +418,7 @@ static void test_to_what_is_no_socket(void **state)
 	proxied->upstream = open("/dev/null", O_RDWR | O_CLOEXEC);
 	proxy_start(proxied, &proxy_full_ops);
 	proxy_ask(proxied, FLOW);
-	assert_int_equal(proxied->returned, -EPERM);
+	assert_int_equal(proxied->returned, -ENOTSOCK);
 	proxy_expect_take(proxied, FLOW);
 	proxy_expect_opened(proxied, FLOW, ENOMEM);
 	proxy_expect_nothing(proxied);

@@ -215,6 +215,23 @@ static void test_failed_is_last(void **state)
 	reach_and_close(first);
 }
 
+/* one that now works and now does not fills no log */
+static void test_told_once(void **state)
+{
+	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
+
+	for (unsigned int i = 0; i < 3; i++) {
+		lab_down(first);
+		lab_flow(NULL);
+		lab_refused(-ECONNREFUSED, "is not reached");
+		lab_up(first);
+		lab_flow(NULL);
+		reach_and_close(first);
+		assert_int_equal(lab.answer.n_logged, i < 2 ? 2 : 4);
+		lab_pass(15000);
+	}
+}
+
 static void test_all_down(void **state)
 {
 	lab_down(lab_proxy("socks5://127.0.0.1:%u"));
@@ -429,6 +446,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, lab_begin, lab_finish),
 		cmocka_unit_test_setup_teardown(test_failover, lab_begin, lab_finish),
 		cmocka_unit_test_setup_teardown(test_failed_is_last, lab_begin, lab_finish),
+		cmocka_unit_test_setup_teardown(test_told_once, lab_begin, lab_finish),
 		cmocka_unit_test_setup_teardown(test_all_down, lab_begin, lab_finish),
 		cmocka_unit_test_setup_teardown(test_user_refused, lab_begin, lab_finish),
 		cmocka_unit_test_setup_teardown(test_hangs, lab_begin, lab_finish),

@@ -66,8 +66,8 @@ static int write_certificate(X509 *certificate)
 	return fd;
 }
 
-/* a proxy with a certificate for @names, which is trusted */
-static void make_proxy(const char *names)
+/* the proxy that @form names, with a certificate for @names, which is trusted */
+static void make_proxy(const char *form, const char *names)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *certificate = make_certificate(key, names);
@@ -81,14 +81,14 @@ static void make_proxy(const char *names)
 	close(fd);
 	X509_free(certificate);
 	EVP_PKEY_free(key);
-	lab_proxy("https://127.0.0.1:%u");
+	lab_proxy(form);
 }
 
 static int begin(void **state)
 {
 	int r = lab_begin(state);
 
-	make_proxy("IP:127.0.0.1");
+	make_proxy("https://127.0.0.1:%u", "IP:127.0.0.1");
 	for (unsigned int i = 0; i < MUCH; i++)
 		much[i] = (uint8_t)(i * 2654435761U >> 13);
 	return r;
@@ -268,6 +268,7 @@ static void test_program_ends_first(void **state)
 	hear(ssl, much, 100000);
 	assert_int_equal(hear_some(ssl, &byte, 1), 0);
 	assert_int_equal(SSL_get_error(ssl, 0), SSL_ERROR_ZERO_RETURN);
+	lab_hear_end(SSL_get_fd(ssl), 0);
 	for (size_t at = 0; at < MUCH; at += 4000) {
 		say(ssl, much + at, 4000);
 		lab_hear(program, much + at, 4000);
@@ -388,19 +389,46 @@ static void test_late(void **state)
 	free_one(ssl);
 }
 
-static void test_certificate_of_another_host(void **state)
+/* another proxy in its place */
+static void exchange_proxy(const char *form, const char *names)
 {
-	SSL *ssl;
-
 	SSL_CTX_free(server);
 	tls_trust_free(lab.flows.trust);
 	lab_down(0);
 	lab.n_ports = lab.flows.endpoints.n = 0;
-	make_proxy("IP:127.0.0.2,DNS:127.0.0.1,DNS:localhost");
-	lab_flow(NULL);
-	ssl = accept_one();
-	assert_true(shake_hands(ssl) <= 0);
-	lab_refused(-ECONNREFUSED, "has no certificate that is good here: IP address mismatch");
+	make_proxy(form, names);
+}
+
+static void test_certificate_of_another_host(void **state)
+{
+	static const char *const proxies[][3] = {
+		{ "https://127.0.0.1:%u", "IP:127.0.0.2,DNS:127.0.0.1,DNS:localhost",
+		  "has no certificate that is good here: IP address mismatch" },
+		{ "https://proxy.example:%u", "IP:127.0.0.1,DNS:a.example,DNS:*.proxy.example",
+		  "has no certificate that is good here: hostname mismatch" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(proxies); i++) {
+		SSL *ssl;
+
+		exchange_proxy(proxies[i][0], proxies[i][1]);
+		lab_flow(NULL);
+		ssl = accept_one();
+		assert_true(shake_hands(ssl) <= 0);
+		lab_refused(-ECONNREFUSED, proxies[i][2]);
+		free_one(ssl);
+	}
+}
+
+static void test_certificate_of_a_name(void **state)
+{
+	int program;
+	SSL *ssl;
+
+	exchange_proxy("https://proxy.example:%u", "DNS:a.example,DNS:PROXY.example");
+	ssl = reach(&program, "hello");
+	lab_hear(program, "hello", 5);
+	close(program);
 	free_one(ssl);
 }
 
@@ -511,6 +539,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_program_closes, begin, finish),
 		cmocka_unit_test_setup_teardown(test_late, begin, finish),
 		cmocka_unit_test_setup_teardown(test_certificate_of_another_host, begin, finish),
+		cmocka_unit_test_setup_teardown(test_certificate_of_a_name, begin, finish),
 		cmocka_unit_test_setup_teardown(test_certificate_of_another_authority, begin,
 						finish),
 		cmocka_unit_test_setup_teardown(test_name, begin, finish),

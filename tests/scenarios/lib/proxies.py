@@ -20,6 +20,15 @@ TIMEOUT_S = 2  # of a destination that does not answer
 FORBIDDEN_PORT = 25
 
 
+def _readable(ends, timeout_s=None):
+    """of `ends` those that can be read; select(2) takes no high descriptors"""
+    poller = select.poll()
+    for end in ends:
+        poller.register(end, select.POLLIN)
+    ready = {fd for fd, _ in poller.poll(timeout_s and timeout_s * 1000)}
+    return [end for end in ends if end.fileno() in ready]
+
+
 class _Refused(Exception):
     """number: the errno; None: not allowed"""
 
@@ -174,7 +183,7 @@ class _SecureConnect(_Connect):
         while any(is_open.values()):
             ready = [end for end in is_open if is_open[end]]
             if not (is_open[secure] and secure.pending()):
-                ready = select.select(ready, [], [])[0]
+                ready = _readable(ready)
             for end in ready:
                 try:
                     data = end.recv(65536)
@@ -210,7 +219,7 @@ class _Says(socketserver.BaseRequestHandler):
         try:
             for chunk in self.server.chunks:
                 self.request.sendall(chunk)
-                if self.server.pause_s and select.select([self.request], [], [], self.server.pause_s)[0]:
+                if self.server.pause_s and _readable([self.request], self.server.pause_s):
                     self.request.recv(65536)
             while not self.server.is_rude and self.request.recv(65536):
                 pass
