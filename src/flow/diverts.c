@@ -208,15 +208,27 @@ struct divert *diverts_next_queued(struct diverts *diverts, unsigned int proxy,
 	return divert;
 }
 
-/* a bucket is looked at as a whole, but for what is beyond @n_max: few have more than some */
+static unsigned int bucket_length(const struct divert *divert)
+{
+	unsigned int n = 0;
+
+	for (; divert; divert = divert->next_cookie)
+		n++;
+	return n;
+}
+
+/* a bucket is looked at as a whole, or the same ones would be left out each time. None is that full */
 unsigned int diverts_walk(struct diverts *diverts, struct divert **ret_found, unsigned int n_max,
 			  bool *ret_is_round)
 {
 	unsigned int n = 0;
 
 	for (*ret_is_round = false; n < n_max && !*ret_is_round;) {
-		for (struct divert *at = diverts->by_cookie[diverts->walked]; at && n < n_max;
-		     at = at->next_cookie)
+		struct divert *at = diverts->by_cookie[diverts->walked];
+
+		if (n && n + bucket_length(at) > n_max)
+			break;
+		for (; at && n < n_max; at = at->next_cookie)
 			ret_found[n++] = at;
 		diverts->walked = (diverts->walked + 1) % BUCKETS;
 		*ret_is_round = diverts->walked == 0;

@@ -20,22 +20,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHANNEL 3
+#include "hostile.h"
+
 #define RECORD_BYTES 65536
 #define FLOOD 200000
 #define LATE_S 6 /* a flow has 5 */
 
-enum { HELLO = 1, WELCOME, OPTION, START, READY, PING, PONG, STOP };
-enum { FLOW_NEW = 16, FLOW_VERDICT, FLOW_UPDATE = 20, RULES_BEGIN, FLOW_PEEK = 24 };
 enum { FLOW_TAKE = 48, FLOW_OPENED, FLOW_SOCKET, FLOW_CANCEL, FLOW_ASK_END };
-enum {
-	VERDICT_BYTES = 138,
-	UPDATE_BYTES = 137,
-	HELLO_BYTES = 37,
-	READY_BYTES = 267,
-	OPENED_BYTES = 140,
-	HELLO_PROXY = 2
-};
+enum { OPENED_BYTES = 140, HELLO_PROXY = 2 };
 
 static char attempt[64];
 static uint32_t session; /* 1: the first process */
@@ -50,7 +42,7 @@ static bool say(uint16_t type, uint16_t n_body, const void *head, size_t n_head)
 	memcpy(bytes, &type, 2);
 	memcpy(bytes + 2, &n_body, 2);
 	memcpy(bytes + 8, head, n_head);
-	return send(CHANNEL, bytes, 8U + n_body, MSG_NOSIGNAL) >= 0;
+	return send(HOSTILE_CHANNEL, bytes, 8U + n_body, MSG_NOSIGNAL) >= 0;
 }
 
 static void take(uint64_t id)
@@ -299,10 +291,10 @@ int main(void)
 	static uint8_t record[RECORD_BYTES];
 	ssize_t n;
 
-	fcntl(CHANNEL, F_SETFL, 0); /* reading waits */
+	fcntl(HOSTILE_CHANNEL, F_SETFL, 0); /* reading waits */
 	hello();
 	do {
-		n = recv(CHANNEL, record, sizeof(record), 0);
+		n = recv(HOSTILE_CHANNEL, record, sizeof(record), 0);
 	} while (take_record(record, n));
 	return n < 0;
 }

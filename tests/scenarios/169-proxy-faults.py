@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""167 — what becomes of flows that proxies have when something breaks: nothing hangs, nothing leaks
+"""169 — what becomes of flows that proxies have when something breaks: nothing hangs, nothing leaks
 
    [ client ns: python ]──uplink──│capture│──[ server ns: HTTP, echo ]
         └ sluice run --proxy …       who dies or hangs: proxy, sluiced, keeper, sluice run
