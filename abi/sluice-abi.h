@@ -77,6 +77,7 @@ enum sl_sock_flags {
 	SL_SOCK_STREAM = 1 << 6,   /* its TCP is the kernel's: one peer. A raw socket has any */
 	SL_SOCK_USED = 1 << 7,	   /* TCP: has connected or listened: sl_flows may know its peers */
 	SL_SOCK_DIVERTED = 1 << 8, /* TCP: its flow is a proxy's: see SL_FLOW_DIVERTED */
+	SL_SOCK_BOUND = 1 << 9,	   /* to an interface, as its last held packet was sent */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */

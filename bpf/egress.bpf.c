@@ -2,14 +2,15 @@
 /**
  * DOC: egress - what nobody has judged does not leave, rules or no rules
  *
- * cgroup_skb/egress, attached when the fail class is closed. It sees each
+ * cgroup_skb/egress, attached when the fail class is closed, or there are proxies. It sees each
  * packet of a governed socket behind all of netfilter, so while our nft table
  * is there everything that comes here has its verdict. When another program
  * has taken the table away, or its rules, the rest is dropped here: the sender
  * gets EPERM, and TCP sends its SYN again a second later.
  *
  * What is a proxy's leaves on loopback alone, where the rules have sent it: without them it
- * would go on to the destination, in the middle of a connection that is not known there.
+ * would go on to the destination, in the middle of a connection that is not known there. That
+ * holds under both fail classes; all else is the closed one's.
  *
  * Another owner's DNAT may have changed the destination behind our chains. A
  * verdict is then found by what the socket is connected to. A datagram of an
@@ -107,27 +108,44 @@ static __always_inline int may_leave(struct __sk_buff *skb, const struct packet 
 		       : REFUSE;
 }
 
+/* the fail class is open, and there are proxies */
+static __always_inline int may_leave_open(const struct packet *p, const struct sl_sock *sock,
+					  __u64 cookie, struct bpf_sock *sk)
+{
+	struct sl_flow *flow = sock->listener ? NULL : find_flow(p, cookie);
+
+	/* another owner may have sent it elsewhere */
+	if (!flow && sk && p->tuple.proto == IPPROTO_TCP)
+		flow = find_peer(p, cookie, sk);
+	return flow && flow->flags & SL_FLOW_DIVERTED ? REFUSE : GO_ON;
+}
+
 SEC("cgroup_skb/egress")
 int sl_egress(struct __sk_buff *skb)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb); /* of an answer to a SYN: the listener's */
+	struct sl_config *conf = get_config();
 	struct bpf_sock *sk = skb->sk;
 	struct sl_sock *sock;
 	struct sl_flow *flow;
 	struct packet p;
+	bool is_open;
 
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		return GO_ON;
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	is_open = conf && !conf->is_closed;
 	if (!sock)
-		return of_nobody(skb);
+		return is_open ? GO_ON : of_nobody(skb);
 	if (sock->flags & SL_SOCK_DIVERTED)
 		return REFUSE;
 	if (sock->flags & SL_SOCK_ALLOWED && is_plain(skb))
 		return GO_ON;
 	if (read_packet(skb, &p, true))
-		return REFUSE;
+		return is_open ? GO_ON : REFUSE;
 	p.tuple.netns = sock->netns;
+	if (is_open)
+		return may_leave_open(&p, sock, cookie, sk ? bpf_sk_fullsock(sk) : NULL);
 	flow = find_flow(&p, sock->listener ? sock->listener : cookie);
 	if (flow)
 		return may_leave(skb, &p, flow);

@@ -175,6 +175,16 @@ static __always_inline bool is_answer(const struct packet *p, __u64 cookie,
 	return came && *came == cookie;
 }
 
+/* SO_BINDTODEVICE: it takes nothing that comes in elsewhere */
+static __always_inline void note_bound(struct __sk_buff *skb, struct sl_sock *sock)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sock->flags &= ~SL_SOCK_BOUND;
+	if (sk && sk->bound_dev_if && sk->bound_dev_if != LOOPBACK_IFINDEX)
+		sock->flags |= SL_SOCK_BOUND;
+}
+
 SEC("socket")
 int sl_out_held(struct __sk_buff *skb)
 {
@@ -228,6 +238,7 @@ int sl_out_held(struct __sk_buff *skb)
 	    allow_remembered(skb, &p, cookie, sock))
 		return 0;
 	note_sender(skb, &p, cookie, sock);
+	note_bound(skb, sock);
 	hold(&p, owner, sock, SL_DIR_OUT);
 	return 1;
 }

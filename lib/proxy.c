@@ -83,12 +83,13 @@ int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *m
 	struct forward *forward;
 	int own;
 
-	if (!proxy || fd < 0)
+	if (!proxy)
 		return filter_break_protocol(filter, "FLOW_SOCKET", "nobody has asked for it");
 	forward = forward_find(proxy, flow);
 	if (forward && !forward_is_ready(forward))
 		return filter_break_protocol(filter, "FLOW_SOCKET", "nobody has asked for it");
-	own = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* ours is closed behind us */
+	/* ours is closed behind us; without a descriptor left none comes, and the program has its reset */
+	own = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0 && forward)
 		forward_end(forward);
 	else if (forward)

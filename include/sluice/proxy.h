@@ -29,6 +29,9 @@
  * that were on their way before it was there come to flow_datagram. It ends with flow_ended.
  * It works in the network namespace of the instance; in others UDP goes on directly.
  *
+ * Flows are answered on loopback. Where the program's network namespace has none of their family, and
+ * of a socket that is bound to an interface, they meet the proxy's fail class.
+ *
  * Threads, loops, errors: as in <sluice/filter.h>.
  */
 

@@ -61,6 +61,7 @@ bool daemon_tick(struct daemon *daemon)
 	judge_tick(daemon, now);
 	peeking_tick(daemon, now);
 	packets_tick(daemon, now);
+	divert_mend(daemon, now);
 	explain_tick(daemon, now);
 	ends_tick(daemon, now);
 	remember_tick(daemon);
@@ -131,7 +132,8 @@ static int open_plane(struct daemon *daemon, const char **ret_error)
 				       .cgroup = daemon->instance.cgroup,
 				       .bpffs = daemon->instance.bpffs,
 				       .canary_uid = daemon->instance.canary_uid,
-				       .is_closed = daemon->is_closed };
+				       .is_closed = daemon->is_closed,
+				       .has_proxies = divert_is_used(daemon) };
 	int r = plane_open(daemon->kernel, &config, daemon->kept, &daemon->plane, ret_error);
 
 	if (r < 0)
@@ -253,6 +255,7 @@ int daemon_run(struct daemon *daemon)
 void daemon_stop(struct daemon *daemon)
 {
 	take_last_events(daemon);
+	divert_end_all(daemon);
 	judge_close_all(daemon);
 	names_lost(daemon);
 	(void)plane_answer_late(daemon->plane);

@@ -175,6 +175,7 @@ struct daemon {
 	struct peekings peekings;
 	struct packets packet_filters;
 	struct diverts *diverts; /* NULL: there is no proxy */
+	uint64_t diverts_looked_us;
 	bool is_deaf;		 /* what comes for one could not be taken: until the next tick */
 	uint64_t deaf_us;	 /* when that was so last */
 	struct namespaces namespaces;

@@ -12,7 +12,7 @@
 
 struct diverts {
 	uint64_t seed;
-	size_t n;
+	size_t n, walked; /* buckets of @by_cookie */
 	struct divert *by_cookie[BUCKETS], *by_flow[BUCKETS], *by_client[BUCKETS];
 	struct divert *oldest, *newest; /* that wait */
 };
@@ -206,6 +206,34 @@ struct divert *diverts_next_queued(struct diverts *diverts, unsigned int proxy,
 	while (divert && divert->proxy != proxy)
 		divert = divert->newer;
 	return divert;
+}
+
+static unsigned int bucket_length(const struct divert *divert)
+{
+	unsigned int n = 0;
+
+	for (; divert; divert = divert->next_cookie)
+		n++;
+	return n;
+}
+
+/* a bucket is looked at as a whole, or the same ones would be left out each time. None is that full */
+unsigned int diverts_walk(struct diverts *diverts, struct divert **ret_found, unsigned int n_max,
+			  bool *ret_is_round)
+{
+	unsigned int n = 0;
+
+	for (*ret_is_round = false; n < n_max && !*ret_is_round;) {
+		struct divert *at = diverts->by_cookie[diverts->walked];
+
+		if (n && n + bucket_length(at) > n_max)
+			break;
+		for (; at && n < n_max; at = at->next_cookie)
+			ret_found[n++] = at;
+		diverts->walked = (diverts->walked + 1) % BUCKETS;
+		*ret_is_round = diverts->walked == 0;
+	}
+	return n;
 }
 
 struct divert *diverts_any(struct diverts *diverts, unsigned int proxy)

@@ -27,7 +27,8 @@ struct divert {
 	struct divert *next_cookie, *next_flow, *next_client; /* hash chains */
 	struct divert *older, *newer; /* those of which their proxy is to be told something */
 	uint64_t flow, cookie;
-	struct sl_tuple tuple;
+	struct sl_tuple tuple, ours; /* as the program sees it, and as @fd does */
+	uint64_t client;	     /* cookie of @fd, also when it is the proxy's; 0: not known */
 	unsigned int proxy;
 	int fd;		   /* the connection, the caller's; -1: it has not come, or was told */
 	bool is_client;	   /* its connection is waited for */
@@ -72,6 +73,14 @@ void diverts_unqueue(struct diverts *diverts, struct divert *divert);
 /** diverts_next_queued() - of this proxy, the one behind @after; NULL begins and ends */
 struct divert *diverts_next_queued(struct diverts *diverts, unsigned int proxy,
 				   const struct divert *after);
+
+/**
+ * diverts_walk() - @n_max at most, from where the walk before has ended
+ *
+ * Return: how many are in @ret_found; a round of all is over with *@ret_is_round.
+ */
+unsigned int diverts_walk(struct diverts *diverts, struct divert **ret_found, unsigned int n_max,
+			  bool *ret_is_round);
 
 /** diverts_any() - one of this proxy; NULL: it has none */
 struct divert *diverts_any(struct diverts *diverts, unsigned int proxy);

@@ -6,9 +6,11 @@
 
 #include "kernel/attach.h"
 
-bool attach_is_used(const char *program, bool is_closed)
+bool attach_is_used(const char *program, bool is_closed, bool has_proxies)
 {
-	return is_closed || (strcmp(program, "sl_egress") && strcmp(program, "sl_family"));
+	if (!strcmp(program, "sl_egress"))
+		return is_closed || has_proxies;
+	return is_closed || strcmp(program, "sl_family") != 0;
 }
 
 bool attach_is_optional(const char *program)

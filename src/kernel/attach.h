@@ -7,8 +7,8 @@
 
 struct bpf_program;
 
-/** attach_is_used() - with that fail class: an open one has nothing to hold back */
-bool attach_is_used(const char *program, bool is_closed);
+/** attach_is_used() - with that fail class: an open one has nothing to hold back, but what is a proxy's */
+bool attach_is_used(const char *program, bool is_closed, bool has_proxies);
 /** attach_is_optional() - not every kernel takes it; `sluice doctor` tells */
 bool attach_is_optional(const char *program);
 /** attach_choose() - before loading: @family only where it is used, and the kernel takes it */

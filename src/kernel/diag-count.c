@@ -79,9 +79,18 @@ static void take_socket(const struct nlmsghdr *header, struct diag_socket *found
 	};
 	*count = (struct plane_count){ .bytes_in = info.tcpi_bytes_received,
 				       .bytes_out = info.tcpi_bytes_sent - info.tcpi_bytes_retrans,
-				       .n_unsent = info.tcpi_notsent_bytes };
+				       .n_unsent = info.tcpi_notsent_bytes,
+				       .n_repeats = info.tcpi_retransmits,
+				       .has_fin = has_fin(msg->idiag_state) };
 	if (count->bytes_in)
 		count->bytes_in -= has_fin(msg->idiag_state);
+}
+
+static int error_of(const struct nlmsghdr *header)
+{
+	const struct nlmsgerr *error = mnl_nlmsg_get_payload(header);
+
+	return error->error < 0 ? error->error : -EPROTO;
 }
 
 static void take_answer(const struct nlmsghdr *header, struct round *round)
@@ -93,6 +102,8 @@ static void take_answer(const struct nlmsghdr *header, struct round *round)
 	round->n_open--;
 	if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY)
 		take_socket(header, &round->found[i], &round->counts[i]);
+	else if (header->nlmsg_type == NLMSG_ERROR)
+		round->counts[i].error = error_of(header);
 }
 
 void diag_count(int sock, const struct plane_end *ends, unsigned int n,
@@ -103,7 +114,7 @@ void diag_count(int sock, const struct plane_end *ends, unsigned int n,
 	ssize_t n_bytes;
 
 	for (unsigned int i = 0; i < n; i++)
-		ret_counts[i] = (struct plane_count){ .error = -ENOENT };
+		ret_counts[i] = (struct plane_count){ .error = -ENODATA };
 	netlink_drain(sock);
 	if (send(sock, buffer, write_requests(buffer, ends, n), 0) < 0)
 		return;

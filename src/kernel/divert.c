@@ -74,29 +74,36 @@ static int listen_on(int sock, bool is_udp, const union address *loopback, sockl
 
 int real_listen(struct real *real, struct netns *netns)
 {
+	unsigned int n_new = 0;
 	int r = 0;
 
 	if (!real->nft.has_diverts || !netns_is_whole(netns))
 		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
-		for (size_t is_udp = 0; is_udp < 2 && !r; is_udp++)
-			if (!netns->divert_port[is_udp][i])
-				r = listen_on(netns->sockets[families[i].sockets[is_udp]], is_udp,
-					      &families[i].loopback, families[i].n,
-					      &netns->divert_port[is_udp][i]);
-	return r;
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(families) && !r; i++) {
+		size_t family = i / 2, is_udp = i % 2;
+		uint16_t *port = &netns->divert_port[is_udp][family];
+
+		if (*port)
+			continue;
+		r = listen_on(netns->sockets[families[family].sockets[is_udp]], is_udp,
+			      &families[family].loopback, families[family].n, port);
+		n_new += *port != 0;
+	}
+	return r < 0 ? r : n_new > 0;
 }
 
 int real_divert(struct plane *plane)
 {
 	struct real *real = real_of(plane);
+	bool is_new = !real->nft.has_diverts;
 	int r = 0;
 
 	real->nft.has_diverts = true;
-	for (unsigned int i = 0; i < plane->n_places && !r; i++)
-		if (plane->places[i].is_used)
-			r = real_listen(real, &plane->places[i]);
-	return r < 0 ? r : install_renew(real);
+	for (unsigned int i = 0; i < plane->n_places && r >= 0; i++) {
+		r = plane->places[i].is_used ? real_listen(real, &plane->places[i]) : 0;
+		is_new |= r > 0;
+	}
+	return r < 0 || !is_new ? r : install_renew(real);
 }
 
 static void take_address(const union address *address, uint8_t ret_addr[16], uint16_t *ret_port)
@@ -121,6 +128,19 @@ static int original(int sock, int family, union address *ret_to)
 	return getsockopt(sock, is_ipv6 ? SOL_IPV6 : SOL_IP, ORIGINAL_DST, ret_to, &n) < 0 ? -errno : 0;
 }
 
+static void note_ours(int sock, const union address *from, struct plane_client *client)
+{
+	socklen_t n = sizeof(union address), n_cookie = sizeof(client->cookie);
+	union address at = { 0 };
+
+	take_address(from, client->ours.raddr, &client->ours.rport);
+	if (getsockname(sock, &at.any, &n) < 0 ||
+	    getsockopt(sock, SOL_SOCKET, SO_COOKIE, &client->cookie, &n_cookie) < 0)
+		client->cookie = 0;
+	else
+		take_address(&at, client->ours.laddr, &client->ours.lport);
+}
+
 static int accept_from(int sock, struct plane_client *client)
 {
 	struct linger reset = { .l_onoff = 1 };
@@ -130,8 +150,9 @@ static int accept_from(int sock, struct plane_client *client)
 
 	if (fd < 0)
 		return -errno;
-	client->tuple.proto = IPPROTO_TCP;
+	client->tuple.proto = client->ours.proto = IPPROTO_TCP;
 	take_address(&from, client->tuple.laddr, &client->tuple.lport);
+	note_ours(fd, &from, client);
 	if (original(fd, from.any.sa_family, &to) == 0) /* else its ends are nobody's */
 		take_address(&to, client->tuple.raddr, &client->tuple.rport);
 	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
@@ -144,7 +165,9 @@ int real_accept(struct plane *plane, struct netns *netns, struct plane_client *r
 {
 	int r = -EAGAIN;
 
-	*ret_client = (struct plane_client){ .fd = -1, .tuple.netns = netns->cookie };
+	*ret_client = (struct plane_client){ .fd = -1,
+					     .tuple.netns = netns->cookie,
+					     .ours.netns = netns->cookie };
 	for (size_t i = 0; i < ARRAY_SIZE(families) && r == -EAGAIN; i++)
 		if (netns->divert_port[0][i])
 			r = accept_from(netns->sockets[families[i].sockets[0]], ret_client);

@@ -189,7 +189,7 @@ static int attach_all(struct real *real, struct bpf_object *object)
 	if (cgroup_fd < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached) && !r; i++)
-		if (attach_is_used(attached[i], real->nft.is_closed))
+		if (attach_is_used(attached[i], real->nft.is_closed, real->has_proxies))
 			r = attach(real, object, cgroup_fd, attached[i]);
 	return r;
 }
@@ -301,7 +301,7 @@ int install_relax(struct real *real)
 		return 0;
 	real->is_stricter = real->nft.is_closed = false;
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
-		if (!attach_is_used(attached[i], false))
+		if (!attach_is_used(attached[i], false, real->has_proxies))
 			pins_remove(real, "link", attached[i]); /* which detaches it */
 	r = install_write_config(real);
 	return r < 0 ? r : join_put_tables(real);
@@ -358,7 +358,7 @@ static int adopt(struct real *real)
 	if (stat(real->cgroup, &st) < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++) {
-		if (!attach_is_used(attached[i], real->nft.is_closed))
+		if (!attach_is_used(attached[i], real->nft.is_closed, real->has_proxies))
 			continue;
 		r = check_link(real, attached[i], st.st_ino);
 		if (r < 0)

@@ -39,6 +39,7 @@ struct plane_config {
 	const char *bpffs;  /* folder for our pins */
 	uint32_t canary_uid;
 	bool is_closed;
+	bool has_proxies; /* see plane_divert() */
 };
 
 /**
@@ -137,8 +138,8 @@ const struct sl_loopback *plane_loopback_now(const struct plane *plane);
  * plane_divert() - from now on flows of TCP can be diverted: SL_FLOW_DIVERTED
  *
  * Each namespace gets listeners on its loopback; until then no packet pays for it. A namespace
- * without loopback, or IPv6, has none of it: plane_diverts(). Return: 0 or a negative errno: not
- * everywhere.
+ * without loopback, or IPv6, has none of it: plane_diverts(). Called again it looks whether they
+ * have got one. Return: 0 or a negative errno: not everywhere.
  */
 int plane_divert(struct plane *plane);
 /** plane_diverts() - flows of this protocol and family can be diverted in the namespace @netns */
@@ -148,6 +149,8 @@ bool plane_diverts(const struct plane *plane, uint64_t netns, uint8_t proto, boo
 struct plane_client {
 	int fd; /* the caller's: connected with the program; a close(2) resets it */
 	struct sl_tuple tuple; /* as the program sees it */
+	struct sl_tuple ours;  /* as @fd sees it, */
+	uint64_t cookie;       /* which has this one */
 };
 
 /** plane_accept() - one more of them. Return: 0; -EAGAIN: none is there; or another negative errno */
@@ -306,6 +309,8 @@ struct plane_count {
 	int error; /* 0, or a negative errno: it is not known */
 	uint64_t bytes_in, bytes_out;
 	uint32_t n_unsent;
+	uint8_t n_repeats; /* it has sent something so often since it last heard of its peer */
+	bool has_fin;	   /* the peer has ended its side */
 };
 
 #define PLANE_COUNTS_MAX 64U /* in one go */

@@ -37,6 +37,7 @@ static struct real *real_new(const struct plane_config *config)
 	snprintf(real->bpffs, sizeof(real->bpffs), "%s", config->bpffs);
 	real->nft.instance = real->instance;
 	real->nft.is_closed = config->is_closed;
+	real->has_proxies = config->has_proxies;
 	real->canary_uid = config->canary_uid;
 	install_begin(real);
 	return real;

@@ -53,6 +53,7 @@ struct real {
 	bool is_stricter;    /* closed only because a predecessor was, who is replaced */
 	bool is_renewed;     /* its programs were another build's */
 	bool has_peeks;	     /* they know that sl_peeks may hold something */
+	bool has_proxies;    /* what is theirs is kept on loopback */
 	uint32_t canary_uid;
 	struct sl_crowd *crowds; /* MAP_CROWDS, mapped; NULL: it cannot be, counts end by time */
 	struct sl_packet_places *places; /* MAP_PACKET_PLACES, mapped */

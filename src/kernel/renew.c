@@ -6,7 +6,7 @@
  * map `stamp` says which ones: if they are not ours, ours are loaded over the
  * same maps, and each link is handed its new program in one step. What is known
  * of sockets and flows stays, and at no moment is a hook without a program. The same is
- * done where we fail closed and the predecessor failed open, and lacks a program.
+ * done where we fail closed, or have proxies, and the predecessor did not, and lacks a program.
  *
  * Maps that our programs cannot read are not replaced: everything known would
  * be lost, and what was refused would pass. Then we do not start, what is in
@@ -102,12 +102,12 @@ static int attach(const struct real *real, const struct bpf_program *program)
 	return pins_put(real, "link", bpf_program__name(program), link);
 }
 
-/* one that a predecessor that failed open had no use for */
+/* one that a predecessor that failed open, without proxies, had no use for */
 static bool lacks_egress(const struct real *real)
 {
 	_cleanup_close_ int link = pins_open(real, "link", "sl_egress");
 
-	return real->nft.is_closed && link < 0;
+	return attach_is_used("sl_egress", real->nft.is_closed, real->has_proxies) && link < 0;
 }
 
 static int hand_over(const struct real *real, const struct bpf_program *program)
@@ -121,7 +121,8 @@ static int hand_over(const struct real *real, const struct bpf_program *program)
 		return pins_put(real, "prog", name, bpf_program__fd(program));
 	if (link >= 0)
 		return bpf_link_update(link, bpf_program__fd(program), NULL) < 0 ? -errno : 0;
-	return attach_is_used(name, real->nft.is_closed) ? attach(real, program) : 0;
+	return attach_is_used(name, real->nft.is_closed, real->has_proxies) ? attach(real, program)
+									    : 0;
 }
 
 static void cleanup_skeleton(struct sluice_bpf **skeleton)

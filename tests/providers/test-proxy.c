@@ -9,7 +9,9 @@
  *			NUMBER % 1000
  *	ends=PORT	opened, and read to its end, which is logged with the program's port; who
  *			has only half closed gets "half" for an answer
- *	only=DOMAIN	only flows to this domain come here; not=ADDRESS: but none of this network
+ *	only=DOMAIN	only flows to this domain come here, to=ADDRESS: to this network;
+ *			not=ADDRESS: but none of this network
+ *	files=NUMBER	it may have so many descriptors
  *
  * Any other flow is forwarded to where it wanted to go. Started as app-proxy, declining refuses.
  */
@@ -21,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -47,7 +50,7 @@ struct test_proxy {
 	struct sluice_proxy_ops ops;
 	struct rule rules[16];
 	unsigned int n_rules;
-	char only[256], not[64];
+	char only[256], to[64], not [64];
 	struct reading readings[FLOWS_MAX];
 	char ended[200]; /* "PORT:kind …" that was not logged yet: lines are few */
 	int epoll;
@@ -58,6 +61,16 @@ static const struct {
 	enum act act;
 } keys[] = { { "decline", DECLINE }, { "hold", HOLD }, { "fail", FAIL }, { "ends", ENDS } };
 
+static int limit_files(int most)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = (rlim_t)most;
+	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
+}
+
 static int on_option(struct sluice_proxy *proxy, const char *key, const char *value, int fd,
 		     void *data)
 {
@@ -66,6 +79,8 @@ static int on_option(struct sluice_proxy *proxy, const char *key, const char *va
 	(void)fd;
 	if (!strcmp(key, "only"))
 		strncpy(self->only, value, sizeof(self->only) - 1);
+	else if (!strcmp(key, "to"))
+		strncpy(self->to, value, sizeof(self->to) - 1);
 	else if (!strcmp(key, "not"))
 		strncpy(self->not, value, sizeof(self->not) - 1);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -73,7 +88,9 @@ static int on_option(struct sluice_proxy *proxy, const char *key, const char *va
 			self->rules[self->n_rules++] = (struct rule){ keys[i].act, atoi(value) };
 			return 0;
 		}
-	if (!strcmp(key, "only") || !strcmp(key, "not"))
+	if (!strcmp(key, "files"))
+		return limit_files(atoi(value));
+	if (!strcmp(key, "only") || !strcmp(key, "to") || !strcmp(key, "not"))
 		return 0;
 	return sluice_proxy_fail(proxy, -EINVAL, "test-proxy has no option \"%s\"", key);
 }
@@ -82,10 +99,11 @@ static int on_start(struct sluice_proxy *proxy, void *data)
 {
 	struct test_proxy *self = data;
 	struct sluice_rule included = { .size = sizeof(included),
-					.domain = self->only[0] ? self->only : NULL };
+					.domain = self->only[0] ? self->only : NULL,
+					.remote_address = self->to[0] ? self->to : NULL };
 	struct sluice_rule excluded = { .size = sizeof(excluded), .remote_address = self->not };
 
-	if (!self->only[0] && !self->not[0])
+	if (!self->only[0] && !self->to[0] && !self->not [0])
 		return 0;
 	return sluice_proxy_rules(proxy, &included, 1, &excluded, self->not[0] != 0);
 }

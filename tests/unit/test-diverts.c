@@ -340,10 +340,34 @@ static void test_as_a_plain_list(void **state)
 	assert_true(plain.n > 0); /* the tear-down frees what is left */
 }
 
+/* each is found in each round, however small the steps */
+static void test_a_walk(void **state)
+{
+	struct diverts *diverts = *state;
+	static unsigned char n_found[MANY];
+	struct divert *found[32];
+	bool is_round;
+
+	for (unsigned int i = 0; i < MANY; i++)
+		add(diverts, i, ends((uint16_t)i, 80), 0);
+	for (unsigned int round = 1; round <= 3; round++) {
+		do {
+			unsigned int n = diverts_walk(diverts, found, 32, &is_round);
+
+			assert_in_range(n, 0, 32);
+			for (unsigned int i = 0; i < n; i++)
+				n_found[found[i]->flow]++;
+		} while (!is_round);
+		for (unsigned int i = 0; i < MANY; i++)
+			assert_int_equal(n_found[i], round);
+	}
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		TEST(test_a_walk),
 		TEST(test_empty),
 		TEST(test_one_is_found_until_it_is_removed),
 		TEST(test_a_client_comes_once),

@@ -130,6 +130,8 @@ static void take_client(struct daemon *daemon, const struct plane_client *client
 		return;
 	}
 	divert->fd = client->fd;
+	divert->ours = client->ours;
+	divert->client = client->cookie;
 	say(daemon, divert);
 }
 

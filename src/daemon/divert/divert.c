@@ -8,15 +8,22 @@
 #include "daemon/judge/judge.h"
 
 #define DEAF_SAID_US 1000000U /* after the last failure: it is another one */
+#define LISTEN_AGAIN_US 100000U
 
-int divert_open(struct daemon *daemon)
+bool divert_is_used(const struct daemon *daemon)
 {
 	bool has_any = false;
-	int r;
 
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
 		has_any |= daemon->filters[i].is_proxy;
-	if (!has_any)
+	return has_any;
+}
+
+int divert_open(struct daemon *daemon)
+{
+	int r;
+
+	if (!divert_is_used(daemon))
 		return 0;
 	r = diverts_new(daemon->seed, &daemon->diverts);
 	return r < 0 ? r : plane_divert(daemon->plane);
@@ -119,10 +126,41 @@ bool divert_may(const struct daemon *daemon, unsigned int index, const struct fl
 	bool is_wanted =
 		proto == IPPROTO_TCP || (proto == IPPROTO_UDP && daemon->filters[index].takes_udp);
 
+	/* see <sluice/proxy.h> */
+	is_wanted &= proto == IPPROTO_TCP || plane_find_netns(daemon->plane, flow->side->netns) ==
+						     (int)plane_home(daemon->plane);
 	return daemon->diverts && is_wanted && flow->direction == SL_DIR_OUT &&
-	       !flow->is_restored && !is_of_link(flow->key.raddr) &&
-	       plane_diverts(daemon->plane, flow->side->netns, proto,
+	       !flow->is_restored && !is_of_link(flow->key.raddr);
+}
+
+/* loopback may have come up, or got its address, since the namespace was entered */
+static void listen_again(struct daemon *daemon, struct space *space)
+{
+	uint64_t now_us = daemon_now_us();
+
+	if (space->listened_us && now_us - space->listened_us < LISTEN_AGAIN_US)
+		return;
+	space->listened_us = now_us;
+	if (plane_divert(daemon->plane) < 0 || divert_listen(daemon, space) < 0)
+		log_error("cannot listen for proxies in network namespace %u",
+			  plane_netns(daemon->plane, space->place)->inode);
+}
+
+static bool is_listening(const struct daemon *daemon, const struct flow *flow)
+{
+	return plane_diverts(daemon->plane, flow->side->netns, flow->key.proto,
 			     !sl_is_mapped4(flow->key.raddr));
+}
+
+const char *divert_why_not(struct daemon *daemon, const struct flow *flow)
+{
+	struct space *space = netns_space(daemon, flow->side->netns);
+
+	if (space && !is_listening(daemon, flow))
+		listen_again(daemon, space);
+	if (!is_listening(daemon, flow))
+		return "there is no loopback of its family";
+	return flow->is_bound ? "its socket is bound to an interface" : NULL;
 }
 
 static bool has_taken(const struct flow *flow, unsigned int index)

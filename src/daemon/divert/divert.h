@@ -23,6 +23,8 @@ struct sl_event;
 struct space;
 struct wire_message;
 
+/** divert_is_used() - is one of the providers a proxy? */
+bool divert_is_used(const struct daemon *daemon);
 /** divert_open() - there may be proxies. Return: 0 or a negative errno */
 int divert_open(struct daemon *daemon);
 void divert_close(struct daemon *daemon);
@@ -32,6 +34,8 @@ void divert_unlisten(struct space *space);
 
 /** divert_may() - can this flow be this proxy's? */
 bool divert_may(const struct daemon *daemon, unsigned int index, const struct flow *flow);
+/** divert_why_not() - it would have to be answered on loopback, and cannot; NULL: it can */
+const char *divert_why_not(struct daemon *daemon, const struct flow *flow);
 /* FLOW_TAKE, FLOW_OPENED, FLOW_ASK_END. Return: 0 */
 int divert_take(struct daemon *daemon, unsigned int index, const struct wire_message *message);
 int divert_take_opened(struct daemon *daemon, unsigned int index,
@@ -66,3 +70,9 @@ void divert_cancel(struct daemon *daemon, unsigned int index, uint64_t flow);
 void divert_send(struct daemon *daemon, unsigned int index);
 /** divert_lost() - its process is gone: programs get a reset, and what it has taken waits for another */
 void divert_lost(struct daemon *daemon, unsigned int index);
+
+/* divert-mend.c */
+/** divert_mend() - connections of which one end is gone, and the other has not heard of it */
+void divert_mend(struct daemon *daemon, uint64_t now_us);
+/** divert_end_all() - before the rules go, behind which alone these connections are on loopback */
+void divert_end_all(struct daemon *daemon);

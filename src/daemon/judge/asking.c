@@ -6,6 +6,7 @@
  * What a filter has said in advance, by rules or by a promise, is not asked; who
  * does not answer in time is not waited for.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/judge/judge.h"
@@ -32,6 +33,17 @@ void judge_fail(struct daemon *daemon, struct flow *flow)
 
 	flow_set_step(flow, flow->asked, FLOW_FAILED, 0);
 	fail_say(filter, FLOW_FAILED, filter->is_closed, reason);
+	judge_flow(daemon, flow, filter->is_closed ? SL_REJECT : SL_ALLOW, flow->asked, reason);
+}
+
+static void fail_undiverted(struct daemon *daemon, struct flow *flow, const char *why)
+{
+	const struct filter *filter = &daemon->filters[flow->asked];
+	char reason[FLOW_REASON_BYTES];
+
+	flow_set_step(flow, flow->asked, FLOW_FAILED, 0);
+	snprintf(reason, sizeof(reason), "%s cannot have it, as %s: fails %s", filter->name, why,
+		 filter->is_closed ? "closed" : "open");
 	judge_flow(daemon, flow, filter->is_closed ? SL_REJECT : SL_ALLOW, flow->asked, reason);
 }
 
@@ -84,6 +96,7 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 {
 	struct filter *filter = &daemon->filters[flow->asked];
 	struct memory_answer known;
+	const char *why_not;
 	int ruled;
 
 	if (daemon->n_filters == 0) {
@@ -111,6 +124,11 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 	}
 	if (filter->session.state == SESSION_FAILED) {
 		judge_fail(daemon, flow);
+		return;
+	}
+	why_not = filter->is_proxy ? divert_why_not(daemon, flow) : NULL;
+	if (why_not) {
+		fail_undiverted(daemon, flow, why_not);
 		return;
 	}
 	if (remember_find(daemon, flow, flow->asked, &known)) {

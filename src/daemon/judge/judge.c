@@ -163,6 +163,7 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 	flow->side = judge_find_side(daemon, tuple, &held->sock, ifindex);
 	flow->direction = (uint8_t)held->dir;
 	flow->lport = tuple->lport;
+	flow->is_bound = (held->sock.flags & SL_SOCK_BOUND) != 0;
 	flow->host = host;
 	flow->host_source = host != texts_none() ? FLOW_HOST_DNS : FLOW_HOST_NONE;
 	return flow;

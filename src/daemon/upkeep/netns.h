@@ -38,6 +38,7 @@ struct space {
 	unsigned int place;
 	sd_event_source *queue_source, *packet_source;
 	sd_event_source *client_sources[4]; /* of flows that were diverted */
+	uint64_t listened_us;		    /* when a loopback was looked for last */
 	struct owners owners;
 	bool has_packets;	/* its queue of packets was not empty when it was read last */
 	unsigned int n_settled; /* its ends in daemon->settled */

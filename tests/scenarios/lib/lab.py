@@ -163,6 +163,9 @@ class Lab:
     def greeter(self, port):
         self._servers.append(servers.greeter(self.server, port))
 
+    def deaf(self, port):
+        self._servers.append(servers.deaf(self.server, port))
+
     def tcp_echo(self, port, namespace=None):
         self._servers.append(servers.tcp_echo(namespace or self.server, port))
 

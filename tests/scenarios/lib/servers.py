@@ -53,6 +53,13 @@ class _Echo(socketserver.BaseRequestHandler):
             self.request.sendall(data)
 
 
+class _Deaf(socketserver.BaseRequestHandler):
+    """takes a connection, and reads nothing of it"""
+
+    def handle(self):
+        threading.Event().wait(30)
+
+
 class _Greeter(socketserver.BaseRequestHandler):
     """speaks first, then answers a line"""
 
@@ -172,6 +179,10 @@ def https_server(namespace, port, certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return serve(namespace, port, _Http, _Tls6, pause=threading.Event(), context=context)
+
+
+def deaf(namespace, port):
+    return serve(namespace, port, _Deaf)
 
 
 def greeter(namespace, port):

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: Connections that are broken in the middle
+ *
+ * What a program and a proxy say to each other is translated on its way. Where another program
+ * takes the rules away, or what conntrack knows, it is not for a moment. The end that speaks then
+ * gets a reset that the other never hears of: who only reads would wait for ever. Or conntrack
+ * takes what comes afterwards for invalid, and it is repeated in vain. So both ends are looked at
+ * again and again, and what is broken is ended.
+ */
+#include <errno.h>
+
+#include "base/log.h"
+#include "daemon/judge/judge.h"
+
+#define LOOK_US 1000000U /* between two rounds */
+#define LOOKS_A_TICK (PLANE_COUNTS_MAX / _END_N)
+#define REPEATS 3 /* on loopback, where nothing is lost */
+
+/* the two sockets of a connection */
+enum { PROXY, PROGRAM, _END_N };
+
+static bool is_worth_looking(const struct divert *divert)
+{
+	return divert->is_told && divert->client && !divert->is_abandoned && !divert->is_over;
+}
+
+static bool is_broken(const struct plane_count counts[_END_N])
+{
+	if (counts[PROGRAM].error)
+		return false;
+	if (counts[PROXY].error) /* the program has got its FIN, if there was one */
+		return counts[PROXY].error == -ENOENT && !counts[PROGRAM].has_fin;
+	return counts[PROXY].n_repeats >= REPEATS || counts[PROGRAM].n_repeats >= REPEATS;
+}
+
+/* neither hears of the other's end */
+static void end_both(struct daemon *daemon, const struct plane_end ends[_END_N])
+{
+	(void)plane_destroy(daemon->plane, &ends[PROGRAM]);
+	(void)plane_destroy(daemon->plane, &ends[PROXY]);
+}
+
+static void look(struct daemon *daemon, struct divert **diverts, unsigned int n)
+{
+	struct plane_count counts[LOOKS_A_TICK][_END_N];
+	struct plane_end ends[LOOKS_A_TICK][_END_N] = { 0 };
+	unsigned int n_known = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct flow *flow = flow_table_find_id(daemon->flows, diverts[i]->flow);
+
+		if (!flow)
+			continue;
+		ends[n_known][PROXY] = (struct plane_end){ .cookie = diverts[i]->client,
+							   .tuple = diverts[i]->ours };
+		ends[n_known++][PROGRAM] = live_end_of(flow);
+	}
+	plane_count(daemon->plane, ends[0], n_known * _END_N, counts[0]);
+	for (unsigned int i = 0; i < n_known; i++)
+		if (is_broken(counts[i]))
+			end_both(daemon, ends[i]);
+}
+
+static void look_on(struct daemon *daemon, uint64_t now_us)
+{
+	struct divert *found[LOOKS_A_TICK];
+	unsigned int n, n_worth = 0;
+	bool is_round;
+
+	n = diverts_walk(daemon->diverts, found, LOOKS_A_TICK, &is_round);
+	for (unsigned int i = 0; i < n; i++)
+		if (is_worth_looking(found[i]))
+			found[n_worth++] = found[i];
+	if (n_worth)
+		look(daemon, found, n_worth);
+	if (is_round)
+		daemon->diverts_looked_us = now_us;
+}
+
+void divert_mend(struct daemon *daemon, uint64_t now_us)
+{
+	if (daemon->diverts && diverts_n(daemon->diverts) &&
+	    now_us - daemon->diverts_looked_us >= LOOK_US)
+		look_on(daemon, now_us);
+}
+
+/* what a program has sent and nobody has read yet would be sent again when the rules are gone, to
+ * where it wanted to go */
+void divert_end_all(struct daemon *daemon)
+{
+	struct flow *flow = flow_table_oldest_open(daemon->flows);
+
+	for (; flow; flow = flow_next(flow)) {
+		const struct plane_end end = live_end_of(flow);
+
+		if (flow->is_diverted)
+			(void)plane_destroy(daemon->plane, &end);
+	}
+}
