@@ -207,14 +207,32 @@ void forward_say_owed(struct sluice_proxy *proxy)
 	}
 }
 
+/* An ICMP error wakes who waits before SO_ERROR has it: then there is neither an error nor a peer, and
+ * the next call gets it. Return: 0, or a positive errno; EINPROGRESS: not known yet */
+static int result_of(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t n = sizeof(int), n_peer = sizeof(peer);
+	int error = 0;
+	char byte;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
+		return errno;
+	if (error || getpeername(fd, (struct sockaddr *)&peer, &n_peer) == 0)
+		return error;
+	if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+		return 0;
+	return errno == EAGAIN || errno == ENOTCONN ? EINPROGRESS : errno;
+}
+
 static void connected(struct forward *forward)
 {
 	struct sluice_proxy *proxy = forward->proxy;
-	socklen_t n = sizeof(int);
 
+	forward->error = result_of(forward->upstream);
+	if (forward->error == EINPROGRESS)
+		return;
 	(void)watch(forward, forward->upstream, EPOLL_CTL_DEL, 0);
-	if (getsockopt(forward->upstream, SOL_SOCKET, SO_ERROR, &forward->error, &n) < 0)
-		forward->error = errno;
 	forward->is_connected = true;
 	owe(forward);
 	forward_say_owed(proxy);
