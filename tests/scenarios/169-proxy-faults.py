@@ -257,7 +257,7 @@ def check_no_accept(t, lab):
     wait_for(lambda: lab.status(f"r{run.pid}"), 10, "sluiced to answer")
     limit_files(pid, next(i for i in itertools.count() if not os.path.lexists(f"/proc/{pid}/fd/{i}")))
     open(go, "w").close()
-    wait_for(lambda: "cannot take a connection" in run.stderr, 10, f"accept(2) to fail: {run.report()}")
+    wait_for(lambda: "cannot take what comes for a proxy" in run.stderr, 10, f"accept(2) to fail: {run.report()}")
     before = spent(pid)
     time.sleep(2)
     seconds = spent(pid) - before
