@@ -12,12 +12,6 @@ BY_TASK = "hist:keys=common_pid:size=4096"
 BPF_STATS = "/proc/sys/kernel/bpf_stats_enabled"
 
 
-def _idle_ns():
-    """in steps of 10 ms"""
-    with open("/proc/uptime") as file:
-        return float(file.read().split()[1]) * 1e9
-
-
 def _read(path):
     with open(path) as file:
         return file.read().strip()
@@ -28,12 +22,18 @@ def _write(path, text):
         file.write(text)
 
 
+def _busy_ns():
+    """of the processor so far, with a task and what interrupted it"""
+    rows = [line.split() for line in _read("/proc/schedstat").splitlines()]
+    return sum(int(row[7]) for row in rows if row[0].startswith("cpu"))
+
+
 def instructions(work):
     """Return: those of the whole machine, kernel and programs, while `work` goes on, without the
     caller's own; and what it returned"""
-    own, idle, begin = time.process_time_ns(), _idle_ns(), time.monotonic_ns()
+    own, busy = time.process_time_ns(), _busy_ns()
     result = work()
-    return time.monotonic_ns() - begin - (_idle_ns() - idle) - (time.process_time_ns() - own), result
+    return _busy_ns() - busy - (time.process_time_ns() - own), result
 
 
 def _program_runs(pids):

@@ -84,6 +84,10 @@ class Place:
         """pids of those who decide about the connections"""
         return []
 
+    def said(self):
+        """for people, after a failure: the last that who decides has said"""
+        return ""
+
     def start(self, words):
         """Return: the client, running"""
         return self.lab.start_plain(words)
