@@ -114,6 +114,8 @@ void diverts_remove(struct diverts *diverts, struct divert *divert)
 		at = &(*at)->next_flow;
 	*at = divert->next_flow;
 	diverts->n--;
+	while (divert->datagrams)
+		diverts_drop_datagram(divert);
 	free(divert);
 }
 
@@ -174,6 +176,36 @@ struct divert *diverts_find_ends(struct diverts *diverts, const struct sl_tuple 
 }
 
 /* ---- what is to be told ---- */
+
+int diverts_put_datagram(struct divert *divert, const uint8_t *bytes, size_t n)
+{
+	struct divert_datagram **at = &divert->datagrams, *datagram;
+
+	if (divert->n_waiting + n > DIVERT_WAITING_MAX)
+		return -ENOBUFS;
+	datagram = malloc(sizeof(*datagram) + n);
+	if (!datagram)
+		return -ENOMEM;
+	datagram->next = NULL;
+	datagram->n = n;
+	datagram->n_told = 0;
+	memcpy(datagram->bytes, bytes, n);
+	while (*at)
+		at = &(*at)->next;
+	*at = datagram;
+	divert->n_waiting += n;
+	return 0;
+}
+
+void diverts_drop_datagram(struct divert *divert)
+{
+	struct divert_datagram *datagram = divert->datagrams;
+
+	divert->datagrams = datagram->next;
+	divert->n_waiting -= datagram->n;
+	free(datagram);
+}
+
 
 void diverts_queue(struct diverts *diverts, struct divert *divert)
 {

@@ -22,6 +22,15 @@
 
 #include "abi/sluice-abi.h"
 
+#define DIVERT_WAITING_MAX (128U << 10) /* bytes of datagrams of one flow; more are lost */
+
+/** struct divert_datagram - one that came before its flow's socket was there, and waits to be told */
+struct divert_datagram {
+	struct divert_datagram *next;
+	size_t n, n_told;
+	uint8_t bytes[];
+};
+
 /** struct divert - a flow that a proxy has opened */
 struct divert {
 	struct divert *next_cookie, *next_flow, *next_client; /* hash chains */
@@ -30,6 +39,8 @@ struct divert {
 	struct sl_tuple tuple, ours; /* as the program sees it, and as @fd does */
 	uint64_t client;	     /* cookie of @fd, also when it is the proxy's; 0: not known */
 	unsigned int proxy;
+	struct divert_datagram *datagrams; /* UDP, the oldest first */
+	size_t n_waiting;		   /* bytes of them */
 	int fd;		   /* the connection, the caller's; -1: it has not come, or was told */
 	bool is_client;	   /* its connection is waited for */
 	bool is_told;	   /* the proxy has it */
@@ -65,6 +76,11 @@ struct divert *diverts_take_client(struct diverts *diverts, const struct sl_tupl
 
 /** diverts_find_ends() - by all of them, while its connection is waited for. NULL: none */
 struct divert *diverts_find_ends(struct diverts *diverts, const struct sl_tuple *tuple);
+
+/** diverts_put_datagram() - one more that waits. Return: 0; -ENOBUFS: too many do; or -ENOMEM */
+int diverts_put_datagram(struct divert *divert, const uint8_t *bytes, size_t n);
+/** diverts_drop_datagram() - the oldest one was told */
+void diverts_drop_datagram(struct divert *divert);
 
 /** diverts_queue() - there is something to tell its proxy */
 void diverts_queue(struct diverts *diverts, struct divert *divert);

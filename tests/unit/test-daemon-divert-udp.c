@@ -186,16 +186,16 @@ static void test_its_proxy_dies(void **state)
 	expect_datagram(lab, second, "y");
 }
 
-/* its socket waits for a place in the channel; datagrams that find none are lost */
+/* its datagrams, its socket and its end wait for a place in the channel, and come in this order */
 static void test_a_full_channel(void **state)
 {
 	struct lab *lab = *state;
 	uint64_t id = divert_open_flow(lab, PROXY, &udp);
-	unsigned int n_sockets = 0;
+	unsigned int n_sockets = 0, n_datagrams = 0;
 	uint16_t type;
 
 	divert_fill(lab, PROXY);
-	come(lab, &udp, "lost");
+	come(lab, &udp, "waits");
 	lab_end_socket(lab, &udp);
 	for (;;) {
 		type = divert_next(lab, PROXY);
@@ -206,10 +206,12 @@ static void test_a_full_channel(void **state)
 		if (!type || type == WIRE_FLOW_END)
 			break;
 		n_sockets += type == WIRE_FLOW_SOCKET;
+		n_datagrams += type == WIRE_FLOW_DATAGRAM && n_sockets == 0;
 	}
 	assert_int_equal(type, WIRE_FLOW_END);
 	assert_int_equal(WIRE_BODY(&lab->message, struct wire_flow_end)->id, id);
 	assert_int_equal(n_sockets, 1);
+	assert_int_equal(n_datagrams, 1);
 	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
 }
 

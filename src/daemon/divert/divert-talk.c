@@ -28,6 +28,31 @@ static int tell_cancel(struct filter *filter, struct divert *divert)
 	return 0;
 }
 
+/* as many records as they take. Return: 0, or -EAGAIN: later */
+static int tell_datagrams(struct filter *filter, struct divert *divert)
+{
+	struct wire_flow_datagram record = { .id = divert->flow };
+	struct divert_datagram *datagram;
+	size_t n;
+	int r;
+
+	while ((datagram = divert->datagrams)) {
+		n = MIN(datagram->n - datagram->n_told, WIRE_TAIL_MAX);
+		record.offset = (uint32_t)datagram->n_told;
+		record.total = (uint32_t)datagram->n;
+		r = filter->sock < 0 ? -ENOTCONN
+				     : channel_send(filter->sock, &wire_provider_channel,
+						    WIRE_FLOW_DATAGRAM, &record,
+						    datagram->bytes + record.offset, n, -1);
+		if (r == -EAGAIN)
+			return r;
+		datagram->n_told += n;
+		if (r < 0 || datagram->n_told == datagram->n)
+			diverts_drop_datagram(divert);
+	}
+	return 0;
+}
+
 /* Return: 0, or -EAGAIN: later */
 static int tell_client(struct filter *filter, struct divert *divert)
 {
@@ -64,8 +89,10 @@ static int tell_end(struct filter *filter, struct divert *divert)
 static int tell(struct daemon *daemon, struct divert *divert)
 {
 	struct filter *filter = &daemon->filters[divert->proxy];
-	int r = tell_client(filter, divert);
+	int r = tell_datagrams(filter, divert);
 
+	if (r == 0)
+		r = tell_client(filter, divert);
 	if (r == 0)
 		r = tell_cancel(filter, divert);
 	return r < 0 ? r : tell_end(filter, divert);
@@ -150,25 +177,6 @@ int divert_accept(struct daemon *daemon, unsigned int place)
 
 /* ---- UDP ---- */
 
-/* as many records as it takes; a full channel loses it, as a full socket would */
-static void tell_datagram(struct daemon *daemon, const struct divert *divert, const uint8_t *bytes,
-			  size_t n)
-{
-	struct filter *filter = &daemon->filters[divert->proxy];
-	struct wire_flow_datagram record = { .id = divert->flow, .total = (uint32_t)n };
-	size_t part;
-	int r;
-
-	do {
-		part = MIN(n - record.offset, WIRE_TAIL_MAX);
-		r = filter->sock < 0 ? -ENOTCONN
-				     : channel_send(filter->sock, &wire_provider_channel,
-						    WIRE_FLOW_DATAGRAM, &record,
-						    bytes + record.offset, part, -1);
-		record.offset += (uint32_t)part;
-	} while (r == 0 && record.offset < n);
-}
-
 static void take_datagram(struct daemon *daemon, unsigned int place,
 			  const struct plane_datagram *datagram, const uint8_t *bytes);
 
@@ -194,16 +202,16 @@ static void take_datagram(struct daemon *daemon, unsigned int place,
 
 	if (!divert)
 		return; /* of a flow that is over, or of who sends to us by himself */
-	tell_datagram(daemon, divert, bytes, datagram->n);
-	if (divert->is_told || divert->fd >= 0)
-		return;
-	fd = plane_connect_datagrams(daemon->plane, &datagram->from);
-	if (fd < 0) {
+	(void)diverts_put_datagram(divert, bytes, datagram->n); /* or it is lost, as any may be */
+	fd = divert->is_told || divert->fd >= 0
+		     ? -EALREADY
+		     : plane_connect_datagrams(daemon->plane, &datagram->from);
+	if (fd >= 0) {
+		divert->fd = fd;
+		drain(daemon, place, fd);
+	} else if (fd != -EALREADY) { /* again at the next datagram */
 		log_error("cannot make a socket for a proxy: %s", strerror(-fd));
-		return; /* again at the next datagram */
 	}
-	divert->fd = fd;
-	drain(daemon, place, fd);
 	say(daemon, divert);
 }
 
