@@ -6,12 +6,11 @@
  * DOC: Proxy providers (since 0.1)
  *
  * A proxy is asked about new TCP connections that governed programs begin, and about flows of
- * UDP if it says so. One that it
- * takes is its own: the program's SYN stays held until sluice_proxy_open() says that
- * the other side is reached, so that connect(2) tells the truth; then the proxy has the
- * program's connection as a socket like any other. What it declines goes directly
- * to its destination, and no process is on its path (SLUICE_PROXY_TRANSPARENT), or is
- * refused (SLUICE_PROXY_APP).
+ * UDP if it says so. One that it takes is its own: the program's SYN stays held until
+ * sluice_proxy_open() says that the other side is reached, so that connect(2) tells the truth;
+ * then the proxy has the program's connection as a socket like any other. What it declines
+ * goes directly to its destination, and no process is on its path (SLUICE_PROXY_TRANSPARENT),
+ * or is refused (SLUICE_PROXY_APP).
  *
  *	new_flow ──▶ sluice_proxy_open(0) ──▶ flow_opened: a connected descriptor
  *	         └─▶ sluice_proxy_open(-ECONNREFUSED): so connect(2) fails
@@ -24,13 +23,14 @@
  * that takes a flow has it. Inbound flows are not shown to proxies.
  *
  * A flow of UDP is one socket of a program and one peer, which the program has sent to: the
- * same calls, and the same wait, of ten seconds at most. Its descriptor is a connected UDP socket: what
- * is read of it the program has sent, and what is written comes from the peer to the program. Datagrams
- * that were on their way before it was there come to flow_datagram. It ends with flow_ended.
- * It works in the network namespace of the instance; in others UDP goes on directly.
+ * same calls, and the same wait, of ten seconds at most. Its descriptor is a connected UDP
+ * socket: what is read of it the program has sent, and what is written comes from the peer to
+ * the program. Datagrams that were on their way before it was there come to flow_datagram. It
+ * ends with flow_ended. It works in the network namespace of the instance; in others UDP goes
+ * on directly.
  *
- * Flows are answered on loopback. Where the program's network namespace has none of their family, and
- * of a socket that is bound to an interface, they meet the proxy's fail class.
+ * Flows are answered on loopback. Where the program's network namespace has none of their
+ * family, and of a socket that is bound to an interface, they meet the proxy's fail class.
  *
  * Threads, loops, errors: as in <sluice/filter.h>.
  */
@@ -54,8 +54,9 @@ enum sluice_proxy_choice { SLUICE_PROXY_DECLINE, SLUICE_PROXY_TAKE };
 /** enum sluice_proxy_end - how the program has ended its side of a connection */
 enum sluice_proxy_end {
 	SLUICE_PROXY_HALF, /* shutdown(2): it reads on */
-	SLUICE_PROXY_FULL, /* its last descriptor is closed: nobody reads; UDP: or it is idle. What it had sent is
-			    * there to be read, up to 0, or ECONNRESET if it was closed by a reset */
+	SLUICE_PROXY_FULL, /* its last descriptor is closed: nobody reads; UDP: or it is idle. What
+			    * it had sent is there to be read, up to 0, or ECONNRESET if it was closed
+			    * by a reset */
 };
 
 /**
@@ -168,9 +169,8 @@ SLUICE_API void sluice_proxy_close(int fd, int error);
  * @included: these are; what neither has is not
  *
  * The size of the first rule is that of all of them; action and reason are ignored. They take the
- * place of those of before, as a whole, for flows to come. Without any call every outbound flow comes,
- * but none of loopback, which
- * takes an included rule with such an address.
+ * place of those of before, as a whole, for flows to come. Without any call every outbound flow
+ * comes, but none of loopback, which takes an included rule with such an address.
  *
  * Return: as sluice_filter_rule() and sluice_filter_rules_commit().
  */
