@@ -131,10 +131,9 @@ static int attach(struct world *world)
 
 	bpf_object__for_each_program(p, lab_object(world->lab))
 	{
-		bool is_egress = !strcmp(bpf_program__name(p), "sl_egress");
-
+		/* sl_egress as well: with an open fail class it is there where a proxy is */
 		if (bpf_program__type(p) == BPF_PROG_TYPE_SOCKET_FILTER ||
-		    (is_egress && !world->is_closed) || world->n_links == ATTACHED_MAX)
+		    world->n_links == ATTACHED_MAX)
 			continue;
 		if (bpf_program__expected_attach_type(p) == BPF_TRACE_ITER)
 			continue;

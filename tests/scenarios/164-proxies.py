@@ -38,6 +38,8 @@ def prepare(lab):
         for network in networks:
             lab.server.ip(f"route add {kind} {network} table local")
     lab.client.sysctl("ipv4/tcp_syn_retries", 1)
+    for name in ("ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"):  # each connect is to hear of its error at once
+        lab.server.sysctl(name, 0)
 
 
 def check_bytes(t, lab):
@@ -56,7 +58,8 @@ def check_bytes(t, lab):
 def check_truth(t, lab):
     """the same errno as a direct connection, blocking and not, and not later"""
     ends = [f"{host},{port}" for host in HOSTS for port in (80, 81)]
-    ends += [f"{network.replace('0/24', '1').replace('0/112', '1')},80" for pair in ROUTES.values() for network in pair]
+    ends += [f"{network.replace('0/24', '1').replace('0/112', '1')},80" + (",slow" if kind == "blackhole" else "")
+             for kind, pair in ROUTES.items() for network in pair]
     ends += [f"{host},80" for host in NOWHERE]
     command = lab.actor("connects", *ends)
     direct, proxied = lab.plain(command).json(), run(lab, proxy(lab), command).json()
@@ -72,11 +75,11 @@ def check_said(t, lab):
     """a proxy that says an errno: what of it the protocol can say"""
     ports = {2 + i: name for i, name in enumerate(ERRORS)}
     fails = [ERRORS[name] * 1000 + port for port, name in ports.items()] + [110 * 1000 + 90]
-    ends = [f"{host},{port}" for host in HOSTS for port in ports] + [f"{HOSTS[0]},90"]
+    ends = [f"{host},{port}" for host in HOSTS for port in ports] + [f"{HOSTS[0]},90,slow"]
     ran = run(lab, proxy(lab, fail=fails), lab.actor("connects", *ends))
     told = iter(ran.json())
     for end in ends:
-        host, port = end.split(",")
+        host, port = end.split(",")[:2]
         wanted = {"EIO": "ECONNREFUSED"}.get(ports.get(int(port)), ports.get(int(port), "ETIMEDOUT"))
         if wanted == "EACCES" and ":" not in host:
             wanted = "EHOSTUNREACH"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Connections whose program ends its side in every way, and how connect(2) fails."""
 
+import concurrent.futures
 import errno
 import os
 import select
@@ -33,8 +34,11 @@ def _connect(address, port, is_blocking):
 
 
 def act_connects(*ends):
-    """each end is address,port; blocking and not"""
-    return [_connect(*end.split(","), is_blocking) for end in ends for is_blocking in (True, False)]
+    """each end is address,port, or address,port,slow: blocking and not; slow ones beside the others"""
+    asked = [(*end.split(",")[:2], is_blocking) for end in ends for is_blocking in (True, False)]
+    with concurrent.futures.ThreadPoolExecutor(len(asked)) as pool:
+        later = {i: pool.submit(_connect, *words) for i, words in enumerate(asked) if ends[i // 2].endswith("slow")}
+        return [later[i].result() if i in later else _connect(*words) for i, words in enumerate(asked)]
 
 
 def act_give_up(address, port, seconds):
