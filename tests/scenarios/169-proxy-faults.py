@@ -264,7 +264,7 @@ def check_no_accept(t, lab):
     t.equal(run.stdout, "", "the connection waits")
     limit_files(pid, 0)
     t.equal(ended(run)[0]["end"], "0", "the connection, when there are descriptors again")
-    t.equal(run.stderr.count("cannot take a connection"), 1, "lines that say so")
+    t.equal(run.stderr.count("cannot take what comes for a proxy"), 1, "lines that say so")
     t.check(seconds < 1, f"{seconds:.2f} s of processor in 2 s without a descriptor")
     t.note(f"sluiced without a descriptor: {seconds:.2f} s of processor in 2 s")
 
