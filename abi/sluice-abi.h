@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 14
+#define SL_ABI 15
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -419,6 +419,7 @@ static inline int sl_loopback_has(const struct sl_loopback *judged, const __u8 a
 /** struct sl_config - map sl_config: written by the daemon, one element */
 struct sl_config {
 	__u64 cgroup_id;   /* the governed one, for sl_census */
+	__u64 proxies_id;  /* that of providers, when proxies are governed as well; else 0 */
 	__u64 secret[2];   /* of struct sl_digest, made with the plane */
 	__u32 is_closed;   /* fail class: 1 refuses what nobody can judge */
 	__u32 n_elsewhere; /* connects in namespaces without a plane, judged by the fail class */
@@ -708,11 +709,21 @@ enum sl_mark {
 	SL_MARK_NO_HOST,
 	SL_MARK_NO_RIGHT,
 };
+
 /*
- * Zone of conntrack for what governed programs send by UDP, while proxies may take it. A proxy that asks the
- * same peer may get a local port that a program had, and is in no zone: to conntrack it is another flow.
+ * Zones of conntrack for what is sent by UDP, while proxies may take it. A proxy that asks the same peer may
+ * get a local port that a program had, or another proxy: to conntrack it is to be another flow. Governed programs have
+ * one zone, each proxy that is governed another one, by the last bits of its user id, which
+ * follow one another. One that is not governed is in no zone.
  */
 #define SL_ZONE 0x5c1c
+#define SL_ZONE_PROXIES 0x5c20
+#define SL_ZONE_UIDS 0xfU
+
+static inline __u16 sl_zone_of_proxy(__u32 uid)
+{
+	return (__u16)(SL_ZONE_PROXIES | (uid & SL_ZONE_UIDS));
+}
 
 #define SL_MARK_MASK 0xff000000U
 #define SL_MARK_SHIFT 24

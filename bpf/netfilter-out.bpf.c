@@ -15,6 +15,7 @@
  *	sl_out_query	never matches; notes who sends datagrams, and asks a name server, on loopback
  *	sl_out_loopback	on loopback: to an address of a network that some rule names
  *	sl_out_diverted	its flow is a proxy's
+ *	sl_out_proxy	a proxy sends it
  */
 #include "bpf/lib/binds.h"
 #include "bpf/lib/cgroup.h"
@@ -405,4 +406,15 @@ int sl_out_diverted(struct __sk_buff *skb)
 	p.tuple.lo = lo_of_sent(skb, p.tuple.raddr);
 	flow = find_flow(&p, cookie);
 	return flow && flow->flags & SL_FLOW_DIVERTED;
+}
+
+/* a socket without a record sends nothing that is new */
+SEC("socket")
+int sl_out_proxy(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	struct sl_config *conf = get_config();
+
+	return sock && conf && conf->proxies_id && sock->owner.cgroup_id == conf->proxies_id;
 }

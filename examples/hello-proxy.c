@@ -14,13 +14,15 @@
 #include <sluice/proxy.h>
 
 /* the kernel takes ::ffff:a.b.c.d for IPv4 */
-static int connect_to(const struct sluice_flow *flow)
+static int connect_to(struct sluice_proxy *proxy, const struct sluice_flow *flow)
 {
 	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(flow->remote_port) };
 	int type = flow->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(&to.sin6_addr, flow->remote_address, sizeof(to.sin6_addr));
+	if (fd >= 0)
+		sluice_proxy_upstream(proxy, flow->id, fd); /* filters see it, and for whom it is */
 	if (fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS))
 		return fd;
 	if (fd >= 0)
@@ -31,7 +33,7 @@ static int connect_to(const struct sluice_flow *flow)
 static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct sluice_flow *flow,
 					void *data)
 {
-	int upstream = connect_to(flow);
+	int upstream = connect_to(proxy, flow);
 
 	sluice_proxy_log(proxy, LOG_NOTICE, "%s to %s", flow->exe, flow->host);
 	if (upstream < 0)

@@ -64,6 +64,7 @@ struct outbox_entry {
 		struct wire_flow_take take;
 		struct wire_flow_opened opened;
 		struct wire_flow_ask_end ask_end;
+		struct wire_flow_upstream upstream;
 	} body;
 };
 
@@ -105,6 +106,7 @@ struct sluice_filter {
 	struct sluice_proxy *proxy; /* whose session it is: lib/proxy.c; else NULL */
 	int fd;
 	enum filter_state state;
+	bool wants_upstreams; /* of a proxy: what it connects to are flows */
 	int broken;	    /* negative errno that ended the session, 0: none */
 	int refused;	    /* negative errno of the first callback that refused */
 	bool has_fail_text; /* the running callback has called sluice_filter_fail() */

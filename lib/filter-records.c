@@ -41,6 +41,7 @@ static int take_welcome(struct sluice_filter *filter, const struct wire_message 
 	if (welcome->version != WIRE_PROVIDER_VERSION)
 		return filter_break_protocol(filter, "WELCOME",
 					     "a version that this library cannot speak");
+	filter->wants_upstreams = welcome->upstreams;
 	filter->state = FILTER_WELCOMED;
 	return 0;
 }
@@ -160,6 +161,11 @@ static int take_flow_new(struct sluice_filter *filter, const struct wire_message
 		.interface_kind = "other",
 		.is_again = new->again,
 		.host_reading = (enum sluice_host_reading) new->host_reading,
+		.through = new->through,
+		.on_behalf_of = new->behalf,
+		.origin_pid = new->origin_pid,
+		.origin_uid = new->origin_uid,
+		.origin_exe = new->origin_exe,
 	};
 
 	memcpy(flow.local_address, new->src, sizeof(flow.local_address));

@@ -25,7 +25,7 @@ static bool is_answer(uint16_t type)
 	       type == WIRE_FLOW_PEEK || type == WIRE_FLOW_PASS || type == WIRE_FLOW_PAUSE ||
 	       type == WIRE_FLOW_NAME || type == WIRE_FLOW_WATCH || type == WIRE_FLOW_NEED_RULES ||
 	       type == WIRE_PACKET_VERDICT || type == WIRE_FLOW_TAKE || type == WIRE_FLOW_OPENED ||
-	       type == WIRE_FLOW_ASK_END;
+	       type == WIRE_FLOW_ASK_END || type == WIRE_FLOW_UPSTREAM;
 }
 
 static int keep(struct outbox *outbox, uint16_t type, const void *body)

@@ -210,6 +210,21 @@ int sluice_proxy_ask_end(struct sluice_proxy *proxy, uint64_t flow_id)
 	return r;
 }
 
+int sluice_proxy_upstream(struct sluice_proxy *proxy, uint64_t flow_id, int fd)
+{
+	struct wire_flow_upstream body = { .id = flow_id };
+	socklen_t n = sizeof(body.cookie);
+	int r;
+
+	if (!proxy->filter->wants_upstreams)
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &body.cookie, &n) < 0)
+		return -errno;
+	r = filter_send_started(proxy->filter, WIRE_FLOW_UPSTREAM, &body);
+	(void)renew_watch(proxy);
+	return r;
+}
+
 void sluice_proxy_close(int fd, int error)
 {
 	struct linger linger = { .l_onoff = error != 0 };

@@ -7,7 +7,7 @@
 
 struct climb {
 	struct cgroup *cgroup;
-	__u64 governed;
+	__u64 governed, proxies;
 	bool is_there;
 };
 
@@ -15,15 +15,16 @@ static long climb_on(__u32 i, struct climb *climb)
 {
 	struct cgroup *cgroup = climb->cgroup;
 	struct cgroup_subsys_state *parent = BPF_CORE_READ(cgroup, self.parent);
+	__u64 id = BPF_CORE_READ(cgroup, kn, id);
 
-	climb->is_there = BPF_CORE_READ(cgroup, kn, id) == climb->governed;
+	climb->is_there = id == climb->governed || id == climb->proxies; /* none is 0 */
 	if (climb->is_there || !parent)
 		return 1;
 	climb->cgroup = (void *)parent - bpf_core_field_offset(struct cgroup, self);
 	return 0;
 }
 
-/* is it the governed one, or below? Deeper, nobody knows, and it is taken for one of others */
+/* is it the governed one, or below, or of proxies that are governed? Deeper, nobody knows, and it is taken for one of others */
 static __always_inline bool is_governed(struct cgroup *cgroup)
 {
 	struct sl_config *conf = get_config();
@@ -32,6 +33,7 @@ static __always_inline bool is_governed(struct cgroup *cgroup)
 	if (!conf || !cgroup)
 		return false;
 	climb.governed = conf->cgroup_id;
+	climb.proxies = conf->proxies_id;
 	bpf_loop(CGROUP_DEPTH, climb_on, &climb, 0);
 	return climb.is_there;
 }

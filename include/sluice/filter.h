@@ -130,6 +130,12 @@ struct sluice_flow {
 				     * sluice_filter_rejudge(), its first bytes were read, or it
 				     * has waited for rules */
 	enum sluice_host_reading host_reading;
+	/* a proxy's own flow, see sluice_proxy_upstream(): what is above is the proxy's, */
+	const char *through;	/* names of the proxies it has come through, the first one first; "": it is
+				 * a program's */
+	uint64_t on_behalf_of;	/* id of the flow it is the other side of; 0: of none that is known */
+	uint32_t origin_pid, origin_uid; /* and this the program's that has begun that one; behind */
+	const char *origin_exe;		 /* several proxies, the first one of all */
 };
 
 /* the largest peek: what a sender has in flight before its first acknowledgement */

@@ -20,7 +20,9 @@
  *	new_flow ──▶ sluice_proxy_forward(): all of this
  *
  * Filters are asked first, then proxies in the order of the command line; the first one
- * that takes a flow has it. Inbound flows are not shown to proxies.
+ * that takes a flow has it. What that one connects to is a flow of its own, which goes the same
+ * way: filters, then the proxies behind it (sluice_proxy_upstream()). Inbound flows are not shown to
+ * proxies.
  *
  * A flow of UDP is one socket of a program and one peer, which the program has sent to: the
  * same calls, and the same wait, of ten seconds at most. Its descriptor is a connected UDP
@@ -145,6 +147,23 @@ SLUICE_API int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, i
  *         getsockopt(2), epoll_create1(2) or epoll_ctl(2): the flow is refused.
  */
 SLUICE_API int sluice_proxy_forward(struct sluice_proxy *proxy, uint64_t flow_id, int upstream);
+
+/**
+ * sluice_proxy_upstream() - a socket, before connect(2), or of UDP before it sends: it is for this flow
+ * @fd: a TCP or UDP socket of the proxy; it stays the caller's
+ *
+ * What a proxy connects to is a flow, too, where the instance has filters, or other proxies: filters
+ * judge it, and then the proxies that come later may have it, never the same one or one before
+ * it. They are told that it is on behalf of @flow_id, and whose that was. Without this call,
+ * also of other connections of the proxy, it is judged as the proxy's own. Its errors are those of
+ * connect(2): ECONNREFUSED, if it is denied. Elsewhere this call does nothing.
+ *
+ * While the daemon does not read, so that it cannot be said at once, it may come too late. For a
+ * flow that this proxy was not asked about, or that is over, it is ignored, and counted against the proxy.
+ *
+ * Return: as sluice_filter_answer(), or -errno of getsockopt(2).
+ */
+SLUICE_API int sluice_proxy_upstream(struct sluice_proxy *proxy, uint64_t flow_id, int fd);
 
 /**
  * sluice_proxy_ask_end() - read(2) of an opened flow gave 0: is it a half close or a full one?

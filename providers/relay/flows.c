@@ -53,7 +53,7 @@ static socklen_t address_of(const struct sluice_flow *flow, struct sockaddr_stor
 	return sizeof(*in6);
 }
 
-int flow_connect(const struct sluice_flow *flow)
+int flow_connect(struct sluice_proxy *proxy, const struct sluice_flow *flow)
 {
 	struct sockaddr_storage address;
 	socklen_t n = address_of(flow, &address);
@@ -62,6 +62,7 @@ int flow_connect(const struct sluice_flow *flow)
 
 	if (fd < 0)
 		return -errno;
+	(void)sluice_proxy_upstream(proxy, flow->id, fd);
 	if (connect(fd, (struct sockaddr *)&address, n) == 0 || errno == EINPROGRESS)
 		return fd;
 	error = errno;

@@ -36,7 +36,7 @@ struct flows {
 
 /** flow_connect() - also of UDP. Return: a socket that is being connected with where @flow wants to go,
  * or a negative errno */
-int flow_connect(const struct sluice_flow *flow);
+int flow_connect(struct sluice_proxy *proxy, const struct sluice_flow *flow);
 
 /** flows_add() - one that is taken, and the socket of flow_connect() or its error */
 void flows_add(struct flows *flows, uint64_t id, int upstream);

@@ -165,7 +165,7 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 					void *data)
 {
 	struct relay *relay = data;
-	int upstream = flow_connect(flow);
+	int upstream = flow_connect(proxy, flow);
 
 	if (!is_plain(relay) && flow->protocol == IPPROTO_UDP)
 		udp_add(&relay->udp, flow->id, upstream);

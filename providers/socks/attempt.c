@@ -80,6 +80,7 @@ static int begin_attempt(struct flows *flows, struct flow *flow)
 	if (fd < 0)
 		return fd;
 	flow->link.fd = fd;
+	(void)sluice_proxy_upstream(flows->proxy, flow->id, fd);
 	if (upstream->scheme == UPSTREAM_HTTPS) {
 		flow->link.tls = tls_new(flows->trust, upstream->host);
 		if (!flow->link.tls)

@@ -96,8 +96,10 @@ class Flow(_Judged):
         self.interface_kind = dict(enumerate(INTERFACE_KINDS)).get(record["interface_kind"], "other")
         self.is_cut, self.is_again = bool(record["is_cut"]), bool(record["again"])
         for name in ("host", "pid", "owner_pid", "uid", "gid", "owner_uid", "exe", "exe_inode",
-                     "exe_device", "command", "cgroup", "unit", "container", "ifindex", "interface"):
+                     "exe_device", "command", "cgroup", "unit", "container", "ifindex", "interface",
+                     "through", "origin_pid", "origin_uid", "origin_exe"):
             setattr(self, name, record[name])
+        self.on_behalf_of = record["behalf"]
 
     def peek(self, outbound=None, inbound=None, reason=""):
         """not before seeing what it carries: bytes to be shown at once, 0: as they come,

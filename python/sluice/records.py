@@ -27,6 +27,7 @@ RECORDS = (
         Field("version", "u32", 4, 0),  # protocol version in force
         Field("session", "u64", 8, 0),  # names this run of the provider
         Field("instance", "str", 32, 0),  # the instance that governs
+        Field("upstreams", "u8", 1, 1),  # 1: a proxy is to say FLOW_UPSTREAM: what it connects to are flows
     )),
     Record("OPTION", 3, 0, False, (  # one option of the configuration
         Field("key", "str", 32, 0),  # name of the option
@@ -114,6 +115,11 @@ RECORDS = (
         Field("cgroup", "str", 512, 0),  # cgroup, below the cgroup root
         Field("again", "u8", 1, 1),  # 1: judged before; its verdict stays until the answer
         Field("host_reading", "u8", 1, 4),  # first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read
+        Field("behalf", "u64", 8, 0),  # a proxy's own flow: on behalf of which flow; 0: of none that it says, or no proxy's
+        Field("origin_pid", "u32", 4, 0),  # process that began that flow; behind several proxies, the first one of all
+        Field("origin_uid", "u32", 4, 0),  # its user id
+        Field("origin_exe", "str", 512, 0),  # path of its executable
+        Field("through", "str", 128, 0),  # a proxy's own flow: names of the proxies it has come through, the first one first
     )),
     Record("FLOW_VERDICT", 17, 1, False, (  # the judgement
         Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
@@ -241,6 +247,10 @@ RECORDS = (
         Field("id", "u64", 8, 0),  # the flow of FLOW_OPENED
         Field("offset", "u32", 4, 65535),  # of the first byte of the tail in the datagram
         Field("total", "u32", 4, 65535),  # bytes of the datagram; the rest of them follows at once
+    )),
+    Record("FLOW_UPSTREAM", 55, 1, False, (  # a socket of the proxy is the other side of that flow
+        Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
+        Field("cookie", "u64", 8, 0),  # socket cookie; what this one begins from now on is on behalf of that flow
     )),
     Record("FLOW_END", 53, 0, False, (  # so
         Field("id", "u64", 8, 0),  # the flow of FLOW_SOCKET

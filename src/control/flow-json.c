@@ -55,6 +55,11 @@ const struct flow_field flow_fields[] = {
 	  NULLABLE },
 	{ "provider", "who judged; null: nobody was asked", FLOW_KIND_STRING, AT(provider), NULLABLE },
 	{ "via", "the proxy that has it; null: it goes directly", FLOW_KIND_STRING, AT(via), NULLABLE },
+	{ "through", "a proxy's own flow: the proxies it has come through, the first one first; null: a program's", FLOW_KIND_STRING, AT(through), NULLABLE },
+	{ "on_behalf_of", "a proxy's own flow: id of the flow it is the other side of; null: of none that the proxy has said", FLOW_KIND_ID, AT(on_behalf_of), NULLABLE },
+	{ "origin_pid", "process that began that flow; behind several proxies, the first one of all", FLOW_KIND_PID, AT(origin_pid), NULLABLE },
+	{ "origin_uid", "its user", FLOW_KIND_COUNT, AT(origin_uid), NULLABLE },
+	{ "origin_exe", "path of its executable", FLOW_KIND_STRING, AT(origin_exe), NULLABLE },
 	{ "verdict", "allow or drop", FLOW_KIND_ENUM, AT(verdict), NAMES(verdict_names),
 	  COLUMN(2, 7, "VERDICT") },
 	{ "state", "judged; peeking: it goes on while filters look at what it carries", FLOW_KIND_ENUM, AT(state),
@@ -178,6 +183,10 @@ static int make_value(const struct flow_field *field, const void *at,
 		/* fall through */
 	case FLOW_KIND_U32:
 		value = is_null ? NULL : json_object_new_int64(*(const uint32_t *)at);
+		break;
+	case FLOW_KIND_ID:
+		is_null = *(const uint64_t *)at == 0;
+		value = is_null ? NULL : json_object_new_uint64(*(const uint64_t *)at);
 		break;
 	case FLOW_KIND_COUNT:
 		is_null = *(const uint64_t *)at == RECORD_UNKNOWN;

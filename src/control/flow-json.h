@@ -26,6 +26,7 @@ enum flow_kind {
 	FLOW_KIND_U32,
 	FLOW_KIND_PID, /* uint32_t, 0 → null if the field may be null */
 	FLOW_KIND_U64,
+	FLOW_KIND_ID,	   /* uint64_t, 0 → null */
 	FLOW_KIND_COUNT,   /* uint64_t, RECORD_UNKNOWN → null */
 	FLOW_KIND_STRING,  /* const char *, empty → null */
 	FLOW_KIND_PATH,	   /* the same; people see its last component */

@@ -56,6 +56,11 @@ struct flow_record {
 	const char *interface_kind;
 	const char *provider;
 	const char *via; /* NULL: it goes directly */
+	const char *through; /* of a proxy's own flow; NULL: it is a program's */
+	uint64_t on_behalf_of; /* id of a flow; 0: of none */
+	const char *origin_exe;
+	uint32_t origin_pid; /* 0: there is none, or it is not known */
+	uint64_t origin_uid; /* RECORD_UNKNOWN */
 	uint32_t verdict; /* enum record_verdict */
 	uint32_t state;	  /* enum record_state */
 	const char *reason;

@@ -133,7 +133,10 @@ static int open_plane(struct daemon *daemon, const char **ret_error)
 				       .bpffs = daemon->instance.bpffs,
 				       .canary_uid = daemon->instance.canary_uid,
 				       .is_closed = daemon->is_closed,
-				       .has_proxies = divert_is_used(daemon) };
+				       .has_proxies = divert_is_used(daemon),
+				       .proxies = behalf_is_wanted(daemon)
+							  ? daemon->instance.providers_cgroup
+							  : NULL };
 	int r = plane_open(daemon->kernel, &config, daemon->kept, &daemon->plane, ret_error);
 
 	if (r < 0)

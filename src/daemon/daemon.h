@@ -22,7 +22,7 @@
  *	canary.c     a flow of our own that is refused: the proof that all of this works
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
- *	divert.h     flows that proxies take: divert.c, divert-talk.c
+ *	divert.h     flows that proxies take: divert.c, divert-talk.c; behalf.h: what they connect to
  *	packets.h    packets that filters are asked about: packets.c, packets-*.c
  *	netns.c      network namespaces: into them and out again; netns-json.c
  *	owners.c     other programs that change our rules
@@ -45,6 +45,7 @@
 #include "base/urgent.h"
 #include "control/control.h"
 #include "daemon/upkeep/canary.h"
+#include "daemon/divert/behalf.h"
 #include "daemon/divert/divert.h"
 #include "daemon/filter.h"
 #include "daemon/upkeep/netns.h"
@@ -60,6 +61,7 @@
 #include "flow/rejudge.h"
 #include "flow/sides.h"
 #include "flow/texts.h"
+#include "flow/upstreams.h"
 #include "flow/watch.h"
 #include "kernel/link.h"
 #include "kernel/plane.h"
@@ -175,6 +177,7 @@ struct daemon {
 	struct peekings peekings;
 	struct packets packet_filters;
 	struct diverts *diverts; /* NULL: there is no proxy */
+	struct upstreams *upstreams; /* of proxies that are governed; NULL: none is */
 	uint64_t diverts_looked_us;
 	bool is_deaf;		 /* what comes for one could not be taken: until the next tick */
 	uint64_t deaf_us;	 /* when that was so last */

@@ -125,6 +125,8 @@ void providers_connected(struct daemon *daemon, unsigned int index, int sock, pi
 void providers_lost(struct daemon *daemon, unsigned int index, int status);
 /** providers_read() - some of what they say, now. Not while a record of one is being taken. */
 void providers_read(struct daemon *daemon);
+/** providers_hear() - all that this one has said until now. The same holds. */
+void providers_hear(struct daemon *daemon, unsigned int index);
 void providers_tick(struct daemon *daemon, uint64_t now_us);
 void providers_stop(struct daemon *daemon);
 /** providers_await_stop() - until their processes have ended; for a second at most */

@@ -46,6 +46,21 @@ void providers_ping(struct filter *filter)
 		providers_set_events(filter, true);
 }
 
+static void fill_behalf(const struct daemon *daemon, const struct flow *flow,
+			struct wire_flow_new *record)
+{
+	const struct identity *origin = flow->side->origin;
+
+	_Static_assert(sizeof(record->through) == BEHALF_THROUGH_BYTES, "as behalf_through()");
+	(void)behalf_through(daemon, flow, record->through);
+	record->behalf = flow->side->behalf;
+	if (!origin)
+		return;
+	record->origin_pid = origin->who.pid;
+	record->origin_uid = origin->who.uid;
+	text_copy(record->origin_exe, sizeof(record->origin_exe), origin->exe);
+}
+
 static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wire_flow_new *record)
 {
 	const struct link *link = identity_link(daemon, flow->side->netns, flow->side->ifindex);
@@ -69,6 +84,8 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 	text_copy(record->host, sizeof(record->host), flow->host);
 	if (naming_may_help(daemon, flow))
 		record->host_reading = FLOW_READABLE;
+	if (flow->side->through)
+		fill_behalf(daemon, flow, record);
 	if (!identity)
 		return;
 	record->pid = identity->who.pid;
@@ -132,6 +149,7 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 		return -EPROTO;
 	}
 	text_copy(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
+	welcome.upstreams = filter->is_proxy && behalf_is_wanted(daemon);
 	session_said_hello(&filter->session, daemon_now_us());
 	if ((hello->kind > HELLO_FILTER) != filter->is_proxy) {
 		refuse_kind(daemon, filter);
@@ -304,6 +322,7 @@ static const struct {
 	{ WIRE_PACKET_RULES, false, FILTERS, packets_take_rules },
 	{ WIRE_FLOW_TAKE, true, PROXIES, divert_take },
 	{ WIRE_FLOW_OPENED, true, PROXIES, divert_take_opened },
+	{ WIRE_FLOW_UPSTREAM, true, PROXIES, behalf_take },
 	{ WIRE_FLOW_ASK_END, true, PROXIES, divert_take_ask },
 	{ WIRE_HELLO, false, ALL, take_hello },
 	{ WIRE_READY, false, ALL, take_ready },

@@ -61,22 +61,31 @@ static void break_off(struct daemon *daemon, unsigned int index, int error)
 	disconnect(filter); /* its exit is told by the keeper */
 }
 
-static int read_provider(struct daemon *daemon, unsigned int index)
+/* Return: 0; -EAGAIN: there is none; or what ends the session */
+static int read_record(struct daemon *daemon, unsigned int index)
 {
 	struct filter *filter = &daemon->filters[index];
 	struct wire_message message;
 	int passed = -1, r;
 
-	for (int i = 0; i < RECORDS_A_ROUND && filter->sock >= 0; i++) {
-		r = channel_recv(filter->sock, &wire_provider_channel, 1, daemon->record, &message,
-				 NULL, &passed);
+	r = channel_recv(filter->sock, &wire_provider_channel, 1, daemon->record, &message, NULL,
+			 &passed);
+	if (r)
+		return r;
+	close_fd(passed);
+	if (!session_may_say(&filter->session, daemon_now_us()))
+		return -ENOBUFS;
+	r = providers_take(daemon, index, &message);
+	return r == -EAGAIN ? 0 : r;
+}
+
+static int read_provider(struct daemon *daemon, unsigned int index)
+{
+	int r;
+
+	for (int i = 0; i < RECORDS_A_ROUND && daemon->filters[index].sock >= 0; i++) {
+		r = read_record(daemon, index);
 		if (r)
-			return r;
-		close_fd(passed);
-		if (!session_may_say(&filter->session, daemon_now_us()))
-			return -ENOBUFS;
-		r = providers_take(daemon, index, &message);
-		if (r < 0 && r != -EAGAIN)
 			return r;
 		if (flow_table_n_held(daemon->flows) == 0 && !packets_wait(daemon))
 			break; /* nobody waits for what more there is: it is read at its turn */
@@ -145,6 +154,17 @@ void providers_read(struct daemon *daemon)
 		if (r != -EAGAIN)
 			break_off(daemon, i, r);
 	}
+}
+
+void providers_hear(struct daemon *daemon, unsigned int index)
+{
+	const struct filter *filter = &daemon->filters[index];
+	int r = filter->sock < 0 ? -EAGAIN : 0;
+
+	while (r == 0 && filter->sock >= 0)
+		r = read_record(daemon, index);
+	if (r && r != -EAGAIN)
+		break_off(daemon, index, r);
 }
 
 static void say_exit(struct filter *filter, int status)

@@ -119,6 +119,11 @@ struct flow_side {
 	uint32_t netns_inode; /* of the same namespace, for people; 0: unknown */
 	uint32_t ifindex;
 	uint32_t owner_pid, owner_uid;
+	/* a proxy's own flow: */
+	struct identity *origin; /* who began the one it is on behalf of; NULL: not known */
+	uint64_t behalf;	 /* that one; 0: of none that the proxy says */
+	uint16_t through;	 /* proxies it has come through, a bit each; 0: it is no proxy's */
+	uint16_t pad[3];
 };
 
 /** struct flow_bytes - carried */

@@ -15,7 +15,7 @@ struct shared_side {
 	uint32_t next;	       /* in the bucket: numbers of slots */
 	uint32_t n_users;
 };
-_Static_assert(sizeof(struct flow_side) == 48, "compared as bytes: no holes");
+_Static_assert(sizeof(struct flow_side) == 72, "compared as bytes: no holes");
 
 struct sides {
 	uint64_t seed;
@@ -74,13 +74,20 @@ static struct shared_side *find(const struct sides *sides, uint32_t number,
 	return shared;
 }
 
+static void put_identities(struct sides *sides, const struct flow_side *side)
+{
+	sides->put_fn(side->identity, sides->data);
+	if (side->origin)
+		sides->put_fn(side->origin, sides->data);
+}
+
 const struct flow_side *sides_get(struct sides *sides, const struct flow_side *side)
 {
 	uint32_t *bucket = bucket_of(sides, side);
 	struct shared_side *shared = find(sides, *bucket, side);
 
-	if (shared) { /* which has an identity already */
-		sides->put_fn(side->identity, sides->data);
+	if (shared) { /* which has its identities already */
+		put_identities(sides, side);
 	} else {
 		shared = slots_take(sides->slots);
 		assert(shared); /* there is one for every user */
@@ -102,7 +109,7 @@ void sides_put(struct sides *sides, const struct flow_side *side)
 	for (link = bucket_of(sides, side); *link != number;)
 		link = &((struct shared_side *)slots_at(sides->slots, *link))->next;
 	*link = shared->next;
-	sides->put_fn(side->identity, sides->data);
+	put_identities(sides, side);
 	slots_give_back(sides->slots, shared);
 }
 

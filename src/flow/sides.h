@@ -6,7 +6,7 @@
  *
  * Who has a flow, through which interface and from which address: of the thousands
  * of flows of one program all are alike in that. Each side is here once, for as long
- * as somebody uses it: a flow has a pointer instead of 48 bytes.
+ * as somebody uses it: a flow has a pointer instead of 72 bytes.
  *
  * Pure: no descriptor, no clock; sides_new() takes room for one of each flow's own.
  */
@@ -29,7 +29,7 @@ int sides_new(size_t n_max, uint64_t seed, sides_put_fn put_fn, void *data,
 /** sides_free() - each side has been put; NULL is fine. Return: NULL */
 struct sides *sides_free(struct sides *sides);
 
-/** sides_get() - the one that is like @side, whose identity is consumed; to be put */
+/** sides_get() - the one that is like @side, whose identities are consumed; to be put */
 const struct flow_side *sides_get(struct sides *sides, const struct flow_side *side);
 
 /** sides_put() - @side is not used any more; sides_none() is fine */

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/** DOC: Which programs an instance attaches to its cgroup */
+/**
+ * DOC: Which programs an instance attaches, and to what
+ *
+ * To the governed cgroup. And to that of proxies, if somebody comes before or behind one of them, so that
+ * their own connections are flows as well. real.h has what needs a plane.
+ */
 
 #include <stdbool.h>
 

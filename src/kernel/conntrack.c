@@ -106,12 +106,12 @@ int conntrack_original(int sock, struct sl_tuple *tuple)
 			   tuple);
 }
 
-int conntrack_forget(int sock, const struct sl_tuple *tuple)
+int conntrack_forget(int sock, const struct sl_tuple *tuple, uint16_t zone)
 {
 	_Alignas(struct nlmsghdr) char buffer[REQUEST_BYTES] = { 0 };
 	struct nlmsghdr *request = begin(buffer, IPCTNL_MSG_CT_DELETE, CTA_TUPLE_ORIG, tuple);
 
-	mnl_attr_put_u16(request, CTA_ZONE, htons(SL_ZONE));
+	mnl_attr_put_u16(request, CTA_ZONE, htons(zone));
 	request->nlmsg_flags |= NLM_F_ACK;
 	return netlink_ask(sock, request, NULL, NULL);
 }

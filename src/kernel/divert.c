@@ -230,7 +230,8 @@ int real_connect_datagrams(struct plane *plane, const struct sockaddr_storage *f
 	return TAKE_FD(fd);
 }
 
-void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple)
+void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+		      uint16_t zone)
 {
-	(void)conntrack_forget(netns->sockets[NETNS_RULES], tuple); /* it may be gone by itself */
+	(void)conntrack_forget(netns->sockets[NETNS_RULES], tuple, zone); /* it may be gone by itself */
 }

@@ -100,7 +100,8 @@ int fake_connect_datagrams(struct plane *plane, const struct sockaddr_storage *f
 	return fd < 0 && r == 0 ? -errno : fd;
 }
 
-void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple)
+void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+		      uint16_t zone)
 {
 	(void)fake_enter(fake_of(plane), FAKE_UNTRANSLATE);
 }

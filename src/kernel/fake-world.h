@@ -161,7 +161,8 @@ int fake_accept(struct plane *plane, struct netns *netns, struct plane_client *r
 int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
 		 struct plane_datagram *ret_datagram);
 int fake_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
-void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
+void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+		      uint16_t zone);
 void fake_close_clients(struct fake *fake);
 
 /* fake-netns.c */

@@ -102,6 +102,7 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	opened->plane.events_fd = fake->events_fd;
 	opened->plane.was_adopted = fake->is_installed;
 	opened->plane.queue_kind = "fake";
+	opened->plane.proxies_id = config->proxies ? FAKE_PROXIES_ID : 0;
 	opened->plane.packets = opened->plane.packets_left = fake->packet_class;
 	opened->plane.loopback = fake->loopback;
 	opened->plane.n_packet_copy = PACKETS_COPY_LEAST;

@@ -14,6 +14,8 @@
 
 #include "kernel/plane-ops.h"
 
+#define FAKE_PROXIES_ID 7000U /* of the cgroup of proxies, when it is governed */
+
 enum fake_op {
 	FAKE_OPEN,
 	FAKE_WAS_TOUCHED,

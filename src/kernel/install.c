@@ -73,6 +73,7 @@ static const struct {
 	{ "sl_packet_in_place", offsetof(struct nft_programs, packet_in_place) },
 	{ "sl_packet_in_denied", offsetof(struct nft_programs, packet_in_denied) },
 	{ "sl_out_diverted", offsetof(struct nft_programs, out_diverted) },
+	{ "sl_out_proxy", offsetof(struct nft_programs, out_proxy) },
 	{ "sl_in_diverted", offsetof(struct nft_programs, in_diverted) },
 };
 
@@ -103,18 +104,13 @@ void install_close(struct real *real)
 	install_begin(real);
 }
 
-static int attach(struct real *real, struct bpf_object *object, int cgroup_fd, const char *name)
+static int attach(struct real *real, struct bpf_object *object, const char *name)
 {
 	struct bpf_program *program = bpf_object__find_program_by_name(object, name);
-	_cleanup_close_ int link = -1;
 
 	if (!program || !bpf_program__autoload(program))
 		return program ? 0 : -ENOENT;
-	link = bpf_link_create(bpf_program__fd(program), cgroup_fd,
-			       bpf_program__expected_attach_type(program), NULL);
-	if (link < 0)
-		return attach_is_optional(name) ? 0 : -errno;
-	return pins_put(real, "link", name, link);
+	return attach_put(real, program);
 }
 
 static int keep_maps(struct real *real, struct bpf_object *object)
@@ -165,6 +161,9 @@ int install_write_config(struct real *real)
 	    bpf_map_lookup_elem(real->maps[MAP_CONFIG], &zero, &config) < 0)
 		return -errno;
 	config.cgroup_id = st.st_ino;
+	if (real->proxies[0] && stat(real->proxies, &st) < 0)
+		return -errno;
+	config.proxies_id = real->plane.proxies_id = real->proxies[0] ? st.st_ino : 0;
 	config.is_closed = real->nft.is_closed;
 	config.canary_uid = real->canary_uid;
 	config.is_peeking = real->nft.has_peeks;
@@ -183,14 +182,11 @@ static void cleanup_skeleton(struct sluice_bpf **skeleton)
 
 static int attach_all(struct real *real, struct bpf_object *object)
 {
-	_cleanup_close_ int cgroup_fd = open(real->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = 0;
 
-	if (cgroup_fd < 0)
-		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached) && !r; i++)
 		if (attach_is_used(attached[i], real->nft.is_closed, real->has_proxies))
-			r = attach(real, object, cgroup_fd, attached[i]);
+			r = attach(real, object, attached[i]);
 	return r;
 }
 
@@ -241,20 +237,6 @@ static int install(struct real *real, const char **ret_error)
 	return pins_put(real, "map", "complete", real->maps[MAP_CONFIG]);
 }
 
-/* a cgroup may be removed under its links: they stay pinned and do nothing */
-static int check_link(const struct real *real, const char *name, uint64_t cgroup_id)
-{
-	_cleanup_close_ int fd = pins_open(real, "link", name);
-	struct bpf_link_info info = { 0 };
-	uint32_t n = sizeof(info);
-
-	if (fd < 0)
-		return attach_is_optional(name) ? 0 : fd;
-	if (bpf_obj_get_info_by_fd(fd, &info, &n) < 0)
-		return -errno;
-	return info.cgroup.cgroup_id == cgroup_id ? 0 : -ESTALE;
-}
-
 /* that of another build may be larger than there is room for */
 static int read_config(const struct real *real, struct sl_config *ret_config)
 {
@@ -302,7 +284,7 @@ int install_relax(struct real *real)
 	real->is_stricter = real->nft.is_closed = false;
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
 		if (!attach_is_used(attached[i], false, real->has_proxies))
-			pins_remove(real, "link", attached[i]); /* which detaches it */
+			attach_remove(real, attached[i]);
 	r = install_write_config(real);
 	return r < 0 ? r : join_put_tables(real);
 }
@@ -346,7 +328,6 @@ int install_loopback(struct real *real, const struct sl_loopback *loopback)
 
 static int adopt(struct real *real)
 {
-	struct stat st;
 	int fd = pins_open(real, "map", "complete"), r;
 
 	if (fd < 0)
@@ -355,12 +336,12 @@ static int adopt(struct real *real)
 	r = take_fail_class(real);
 	if (r < 0)
 		return r;
-	if (stat(real->cgroup, &st) < 0)
-		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++) {
+		if (!real->proxies[0])
+			attach_forget_proxies(real, attached[i]);
 		if (!attach_is_used(attached[i], real->nft.is_closed, real->has_proxies))
 			continue;
-		r = check_link(real, attached[i], st.st_ino);
+		r = attach_check(real, attached[i]);
 		if (r < 0)
 			return r;
 	}
@@ -393,10 +374,7 @@ static int install_anew(struct real *real, bool is_first, const char **ret_error
 
 static bool is_in_force(const struct real *real)
 {
-	struct stat st;
-
-	return pins_has(real, "map", "complete") && stat(real->cgroup, &st) == 0 &&
-	       check_link(real, attached[0], st.st_ino) == 0;
+	return pins_has(real, "map", "complete") && attach_governs(real, attached[0]);
 }
 
 static int close_kept(int *kept, int r)
@@ -432,7 +410,7 @@ void install_remove(struct real *real)
 	pins_remove(real, "map", "complete");
 	pins_remove(real, "map", "stamp");
 	for (size_t i = 0; i < ARRAY_SIZE(attached); i++)
-		pins_remove(real, "link", attached[i]);
+		attach_remove(real, attached[i]);
 	pins_remove(real, "link", "sl_census");
 	join_remove_tables(real);
 	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)

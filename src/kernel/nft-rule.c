@@ -172,16 +172,32 @@ static void add_redirect(struct nftnl_rule *rule, uint16_t port)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
 }
 
+static void add_set_zone(struct nftnl_rule *rule)
+{
+	struct nftnl_expr *e = add(rule, "ct");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_ZONE);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, NFT_REG_1);
+	nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+}
+
 static void add_ct_zone(struct nftnl_rule *rule, uint16_t zone)
 {
 	struct nftnl_expr *e = add(rule, "immediate");
 
 	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_1);
 	nftnl_expr_set(e, NFTNL_EXPR_IMM_DATA, &zone, sizeof(zone));
-	e = add(rule, "ct");
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_ZONE);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, NFT_REG_1);
-	nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+	add_set_zone(rule);
+}
+
+/* the kernel takes the first two bytes of what it has of the user id: on little endian, its last bits */
+static void add_ct_zone_of_proxy(struct nftnl_rule *rule)
+{
+	uint32_t mask = SL_ZONE_UIDS, flip = SL_ZONE_PROXIES;
+
+	add_meta(rule, NFT_META_SKUID);
+	add_bitwise(rule, &mask, &flip, sizeof(mask));
+	add_set_zone(rule);
 }
 
 static void add_verdict(struct nftnl_rule *rule, int verdict, const char *chain)
@@ -251,6 +267,9 @@ static int add_step(struct nftnl_rule *rule, const struct step *step, const stru
 		break;
 	case STEP_CT_ZONE:
 		add_ct_zone(rule, (uint16_t)step->value);
+		break;
+	case STEP_CT_ZONE_OF_PROXY:
+		add_ct_zone_of_proxy(rule);
 		break;
 	case STEP_VERDICT:
 		add_verdict(rule, (int)step->value, NULL);

@@ -35,6 +35,7 @@ enum step_kind {
 	STEP_REJECT_ICMP,
 	STEP_REDIRECT,
 	STEP_CT_ZONE,
+	STEP_CT_ZONE_OF_PROXY,
 	STEP_VERDICT,
 	STEP_GOTO,
 };
@@ -63,6 +64,7 @@ struct step {
 /* to a listener of the namespace, on loopback */
 #define REDIRECT(is_udp, is_ipv6) { .kind = STEP_REDIRECT, .value = (is_udp) << 1 | (is_ipv6) }
 #define CT_ZONE(v) { .kind = STEP_CT_ZONE, .value = (v) } /* of the direction that begins */
+#define CT_ZONE_OF_PROXY { .kind = STEP_CT_ZONE_OF_PROXY } /* sl_zone_of_proxy() of its user */
 #define ACCEPT { .kind = STEP_VERDICT, .value = NF_ACCEPT }
 #define DROP { .kind = STEP_VERDICT, .value = NF_DROP }
 #define GOTO(c) { .kind = STEP_GOTO, .chain = (c) }
@@ -79,6 +81,7 @@ enum rule_when {
 	WHEN_DIVERTING_UDP,
 	WHEN_DIVERTING_UDP6,
 	WHEN_DIVERTING_PEEKED,
+	WHEN_GOVERNS_PROXIES,
 };
 
 struct nft_rule {

@@ -121,6 +121,7 @@ static const struct nft_rule rules[] = {
 	RULE("asked_in", WHEN_PACKETS, BPF(packet_in_denied), DROP),
 
 	RULE("reject", ALWAYS, PROTO_IS(IPPROTO_TCP), REJECT_TCP),
+	RULE("zone_out", WHEN_GOVERNS_PROXIES, PROTO_IS(IPPROTO_UDP), BPF(out_proxy), CT_ZONE_OF_PROXY, ACCEPT),
 	RULE("zone_out", WHEN_DIVERTING, PROTO_IS(IPPROTO_UDP), BPF(out_ours), CT_ZONE(SL_ZONE)),
 
 	/* first packets, and later ones when conntrack has forgotten the connection */
@@ -180,6 +181,8 @@ static bool is_used(enum rule_when when, const struct nft_plan *plan)
 		return plan->has_diverts && plan->divert_port[1][0];
 	case WHEN_DIVERTING_UDP6:
 		return plan->has_diverts && plan->divert_port[1][1];
+	case WHEN_GOVERNS_PROXIES:
+		return plan->has_diverts && plan->governs_proxies;
 	case WHEN_DIVERTING_PEEKED:
 		return plan->has_diverts && plan->has_peeks;
 	case ALWAYS:

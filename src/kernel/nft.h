@@ -21,7 +21,7 @@ struct nft_programs {
 	int in_held, in_peeked, in_ours, in_denied, in_silent, in_answer, in_loopback;
 	int packet_out, packet_out_place, packet_out_denied;
 	int packet_in, packet_in_place, packet_in_denied;
-	int out_diverted, in_diverted;
+	int out_diverted, in_diverted, out_proxy;
 };
 
 struct nft_plan {
@@ -33,6 +33,7 @@ struct nft_plan {
 	bool has_loopback; /* some of loopback is judged */
 	enum sl_packets packets;
 	bool has_diverts;	 /* some flows are proxies' */
+	bool governs_proxies;	 /* what they send is a flow as well */
 	/* of the listeners, TCP's and UDP's, by IPv4 and IPv6; 0: there is none */
 	uint16_t divert_port[2][2];
 	bool has_native; /* `queue` of nft_queue; else the xt target */

@@ -30,7 +30,8 @@ struct plane_ops {
 	int (*receive)(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
 		       struct plane_datagram *ret_datagram);
 	int (*connect_datagrams)(struct plane *plane, const struct sockaddr_storage *from);
-	void (*untranslate)(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
+	void (*untranslate)(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			    uint16_t zone);
 
 	/* @netns: a free place, or one of a predecessor; it is filled in on success */
 	int (*join)(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);
@@ -124,6 +125,7 @@ struct plane {
 	enum sl_packets packets, packets_left;
 	struct sl_loopback loopback; /* in force, or it could not be put */
 	uint32_t n_packet_copy;
+	uint64_t proxies_id; /* see plane_proxies_id() */
 	struct late_answer late[PLANE_LATE_MAX];
 	unsigned int n_late;
 };

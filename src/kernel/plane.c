@@ -40,6 +40,11 @@ const char *plane_queue_kind(const struct plane *plane)
 	return plane->queue_kind;
 }
 
+uint64_t plane_proxies_id(const struct plane *plane)
+{
+	return plane->proxies_id;
+}
+
 int plane_events_fd(const struct plane *plane)
 {
 	return plane->events_fd;
@@ -219,12 +224,12 @@ int plane_connect_datagrams(struct plane *plane, const struct sockaddr_storage *
 	return plane->ops->connect_datagrams(plane, from);
 }
 
-void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple)
+void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone)
 {
 	int place = plane_find_netns(plane, tuple->netns);
 
 	if (place >= 0)
-		plane->ops->untranslate(plane, &plane->places[place], tuple);
+		plane->ops->untranslate(plane, &plane->places[place], tuple, zone);
 }
 
 /* ---- packets ---- */

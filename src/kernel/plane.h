@@ -40,6 +40,7 @@ struct plane_config {
 	uint32_t canary_uid;
 	bool is_closed;
 	bool has_proxies; /* see plane_divert() */
+	const char *proxies; /* their cgroup, which is governed as well; NULL: it is not */
 };
 
 /**
@@ -61,6 +62,9 @@ void plane_remove(struct plane *plane);
 
 bool plane_was_adopted(const struct plane *plane);
 const char *plane_queue_kind(const struct plane *plane);
+
+/** plane_proxies_id() - of the cgroup of proxies, as in struct sl_who; 0: it is not governed */
+uint64_t plane_proxies_id(const struct plane *plane);
 
 /** plane_events_fd() - readable at once after SL_EV_NETNS; other events wait to be asked for */
 int plane_events_fd(const struct plane *plane);
@@ -181,8 +185,9 @@ int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *by
  * negative errno.
  */
 int plane_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
-/** plane_untranslate() - a flow of UDP that was diverted is over: who has its ends next is another one */
-void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple);
+/** plane_untranslate() - a flow of UDP that was diverted is over: who has its ends next is another one. @zone:
+ *  SL_ZONE, or sl_zone_of_proxy() */
+void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone);
 
 /**
  * plane_repair() - look at the nft table and put back what others took away or changed

@@ -35,6 +35,9 @@ static struct real *real_new(const struct plane_config *config)
 	snprintf(real->instance, sizeof(real->instance), "%s", config->instance);
 	snprintf(real->cgroup, sizeof(real->cgroup), "%s", config->cgroup);
 	snprintf(real->bpffs, sizeof(real->bpffs), "%s", config->bpffs);
+	if (config->proxies)
+		snprintf(real->proxies, sizeof(real->proxies), "%s", config->proxies);
+	real->nft.governs_proxies = config->proxies != NULL;
 	real->nft.instance = real->instance;
 	real->nft.is_closed = config->is_closed;
 	real->has_proxies = config->has_proxies;

@@ -40,12 +40,14 @@ enum plane_map {
 	_MAP_N,
 };
 
+struct bpf_program;
 struct ring_buffer;
 
 struct real {
 	struct plane plane;
 	char instance[32];
 	char cgroup[512];
+	char proxies[600]; /* theirs; "": it is not governed */
 	char bpffs[256];
 	int maps[_MAP_N];
 	int census;	     /* link of sl_census */
@@ -134,6 +136,21 @@ int install_renew(struct real *real);
 /** install_close() - descriptors only */
 void install_close(struct real *real);
 
+/* attach.c; the links of a program: with the governed cgroup, and with that of proxies */
+
+/** attach_put() - with the cgroups that it is not attached to yet. Return: 0 or a negative errno */
+int attach_put(const struct real *real, const struct bpf_program *program);
+/** attach_hand_over() - each link it has gets this program. Return: 0 or a negative errno */
+int attach_hand_over(const struct real *real, const struct bpf_program *program);
+/** attach_check() - has it all that it should have? Return: 0, -ENOENT, -ESTALE: of a cgroup that is gone */
+int attach_check(const struct real *real, const char *program);
+/** attach_governs() - is it attached to the cgroup of programs? */
+bool attach_governs(const struct real *real, const char *program);
+/** attach_remove() - which detaches it */
+void attach_remove(const struct real *real, const char *program);
+/** attach_forget_proxies() - what a predecessor left there, and we have no use for */
+void attach_forget_proxies(const struct real *real, const char *program);
+
 /* pins.c; @kind: "map", "prog" or "link" */
 
 /** pins_put() - in the place of what has this name. Return: 0 or a negative errno */
@@ -180,7 +197,8 @@ int real_accept(struct plane *plane, struct netns *netns, struct plane_client *r
 int real_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
 		 struct plane_datagram *ret_datagram);
 int real_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
-void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
+void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+		      uint16_t zone);
 
 /* conntrack.c */
 
@@ -192,8 +210,8 @@ void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_
  * Return: 0; -ENOENT: there is none; or another negative errno.
  */
 int conntrack_original(int sock, struct sl_tuple *tuple);
-/** conntrack_forget() - the flow with these original ends. Return: 0, -ENOENT, or another negative errno */
-int conntrack_forget(int sock, const struct sl_tuple *tuple);
+/** conntrack_forget() - the flow with these original ends, in this zone. Return: 0, -ENOENT, or another negative errno */
+int conntrack_forget(int sock, const struct sl_tuple *tuple, uint16_t zone);
 
 /* repair.c */
 

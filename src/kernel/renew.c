@@ -88,41 +88,29 @@ static int reuse_map(const struct real *real, struct bpf_map *map)
 	return bpf_map__reuse_fd(map, fd);
 }
 
-static int attach(const struct real *real, const struct bpf_program *program)
-{
-	_cleanup_close_ int cgroup = open(real->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_ int link = -1;
-
-	if (cgroup < 0)
-		return -errno;
-	link = bpf_link_create(bpf_program__fd(program), cgroup,
-			       bpf_program__expected_attach_type(program), NULL);
-	if (link < 0)
-		return attach_is_optional(bpf_program__name(program)) ? 0 : -errno;
-	return pins_put(real, "link", bpf_program__name(program), link);
-}
-
-/* one that a predecessor that failed open, without proxies, had no use for */
+/* one that a predecessor that failed open, without proxies, had no use for; or those of proxies */
 static bool lacks_egress(const struct real *real)
 {
-	_cleanup_close_ int link = pins_open(real, "link", "sl_egress");
-
-	return attach_is_used("sl_egress", real->nft.is_closed, real->has_proxies) && link < 0;
+	return attach_is_used("sl_egress", real->nft.is_closed, real->has_proxies) &&
+	       attach_check(real, "sl_egress") < 0;
 }
 
 static int hand_over(const struct real *real, const struct bpf_program *program)
 {
-	const char *name = bpf_program__name(program);
-	_cleanup_close_ int link = pins_open(real, "link", name);
+	_cleanup_close_ int iterator = -1;
 
 	if (!bpf_program__autoload(program))
 		return 0;
+	if (bpf_program__type(program) == BPF_PROG_TYPE_TRACING) {
+		iterator = pins_open(real, "link", bpf_program__name(program));
+		if (iterator < 0)
+			return iterator;
+		return bpf_link_update(iterator, bpf_program__fd(program), NULL) < 0 ? -errno : 0;
+	}
 	if (bpf_program__type(program) == BPF_PROG_TYPE_SOCKET_FILTER) /* a match of the rules */
-		return pins_put(real, "prog", name, bpf_program__fd(program));
-	if (link >= 0)
-		return bpf_link_update(link, bpf_program__fd(program), NULL) < 0 ? -errno : 0;
-	return attach_is_used(name, real->nft.is_closed, real->has_proxies) ? attach(real, program)
-									    : 0;
+		return pins_put(real, "prog", bpf_program__name(program),
+				bpf_program__fd(program));
+	return attach_hand_over(real, program);
 }
 
 static void cleanup_skeleton(struct sluice_bpf **skeleton)

@@ -28,7 +28,8 @@
  *	   ── PACKET_VERDICT ──────────────▶    for each of them, alone or with others
  *	   ── PACKET_RULES ────────────────▶    at any time after START, also before READY
  *	   ── FLOW_TAKE ───────────────────▶    of a proxy, in the place of a verdict
- *	   ── FLOW_OPENED ─────────────────▶    its other side is reached, or is not
+ *	   ── FLOW_UPSTREAM ───────────────▶    before it connects to that one: which socket that is
+	   ── FLOW_OPENED ─────────────────▶    its other side is reached, or is not
  *	   ◀─ FLOW_SOCKET ──────────────────    the connection with the program; or
  *	   ◀─ FLOW_CANCEL ──────────────────    there will be none
  *	   ── FLOW_ASK_END ────────────────▶    it has read the end
@@ -78,6 +79,10 @@
  * given up, also before FLOW_OPENED. FLOW_END says once that the program has closed its last
  * descriptor; in answer to FLOW_ASK_END it may also say that it has not.
  *
+ * What a proxy connects to is a flow as well, where there are filters or proxies behind it: its own, with
+ * `through`. FLOW_UPSTREAM says on whose behalf; it is to be sent before connect(2), and is read
+ * before what that sends is judged. About a flow that is not its own it is counted and ignored.
+ *
  * LIST, at any time after START, tells of a list for `sluice lists`; sluiced counts
  * the flows that were decided for a reason which begins as it says.
  *
@@ -105,7 +110,8 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 #define WIRE_FIELDS_WELCOME(F, S) \
 	F(S, u32,  version,    0,   "protocol version in force") \
 	F(S, u64,  session,    0,   "names this run of the provider") \
-	F(S, str,  instance,   32,  "the instance that governs")
+	F(S, str,  instance,   32,  "the instance that governs") \
+	F(S, u8,   upstreams,  1,   "1: a proxy is to say FLOW_UPSTREAM: what it connects to are flows")
 
 #define WIRE_FIELDS_OPTION(F, S) \
 	F(S, str,  key,        32,  "name of the option") \
@@ -151,7 +157,12 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, str,  command,    256, "command line, arguments joined by spaces") \
 	F(S, str,  cgroup,     512, "cgroup, below the cgroup root") \
 	F(S, u8,   again,      1,   "1: judged before; its verdict stays until the answer") \
-	F(S, u8,   host_reading, 4, "first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read")
+	F(S, u8,   host_reading, 4, "first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read") \
+	F(S, u64,  behalf,     0,   "a proxy's own flow: on behalf of which flow; 0: of none that it says, or no proxy's") \
+	F(S, u32,  origin_pid, 0,   "process that began that flow; behind several proxies, the first one of all") \
+	F(S, u32,  origin_uid, 0,   "its user id") \
+	F(S, str,  origin_exe, 512, "path of its executable") \
+	F(S, str,  through,    128, "a proxy's own flow: names of the proxies it has come through, the first one first")
 
 #define WIRE_FIELDS_FLOW_NAME(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
@@ -231,6 +242,10 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, u64,  id,         0,   "the flow of FLOW_TAKE") \
 	F(S, u32,  error,      4095, "0, or the errno for connect(2) of the program") \
 	F(S, str,  reason,     128, "why, for people")
+
+#define WIRE_FIELDS_FLOW_UPSTREAM(F, S) \
+	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
+	F(S, u64,  cookie,     0,   "socket cookie; what this one begins from now on is on behalf of that flow")
 
 #define WIRE_FIELDS_FLOW_SOCKET(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_OPENED; the connection comes along")
@@ -373,6 +388,7 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	R(FLOW_CANCEL,  wire_flow_cancel,  WIRE_FIELDS_FLOW_CANCEL,  51, 0, 0, "there is none") \
 	R(FLOW_ASK_END, wire_flow_ask_end, WIRE_FIELDS_FLOW_ASK_END, 52, 1, 0, "the program has ended its side: how?") \
 	R(FLOW_DATAGRAM, wire_flow_datagram, WIRE_FIELDS_FLOW_DATAGRAM, 54, 0, 1, "a datagram of that flow, which came before its socket was there") \
+	R(FLOW_UPSTREAM, wire_flow_upstream, WIRE_FIELDS_FLOW_UPSTREAM, 55, 1, 0, "a socket of the proxy is the other side of that flow") \
 	R(FLOW_END,     wire_flow_end,     WIRE_FIELDS_FLOW_END,     53, 0, 0, "so") \
 	R(PACKETS,      wire_packets,      WIRE_FIELDS_PACKETS,      30, 0, 1, "judge these packets") \
 	R(PACKET_VERDICT, wire_packet_verdict, WIRE_FIELDS_PACKET_VERDICT, 31, 1, 0, "the judgement on packets") \

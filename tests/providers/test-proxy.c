@@ -12,6 +12,7 @@
  *	only=DOMAIN	only flows to this domain come here, to=ADDRESS: to this network;
  *			not=ADDRESS: but none of this network
  *	files=NUMBER	it may have so many descriptors
+ *	mute=1		it does not say on whose behalf it connects
  *
  * Any other flow is forwarded to where it wanted to go. Started as app-proxy, declining refuses.
  */
@@ -61,6 +62,8 @@ static const struct {
 	enum act act;
 } keys[] = { { "decline", DECLINE }, { "hold", HOLD }, { "fail", FAIL }, { "ends", ENDS } };
 
+static bool is_mute;
+
 static int limit_files(int most)
 {
 	struct rlimit limit;
@@ -90,7 +93,8 @@ static int on_option(struct sluice_proxy *proxy, const char *key, const char *va
 		}
 	if (!strcmp(key, "files"))
 		return limit_files(atoi(value));
-	if (!strcmp(key, "only") || !strcmp(key, "to") || !strcmp(key, "not"))
+	is_mute |= !strcmp(key, "mute");
+	if (is_mute || !strcmp(key, "only") || !strcmp(key, "to") || !strcmp(key, "not"))
 		return 0;
 	return sluice_proxy_fail(proxy, -EINVAL, "test-proxy has no option \"%s\"", key);
 }
@@ -108,13 +112,15 @@ static int on_start(struct sluice_proxy *proxy, void *data)
 	return sluice_proxy_rules(proxy, &included, 1, &excluded, self->not[0] != 0);
 }
 
-static int connect_to(const struct sluice_flow *flow)
+static int connect_to(struct sluice_proxy *proxy, const struct sluice_flow *flow)
 {
 	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(flow->remote_port) };
 	int type = flow->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(&to.sin6_addr, flow->remote_address, sizeof(to.sin6_addr));
+	if (fd >= 0 && !is_mute)
+		sluice_proxy_upstream(proxy, flow->id, fd);
 	if (fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS))
 		return fd;
 	if (fd >= 0)
@@ -124,7 +130,7 @@ static int connect_to(const struct sluice_flow *flow)
 
 static void forward(struct sluice_proxy *proxy, const struct sluice_flow *flow)
 {
-	int upstream = connect_to(flow);
+	int upstream = connect_to(proxy, flow);
 
 	if (upstream < 0)
 		sluice_proxy_open(proxy, flow->id, upstream, "cannot connect");

@@ -37,6 +37,17 @@ int sluice_proxy_forward(struct sluice_proxy *proxy, uint64_t flow_id, int upstr
 	return 0;
 }
 
+int sluice_proxy_upstream(struct sluice_proxy *proxy, uint64_t flow_id, int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t n = sizeof(peer);
+
+	lab.answer.n_upstreams++;
+	lab.answer.upstream_of = flow_id;
+	lab.answer.is_upstream_late |= getpeername(fd, (struct sockaddr *)&peer, &n) == 0;
+	return 0;
+}
+
 void sluice_proxy_close(int fd, int error)
 {
 	lab.answer.n_closed++;

@@ -31,6 +31,9 @@ struct lab_answer {
 	int closed_fd, closed_error;
 	unsigned int n_closed, n_logged;
 	char logged[512]; /* the last line */
+	unsigned int n_upstreams; /* sockets that were said to be a flow's, of which flow the last one is, */
+	uint64_t upstream_of;
+	bool is_upstream_late; /* and one was connected before that */
 };
 
 struct lab {

@@ -258,7 +258,7 @@ static void end(struct daemon *daemon, struct divert *divert)
 	await_client(daemon, divert);
 	if (divert->tuple.proto == IPPROTO_UDP) {
 		divert->is_abandoned = true;
-		plane_untranslate(daemon->plane, &divert->tuple);
+		plane_untranslate(daemon->plane, &divert->tuple, divert->zone);
 	}
 	divert->is_cancelled |= divert->fd < 0 && !divert->is_told;
 	divert->is_over = true;
@@ -327,7 +327,7 @@ static void lose(struct daemon *daemon, struct divert *divert)
 
 	close_fd(divert->fd);
 	if (is_udp)
-		plane_untranslate(daemon->plane, &divert->tuple);
+		plane_untranslate(daemon->plane, &divert->tuple, divert->zone);
 	diverts_remove(daemon->diverts, divert);
 	if (is_udp && flow && flow->state == FLOW_OPEN)
 		ends_close(daemon, flow);
@@ -339,6 +339,8 @@ void divert_lost(struct daemon *daemon, unsigned int index)
 
 	if (!daemon->diverts)
 		return;
+	if (daemon->upstreams)
+		upstreams_forget(daemon->upstreams, index);
 	while ((divert = diverts_any(daemon->diverts, index)))
 		lose(daemon, divert);
 	give_back(daemon, index);

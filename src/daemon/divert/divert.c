@@ -26,6 +26,8 @@ int divert_open(struct daemon *daemon)
 	if (!divert_is_used(daemon))
 		return 0;
 	r = diverts_new(daemon->seed, &daemon->diverts);
+	if (r == 0 && behalf_is_wanted(daemon))
+		r = upstreams_new(daemon->seed, &daemon->upstreams);
 	return r < 0 ? r : plane_divert(daemon->plane);
 }
 
@@ -34,6 +36,7 @@ void divert_close(struct daemon *daemon)
 	for (unsigned int i = 0; daemon->diverts && i < daemon->n_filters; i++)
 		divert_lost(daemon, i);
 	daemon->diverts = diverts_free(daemon->diverts);
+	daemon->upstreams = upstreams_free(daemon->upstreams);
 }
 
 static void hear(struct space *space, bool is_heard)
@@ -129,7 +132,7 @@ bool divert_may(const struct daemon *daemon, unsigned int index, const struct fl
 	/* see <sluice/proxy.h> */
 	is_wanted &= proto == IPPROTO_TCP || plane_find_netns(daemon->plane, flow->side->netns) ==
 						     (int)plane_home(daemon->plane);
-	return daemon->diverts && is_wanted && flow->direction == SL_DIR_OUT &&
+	return daemon->diverts && is_wanted && behalf_may(flow, index) && flow->direction == SL_DIR_OUT &&
 	       !flow->is_restored && !is_of_link(flow->key.raddr);
 }
 
@@ -234,7 +237,10 @@ static int add(struct daemon *daemon, const struct flow *flow, unsigned int inde
 
 	if (divert)
 		divert_ended(daemon, divert->flow);
-	return diverts_add(daemon->diverts, flow->id, flow->key.cookie, &tuple, index, &divert);
+	if (diverts_add(daemon->diverts, flow->id, flow->key.cookie, &tuple, index, &divert) < 0)
+		return -ENOMEM;
+	divert->zone = behalf_zone(flow);
+	return 0;
 }
 
 static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int index,

@@ -15,6 +15,11 @@
 #define BATCHES_A_ROUND 8 /* then others get their turn: answers, deadlines */
 #define SETTLED_TCP_MAX 32U
 
+struct host {
+	const char *text;
+	uint8_t source; /* enum flow_host */
+};
+
 /* nobody can judge it: the gate chain applies the fail class to a held packet */
 static void to_fail_class(struct daemon *daemon, const struct queue_packet *packet)
 {
@@ -82,8 +87,9 @@ static void forget_settled(struct daemon *daemon, unsigned int place)
 }
 
 const struct flow_side *judge_find_side(struct daemon *daemon, const struct sl_tuple *tuple,
-					const struct sl_sock *sock, uint32_t ifindex)
+					const struct sl_held *held, uint32_t ifindex)
 {
+	const struct sl_sock *sock = held ? &held->sock : NULL;
 	struct flow_side side = { .netns = tuple->netns,
 				  .netns_inode = netns_inode(daemon, tuple->netns),
 				  .ifindex = ifindex };
@@ -92,22 +98,32 @@ const struct flow_side *judge_find_side(struct daemon *daemon, const struct sl_t
 		side.identity = identity_get(daemon, &sock->user);
 		side.owner_pid = sock->owner.pid;
 		side.owner_uid = sock->owner.uid;
+		behalf_fill(daemon, held, &side);
 	}
 	memcpy(side.laddr, tuple->laddr, sizeof(side.laddr));
 	return sides_get(daemon->sides, &side);
 }
 
 /* Return: 0; -ENOMEM: without its name it would be judged as another one */
-static int find_host(struct daemon *daemon, const struct sl_tuple *tuple, const struct sl_who *user,
-		     uint64_t now_us, const char **ret_host)
+static int find_host(struct daemon *daemon, const struct sl_tuple *tuple,
+		     const struct sl_held *held, struct host *ret_host)
 {
+	const struct sl_who *user = &held->sock.user;
 	struct sl_app app = sl_app_of(user, tuple->netns);
-	const char *host;
+	const struct flow *behalf;
+	const char *text;
 
-	*ret_host = texts_none();
-	if (names_find(daemon->names, &app, user->pid, tuple->raddr, now_us, &host))
-		return 0;
-	return texts_set(daemon->texts, ret_host, host);
+	*ret_host = (struct host){ texts_none(), FLOW_HOST_NONE };
+	if (names_find(daemon->names, &app, user->pid, tuple->raddr, daemon_now_us(), &text) == 0) {
+		ret_host->source = FLOW_HOST_DNS;
+	} else {
+		behalf = behalf_named(daemon, held, tuple->raddr);
+		if (!behalf)
+			return 0;
+		text = behalf->host;
+		ret_host->source = behalf->host_source;
+	}
+	return texts_set(daemon->texts, &ret_host->text, text);
 }
 
 static struct sl_flow_key key_of(const struct sl_tuple *tuple, uint64_t cookie)
@@ -144,7 +160,7 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 	struct flow *flow = flow_table_find(daemon->flows, &key);
 	uint64_t now_us = daemon_now_us();
 	uint32_t uid = held->sock.user.uid;
-	const char *host;
+	struct host host;
 
 	if (flow && flow->state == FLOW_HELD)
 		return flow;
@@ -152,20 +168,20 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 		flow_table_close(daemon->flows, flow);
 	if (!flow_table_may_hold(daemon->flows, uid))
 		return NULL;
-	if (find_host(daemon, tuple, &held->sock.user, now_us, &host) < 0)
+	if (find_host(daemon, tuple, held, &host) < 0)
 		return NULL;
 	keep_share(daemon, uid);
 	if (flow_table_open(daemon->flows, &key, 0, now_us, &flow)) {
-		texts_put(daemon->texts, &host);
+		texts_put(daemon->texts, &host.text);
 		return NULL;
 	}
 	flow_table_own(daemon->flows, flow, uid);
-	flow->side = judge_find_side(daemon, tuple, &held->sock, ifindex);
+	flow->side = judge_find_side(daemon, tuple, held, ifindex);
 	flow->direction = (uint8_t)held->dir;
 	flow->lport = tuple->lport;
 	flow->is_bound = (held->sock.flags & SL_SOCK_BOUND) != 0;
-	flow->host = host;
-	flow->host_source = host != texts_none() ? FLOW_HOST_DNS : FLOW_HOST_NONE;
+	flow->host = host.text;
+	flow->host_source = host.source;
 	return flow;
 }
 
@@ -354,6 +370,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	judge_place(packet, &view.tuple);
 	if (!find_holder(daemon, packet, &view, &held))
 		return;
+	behalf_hear(daemon, &held.sock);
 	kept = describe_packet(packet, &view);
 	if (canary_takes(daemon, held.cookie)) {
 		verdict_reject(daemon, &view.tuple, &kept, FLOW_NO_PORT);

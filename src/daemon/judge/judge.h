@@ -35,8 +35,8 @@ void verdict_carry_out(struct daemon *daemon, struct flow *flow, enum sl_verdict
 void judge_fail(struct daemon *daemon, struct flow *flow);
 /** live_was_cut() - did we end this connection, which a governed program had begun, lately? */
 bool live_was_cut(const struct daemon *daemon, const struct sl_flow_key *key);
-/** judge_find_side() - of a flow with these ends, to be put; @sock: NULL: nobody knows */
+/** judge_find_side() - of a flow with these ends, to be put; @held: NULL: nobody knows whose it is */
 const struct flow_side *judge_find_side(struct daemon *daemon, const struct sl_tuple *tuple,
-					const struct sl_sock *sock, uint32_t ifindex);
+					const struct sl_held *held, uint32_t ifindex);
 /** judge_settled() - a packet with these ends was let go: see "Whose packet?" */
 void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple);

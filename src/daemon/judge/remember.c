@@ -108,8 +108,8 @@ static bool put_question(struct daemon *daemon, const struct flow *flow,
 			 struct memory_question *ret_question)
 {
 	/* on loopback, and on one link, each flow is judged by itself: an entry of the kernel's
-	 * says no interface */
-	if (flow->direction != SL_DIR_OUT || flow->key.lo || is_of_link(flow->key.raddr) ||
+	 * says no interface. Nor does it say on whose behalf a proxy's is */
+	if (flow->side->through || flow->direction != SL_DIR_OUT || flow->key.lo || is_of_link(flow->key.raddr) ||
 	    !flow->side->identity || !flow->side->identity->who.start_ns)
 		return false;
 	*ret_question = (struct memory_question){ .names = names };

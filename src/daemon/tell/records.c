@@ -38,7 +38,19 @@ static bool is_going_on(const struct flow *flow)
 	return flow->verdict == SL_ALLOW || flow->verdict == SL_PEEK;
 }
 
-static void fill_record(struct daemon *daemon, const struct flow *flow, struct flow_record *record)
+static void fill_behalf(const struct flow_side *side, struct flow_record *record)
+{
+	record->on_behalf_of = side->behalf;
+	if (!side->origin)
+		return;
+	record->origin_exe = side->origin->exe;
+	record->origin_pid = side->origin->who.pid;
+	record->origin_uid = side->origin->who.uid;
+}
+
+/* @through: for what is said of it */
+static void fill_record(struct daemon *daemon, const struct flow *flow, struct flow_record *record,
+			char through[BEHALF_THROUGH_BYTES])
 {
 	const struct link *link = identity_link(daemon, flow->side->netns, flow->side->ifindex);
 
@@ -59,6 +71,8 @@ static void fill_record(struct daemon *daemon, const struct flow *flow, struct f
 					.state = flow->verdict == SL_PEEK ? RECORD_PEEKING
 									  : RECORD_JUDGED,
 					.reason = flow->reason,
+					.through = behalf_through(daemon, flow, through),
+					.origin_uid = RECORD_UNKNOWN,
 					.bytes_in = RECORD_UNKNOWN,
 					.bytes_out = RECORD_UNKNOWN,
 					.decision_us = flow->decided_us - flow->opened_us };
@@ -74,6 +88,7 @@ static void fill_record(struct daemon *daemon, const struct flow *flow, struct f
 	if (flow->is_diverted)
 		record->via = divert_proxy(daemon, flow);
 	fill_identity(record, flow->side->identity);
+	fill_behalf(flow->side, record);
 }
 
 static bool is_wanted(const struct daemon *daemon)
@@ -142,10 +157,11 @@ static void publish(struct daemon *daemon, const struct flow_record *record)
 
 struct json_object *records_json(struct daemon *daemon, const struct flow *flow)
 {
+	char through[BEHALF_THROUGH_BYTES];
 	struct flow_record record;
 	struct json_object *json;
 
-	fill_record(daemon, flow, &record);
+	fill_record(daemon, flow, &record, through);
 	if (flow->state == FLOW_OPEN)
 		record.time_us -= daemon_now_us() - flow->decided_us;
 	else /* it is held */
@@ -155,32 +171,35 @@ struct json_object *records_json(struct daemon *daemon, const struct flow *flow)
 
 void records_judged(struct daemon *daemon, const struct flow *flow)
 {
+	char through[BEHALF_THROUGH_BYTES];
 	struct flow_record record;
 
 	if (!is_wanted(daemon))
 		return;
-	fill_record(daemon, flow, &record);
+	fill_record(daemon, flow, &record, through);
 	publish(daemon, &record);
 }
 
 void records_changed(struct daemon *daemon, const struct flow *flow)
 {
+	char through[BEHALF_THROUGH_BYTES];
 	struct flow_record record;
 
 	if (!is_wanted(daemon))
 		return;
-	fill_record(daemon, flow, &record);
+	fill_record(daemon, flow, &record, through);
 	record.event = RECORD_CHANGED;
 	publish(daemon, &record);
 }
 
 void records_closed(struct daemon *daemon, const struct flow *flow, struct flow_bytes bytes)
 {
+	char through[BEHALF_THROUGH_BYTES];
 	struct flow_record record;
 
 	if (!is_wanted(daemon))
 		return;
-	fill_record(daemon, flow, &record);
+	fill_record(daemon, flow, &record, through);
 	record.event = RECORD_CLOSED;
 	record.bytes_in = bytes.in;
 	record.bytes_out = bytes.out;
@@ -226,6 +245,7 @@ static struct flow **sorted_flows(struct daemon *daemon, size_t *ret_n)
 static void list_flows(void *data, control_emit_fn emit, void *to)
 {
 	struct daemon *daemon = data;
+	char through[BEHALF_THROUGH_BYTES];
 	size_t n = 0;
 	_cleanup_free_ struct flow **flows = sorted_flows(daemon, &n);
 
@@ -233,7 +253,7 @@ static void list_flows(void *data, control_emit_fn emit, void *to)
 		struct flow_record record;
 		struct json_object *json;
 
-		fill_record(daemon, flows[i], &record);
+		fill_record(daemon, flows[i], &record, through);
 		if (flow_json(&record, &json) < 0)
 			continue;
 		emit(to, json);

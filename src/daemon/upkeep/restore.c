@@ -36,21 +36,21 @@ static void look_again(struct daemon *daemon, struct flow *flow, const struct sl
 static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 			 const struct sl_flow *entry)
 {
-	struct sl_sock sock;
+	struct sl_held held = { .cookie = key->cookie };
 	struct flow *flow;
 	bool has_socket;
 
 	if (entry->verdict == SL_UNDECIDED || canary_restore(daemon, key, entry) ||
 	    flow_table_open(daemon->flows, key, entry->id, daemon_now_us(), &flow))
 		return;
-	has_socket = plane_find_sock(daemon->plane, key->cookie, &sock) == 0;
+	has_socket = plane_find_sock(daemon->plane, key->cookie, &held.sock) == 0;
 	flow->side =
-		judge_find_side(daemon, &entry->tuple, has_socket ? &sock : NULL, entry->ifindex);
+		judge_find_side(daemon, &entry->tuple, has_socket ? &held : NULL, entry->ifindex);
 	flow->lport = entry->tuple.lport;
 	flow->direction = entry->dir;
 	flow->is_diverted = (entry->flags & SL_FLOW_DIVERTED) != 0;
 	if (has_socket)
-		flow_table_own(daemon->flows, flow, sock.user.uid);
+		flow_table_own(daemon->flows, flow, held.sock.user.uid);
 	if (entry->verdict == SL_PEEK) {
 		look_again(daemon, flow, entry);
 		return;
