@@ -419,7 +419,6 @@ static inline int sl_loopback_has(const struct sl_loopback *judged, const __u8 a
 /** struct sl_config - map sl_config: written by the daemon, one element */
 struct sl_config {
 	__u64 cgroup_id;   /* the governed one, for sl_census */
-	__u64 proxies_id;  /* that of providers, when proxies are governed as well; else 0 */
 	__u64 secret[2];   /* of struct sl_digest, made with the plane */
 	__u32 is_closed;   /* fail class: 1 refuses what nobody can judge */
 	__u32 n_elsewhere; /* connects in namespaces without a plane, judged by the fail class */
@@ -430,6 +429,7 @@ struct sl_config {
 	__u32 packets;	   /* enum sl_packets: sl_packet_out and sl_packet_in are */
 	__u32 pad;
 	struct sl_loopback loopback;
+	__u64 proxies_id; /* cgroup of providers, when proxies are governed as well; else 0 */
 };
 
 #define SL_CROWDS 1024	 /* entries of sl_crowds, a power of two */

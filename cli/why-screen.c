@@ -117,10 +117,53 @@ static void print_lists(struct json_object *answer)
 	putchar('\n');
 }
 
+static void print_app(struct json_object *flow)
+{
+	const char *unit = cli_json_text(flow, "unit");
+
+	label("app");
+	print_text(*cli_json_text(flow, "exe") ? cli_json_text(flow, "exe") : "unknown");
+	if (strcmp(cli_json_text(flow, "pid"), "0") != 0)
+		printf("  pid %s", cli_json_text(flow, "pid"));
+	printf("  uid %s", cli_json_text(flow, "uid"));
+	if (*unit) {
+		printf("  unit ");
+		print_text(unit);
+	}
+	putchar('\n');
+}
+
+/* which proxies have it, or had it before */
+static void print_proxies(struct json_object *flow)
+{
+	const char *via = cli_json_text(flow, "via"), *through = cli_json_text(flow, "through");
+	const char *behalf = cli_json_text(flow, "on_behalf_of"),
+		   *origin = cli_json_text(flow, "origin_exe");
+
+	if (*through) {
+		label("through");
+		print_text(through);
+		if (*behalf)
+			printf(", on behalf of flow %s", behalf);
+		if (*origin) {
+			printf(", which began with ");
+			print_text(origin);
+			printf("  pid %s  uid %s", cli_json_text(flow, "origin_pid"),
+			       cli_json_text(flow, "origin_uid"));
+		}
+		putchar('\n');
+	}
+	if (*via) {
+		label("via");
+		printf("proxy ");
+		print_text(via);
+		putchar('\n');
+	}
+}
+
 static void print_flow(struct json_object *why, bool has_happened)
 {
 	struct json_object *flow = json_object_object_get(why, "flow");
-	const char *unit = cli_json_text(flow, "unit");
 
 	label("flow");
 	print_target(flow);
@@ -139,16 +182,8 @@ static void print_flow(struct json_object *why, bool has_happened)
 		       cli_json_text(flow, "host_source"));
 	}
 	print_reading(why);
-	label("app");
-	print_text(*cli_json_text(flow, "exe") ? cli_json_text(flow, "exe") : "unknown");
-	if (strcmp(cli_json_text(flow, "pid"), "0") != 0)
-		printf("  pid %s", cli_json_text(flow, "pid"));
-	printf("  uid %s", cli_json_text(flow, "uid"));
-	if (*unit) {
-		printf("  unit ");
-		print_text(unit);
-	}
-	putchar('\n');
+	print_app(flow);
+	print_proxies(flow);
 }
 
 static void print_by(struct json_object *why)

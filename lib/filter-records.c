@@ -41,7 +41,6 @@ static int take_welcome(struct sluice_filter *filter, const struct wire_message 
 	if (welcome->version != WIRE_PROVIDER_VERSION)
 		return filter_break_protocol(filter, "WELCOME",
 					     "a version that this library cannot speak");
-	filter->wants_upstreams = welcome->upstreams;
 	filter->state = FILTER_WELCOMED;
 	return 0;
 }
@@ -88,6 +87,7 @@ static int take_start(struct sluice_filter *filter, const struct wire_message *m
 				    .datagrams = proxy_takes_udp(filter) };
 	int r = 0;
 
+	filter->wants_upstreams = WIRE_BODY(message, struct wire_start)->upstreams;
 	if (!filter->refused && FILTER_OPS_SET(filter->ops, start)) {
 		filter->has_fail_text = false;
 		r = filter->ops->start(filter, filter->data);

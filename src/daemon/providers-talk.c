@@ -138,7 +138,8 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 	struct filter *filter = &daemon->filters[index];
 	struct wire_welcome welcome = { .version = WIRE_PROVIDER_VERSION,
 					.session = (uint64_t)filter->session.restarts + 1 };
-	struct wire_start start = { .reason = filter->session.restarts ? 1 : 0 };
+	struct wire_start start = { .reason = filter->session.restarts ? 1 : 0,
+				    .upstreams = filter->is_proxy && behalf_is_wanted(daemon) };
 	int r;
 
 	if (filter->session.state != SESSION_CALLED)
@@ -149,7 +150,6 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 		return -EPROTO;
 	}
 	text_copy(welcome.instance, sizeof(welcome.instance), daemon->instance.id);
-	welcome.upstreams = filter->is_proxy && behalf_is_wanted(daemon);
 	session_said_hello(&filter->session, daemon_now_us());
 	if ((hello->kind > HELLO_FILTER) != filter->is_proxy) {
 		refuse_kind(daemon, filter);

@@ -44,13 +44,24 @@ void attach_choose(struct bpf_program *family, bool is_closed)
 
 /* ---- links ---- */
 
+/* then what is attached there holds for it, too */
+static bool is_below(const char *cgroup, const char *governed)
+{
+	size_t n = strlen(governed);
+
+	return !strncmp(cgroup, governed, n) && cgroup[n] == '/';
+}
+
 /* other families than IP proxies cannot have: their sandbox says so */
 static unsigned int places_of(const struct real *real, const char *program,
 			      struct place places[PLACES_MAX])
 {
 	places[0] = (struct place){ real->cgroup, "" };
 	places[1] = (struct place){ real->proxies, "_proxies" };
-	return real->proxies[0] && !attach_is_optional(program) ? 2 : 1;
+	return real->proxies[0] && !attach_is_optional(program) &&
+			       !is_below(real->proxies, real->cgroup)
+		       ? 2
+		       : 1;
 }
 
 static const char *pin_of(const struct place *place, const char *program, char *name, size_t n)

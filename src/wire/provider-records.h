@@ -110,15 +110,15 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 #define WIRE_FIELDS_WELCOME(F, S) \
 	F(S, u32,  version,    0,   "protocol version in force") \
 	F(S, u64,  session,    0,   "names this run of the provider") \
-	F(S, str,  instance,   32,  "the instance that governs") \
-	F(S, u8,   upstreams,  1,   "1: a proxy is to say FLOW_UPSTREAM: what it connects to are flows")
+	F(S, str,  instance,   32,  "the instance that governs")
 
 #define WIRE_FIELDS_OPTION(F, S) \
 	F(S, str,  key,        32,  "name of the option") \
 	F(S, str,  value,      256, "its text; a file option carries the open file as descriptor")
 
 #define WIRE_FIELDS_START(F, S) \
-	F(S, u8,   reason,     2,   "0 enabled, 1 restarted after it died, 2 restarted after it hung")
+	F(S, u8,   reason,     2,   "0 enabled, 1 restarted after it died, 2 restarted after it hung") \
+	F(S, u8,   upstreams,  1,   "1: it is to say FLOW_UPSTREAM, as what it connects to are flows")
 
 #define WIRE_FIELDS_READY(F, S) \
 	F(S, u32,  error,      4095, "0, or the errno that kept it from starting") \

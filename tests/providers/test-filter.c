@@ -12,9 +12,12 @@
  *	deny-uid=N                   user of the socket
  *	deny-exe=PATH                executable
  *	deny-host=NAME               host name of the flow
+ *	deny-origin=PATH             executable on whose behalf a proxy connects
+ *	deny-through=NAMES           proxies that it has come through
  *	deny-all=1
  *	silent=1                     denials look like a black hole
  *	scope=flow|address|name      how far verdicts reach
+ *	tell=1                       the reason of a verdict says on whose behalf it is
  *	count=1                      the reason of a verdict says how often it was asked
  *	forget-at=N                  from the Nth flow on the denials are not in force any more,
  *	                             and what was said before is taken back
@@ -58,7 +61,7 @@
 #define N_RULES 64
 #define N_LATE 16384 /* answers that wait for delay-ms */
 
-enum field { BY_ADDRESS, BY_PORT, BY_LOCAL_PORT, BY_UID, BY_EXE, BY_HOST, BY_ANYTHING };
+enum field { BY_ADDRESS, BY_PORT, BY_LOCAL_PORT, BY_UID, BY_EXE, BY_HOST, BY_ORIGIN, BY_THROUGH, BY_ANYTHING };
 
 struct rule {
 	enum field field;
@@ -84,12 +87,12 @@ struct state {
 	struct sluice_filter_ops ops;
 	struct rule rules[N_RULES];
 	size_t n_rules;
-	bool is_silent, is_mute, is_probing, is_counting, is_lying;
+	bool is_silent, is_mute, is_probing, is_counting, is_lying, is_telling;
 	enum sluice_scope scope;
 	unsigned long delay_ms, delay_from, hang_after, crash_after, forget_at, rejudge_port,
 		n_flows;
 	unsigned long update_ms, allow_ms, start_ms, stop_ms;
-	char probe[128];
+	char probe[128], told[128];
 	struct ring answers, updates;
 	struct rule_options static_rules;
 	struct peek_options peeks;
@@ -161,7 +164,7 @@ static const struct {
 } rule_keys[] = {
 	{ "deny-address", BY_ADDRESS },	      { "deny-port", BY_PORT }, { "deny-uid", BY_UID },
 	{ "deny-local-port", BY_LOCAL_PORT }, { "deny-exe", BY_EXE },	{ "deny-host", BY_HOST },
-	{ "deny-all", BY_ANYTHING },
+	{ "deny-origin", BY_ORIGIN },	      { "deny-through", BY_THROUGH }, { "deny-all", BY_ANYTHING },
 };
 
 #define NUMBER(key, member)                                                                        \
@@ -229,6 +232,8 @@ static int on_option(struct sluice_filter *filter, const char *key, const char *
 		state->scope = !strcmp(value, "address") ? SLUICE_THIS_ADDRESS
 			       : !strcmp(value, "name")	 ? SLUICE_THIS_NAME
 							 : SLUICE_THIS_FLOW;
+	else if (!strcmp(key, "tell"))
+		state->is_telling = strcmp(value, "0");
 	else if (!strcmp(key, "count"))
 		state->is_counting = strcmp(value, "0");
 	else
@@ -291,6 +296,10 @@ static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow
 		return !strcmp(flow->exe, rule->text);
 	case BY_HOST:
 		return !strcmp(flow->host, rule->text);
+	case BY_ORIGIN:
+		return !strcmp(flow->origin_exe, rule->text);
+	case BY_THROUGH:
+		return !strcmp(flow->through, rule->text);
 	case BY_ANYTHING:
 		return true;
 	}
@@ -323,6 +332,8 @@ static void give_answer(struct sluice_filter *filter, struct state *state, uint6
 		snprintf(text, sizeof(text), "asked %lu", state->n_flows);
 		reason = text;
 	}
+	if (state->is_telling)
+		reason = state->told;
 	if (state->is_lying)
 		lie_about_others(filter, id);
 	sluice_filter_answer_for(filter, id, verdict, state->scope,
@@ -348,6 +359,15 @@ static enum sluice_verdict verdict_of(const struct state *state, const struct sl
 	return SLUICE_ALLOW;
 }
 
+static void tell(struct state *state, const struct sluice_flow *flow)
+{
+	const char *name = strrchr(flow->origin_exe, '/');
+
+	snprintf(state->told, sizeof(state->told), "%s/%llu/%u/%u/%s/%s", flow->through,
+		 (unsigned long long)flow->on_behalf_of, flow->origin_pid, flow->origin_uid,
+		 name ? name + 1 : "", flow->host);
+}
+
 static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
 {
 	struct state *state = data;
@@ -369,6 +389,8 @@ static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *
 		sluice_filter_rejudge(filter);
 	}
 	rule_options_replace(filter, &state->static_rules, flow);
+	if (state->is_telling)
+		tell(state, flow);
 	verdict = verdict_of(state, flow);
 	if (verdict == SLUICE_ALLOW && peek_options_begin(filter, &state->peeks, flow, now_ms()))
 		return;

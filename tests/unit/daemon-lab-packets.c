@@ -100,6 +100,8 @@ static struct sl_sock sock_of(const struct lab *lab, const struct lab_packet *pa
 
 	if (packet->uid)
 		sock.user.uid = packet->uid;
+	if (packet->uid >= LAB_PROVIDERS_UID)
+		sock.user.cgroup_id = FAKE_PROXIES_ID;
 	return sock;
 }
 

@@ -168,7 +168,9 @@ static bool keeper_take(struct lab *lab)
 
 static void describe_instance(struct lab *lab)
 {
-	struct wire_k_instance instance = { .id = "unit", .cgroup = "/nowhere", .log_level = 1 };
+	struct wire_k_instance instance = { .id = "unit", .cgroup = "/nowhere",
+					    .log_level = 1,
+					    .provider_uid = LAB_PROVIDERS_UID };
 	struct wire_k_go go = { .generation = lab->generation };
 	struct wire_k_commit commit = { 0 };
 

@@ -17,6 +17,7 @@
 #define LAB_FLOWS_MAX 1024U /* what all filters of a test may be asked about at once */
 #define LAB_COOKIE 77U
 #define LAB_PID 4242U
+#define LAB_PROVIDERS_UID 90000U /* of the first one; they follow one another */
 #define LAB_IFINDEX 2U
 
 /** enum fate - what became of a packet, by its answer and its mark */
@@ -133,7 +134,8 @@ struct lab_packet {
 	uint16_t
 		link; /* of IPv6: the far end's first bytes, fe80 or ff02; 0: it is of no one link */
 	uint64_t netns; /* whose socket has the cookie LAB_COOKIE + netns */
-	uint32_t uid;	/* of another user's socket, LAB_COOKIE + netns + uid; 0: of the lab's */
+	uint32_t uid;	/* of another user's socket, LAB_COOKIE + netns + uid; 0: of the lab's;
+			 * LAB_PROVIDERS_UID + INDEX: of this provider's, in its cgroup */
 	uint16_t lport, rport;
 	uint8_t last;
 	uint8_t flags; /* TCP; 0: SYN */

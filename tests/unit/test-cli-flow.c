@@ -44,6 +44,11 @@ static struct flow_record sample(void)
 		.interface_kind = "ethernet",
 		.provider = "blocklist",
 		.via = "relay",
+		.through = "socks, shape",
+		.on_behalf_of = 48211,
+		.origin_pid = 4700,
+		.origin_uid = 1001,
+		.origin_exe = "/usr/bin/git",
 		.verdict = RECORD_ALLOW,
 		.reason = "no rule",
 		.bytes_in = 1234,
@@ -67,14 +72,17 @@ static void test_a_record_in_full(void **state)
 		"\"direction\":\"outbound\",\"src\":\"10.0.0.1\",\"sport\":40000,"
 		"\"dst\":\"2001:db8::7\",\"dport\":443,\"host\":\"telemetry.example\","
 		"\"host_source\":\"dns\",\"interface\":\"eth0\",\"interface_kind\":\"ethernet\","
-		"\"provider\":\"blocklist\",\"via\":\"relay\",\"verdict\":\"allow\",\"state\":\"judged\",\"reason\":\"no rule\","
+		"\"provider\":\"blocklist\",\"via\":\"relay\",\"through\":\"socks, shape\",\"on_behalf_of\":48211,"
+		"\"origin_pid\":4700,\"origin_uid\":1001,\"origin_exe\":\"/usr/bin/git\",\"verdict\":\"allow\",\"state\":\"judged\",\"reason\":\"no rule\","
 		"\"bytes_in\":1234,\"bytes_out\":77,\"decision_us\":180}");
 	assert_true(schema_check("flow.json", json));
 }
 
 static void test_the_unknown_is_null(void **state)
 {
-	struct flow_record record = { .bytes_in = RECORD_UNKNOWN, .bytes_out = RECORD_UNKNOWN };
+	struct flow_record record = { .bytes_in = RECORD_UNKNOWN,
+				      .bytes_out = RECORD_UNKNOWN,
+				      .origin_uid = RECORD_UNKNOWN };
 	_cleanup_json_ struct json_object *json = NULL;
 
 	assert_int_equal(flow_json(&record, &json), 0);
