@@ -7,7 +7,7 @@
 
 struct climb {
 	struct cgroup *cgroup;
-	__u64 governed, proxies;
+	__u64 governed;
 	bool is_there;
 };
 
@@ -15,16 +15,16 @@ static long climb_on(__u32 i, struct climb *climb)
 {
 	struct cgroup *cgroup = climb->cgroup;
 	struct cgroup_subsys_state *parent = BPF_CORE_READ(cgroup, self.parent);
-	__u64 id = BPF_CORE_READ(cgroup, kn, id);
 
-	climb->is_there = id == climb->governed || id == climb->proxies; /* none is 0 */
+	climb->is_there = BPF_CORE_READ(cgroup, kn, id) == climb->governed;
 	if (climb->is_there || !parent)
 		return 1;
 	climb->cgroup = (void *)parent - bpf_core_field_offset(struct cgroup, self);
 	return 0;
 }
 
-/* is it the governed one, or below, or of proxies that are governed? Deeper, nobody knows, and it is taken for one of others */
+/* is it the governed one, or below, or that of proxies that are governed? Deeper, nobody knows, and it is
+ * taken for one of others */
 static __always_inline bool is_governed(struct cgroup *cgroup)
 {
 	struct sl_config *conf = get_config();
@@ -33,9 +33,8 @@ static __always_inline bool is_governed(struct cgroup *cgroup)
 	if (!conf || !cgroup)
 		return false;
 	climb.governed = conf->cgroup_id;
-	climb.proxies = conf->proxies_id;
 	bpf_loop(CGROUP_DEPTH, climb_on, &climb, 0);
-	return climb.is_there;
+	return climb.is_there || BPF_CORE_READ(cgroup, kn, id) == conf->proxies_id; /* none is 0 */
 }
 
 /* of its socket; NULL: not known. Requests and sockets in TIME_WAIT are less than a socket, and have

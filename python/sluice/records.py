@@ -27,7 +27,6 @@ RECORDS = (
         Field("version", "u32", 4, 0),  # protocol version in force
         Field("session", "u64", 8, 0),  # names this run of the provider
         Field("instance", "str", 32, 0),  # the instance that governs
-        Field("upstreams", "u8", 1, 1),  # 1: a proxy is to say FLOW_UPSTREAM: what it connects to are flows
     )),
     Record("OPTION", 3, 0, False, (  # one option of the configuration
         Field("key", "str", 32, 0),  # name of the option
@@ -35,6 +34,7 @@ RECORDS = (
     )),
     Record("START", 4, 0, False, (  # all options are there: start
         Field("reason", "u8", 1, 2),  # 0 enabled, 1 restarted after it died, 2 restarted after it hung
+        Field("upstreams", "u8", 1, 1),  # 1: it is to say FLOW_UPSTREAM, as what it connects to are flows
     )),
     Record("READY", 5, 1, False, (  # started, or why not
         Field("error", "u32", 4, 4095),  # 0, or the errno that kept it from starting
