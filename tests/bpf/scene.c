@@ -101,6 +101,7 @@ void set_sock(struct lab *lab, uint64_t cookie, uint32_t flags)
 {
 	struct sl_sock sock = { .flags = flags,
 				.owner.pid = 42,
+				.owner.cgroup_id = SENDER_CGROUP,
 				.user.uid = SENDER_UID,
 				.netns = own_netns() };
 

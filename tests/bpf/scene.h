@@ -12,6 +12,7 @@
 
 #define COOKIE 0x5105UL
 #define SENDER_UID 1000 /* of every socket of set_sock() */
+#define SENDER_CGROUP 4000 /* where its creator was */
 
 /** own_netns() - cookie of the network namespace that packets of a test run are in */
 uint64_t own_netns(void);

@@ -302,6 +302,31 @@ static void check_crowd(struct lab *lab, const struct lab_ends *ends)
 	      "%s of a user who is alone is queued", ends_text(ends));
 }
 
+/* a proxy is known by its cgroup, while that is governed */
+static void check_proxy(struct lab *lab, const struct lab_ends *ends)
+{
+	static const struct {
+		uint64_t proxies_id;
+		int wanted;
+	} cases[] = { { 0, 0 }, { SENDER_CGROUP, 1 }, { SENDER_CGROUP + 1, 0 } };
+	struct lab_packet packet;
+	uint64_t cookie;
+	uint32_t zero = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct sl_config config = { .proxies_id = cases[i].proxies_id };
+
+		lab_set(lab, "sl_config", &zero, &config);
+		check(run_out(lab, "sl_out_proxy", ends, SL_UNDECIDED, &cookie) == cases[i].wanted,
+		      "%s of cgroup %u, while that of proxies is %u", ends_text(ends),
+		      SENDER_CGROUP, (unsigned int)cases[i].proxies_id);
+	}
+	lab_clear(lab);
+	ends_packet(&packet, ends);
+	check(lab_run(lab, "sl_out_proxy", &packet) == 0, "%s of nobody is no proxy's",
+	      ends_text(ends));
+}
+
 static int run_place(struct lab *lab, const char *program, const struct lab_ends *ends, __u32 n,
 		     __u32 of_sender, __u32 packets)
 {
@@ -524,6 +549,7 @@ static void check_all(struct lab *lab)
 		peek_check(lab, all_ends[i], check);
 		check_out_foreign(lab, all_ends[i]);
 		check_crowd(lab, all_ends[i]);
+		check_proxy(lab, all_ends[i]);
 		check_places(lab, all_ends[i]);
 		check_out_verdict(lab, all_ends[i]);
 		check_cut(lab, all_ends[i], 0);

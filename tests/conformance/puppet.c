@@ -272,6 +272,10 @@ static void show(struct sluice_filter *filter, const struct sluice_flow *flow)
 			  flow->interface, flow->interface_kind);
 	sluice_filter_log(filter, LOG_INFO, "%s|%s|%s|%s|%s", flow->exe, flow->command,
 			  flow->cgroup, flow->unit, flow->container);
+	if (flow->through[0])
+		sluice_filter_log(filter, LOG_INFO, "through %s for %llu of %u %u %s", flow->through,
+				  (unsigned long long)flow->on_behalf_of, flow->origin_pid,
+				  flow->origin_uid, flow->origin_exe);
 }
 
 static void on_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)

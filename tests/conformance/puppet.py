@@ -139,6 +139,9 @@ class Puppet(sluice.Filter):
                  f"cut {flow.is_cut:d} again {flow.is_again:d} reading {flow.host_reading:d}")
         self.say(f"from {flow.local_address} to {flow.remote_address} by {flow.interface}, {flow.interface_kind}")
         self.say("|".join((flow.exe, flow.command, flow.cgroup, flow.unit, flow.container)))
+        if flow.through:
+            self.say(f"through {flow.through} for {flow.on_behalf_of} of {flow.origin_pid} {flow.origin_uid} "
+                     f"{flow.origin_exe}")
 
     def flow_data(self, data):
         self.say(f"data of {data.flow_id}: direction {data.direction:d} offset {data.offset} n {len(data.bytes)} "

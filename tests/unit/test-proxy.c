@@ -442,6 +442,69 @@ static void test_rules_of_its_start_come_before_it_is_ready(void **state)
 	filter_expect(proxied->seen, WIRE_READY);
 }
 
+/* ---- what it connects to ---- */
+
+static void start_governed(struct proxied *proxied)
+{
+	proxy_begin(proxied, &proxy_full_ops);
+	filter_send_welcome(proxied->seen);
+	filter_send_record(proxied->seen, WIRE_START, &(struct wire_start){ .upstreams = 1 });
+	assert_int_equal(proxy_process(proxied), 0);
+	assert_int_equal(((const struct wire_ready *)filter_expect(proxied->seen, WIRE_READY))->error,
+			 0);
+}
+
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t n = sizeof(cookie);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n), 0);
+	return cookie;
+}
+
+static void test_on_whose_behalf_a_socket_is(void **state)
+{
+	struct proxied *proxied = *state;
+	const struct wire_flow_upstream *said;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	start_governed(proxied);
+	proxy_ask_to_take(proxied, 7);
+	assert_int_equal(sluice_proxy_upstream(proxied->proxy, 7, fd), 0);
+	said = filter_expect(proxied->seen, WIRE_FLOW_UPSTREAM);
+	assert_int_equal(said->id, 7);
+	assert_int_equal(said->cookie, cookie_of(fd));
+	assert_int_equal(close(fd), 0); /* it is still ours */
+}
+
+static void test_of_no_socket_nothing_is_said(void **state)
+{
+	struct proxied *proxied = *state;
+	int pipes[2];
+
+	start_governed(proxied);
+	proxy_ask_to_take(proxied, 7);
+	assert_int_equal(sluice_proxy_upstream(proxied->proxy, 7, -1), -EBADF);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(sluice_proxy_upstream(proxied->proxy, 7, pipes[0]), -ENOTSOCK);
+	close(pipes[0]);
+	close(pipes[1]);
+	proxy_expect_nothing(proxied);
+}
+
+static void test_nobody_wants_to_know_it(void **state)
+{
+	struct proxied *proxied = *state;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	proxy_start(proxied, &proxy_full_ops);
+	proxy_ask_to_take(proxied, 7);
+	assert_int_equal(sluice_proxy_upstream(proxied->proxy, 7, fd), 0);
+	proxy_expect_nothing(proxied);
+	close(fd);
+}
+
 static void test_a_line_for_the_log(void **state)
 {
 	struct proxied *proxied = *state;
@@ -483,6 +546,9 @@ int main(void)
 		TEST(test_a_rule_that_is_wrong),
 		TEST(test_rules_of_a_later_program),
 		TEST(test_rules_of_its_start_come_before_it_is_ready),
+		TEST(test_on_whose_behalf_a_socket_is),
+		TEST(test_of_no_socket_nothing_is_said),
+		TEST(test_nobody_wants_to_know_it),
 		TEST(test_a_line_for_the_log),
 	};
 

@@ -58,6 +58,9 @@ static void test_reached(void **state)
 	int fd, proxy = reach(first, &fd);
 
 	assert_int_equal(lab.answer.id, id);
+	assert_int_equal(lab.answer.n_upstreams, 1);
+	assert_int_equal(lab.answer.upstream_of, id);
+	assert_false(lab.answer.is_upstream_late);
 	lab_say(proxy, "x", 1);
 	lab_hear(fd, "x", 1);
 	assert_int_equal(flows_wait_ms(&lab.flows, lab.now_ms), -1);
