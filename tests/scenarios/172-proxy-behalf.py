@@ -7,12 +7,17 @@
              program → A → B → network                   B of A's; A of no proxy's
 """
 import collections
+import glob
+import importlib
+import os
 import re
 import signal
 import time
 
 from lib import machine, main
 from lib.wait import wait_for
+
+serving = importlib.import_module("126-serve")
 
 HOST4, HOST6 = "10.79.72.1", "fd00:79::72:1"
 HOSTS = (HOST4, HOST6)
@@ -241,6 +246,47 @@ def check_killed(t, lab):
         t.equal(set(told[1]["ends"]), {"0"}, f"{name} is killed: others")
 
 
+def check_sluiced(t, lab):
+    """its successor has the sockets of the new proxies, too"""
+    done = lab.new_file("done")
+    run = lab.start([lab.test_filter()], lab.actor("reach_until", done, HOST4, 7), **chain(lab))
+    wait_for(lambda: run.flows(event="new", through=f"{A}, {B}"), 15, "a flow through both")
+    older = run.wait_pid("sluiced")
+    machine.kill(older, signal.SIGKILL)
+    run.wait_pid("sluiced", other_than=older)
+    n = len(run.flows(event="new", through=f"{A}, {B}"))
+    wait_for(lambda: len(run.flows(event="new", through=f"{A}, {B}")) >= n + 5, 20, "flows through both, of the successor")
+    open(done, "w").close()
+    run.wait(40)
+    t.equal(set(run.json()["ends"]), {"0"}, "connections meanwhile")
+
+
+def links(instance):
+    """of the proxies' cgroup"""
+    return len(glob.glob(f"/sys/fs/bpf/sluice-{instance}/link_*_proxies") + glob.glob(f"/run/sluice/{instance}/bpf/link_*_proxies"))
+
+
+def check_taken_over(t, lab):
+    """the next one of its name governs its proxies where somebody comes before them, and nowhere else"""
+    instance, own = f"b{os.getpid()}", lab.path("tests/providers/" + A)
+    section = f"[Proxy own]\nExec={own}\nFail=open\n"
+    judged = f"[Filter first]\nExec={lab.path('tests/providers/test-filter')}\nFail=open\ndeny-exe={own}\n"
+    with serving.Governed(lab) as governed:
+        for sections, error in ((section, "0"), (judged + section, "ECONNREFUSED"), (section, "0")):
+            config = lab.new_file("conf", f"[Instance]\nId={instance}\nCgroup={governed.name}\n{sections}")
+            program = serving.serve(lab, config)
+            title = "a filter and a proxy" if sections != section else "a proxy alone"
+            t.equal(governed.flow(HOST4), error, title)
+            t.equal(links(instance) > 0, sections != section, f"{title}: {links(instance)} links with the proxies' cgroup")
+            if error != "0":
+                t.equal(governed.flow(HOST4), error, f"{title}, again")
+            serving.killed(lab, program)
+        program = serving.serve(lab, config)
+        program.kill(signal.SIGTERM)
+        t.equal(program.wait(15), 0, "the end")
+    t.equal(links(instance), 0, "links that are left")
+
+
 def scenario(t):
     t.needs("curl", "tests/providers/test-proxy")
     with t.lab() as lab:
@@ -260,6 +306,8 @@ def scenario(t):
         check_slow_filter(t, lab)
         check_dying_filter(t, lab)
         check_killed(t, lab)
+        check_sluiced(t, lab)
+        check_taken_over(t, lab)
 
 
 if __name__ == "__main__":
