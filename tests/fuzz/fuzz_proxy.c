@@ -47,6 +47,8 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 {
 	unsigned int how = flow->remote_port;
 
+	if (how & 32)
+		(void)sluice_proxy_upstream(proxy, flow->id, far_ends[flow->id % FLOWS]);
 	if (how & 1)
 		(void)sluice_proxy_open(proxy, flow->id, how & 2 ? -ECONNREFUSED : 0, "fuzz");
 	if (how & 4)
@@ -180,7 +182,7 @@ static void run(const uint8_t *bytes, size_t n)
 
 	require(sluice_proxy_new(&ops, NULL, &proxy) == 0);
 	say(WIRE_WELCOME, &welcome, -1);
-	say(WIRE_START, &(struct wire_start){ 0 }, -1);
+	say(WIRE_START, &(struct wire_start){ .upstreams = 1 }, -1);
 	r = sluice_proxy_process(proxy);
 	for (size_t i = 0; i + 1 < n && r == 0; i += 2)
 		r = step(proxy, bytes[i], bytes[i + 1]);

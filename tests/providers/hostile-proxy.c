@@ -26,7 +26,7 @@
 #define FLOOD 200000
 #define LATE_S 6 /* a flow has 5 */
 
-enum { FLOW_TAKE = 48, FLOW_OPENED, FLOW_SOCKET, FLOW_CANCEL, FLOW_ASK_END };
+enum { FLOW_TAKE = 48, FLOW_OPENED, FLOW_SOCKET, FLOW_CANCEL, FLOW_ASK_END, FLOW_UPSTREAM = 55 };
 enum { OPENED_BYTES = 140, HELLO_PROXY = 2 };
 
 static char attempt[64];
@@ -62,6 +62,13 @@ static void opened(uint64_t id, uint32_t error)
 static void ask_end(uint64_t id)
 {
 	say(FLOW_ASK_END, 8, &id, sizeof(id));
+}
+
+static void upstream(uint64_t id, uint64_t cookie)
+{
+	const uint64_t head[2] = { id, cookie };
+
+	say(FLOW_UPSTREAM, sizeof(head), head, sizeof(head));
 }
 
 static void decline(uint64_t id)
@@ -197,6 +204,25 @@ static void ask_flood(uint64_t id)
 		ask_end(id);
 }
 
+/* sockets that are not its own, for flows that are not; and for one that it has not taken */
+static void others_upstreams(uint64_t id)
+{
+	const uint64_t ids[] = { id - 1, id, id + 1, 0, UINT64_MAX, before };
+
+	for (uint64_t cookie = 0; cookie < 200; cookie++)
+		upstream(ids[cookie % (sizeof(ids) / sizeof(ids[0]))], cookie);
+	upstream(id, UINT64_MAX);
+	decline(id);
+	upstream(id, 1);
+}
+
+static void upstream_flood(uint64_t id)
+{
+	for (unsigned int i = 0; i < FLOOD; i++)
+		upstream(id, i);
+	decline(id);
+}
+
 static const struct {
 	const char *name;
 	bool is_of_first; /* it ends the session */
@@ -219,6 +245,8 @@ static const struct {
 	{ "dies", false, die },
 	{ "take-flood", true, take_flood },
 	{ "ask-flood", true, ask_flood },
+	{ "others-upstreams", false, others_upstreams },
+	{ "upstream-flood", true, upstream_flood },
 };
 
 /* ---- the session ---- */

@@ -115,8 +115,9 @@ def check_no_proxy(t, lab):
 # ---- it lies ----
 
 LIES = {"open-untaken": "0", "others-ids": "0", "extreme-ids": "0", "take-twice": "ECONNREFUSED", "open-twice": "ECONNRESET",
-        "open-again": "ECONNREFUSED", "verdict-after-take": "ECONNREFUSED", "strange-errno": "ECONNREFUSED"}
-BREAKS = ("errno-limit", "filter-update", "own-socket", "take-flood", "ask-flood")
+        "open-again": "ECONNREFUSED", "verdict-after-take": "ECONNREFUSED", "strange-errno": "ECONNREFUSED",
+        "others-upstreams": "0"}
+BREAKS = ("errno-limit", "filter-update", "own-socket", "take-flood", "ask-flood", "upstream-flood")
 
 
 def lie(t, lab, attempt, wanted):

@@ -124,6 +124,16 @@ def check_mute(t, lab):
         t.check((n == 0) == bool(wanted), f"a proxy that says nothing, {wanted}: {n} packets that left")
 
 
+def check_lies(t, lab):
+    """what a proxy says of flows that are not its own changes nothing; one that floods is replaced"""
+    for attempt, n_broken in (("others-upstreams", 0), ("upstream-flood", 1)):
+        run = lab.run([lab.test_filter()], lab.actor("connects", *(f"{host},7" for host in HOSTS)),
+                      **chain(lab, proxy(lab, "hostile-proxy", attempt=attempt), B))
+        t.equal({end["error"] for end in run.json()}, {"0"}, f"{attempt}: it declines, and the next one takes them")
+        t.equal(run.stderr.count("broke the protocol"), n_broken, f"{attempt}: {run.stderr}")
+        t.equal({flow["through"] for flow in run.flows(event="new")}, {None, B}, f"{attempt}: through whom")
+
+
 def check_in_time(t, lab):
     """what a proxy says of a socket is read before that one's first packet, also when very much goes on"""
     run = lab.run([lab.test_filter()], lab.flowgen("tcp", HOST4, 7, 400, 1, 20000, "parallel"), **chain(lab))
@@ -296,6 +306,7 @@ def scenario(t):
         check_name(t, lab)
         check_denied(t, lab)
         check_mute(t, lab)
+        check_lies(t, lab)
         check_in_time(t, lab)
         check_truth(t, lab)
         check_ends(t, lab)
