@@ -17,6 +17,7 @@ would be most of the noise.
 """
 
 import contextlib
+import functools
 import json
 import os
 import statistics
@@ -84,8 +85,9 @@ def serving(lab, room, processor):
         server.wait()
 
 
-def pairs(lab, filters, n, ends, shape=None):
-    """rows of gbit_s: what two turns of each had. @ends: a value of ENDS. @shape: called with each room"""
+def pairs(lab, filters, n, ends, shape=None, options=()):
+    """rows of gbit_s: what two turns of each had. @ends: a value of ENDS. @shape: called with each room;
+    @options: of `sluice run`"""
     rows = []
     with Room("none") as plain, Room("governed") as governed:
         for room in (plain, governed):
@@ -94,7 +96,8 @@ def pairs(lab, filters, n, ends, shape=None):
                 shape(room)
         with serving(lab, plain, ends[1]), serving(lab, governed, ends[1]):
             none = Stream(lab, plain, lab.start_plain, ends[0])
-            with_it = Stream(lab, governed, lambda words: lab.start(filters, words, has_records=False), ends[0])
+            with_it = Stream(lab, governed, functools.partial(lab.start, filters, options=options, has_records=False),
+                             ends[0])
             for _ in range(n):
                 turns = [(stream, stream.pulse()) for stream in (none, with_it, with_it, none)]
                 rows.append({"none": sum(rate for stream, rate in turns if stream is none) / 2,
