@@ -69,8 +69,8 @@ class Streams:
         self.measure(WARM_MS)
 
     def measure(self, ms=PULSE_MS):
-        """Return: gbit_s, cpu_s_gb of the relay, and how many packets went to user space"""
-        cpu, n_before = Cpu(lambda: self._place.pids_of(self._run)), self._place.n_queued()
+        """Return: gbit_s, and cpu_s_gb of the relay"""
+        cpu = Cpu(lambda: self._place.pids_of(self._run))
         self._said.write(f"{ms}\n")
         self._said.flush()
         line = self._heard.readline()
@@ -78,7 +78,6 @@ class Streams:
             raise RuntimeError("streams: " + self._run.stderr)
         result = json.loads(line)
         result["cpu_s_gb"] = cpu.spent_s() / result["bytes"] * 1e9
-        result["queued"] = self._place.n_queued() - n_before
         return result
 
     def close(self):
@@ -108,14 +107,6 @@ class Plain(Place):
             with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/smaps_rollup") as file:
                 total += next(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
         return total
-
-    def n_queued(self):
-        """packets of the client's namespace that went to user space so far"""
-        try:
-            lines = self.lab.client.read_proc("netfilter/nfnetlink_queue").splitlines()
-        except FileNotFoundError:
-            return 0
-        return sum(int(line.split()[7]) for line in lines)
 
     def ends(self):
         """a value of halves.NAMES: which ones of the half closes leave the other half alive"""
