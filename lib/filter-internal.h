@@ -113,6 +113,8 @@ struct sluice_filter {
 	char error[FILTER_ERROR_BYTES];
 	struct outbox outbox;
 	struct rule_sets rules;
+	bool has_behalf; /* FLOW_NEW of that flow is to follow */
+	struct wire_flow_behalf behalf;
 	struct wire_packet_verdict packets; /* what was said and not sent yet; n 0: nothing */
 };
 

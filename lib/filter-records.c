@@ -79,6 +79,12 @@ static uint32_t copy_of(const struct sluice_filter_ops *ops)
 	return MIN(n, (uint32_t)SLUICE_PACKET_BYTES_MAX);
 }
 
+static int take_upstreams(struct sluice_filter *filter, const struct wire_message *message, int fd)
+{
+	filter->wants_upstreams = WIRE_BODY(message, struct wire_upstreams)->wanted;
+	return 0;
+}
+
 static int take_start(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	struct wire_ready ready = { .data = FILTER_OPS_SET(filter->ops, flow_data),
@@ -87,7 +93,6 @@ static int take_start(struct sluice_filter *filter, const struct wire_message *m
 				    .datagrams = proxy_takes_udp(filter) };
 	int r = 0;
 
-	filter->wants_upstreams = WIRE_BODY(message, struct wire_start)->upstreams;
 	if (!filter->refused && FILTER_OPS_SET(filter->ops, start)) {
 		filter->has_fail_text = false;
 		r = filter->ops->start(filter, filter->data);
@@ -131,6 +136,23 @@ static int take_stop(struct sluice_filter *filter, const struct wire_message *me
 	return send_control(filter, WIRE_STOPPED, &stopped);
 }
 
+static int take_flow_behalf(struct sluice_filter *filter, const struct wire_message *message,
+			    int fd)
+{
+	filter->behalf = *WIRE_BODY(message, struct wire_flow_behalf);
+	filter->has_behalf = true;
+	return 0;
+}
+
+static void tell_behalf(const struct wire_flow_behalf *behalf, struct sluice_flow *flow)
+{
+	flow->through = behalf->through;
+	flow->on_behalf_of = behalf->behalf;
+	flow->origin_pid = behalf->origin_pid;
+	flow->origin_uid = behalf->origin_uid;
+	flow->origin_exe = behalf->origin_exe;
+}
+
 static int take_flow_new(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	const struct wire_flow_new *new = WIRE_BODY(message, struct wire_flow_new);
@@ -161,17 +183,17 @@ static int take_flow_new(struct sluice_filter *filter, const struct wire_message
 		.interface_kind = "other",
 		.is_again = new->again,
 		.host_reading = (enum sluice_host_reading) new->host_reading,
-		.through = new->through,
-		.on_behalf_of = new->behalf,
-		.origin_pid = new->origin_pid,
-		.origin_uid = new->origin_uid,
-		.origin_exe = new->origin_exe,
+		.through = "",
+		.origin_exe = "",
 	};
 
 	memcpy(flow.local_address, new->src, sizeof(flow.local_address));
 	memcpy(flow.remote_address, new->dst, sizeof(flow.remote_address));
 	if (new->interface_kind < ARRAY_SIZE(interface_kinds))
 		flow.interface_kind = interface_kinds[new->interface_kind];
+	if (filter->has_behalf && filter->behalf.id == flow.id)
+		tell_behalf(&filter->behalf, &flow);
+	filter->has_behalf = false;
 	if (!FILTER_OPS_SET(filter->ops, new_flow))
 		(void)sluice_filter_answer(filter, flow.id, SLUICE_ALLOW, NULL);
 	else
@@ -250,9 +272,11 @@ static const struct {
 } records[] = {
 	{ WIRE_WELCOME, IN(NEW), take_welcome },
 	{ WIRE_OPTION, IN(WELCOMED), take_option },
+	{ WIRE_UPSTREAMS, IN(WELCOMED), take_upstreams },
 	{ WIRE_START, IN(WELCOMED), take_start },
 	{ WIRE_PING, IN(WELCOMED) | IN(STARTED) | IN(REFUSED), take_ping },
 	{ WIRE_STOP, IN(NEW) | IN(WELCOMED) | IN(STARTED) | IN(REFUSED), take_stop },
+	{ WIRE_FLOW_BEHALF, IN(STARTED), take_flow_behalf },
 	{ WIRE_FLOW_NEW, IN(STARTED), take_flow_new },
 	{ WIRE_FLOW_CLOSED, IN(STARTED), take_flow_closed },
 	{ WIRE_RULES_DONE, IN(STARTED), take_rules_done },

@@ -92,6 +92,7 @@ class Filter(Answers):
         if not 0 < len(self.name.encode()) < 32:
             raise Misuse(f"the name \"{self.name}\" has not 1 to 31 bytes")
         self.is_refused = False
+        self._behalf = None  # FLOW_NEW of that flow is to follow
         self._broken = None
         self._state = State.NEW
         self._out, self._n_answers, self._is_corked = deque(), 0, False
@@ -326,8 +327,12 @@ class Filter(Answers):
             self.stop()
         self._send(wire.encode("STOPPED"), is_answer=False)
 
+    def _take_flow_behalf(self, fields, _):
+        self._behalf = fields
+
     def _take_flow_new(self, fields, _):
-        self.new_flow(Flow(self, fields))
+        behalf, self._behalf = self._behalf, None
+        self.new_flow(Flow(self, fields, behalf if behalf and behalf["id"] == fields["id"] else None))
 
     def _take_flow_data(self, fields, tail):
         if not self._has("flow_data"):
@@ -374,6 +379,7 @@ _RECORDS = {
     "START": ({State.WELCOMED}, Filter._take_start),
     "PING": ({State.WELCOMED, State.STARTED, State.REFUSED}, Filter._take_ping),
     "STOP": ({State.NEW, State.WELCOMED, State.STARTED, State.REFUSED}, Filter._take_stop),
+    "FLOW_BEHALF": ({State.STARTED}, Filter._take_flow_behalf),
     "FLOW_NEW": ({State.STARTED}, Filter._take_flow_new),
     "FLOW_CLOSED": ({State.STARTED}, Filter._take_flow_closed),
     "RULES_DONE": ({State.STARTED}, Filter._take_rules_done),

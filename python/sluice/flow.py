@@ -84,7 +84,7 @@ class Flow(_Judged):
     """a new flow: judge it once, with allow(), drop(), drop_silent(), peek(), read_name() or need_rules(), now
     or later"""
 
-    def __init__(self, session, record):
+    def __init__(self, session, record, behalf=None):
         self._filter, self._id = session, record["id"]
         self.id = record["id"]
         self.direction = Direction(record["direction"])
@@ -96,10 +96,12 @@ class Flow(_Judged):
         self.interface_kind = dict(enumerate(INTERFACE_KINDS)).get(record["interface_kind"], "other")
         self.is_cut, self.is_again = bool(record["is_cut"]), bool(record["again"])
         for name in ("host", "pid", "owner_pid", "uid", "gid", "owner_uid", "exe", "exe_inode",
-                     "exe_device", "command", "cgroup", "unit", "container", "ifindex", "interface",
-                     "through", "origin_pid", "origin_uid", "origin_exe"):
+                     "exe_device", "command", "cgroup", "unit", "container", "ifindex", "interface"):
             setattr(self, name, record[name])
-        self.on_behalf_of = record["behalf"]
+        behalf = behalf or {"through": "", "origin_exe": ""}
+        self.through, self.on_behalf_of = behalf["through"], behalf.get("behalf", 0)
+        self.origin_pid, self.origin_uid = behalf.get("origin_pid", 0), behalf.get("origin_uid", 0)
+        self.origin_exe = behalf["origin_exe"]
 
     def peek(self, outbound=None, inbound=None, reason=""):
         """not before seeing what it carries: bytes to be shown at once, 0: as they come,

@@ -34,7 +34,6 @@ RECORDS = (
     )),
     Record("START", 4, 0, False, (  # all options are there: start
         Field("reason", "u8", 1, 2),  # 0 enabled, 1 restarted after it died, 2 restarted after it hung
-        Field("upstreams", "u8", 1, 1),  # 1: it is to say FLOW_UPSTREAM, as what it connects to are flows
     )),
     Record("READY", 5, 1, False, (  # started, or why not
         Field("error", "u32", 4, 4095),  # 0, or the errno that kept it from starting
@@ -115,11 +114,6 @@ RECORDS = (
         Field("cgroup", "str", 512, 0),  # cgroup, below the cgroup root
         Field("again", "u8", 1, 1),  # 1: judged before; its verdict stays until the answer
         Field("host_reading", "u8", 1, 4),  # first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read
-        Field("behalf", "u64", 8, 0),  # a proxy's own flow: on behalf of which flow; 0: of none that it says, or no proxy's
-        Field("origin_pid", "u32", 4, 0),  # process that began that flow; behind several proxies, the first one of all
-        Field("origin_uid", "u32", 4, 0),  # its user id
-        Field("origin_exe", "str", 512, 0),  # path of its executable
-        Field("through", "str", 128, 0),  # a proxy's own flow: names of the proxies it has come through, the first one first
     )),
     Record("FLOW_VERDICT", 17, 1, False, (  # the judgement
         Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
@@ -251,6 +245,17 @@ RECORDS = (
     Record("FLOW_UPSTREAM", 55, 1, False, (  # a socket of the proxy is the other side of that flow
         Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
         Field("cookie", "u64", 8, 0),  # socket cookie; what this one begins from now on is on behalf of that flow
+    )),
+    Record("FLOW_BEHALF", 56, 0, False, (  # the flow of the next FLOW_NEW is a proxy's own
+        Field("id", "u64", 8, 0),  # the flow of the FLOW_NEW that follows
+        Field("behalf", "u64", 8, 0),  # on behalf of which flow; 0: of none that the proxy says
+        Field("origin_pid", "u32", 4, 0),  # process that began that one; behind several proxies, the first one of all
+        Field("origin_uid", "u32", 4, 0),  # its user id
+        Field("origin_exe", "str", 512, 0),  # path of its executable
+        Field("through", "str", 128, 0),  # names of the proxies it has come through, the first one first
+    )),
+    Record("UPSTREAMS", 57, 0, False, (  # before START: does anybody want to know what a proxy connects to?
+        Field("wanted", "u8", 1, 1),  # 1: a proxy is to say FLOW_UPSTREAM, as what it connects to are flows
     )),
     Record("FLOW_END", 53, 0, False, (  # so
         Field("id", "u64", 8, 0),  # the flow of FLOW_SOCKET

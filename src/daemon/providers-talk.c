@@ -46,21 +46,6 @@ void providers_ping(struct filter *filter)
 		providers_set_events(filter, true);
 }
 
-static void fill_behalf(const struct daemon *daemon, const struct flow *flow,
-			struct wire_flow_new *record)
-{
-	const struct identity *origin = flow->side->origin;
-
-	_Static_assert(sizeof(record->through) == BEHALF_THROUGH_BYTES, "as behalf_through()");
-	(void)behalf_through(daemon, flow, record->through);
-	record->behalf = flow->side->behalf;
-	if (!origin)
-		return;
-	record->origin_pid = origin->who.pid;
-	record->origin_uid = origin->who.uid;
-	text_copy(record->origin_exe, sizeof(record->origin_exe), origin->exe);
-}
-
 static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wire_flow_new *record)
 {
 	const struct link *link = identity_link(daemon, flow->side->netns, flow->side->ifindex);
@@ -84,8 +69,6 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 	text_copy(record->host, sizeof(record->host), flow->host);
 	if (naming_may_help(daemon, flow))
 		record->host_reading = FLOW_READABLE;
-	if (flow->side->through)
-		fill_behalf(daemon, flow, record);
 	if (!identity)
 		return;
 	record->pid = identity->who.pid;
@@ -101,6 +84,23 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 	text_copy(record->container, sizeof(record->container), identity->container);
 }
 
+static int send_behalf(struct daemon *daemon, struct filter *filter, const struct flow *flow)
+{
+	const struct identity *origin = flow->side->origin;
+	struct wire_flow_behalf record = { .id = flow->id, .behalf = flow->side->behalf };
+
+	_Static_assert(sizeof(record.through) == BEHALF_THROUGH_BYTES, "as behalf_through()");
+	if (!flow->side->through)
+		return 0;
+	(void)behalf_through(daemon, flow, record.through);
+	if (origin) {
+		record.origin_pid = origin->who.pid;
+		record.origin_uid = origin->who.uid;
+		text_copy(record.origin_exe, sizeof(record.origin_exe), origin->exe);
+	}
+	return providers_say(filter, WIRE_FLOW_BEHALF, &record, -1);
+}
+
 int providers_send_flow(struct daemon *daemon, unsigned int index, const struct flow *flow,
 			bool is_again)
 {
@@ -110,7 +110,9 @@ int providers_send_flow(struct daemon *daemon, unsigned int index, const struct 
 
 	fill_flow(daemon, flow, &record);
 	record.again = is_again;
-	r = providers_say(filter, WIRE_FLOW_NEW, &record, -1);
+	r = send_behalf(daemon, filter, flow);
+	if (r == 0)
+		r = providers_say(filter, WIRE_FLOW_NEW, &record, -1);
 	if (r == -EAGAIN)
 		providers_set_events(filter, true);
 	if (r == 0)
@@ -138,8 +140,7 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 	struct filter *filter = &daemon->filters[index];
 	struct wire_welcome welcome = { .version = WIRE_PROVIDER_VERSION,
 					.session = (uint64_t)filter->session.restarts + 1 };
-	struct wire_start start = { .reason = filter->session.restarts ? 1 : 0,
-				    .upstreams = filter->is_proxy && behalf_is_wanted(daemon) };
+	struct wire_start start = { .reason = filter->session.restarts ? 1 : 0 };
 	int r;
 
 	if (filter->session.state != SESSION_CALLED)
@@ -166,6 +167,9 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 		text_copy(record.value, sizeof(record.value), option->value);
 		r = providers_say(filter, WIRE_OPTION, &record, option->fd);
 	}
+	if (r == 0 && filter->is_proxy && behalf_is_wanted(daemon))
+		r = providers_say(filter, WIRE_UPSTREAMS, &(struct wire_upstreams){ .wanted = 1 },
+				  -1);
 	if (r == 0)
 		r = providers_say(filter, WIRE_START, &start, -1);
 	/* without one of its options it would allow what it was told to deny: start it again */

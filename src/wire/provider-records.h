@@ -79,8 +79,8 @@
  * given up, also before FLOW_OPENED. FLOW_END says once that the program has closed its last
  * descriptor; in answer to FLOW_ASK_END it may also say that it has not.
  *
- * What a proxy connects to is a flow as well, where there are filters or proxies behind it: its own, with
- * `through`. FLOW_UPSTREAM says on whose behalf; it is to be sent before connect(2), and is read
+ * What a proxy connects to is a flow as well, where there are filters or proxies behind it: its own, and
+ * FLOW_BEHALF comes before its FLOW_NEW. FLOW_UPSTREAM says on whose behalf; it is to be sent before connect(2), and is read
  * before what that sends is judged. About a flow that is not its own it is counted and ignored.
  *
  * LIST, at any time after START, tells of a list for `sluice lists`; sluiced counts
@@ -117,8 +117,10 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, str,  value,      256, "its text; a file option carries the open file as descriptor")
 
 #define WIRE_FIELDS_START(F, S) \
-	F(S, u8,   reason,     2,   "0 enabled, 1 restarted after it died, 2 restarted after it hung") \
-	F(S, u8,   upstreams,  1,   "1: it is to say FLOW_UPSTREAM, as what it connects to are flows")
+	F(S, u8,   reason,     2,   "0 enabled, 1 restarted after it died, 2 restarted after it hung")
+
+#define WIRE_FIELDS_UPSTREAMS(F, S) \
+	F(S, u8,   wanted,     1,   "1: a proxy is to say FLOW_UPSTREAM, as what it connects to are flows")
 
 #define WIRE_FIELDS_READY(F, S) \
 	F(S, u32,  error,      4095, "0, or the errno that kept it from starting") \
@@ -157,12 +159,15 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, str,  command,    256, "command line, arguments joined by spaces") \
 	F(S, str,  cgroup,     512, "cgroup, below the cgroup root") \
 	F(S, u8,   again,      1,   "1: judged before; its verdict stays until the answer") \
-	F(S, u8,   host_reading, 4, "first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read") \
-	F(S, u64,  behalf,     0,   "a proxy's own flow: on behalf of which flow; 0: of none that it says, or no proxy's") \
-	F(S, u32,  origin_pid, 0,   "process that began that flow; behind several proxies, the first one of all") \
+	F(S, u8,   host_reading, 4, "first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read")
+
+#define WIRE_FIELDS_FLOW_BEHALF(F, S) \
+	F(S, u64,  id,         0,   "the flow of the FLOW_NEW that follows") \
+	F(S, u64,  behalf,     0,   "on behalf of which flow; 0: of none that the proxy says") \
+	F(S, u32,  origin_pid, 0,   "process that began that one; behind several proxies, the first one of all") \
 	F(S, u32,  origin_uid, 0,   "its user id") \
 	F(S, str,  origin_exe, 512, "path of its executable") \
-	F(S, str,  through,    128, "a proxy's own flow: names of the proxies it has come through, the first one first")
+	F(S, str,  through,    128, "names of the proxies it has come through, the first one first")
 
 #define WIRE_FIELDS_FLOW_NAME(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
@@ -389,6 +394,8 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	R(FLOW_ASK_END, wire_flow_ask_end, WIRE_FIELDS_FLOW_ASK_END, 52, 1, 0, "the program has ended its side: how?") \
 	R(FLOW_DATAGRAM, wire_flow_datagram, WIRE_FIELDS_FLOW_DATAGRAM, 54, 0, 1, "a datagram of that flow, which came before its socket was there") \
 	R(FLOW_UPSTREAM, wire_flow_upstream, WIRE_FIELDS_FLOW_UPSTREAM, 55, 1, 0, "a socket of the proxy is the other side of that flow") \
+	R(FLOW_BEHALF,  wire_flow_behalf,  WIRE_FIELDS_FLOW_BEHALF,  56, 0, 0, "the flow of the next FLOW_NEW is a proxy's own") \
+	R(UPSTREAMS,    wire_upstreams,    WIRE_FIELDS_UPSTREAMS,    57, 0, 0, "before START: does anybody want to know what a proxy connects to?") \
 	R(FLOW_END,     wire_flow_end,     WIRE_FIELDS_FLOW_END,     53, 0, 0, "so") \
 	R(PACKETS,      wire_packets,      WIRE_FIELDS_PACKETS,      30, 0, 1, "judge these packets") \
 	R(PACKET_VERDICT, wire_packet_verdict, WIRE_FIELDS_PACKET_VERDICT, 31, 1, 0, "the judgement on packets") \

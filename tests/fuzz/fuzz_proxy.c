@@ -182,7 +182,8 @@ static void run(const uint8_t *bytes, size_t n)
 
 	require(sluice_proxy_new(&ops, NULL, &proxy) == 0);
 	say(WIRE_WELCOME, &welcome, -1);
-	say(WIRE_START, &(struct wire_start){ .upstreams = 1 }, -1);
+	say(WIRE_UPSTREAMS, &(struct wire_upstreams){ .wanted = 1 }, -1);
+	say(WIRE_START, &(struct wire_start){ 0 }, -1);
 	r = sluice_proxy_process(proxy);
 	for (size_t i = 0; i + 1 < n && r == 0; i += 2)
 		r = step(proxy, bytes[i], bytes[i + 1]);

@@ -70,20 +70,33 @@ static void say_upstream(struct lab *lab, unsigned int index, const struct lab_p
 	lab_say(lab, index, WIRE_FLOW_UPSTREAM, &record);
 }
 
-static const struct wire_flow_new *asked(struct lab *lab, unsigned int index)
-{
-	const struct wire_flow_new *record = lab_take(lab, index, WIRE_FLOW_NEW);
+/* a question, and what was said before it */
+struct asked {
+	struct wire_flow_new flow;
+	struct wire_flow_behalf behalf; /* id 0: nothing */
+};
 
-	assert_non_null(record);
-	return record;
+static struct asked asked(struct lab *lab, unsigned int index)
+{
+	struct asked asked = { .flow.id = 0 };
+	uint16_t type;
+
+	while ((type = divert_next(lab, index)) != 0 && type != WIRE_FLOW_NEW)
+		if (type == WIRE_FLOW_BEHALF)
+			asked.behalf = *WIRE_BODY(&lab->message, struct wire_flow_behalf);
+	assert_int_equal(type, WIRE_FLOW_NEW);
+	asked.flow = *WIRE_BODY(&lab->message, struct wire_flow_new);
+	assert_true(!asked.behalf.id || asked.behalf.id == asked.flow.id);
+	return asked;
 }
 
-static void expect_behalf(const struct wire_flow_new *record, const char *through, uint64_t behalf)
+static void expect_behalf(struct asked asked, const char *through, uint64_t behalf)
 {
-	assert_string_equal(record->through, through);
-	assert_int_equal(record->behalf, behalf);
-	assert_int_equal(record->origin_pid, behalf ? LAB_PID : 0);
-	assert_string_equal(record->origin_exe, behalf ? "/bin/curl" : "");
+	assert_int_equal(asked.behalf.id, through[0] ? asked.flow.id : 0);
+	assert_string_equal(asked.behalf.through, through);
+	assert_int_equal(asked.behalf.behalf, behalf);
+	assert_int_equal(asked.behalf.origin_pid, behalf ? LAB_PID : 0);
+	assert_string_equal(asked.behalf.origin_exe, behalf ? "/bin/curl" : "");
 }
 
 /* ---- the order ---- */
@@ -92,15 +105,15 @@ static void test_filters_then_the_proxies_behind_it(void **state)
 {
 	struct lab *lab = *state;
 	uint64_t id = taken(lab), first_id, second_id;
-	const struct wire_flow_new *record;
+	struct asked record;
 	unsigned int no;
 
 	say_upstream(lab, PROXY, &first, id);
 	no = lab_put(lab, &first);
 	record = asked(lab, FILTER);
 	expect_behalf(record, "filter1", id);
-	assert_int_equal(record->uid, LAB_PROVIDERS_UID + PROXY);
-	first_id = record->id;
+	assert_int_equal(record.flow.uid, LAB_PROVIDERS_UID + PROXY);
+	first_id = record.flow.id;
 	lab_judge(lab, FILTER, first_id, 0);
 	assert_null(lab_take(lab, PROXY, WIRE_FLOW_NEW));
 	expect_behalf(asked(lab, SECOND), "filter1", id);
@@ -111,8 +124,8 @@ static void test_filters_then_the_proxies_behind_it(void **state)
 	no = lab_put(lab, &second);
 	record = asked(lab, FILTER);
 	expect_behalf(record, "filter1, filter2", first_id);
-	assert_int_equal(record->uid, LAB_PROVIDERS_UID + SECOND);
-	second_id = record->id;
+	assert_int_equal(record.flow.uid, LAB_PROVIDERS_UID + SECOND);
+	second_id = record.flow.id;
 	lab_judge(lab, FILTER, second_id, 0);
 	assert_null(lab_take(lab, PROXY, WIRE_FLOW_NEW));
 	assert_null(lab_take(lab, SECOND, WIRE_FLOW_NEW));
@@ -131,7 +144,7 @@ static void test_a_denial_is_the_proxies_error(void **state)
 
 	say_upstream(lab, PROXY, &first, id);
 	no = lab_put(lab, &first);
-	lab_judge(lab, FILTER, asked(lab, FILTER)->id, 1);
+	lab_judge(lab, FILTER, asked(lab, FILTER).flow.id, 1);
 	assert_int_equal(lab_fate(lab, no), FATE_REJECTED);
 	assert_null(lab_take(lab, SECOND, WIRE_FLOW_NEW));
 }
@@ -159,7 +172,7 @@ static void test_one_that_says_nothing_is_judged_as_itself(void **state)
 
 	(void)taken(lab);
 	lab_put(lab, &first);
-	id = asked(lab, FILTER)->id;
+	id = asked(lab, FILTER).flow.id;
 	lab_judge(lab, FILTER, id, 0);
 	assert_null(lab_take(lab, PROXY, WIRE_FLOW_NEW));
 	expect_behalf(asked(lab, SECOND), "filter1", 0);
@@ -237,9 +250,9 @@ static void test_nothing_of_it_is_remembered(void **state)
 
 	say_upstream(lab, PROXY, &first, id);
 	lab_put(lab, &first);
-	first_id = asked(lab, FILTER)->id;
+	first_id = asked(lab, FILTER).flow.id;
 	lab_judge_for(lab, FILTER, first_id, 0, MEMORY_ADDRESS);
-	lab_judge(lab, SECOND, asked(lab, SECOND)->id, 0);
+	lab_judge(lab, SECOND, asked(lab, SECOND).flow.id, 0);
 	key.app.uid = first.uid;
 	key.app.cgroup_id = FAKE_PROXIES_ID;
 	assert_null(fake_get(lab->kernel, FAKE_MEMORY, &key));
@@ -273,7 +286,7 @@ static void test_records_show_it(void **state)
 
 	say_upstream(lab, PROXY, &first, id);
 	lab_put(lab, &first);
-	first_id = asked(lab, FILTER)->id;
+	first_id = asked(lab, FILTER).flow.id;
 	lab_judge(lab, FILTER, first_id, 0);
 	lab_judge(lab, SECOND, first_id, 0);
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)id);
@@ -295,7 +308,7 @@ static void test_each_proxy_has_a_zone(void **state)
 	uint64_t own;
 
 	lab_put(lab, &datagram);
-	own = asked(lab, FILTER)->id;
+	own = asked(lab, FILTER).flow.id;
 	assert_int_equal(behalf_zone(flow_table_find_id(lab->daemon->flows, id)), SL_ZONE);
 	assert_int_equal(behalf_zone(flow_table_find_id(lab->daemon->flows, own)),
 			 sl_zone_of_proxy(datagram.uid));

@@ -447,7 +447,8 @@ static void start_governed(struct proxied *proxied)
 {
 	proxy_begin(proxied, &proxy_full_ops);
 	filter_send_welcome(proxied->seen);
-	filter_send_record(proxied->seen, WIRE_START, &(struct wire_start){ .upstreams = 1 });
+	filter_send_record(proxied->seen, WIRE_UPSTREAMS, &(struct wire_upstreams){ .wanted = 1 });
+	filter_send_start(proxied->seen);
 	assert_int_equal(proxy_process(proxied), 0);
 	assert_int_equal(((const struct wire_ready *)filter_expect(proxied->seen, WIRE_READY))->error,
 			 0);
