@@ -274,6 +274,7 @@ void attempt_talk(struct flows *flows, struct flow *flow, uint64_t now_ms)
 	} else if (r == 0) {
 		judge(flows, flow, now_ms);
 	} else {
+		link_acknowledge(&flow->link);
 		handshake_output(&flow->handshake, &n);
 		if (flow->handshake.state == HANDSHAKE_GOES_ON)
 			events |= EPOLLIN;
