@@ -179,7 +179,7 @@ struct flow {
 	bool is_paused : 1;	  /* while it is held: its filter answers later */
 	bool needs_rules : 1;	  /* and is paused: it is asked again when its filter has others */
 	bool needed_rules : 1;	  /* of the filter that is asked */
-	bool is_gone : 1;	  /* its socket ended while it was held */
+	bool is_gone : 1;	  /* its socket ended while it was held, or before */
 	bool is_remembered : 1;	  /* the kernel allowed it, nobody was asked */
 	bool was_allowed : 1;	  /* its verdict was another one before */
 	bool is_hypothetical : 1; /* of daemon/tell/explain.c, in no table: no packet waits for it */

@@ -301,6 +301,22 @@ static void test_a_program_that_gives_up_before_it_is_taken(void **state)
 	assert_int_equal(lab_fate(lab, no), FATE_SILENT);
 }
 
+/* we hear of that before we read its SYN */
+static void test_a_program_that_gives_up_before_it_is_known(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int no;
+	uint64_t id;
+
+	lab_close_socket(lab, &tcp);
+	no = lab_put(lab, &tcp);
+	id = lab_take_flow(lab, PROXY);
+	divert_take_flow(lab, PROXY, id);
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_CANCEL), id);
+	assert_int_equal(lab_fate(lab, no), FATE_SILENT);
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
+}
+
 /* ---- what a proxy says too late, twice, or of what is not its own ---- */
 
 static void test_words_of_no_flow(void **state)
@@ -710,6 +726,7 @@ int main(void)
 		TEST(test_a_program_that_is_gone_before_it_is_connected),
 		TEST(test_a_program_that_gives_up),
 		TEST(test_a_program_that_gives_up_before_it_is_taken),
+		TEST(test_a_program_that_gives_up_before_it_is_known),
 		TEST(test_words_of_no_flow),
 		TEST(test_opened_without_a_take),
 		TEST(test_opened_without_a_take_too_late),
