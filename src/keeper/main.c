@@ -106,8 +106,11 @@ static void on_enter(struct keeper *keeper, const struct wire_message *message, 
 {
 	const struct wire_k_enter *enter = WIRE_BODY(message, struct wire_k_enter);
 	struct wire_k_entered entered = { .token = enter->token };
-	int sockets[KEEPER_NETNS_SOCKETS] = { -1, -1, -1, -1, -1, -1 };
-	int r = network_enter(keeper, (pid_t)enter->pid, fd, sockets, &entered.inode);
+	int sockets[KEEPER_NETNS_SOCKETS], r;
+
+	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++)
+		sockets[i] = -1;
+	r = network_enter(keeper, (pid_t)enter->pid, fd, sockets, &entered.inode);
 
 	entered.error = (uint32_t)-r;
 	if (r < 0)
