@@ -173,6 +173,7 @@ static const struct {
 	{ "local", "local", NULL },
 	{ "local_port", NULL, say_local_ports },
 	{ "interface", "interface", NULL },
+	{ "cgroup", "cgroup", NULL },
 };
 
 static void say_flows(struct json_object *rule, const char *what, char *text, size_t n)

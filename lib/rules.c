@@ -124,6 +124,11 @@ static const char *read_texts(const struct sluice_rule *rule, struct wire_rule *
 		return "the path of the program is longer than 511 bytes";
 	if (!is_copied(record->interface, sizeof(record->interface), rule->interface))
 		return "the name of the interface is longer than 15 bytes";
+	if (!is_copied(record->cgroup, sizeof(record->cgroup), rule->cgroup))
+		return "the cgroup is longer than 255 bytes";
+	n = strlen(record->cgroup);
+	if (n > 1 && record->cgroup[n - 1] == '/')
+		record->cgroup[n - 1] = '\0';
 	if (rule->reason)
 		memcpy(record->reason, rule->reason,
 		       strnlen(rule->reason, sizeof(record->reason) - 1));
@@ -181,7 +186,7 @@ static int append(struct rule_list *list, const void *bytes, size_t n)
 static int pack(struct rule_list *list, const struct wire_rule *record)
 {
 	const char *const texts[] = { record->host, record->exe, record->interface,
-				      record->reason };
+				      record->cgroup, record->reason };
 	int r;
 
 	if (list->n == WIRE_RULES_MAX)
@@ -197,7 +202,7 @@ static int pack(struct rule_list *list, const struct wire_rule *record)
 static size_t unpack(const struct rule_list *list, size_t at, struct wire_rule *ret_record)
 {
 	char *const texts[] = { ret_record->host, ret_record->exe, ret_record->interface,
-				ret_record->reason };
+				ret_record->cgroup, ret_record->reason };
 
 	memset(ret_record, 0, sizeof(*ret_record));
 	memcpy(ret_record, list->bytes + at, NUMBERS_BYTES);

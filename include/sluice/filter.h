@@ -258,6 +258,7 @@ struct sluice_rule {
 	 * takes later packets elsewhere. No rule keeps a program to an interface by this */
 	const char *interface;
 	const char *local_address; /* as remote_address, of this machine */
+	const char *cgroup; /* of struct sluice_flow: this one and all below it, at most 255 bytes */
 };
 
 /**

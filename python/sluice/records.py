@@ -157,6 +157,7 @@ RECORDS = (
         Field("host", "str", 256, 0),  # name, without a dot at its end
         Field("exe", "str", 512, 0),  # path of the executable; empty: any
         Field("interface", "str", 16, 0),  # name of the interface of FLOW_NEW; empty: any
+        Field("cgroup", "str", 256, 0),  # this cgroup and all below it, without a slash at its end; empty: any
         Field("reason", "str", 128, 0),  # why, for people
     )),
     Record("RULES_COMMIT", 23, 1, False, (  # the set is complete: put it in force

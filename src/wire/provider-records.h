@@ -285,6 +285,7 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, str,  host,       256, "name, without a dot at its end") \
 	F(S, str,  exe,        512, "path of the executable; empty: any") \
 	F(S, str,  interface,  16,  "name of the interface of FLOW_NEW; empty: any") \
+	F(S, str,  cgroup,     256, "this cgroup and all below it, without a slash at its end; empty: any") \
 	F(S, str,  reason,     128, "why, for people")
 
 #define WIRE_FIELDS_RULES_COMMIT(F, S) \

@@ -50,6 +50,17 @@ static bool is_of_names(char c)
 	       strchr("-_.\\", c);
 }
 
+static const char *cgroup_problem(const char *cgroup)
+{
+	size_t n = strlen(cgroup);
+
+	if (n && cgroup[0] != '/')
+		return "the cgroup does not begin with /";
+	if (n > 1 && cgroup[n - 1] == '/')
+		return "the cgroup ends with /";
+	return NULL;
+}
+
 /* a rule that no flow can meet is none, and was meant to be one */
 static const char *label_problem(const char *host)
 {
@@ -104,5 +115,5 @@ const char *wire_rule_problem(const struct wire_rule *rule)
 		problem = host_problem(rule);
 	if (!problem && rule->exe[0] && rule->exe[0] != '/')
 		problem = "the path of the program does not begin with /";
-	return problem;
+	return problem ? problem : cgroup_problem(rule->cgroup);
 }

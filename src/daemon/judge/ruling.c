@@ -85,6 +85,7 @@ static struct rules_question describe(struct daemon *daemon, const struct flow *
 	question.knows_uid = true;
 	question.uid = identity->who.uid;
 	question.exe = identity_exe(identity);
+	question.cgroup = identity->cgroup;
 	return question;
 }
 

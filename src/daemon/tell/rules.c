@@ -86,6 +86,7 @@ static struct json_object *rule_json(const struct wire_rule *rule, uint32_t numb
 	json_add(json, "exe", text_or_null(rule->exe, rule->exe[0]));
 	json_add(json, "uid", number_or_null(rule->uid, rule->has_uid));
 	json_add(json, "interface", text_or_null(rule->interface, rule->interface[0]));
+	json_add(json, "cgroup", text_or_null(rule->cgroup, rule->cgroup[0]));
 	json_add(json, "reason", text_or_null(rule->reason, rule->reason[0]));
 	return json;
 }
