@@ -42,6 +42,14 @@ static void take_option(struct daemon *daemon, const struct wire_message *messag
 	daemon->n_options++;
 }
 
+static void take_settings(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	uint32_t index = WIRE_BODY(message, struct wire_k_settings)->index;
+
+	if (index < daemon->n_filters)
+		choosing_take(daemon, index, *fd);
+}
+
 static void take_flows(struct daemon *daemon, const struct wire_message *message, int *fd)
 {
 	close_fd(daemon->flows_fd);
@@ -119,6 +127,7 @@ static const struct {
 	{ WIRE_K_INSTANCE, take_instance },
 	{ WIRE_K_FILTER, take_filter },
 	{ WIRE_K_OPTION, take_option },
+	{ WIRE_K_SETTINGS, take_settings },
 	{ WIRE_K_FLOWS, take_flows },
 	{ WIRE_K_COMMIT, take_nothing },
 	{ WIRE_K_KEPT, take_kept },

@@ -253,16 +253,27 @@ static void watch(struct keeper *keeper)
 		log_error("cannot start sluiced: %m");
 }
 
+/* Return: was it that? */
+static bool take_settings(struct keeper *keeper, const struct wire_message *message, int *fd)
+{
+	const struct config_record *record = config_renew(keeper, message, fd);
+
+	if (record && keeper->daemon_sock >= 0 &&
+	    channel_send_raw(keeper->daemon_sock, record->bytes, record->n_bytes, record->fd) < 0)
+		lose_daemon(keeper); /* its successor is told */
+	return record != NULL;
+}
+
+/* after COMMIT it has nothing else to say than SETTINGS and END */
 static bool run_has_ended(struct keeper *keeper)
 {
 	struct wire_message message;
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	int r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, keeper->buffer, &message,
 			     NULL, &fd);
 
-	close_fd(fd);
 	keeper->is_ended = r == 0 && message.record->type == WIRE_K_END;
-	return r != -EAGAIN; /* after COMMIT it has nothing else to say */
+	return r != -EAGAIN && (r || !take_settings(keeper, &message, &fd));
 }
 
 /* @run_sock: -1: it is not listened to any more. Return: has it ended? */

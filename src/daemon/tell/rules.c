@@ -128,6 +128,31 @@ static struct json_object *packets_rules_json(const struct packet_filter *filter
 	return json;
 }
 
+static struct json_object *chosen_rules_json(const struct rules *rules)
+{
+	struct json_object *json = json_object_new_object(), *list = json_object_new_array();
+	struct wire_rule rule;
+
+	for (uint32_t i = 1; rules_get(rules, i, &rule); i++)
+		json_append(list, rule_json(&rule, i));
+	json_add(json, "otherwise", json_object_new_string(action_name(rules_otherwise(rules))));
+	json_add(json, "rules", list);
+	return json;
+}
+
+/* NULL: it is no proxy, or its user has said nothing. They are few: WIRE_SETTINGS_MAX */
+static struct json_object *chosen_json(const struct chosen *chosen)
+{
+	struct json_object *json;
+
+	if (!chosen->apps && !chosen->flows)
+		return NULL;
+	json = json_object_new_object();
+	json_add(json, "apps", chosen_rules_json(chosen->apps));
+	json_add(json, "flows", chosen_rules_json(chosen->flows));
+	return json;
+}
+
 static struct json_object *page_json(const struct daemon *daemon, unsigned int index, uint32_t from)
 {
 	const struct ruling *ruling = &daemon->filters[index].ruling;
@@ -145,6 +170,7 @@ static struct json_object *page_json(const struct daemon *daemon, unsigned int i
 	json_add(json, "rules", list);
 	json_add(json, "packets",
 		 from == 1 ? packets_rules_json(&daemon->filters[index].packets) : NULL);
+	json_add(json, "chosen", from == 1 ? chosen_json(&daemon->filters[index].chosen) : NULL);
 	return json;
 }
 
