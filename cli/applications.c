@@ -24,7 +24,6 @@
 #include "cli/settings.h"
 
 #define ID_MAX 127U
-#define LINE_BYTES 1024
 
 struct application {
 	char id[ID_MAX + 1];
@@ -92,17 +91,6 @@ static bool is_id(const char *text)
 	return n > 0 && n <= ID_MAX;
 }
 
-static char *trim(char *text)
-{
-	size_t n;
-
-	text += strspn(text, " \t");
-	n = strlen(text);
-	while (n > 0 && strchr(" \t\n", text[n - 1]))
-		text[--n] = '\0';
-	return text;
-}
-
 /* a path is from the folder of the file */
 static int read_program(const char *file, const char *text, struct wire_rule *rule)
 {
@@ -129,19 +117,19 @@ static int add(struct applications *applications, const char *id, const struct w
 	return 0;
 }
 
-static int take_line(struct applications *applications, const char *file, char *line)
+struct reader {
+	const char *path;
+	struct applications *applications;
+};
+
+static int take_line(void *data, char *id, char *value)
 {
-	char *id = trim(line), *equals = strchr(id, '='), *value;
+	struct reader *reader = data;
 	struct wire_rule rule = { 0 };
 	int r;
 
-	if (!*id || *id == '#')
-		return 0;
-	if (!equals)
+	if (!value)
 		return cli_error(-1, "\"%s\" is not of the form ID = PROGRAM", id);
-	*equals = '\0';
-	id = trim(id);
-	value = trim(equals + 1);
 	if (!is_id(id))
 		return cli_error(-1, "an id has 1 to %u characters of a-z, A-Z, 0-9, \".\", \"-\" "
 				     "and \"_\", not \"%s\"",
@@ -149,47 +137,28 @@ static int take_line(struct applications *applications, const char *file, char *
 	if (!*value)
 		return cli_error(-1, "%s: no program is named", id);
 	r = strchr(value, '=') ? settings_read_rule(value, &rule)
-			       : read_program(file, value, &rule);
-	return r ? r : add(applications, id, &rule);
-}
-
-/* Return: 0; -1, and said why, but for its line */
-static int read_lines(struct applications *applications, const char *path, FILE *file,
-		      unsigned int *ret_line)
-{
-	char line[LINE_BYTES];
-
-	for (*ret_line = 1; fgets(line, sizeof(line), file); (*ret_line)++) {
-		if (strlen(line) == sizeof(line) - 1)
-			return cli_error(-1, "a line is longer than %d bytes", LINE_BYTES - 2);
-		if (take_line(applications, path, line))
-			return -1;
-	}
-	return ferror(file) ? cli_error(-1, "%s", strerror(errno)) : 0;
+			       : read_program(reader->path, value, &rule);
+	return r ? r : add(reader->applications, id, &rule);
 }
 
 int applications_read(const char *path, struct applications **ret_applications)
 {
+	struct reader reader = { path, calloc(1, sizeof(*reader.applications)) };
 	FILE *file = fopen(path, "re");
-	struct applications *applications;
-	unsigned int line;
-	int r;
+	int r = -1;
 
-	if (!file)
-		return cli_error(-1, "cannot read %s: %s", path, strerror(errno));
-	applications = calloc(1, sizeof(*applications));
-	r = applications ? read_lines(applications, path, file, &line)
-			 : cli_error(-1, "cannot read %s: %s", path, strerror(ENOMEM));
-	fclose(file);
-	if (r) {
-		if (applications)
-			(void)cli_error(0, "%s:%u: correct this line; nothing was started", path,
-					line);
-		applications_free(applications);
-		return -1;
-	}
-	*ret_applications = applications;
-	return 0;
+	if (!file || !reader.applications)
+		(void)cli_error(0, "cannot read %s: %s", path,
+				strerror(file ? ENOMEM : errno));
+	else
+		r = settings_read_lines(file, path, take_line, &reader);
+	if (file)
+		fclose(file);
+	if (r)
+		applications_free(reader.applications);
+	else
+		*ret_applications = reader.applications;
+	return r;
 }
 
 /* ---- names ---- */

@@ -290,38 +290,63 @@ static int take_key(struct settings *settings, const struct applications *applic
 
 /* ---- the file ---- */
 
-static int take_line(struct settings *settings, const struct applications *applications, char *line)
+static char *trim(char *text)
 {
-	char *key = line + strspn(line, " \t"), *value = strchr(key, '=');
-	size_t n = strlen(key);
-	int r;
+	size_t n;
 
-	while (n > 0 && strchr(" \t\r\n", key[n - 1]))
-		key[--n] = '\0';
+	text += strspn(text, " \t");
+	n = strlen(text);
+	while (n > 0 && strchr(" \t\r\n", text[n - 1]))
+		text[--n] = '\0';
+	return text;
+}
+
+static int read_line(char *line, int (*take)(void *data, char *key, char *value), void *data)
+{
+	char *key = trim(line), *value = strchr(key, '=');
+
 	if (!*key || *key == '#')
 		return 0;
+	if (value)
+		*value++ = '\0';
+	return take(data, trim(key), value ? trim(value) : NULL);
+}
+
+int settings_read_lines(FILE *file, const char *path,
+			int (*take)(void *data, char *key, char *value), void *data)
+{
+	char line[LINE_BYTES];
+	unsigned int number = 0;
+	int r = 0;
+
+	while (!r && fgets(line, sizeof(line), file)) {
+		number++;
+		r = strlen(line) < sizeof(line) - 1
+			    ? read_line(line, take, data)
+			    : cli_error(-1, "a line is longer than %d bytes", LINE_BYTES - 2);
+	}
+	if (!r && ferror(file))
+		return cli_error(-1, "cannot read %s: %s", path, strerror(errno));
+	return r ? cli_error(-1, "%s:%u: correct this line", path, number) : 0;
+}
+
+struct reader {
+	struct settings *settings;
+	const struct applications *applications;
+};
+
+static int take_line(void *data, char *key, char *value)
+{
+	struct reader *reader = data;
+	int r;
+
 	if (!value)
 		return cli_error(-1, "\"%s\" is not of the form App=, Include= or Exclude=", key);
-	*value++ = '\0';
-	r = take_key(settings, applications, key, value);
+	r = take_key(reader->settings, reader->applications, key, value);
 	return r == SETTINGS_E_OTHER
 		       ? cli_error(-1, "there is no setting \"%s\"; there are App, Include, Exclude",
 				   key)
 		       : r;
-}
-
-static int read_lines(struct settings *settings, const struct applications *applications, FILE *file,
-		      unsigned int *ret_line)
-{
-	char line[LINE_BYTES];
-
-	for (*ret_line = 1; fgets(line, sizeof(line), file); (*ret_line)++) {
-		if (strlen(line) == sizeof(line) - 1)
-			return cli_error(-1, "a line is longer than %d bytes", LINE_BYTES - 2);
-		if (take_line(settings, applications, line))
-			return -1;
-	}
-	return ferror(file) ? cli_error(-1, "%s", strerror(errno)) : 0;
 }
 
 /* behind those that are there. Return: 0; -1, and said why */
@@ -329,7 +354,7 @@ static int read_file(struct settings *settings, const struct applications *appli
 {
 	int fd = files_open_regular(settings->path);
 	FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
-	unsigned int line = 0;
+	struct reader reader = { settings, applications };
 	int r;
 
 	if (!file) {
@@ -341,9 +366,10 @@ static int read_file(struct settings *settings, const struct applications *appli
 		return -1;
 	}
 	r = fstat(fd, &settings->seen) < 0 ? cli_error(-1, "%s", strerror(errno))
-					   : read_lines(settings, applications, file, &line);
+					   : settings_read_lines(file, settings->path, take_line,
+								 &reader);
 	fclose(file);
-	return r ? cli_error(-1, "%s:%u: correct this line", settings->path, line) : 0;
+	return r;
 }
 
 static int take_file(struct settings *settings, const struct applications *applications,

@@ -17,6 +17,7 @@
  */
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "wire/settings.h"
@@ -61,5 +62,13 @@ struct applications *applications_free(struct applications *applications);
  *  Return: 0; -1, and said why; SETTINGS_E_OTHER: there are no more */
 int applications_find(const struct applications *applications, const char *name, unsigned int n,
 		      struct wire_rule *ret_rule);
+/**
+ * settings_read_lines() - "KEY = VALUE", but comments and empty ones
+ * @take: a line; @value: NULL: it has no "=". Return: 0; -1, and said why
+ *
+ * Return: 0; -1, and said why, and in which line.
+ */
+int settings_read_lines(FILE *file, const char *path,
+			int (*take)(void *data, char *key, char *value), void *data);
 /** settings_read_rule() - "WORD=VALUE,…", added to @rule; @text is changed. Return: 0; -1, and said */
 int settings_read_rule(char *text, struct wire_rule *rule);

@@ -109,7 +109,7 @@ def check_bad_maps(t, place):
     for text, wanted in BAD_MAPS.items():
         path = lab.new_file("map", text)
         said = refused(lab, ["--app-map", path, "--proxy", proxy, "--app", "a"])
-        t.check(wanted in said and re.search(re.escape(path) + r":\d+: correct this line; nothing was started", said),
+        t.check(wanted in said and re.search(re.escape(path) + r":\d+: correct this line", said),
                 f"{text[:40]!r}: {said}")
     path = lab.new_file("map", "a=/bin/true\n")
     for options, wanted in ((["--app-map", "/nowhere"], "cannot read /nowhere"), (["--app-map", "/"], "directory"),
@@ -249,6 +249,46 @@ def check_successor(t, place):
     t.equal(stays.ran.json(), [["0"] * 2, ["0"] * 3], "and go on")
 
 
+def check_served(t, place):
+    """`sluice serve`: the same words in [Proxy NAME], with a map and a file that changes"""
+    lab = place.lab
+    with open("/proc/self/mounts") as mounts:
+        root = next(line.split()[1] for line in mounts if line.split()[2] == "cgroup2")
+    name = machine.cgroup_of(os.getpid()).rstrip("/") + f"/settings-{os.getpid()}"
+    os.mkdir(root + name)
+    try:
+        ids, path = lab.new_file("map", "org.example.one = ./meant\n"), lab.new_file("settings", f"Exclude = remote={OTHER}\n")
+        records = lab.new_file("flows")
+        config = lab.new_file("conf", f"[Instance]\nId={place.instance}\nCgroup={name}\nFlows={records}\nAppMap={ids}\n"
+                                      f"[Proxy test]\nExec={lab.path('tests/providers/app-proxy')}\nFail=closed\n"
+                                      f"App=org.example.one\nInclude=remote_port=1-99\nSettings={path}\ndecline=9\n")
+        program = lab.start_plain([lab.path("sluice"), "serve", "--config", config])
+        wait_for(lambda: "governs" in program.stderr or program.popen.poll() is not None, 40, "readiness")
+
+        def vias(n):
+            lines = [place.flow(0), place.flow(1), place.flow(0, OTHER), place.flow(0, port=909)]
+            lab.plain(["sh", "-c", f"echo $$ > {root}{name}/cgroup.procs; " + "; ".join(lines)])
+
+            def found():
+                with open(records) as file:
+                    flows = [json.loads(line) for line in file if line.endswith("\n")]
+                return [flow for flow in flows if flow["event"] == "new"]
+            flows = wait_for(lambda: len(found()) >= 4 * n and found(), 10, f"records {program.stderr}")
+            return "".join(str(int(flow["via"] is not None)) for flow in sorted(flows, key=lambda flow: flow["id"])[-4:])
+        t.equal(vias(1), "1000", f"who has each flow {program.stderr}")
+        write(path, "# all\n")
+        wait_for(lambda: "are in force" in program.stderr, 20, "a change to be read")
+        wait_for(lambda: json.loads(lab.sluice("rules", "--json", "--instance", place.instance).stdout)
+                 ["filters"][0]["chosen"]["flows"]["rules"][0]["action"] == "ask", 20, "the change")
+        t.equal(vias(2), "1010", "after the change")
+        shown = lab.sluice("rules", "--instance", place.instance).stdout
+        t.check(re.search(r"1 may come +program \S*meant\n.*passes by +every other application\n.*1 may come +remote ports 1-99\n"
+                          r".*passes by +every other flow\n.*ask +every flow", shown), f"`sluice rules`: {shown}")
+        program.end()
+    finally:
+        os.rmdir(root + name)
+
+
 # ---- what is not supported (4.13) ----
 
 def unsupported_fields(t):
@@ -319,6 +359,7 @@ def scenario(t):
         check_live(t, place)
         check_live_by_proxy(t, place)
         check_successor(t, place)
+        check_served(t, place)
         check_unsupported(t, place)
         check_bad_rules(t, place)
         check_names(t, place)
