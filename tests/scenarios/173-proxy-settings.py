@@ -162,7 +162,7 @@ class Stays:
     """a program with connections that stay, one more each step"""
 
     def __init__(self, place, n, options, **proxy_options):
-        self.place, self.folder, self.n_done = place, os.path.join(place.lab.folder, f"stays{id(self)}"), 0
+        self.place, self.folder, self.n_done = place, place.lab.new_file("stays"), 0
         os.mkdir(self.folder)
         os.chmod(self.folder, 0o777)
         spec = place.lab.path("tests/providers/test-proxy")
