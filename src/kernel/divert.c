@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -47,6 +48,18 @@ static uint16_t port_of(const union address *address)
 						       : address->ipv6.sin6_port);
 }
 
+/* what is accepted has these of its listener: each write goes at once, and close(2) resets */
+static int set_inherited(int sock)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	const int yes = 1;
+
+	return setsockopt(sock, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0 ||
+			       setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) < 0
+		       ? -errno
+		       : 0;
+}
+
 /* Return: 0; @ret_port 0: there is no such loopback here */
 static int listen_on(int sock, bool is_udp, const union address *loopback, socklen_t n,
 		     uint16_t *ret_port)
@@ -66,6 +79,8 @@ static int listen_on(int sock, bool is_udp, const union address *loopback, sockl
 		return -errno;
 	if (bind(sock, &loopback->any, n) < 0)
 		return errno == EADDRNOTAVAIL ? 0 : -errno;
+	if (!is_udp && set_inherited(sock) < 0)
+		return -errno;
 	if ((!is_udp && listen(sock, BACKLOG) < 0) || getsockname(sock, &bound.any, &n_bound) < 0)
 		return -errno;
 	*ret_port = port_of(&bound);
@@ -128,49 +143,48 @@ static int original(int sock, int family, union address *ret_to)
 	return getsockopt(sock, is_ipv6 ? SOL_IPV6 : SOL_IP, ORIGINAL_DST, ret_to, &n) < 0 ? -errno : 0;
 }
 
-static void note_ours(int sock, const union address *from, struct plane_client *client)
+/* its own end is that of the listener */
+static void note_ours(int sock, const struct netns *netns, struct plane_client *client)
 {
-	socklen_t n = sizeof(union address), n_cookie = sizeof(client->cookie);
-	union address at = { 0 };
+	socklen_t n = sizeof(client->cookie);
+	bool is_ipv6 = !sl_is_mapped4(client->tuple.laddr);
+	uint16_t port;
 
-	take_address(from, client->ours.raddr, &client->ours.rport);
-	if (getsockname(sock, &at.any, &n) < 0 ||
-	    getsockopt(sock, SOL_SOCKET, SO_COOKIE, &client->cookie, &n_cookie) < 0)
+	memcpy(client->ours.raddr, client->tuple.laddr, sizeof(client->ours.raddr));
+	client->ours.rport = client->tuple.lport;
+	take_address(&families[is_ipv6].loopback, client->ours.laddr, &port);
+	client->ours.lport = netns->divert_port[0][is_ipv6];
+	if (getsockopt(sock, SOL_SOCKET, SO_COOKIE, &client->cookie, &n) < 0)
 		client->cookie = 0;
-	else
-		take_address(&at, client->ours.laddr, &client->ours.lport);
 }
 
-static int accept_from(int sock, struct plane_client *client)
+static int accept_from(int sock, const struct netns *netns, struct plane_client *client)
 {
-	struct linger reset = { .l_onoff = 1 };
 	union address from = { 0 }, to = { 0 };
 	socklen_t n = sizeof(from);
-	_cleanup_close_ int fd = accept4(sock, &from.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(sock, &from.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;
+	client->fd = fd;
 	client->tuple.proto = client->ours.proto = IPPROTO_TCP;
 	take_address(&from, client->tuple.laddr, &client->tuple.lport);
-	note_ours(fd, &from, client);
+	note_ours(fd, netns, client);
 	if (original(fd, from.any.sa_family, &to) == 0) /* else its ends are nobody's */
 		take_address(&to, client->tuple.raddr, &client->tuple.rport);
-	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
-		return -errno;
-	client->fd = TAKE_FD(fd);
 	return 0;
 }
 
-int real_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client)
+int real_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
+		struct plane_client *ret_client)
 {
 	int r = -EAGAIN;
 
 	*ret_client = (struct plane_client){ .fd = -1,
 					     .tuple.netns = netns->cookie,
 					     .ours.netns = netns->cookie };
-	for (size_t i = 0; i < ARRAY_SIZE(families) && r == -EAGAIN; i++)
-		if (netns->divert_port[0][i])
-			r = accept_from(netns->sockets[families[i].sockets[0]], ret_client);
+	if (netns->divert_port[0][is_ipv6])
+		r = accept_from(netns->sockets[families[is_ipv6].sockets[0]], netns, ret_client);
 	ret_client->tuple.lo = sl_is_loopback(ret_client->tuple.raddr) ? SL_LO_IS : SL_LO_NOT;
 	return r == -ECONNABORTED ? -EAGAIN : r;
 }

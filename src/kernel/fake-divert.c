@@ -34,7 +34,8 @@ int fake_put_client(struct fake *fake, const struct sl_tuple *tuple)
 	return pair[1];
 }
 
-int fake_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client)
+int fake_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
+		struct plane_client *ret_client)
 {
 	struct fake *fake = fake_of(plane);
 	int r = fake_enter(fake, FAKE_ACCEPT);

@@ -157,7 +157,8 @@ int fake_repair(struct plane *plane, struct netns *netns);
 
 /* fake-divert.c */
 int fake_divert(struct plane *plane);
-int fake_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client);
+int fake_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
+		struct plane_client *ret_client);
 int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
 		 struct plane_datagram *ret_datagram);
 int fake_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);

@@ -26,7 +26,8 @@ struct plane_ops {
 	int (*peek)(struct plane *plane);
 	int (*loopback)(struct plane *plane, const struct sl_loopback *loopback);
 	int (*divert)(struct plane *plane);
-	int (*accept)(struct plane *plane, struct netns *netns, struct plane_client *ret_client);
+	int (*accept)(struct plane *plane, struct netns *netns, bool is_ipv6,
+		      struct plane_client *ret_client);
 	int (*receive)(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
 		       struct plane_datagram *ret_datagram);
 	int (*connect_datagrams)(struct plane *plane, const struct sockaddr_storage *from);

@@ -199,11 +199,12 @@ bool plane_diverts(const struct plane *plane, uint64_t cookie, uint8_t proto, bo
 	       (!is_udp || (unsigned int)place == plane->home);
 }
 
-int plane_accept(struct plane *plane, unsigned int place, struct plane_client *ret_client)
+int plane_accept(struct plane *plane, unsigned int place, bool is_ipv6,
+		 struct plane_client *ret_client)
 {
 	struct netns *netns = at(plane, place);
 
-	return netns ? plane->ops->accept(plane, netns, ret_client) : -EAGAIN;
+	return netns ? plane->ops->accept(plane, netns, is_ipv6, ret_client) : -EAGAIN;
 }
 
 int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *bytes,

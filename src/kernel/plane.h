@@ -153,8 +153,9 @@ struct plane_client {
 	uint64_t cookie;       /* which has this one */
 };
 
-/** plane_accept() - one more of them. Return: 0; -EAGAIN: none is there; or another negative errno */
-int plane_accept(struct plane *plane, unsigned int place, struct plane_client *ret_client);
+/** plane_accept() - one more of a family. Return: 0; -EAGAIN: none is there; or another negative errno */
+int plane_accept(struct plane *plane, unsigned int place, bool is_ipv6,
+		 struct plane_client *ret_client);
 
 /** struct plane_datagram - of a flow that was diverted, and has no socket of its own yet */
 struct plane_datagram {

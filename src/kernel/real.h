@@ -176,7 +176,8 @@ int join_note(struct real *real, const struct netns *netns);
 int real_listen(struct real *real, struct netns *netns);
 /** real_divert(), real_accept() - as plane_divert(), plane_accept() */
 int real_divert(struct plane *plane);
-int real_accept(struct plane *plane, struct netns *netns, struct plane_client *ret_client);
+int real_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
+		struct plane_client *ret_client);
 int real_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
 		 struct plane_datagram *ret_datagram);
 int real_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);

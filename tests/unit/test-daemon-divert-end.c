@@ -273,18 +273,39 @@ static void test_words_of_no_flow(void **state)
 	assert_int_equal(lab->n_killed, 0);
 }
 
-static void test_opened_before_it_is_taken(void **state)
+/* who knows at once says no TAKE */
+static void test_opened_without_a_take(void **state)
+{
+	static const struct {
+		int error;
+		enum fate fate;
+	} cases[] = { { 0, FATE_DIVERTED }, { ECONNREFUSED, FATE_REJECTED } };
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct lab_packet packet = tcp;
+		unsigned int no;
+
+		packet.uid += (uint32_t)i; /* another socket */
+		no = lab_put(lab, &packet);
+		divert_say_opened(lab, PROXY, lab_take_flow(lab, PROXY), cases[i].error);
+		assert_int_equal(lab_fate(lab, no), cases[i].fate);
+	}
+	assert_int_equal(lab->daemon->filters[PROXY].n_late, 0);
+}
+
+/* its program has given up meanwhile */
+static void test_opened_without_a_take_too_late(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int no = lab_put(lab, &tcp);
-	uint64_t id = lab_take_flow(lab, PROXY);
+	uint64_t id;
 
-	divert_say_opened(lab, PROXY, id, ECONNREFUSED);
-	assert_int_equal(lab_fate(lab, no), FATE_HELD);
-	assert_int_equal(lab->daemon->filters[PROXY].n_late, 1);
-	divert_take_flow(lab, PROXY, id);
+	lab_put(lab, &tcp);
+	id = lab_take_flow(lab, PROXY);
+	lab_end_socket(lab, &tcp);
 	divert_say_opened(lab, PROXY, id, 0);
-	assert_int_equal(lab_fate(lab, no), FATE_DIVERTED);
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_CANCEL), id);
+	assert_int_equal(divert_next(lab, PROXY), 0);
 }
 
 static void test_a_second_word(void **state)
@@ -400,8 +421,7 @@ static void test_it_dies_with_a_flow_that_it_has_taken(void **state)
 	begin_anew(lab);
 	divert_say_opened(lab, PROXY, 1 + id, 0);
 	assert_int_equal(lab_take_flow(lab, PROXY), id);
-	divert_say_opened(lab, PROXY, id, 0); /* its predecessor had taken it */
-	assert_int_equal(lab_fate(lab, no), FATE_HELD);
+	assert_int_equal(lab_fate(lab, no), FATE_HELD); /* its predecessor had taken it */
 	divert_take_flow(lab, PROXY, id);
 	divert_say_opened(lab, PROXY, id, 0);
 	assert_int_equal(lab_fate(lab, no), FATE_DIVERTED);
@@ -642,7 +662,8 @@ int main(void)
 		TEST(test_a_program_that_gives_up),
 		TEST(test_a_program_that_gives_up_before_it_is_taken),
 		TEST(test_words_of_no_flow),
-		TEST(test_opened_before_it_is_taken),
+		TEST(test_opened_without_a_take),
+		TEST(test_opened_without_a_take_too_late),
 		TEST(test_a_second_word),
 		cmocka_unit_test(test_words_of_anothers_flow),
 		FILTERED(test_a_filter_takes_no_flow),

@@ -162,17 +162,33 @@ static void take_client(struct daemon *daemon, const struct plane_client *client
 	say(daemon, divert);
 }
 
-int divert_accept(struct daemon *daemon, unsigned int place)
+/* Return: as plane_accept() */
+static int accept_one(struct daemon *daemon, unsigned int place, bool is_ipv6)
 {
 	struct plane_client client;
+	int r = plane_accept(daemon->plane, place, is_ipv6, &client);
+
+	if (r == 0)
+		take_client(daemon, &client);
+	return r;
+}
+
+int divert_accept(struct daemon *daemon, unsigned int place, bool is_ipv6)
+{
 	int r = 0;
 
-	for (int i = 0; i < CLIENTS_A_ROUND && r == 0; i++) {
-		r = plane_accept(daemon->plane, place, &client);
-		if (r == 0)
-			take_client(daemon, &client);
-	}
+	for (int i = 0; i < CLIENTS_A_ROUND && r == 0; i++)
+		r = accept_one(daemon, place, is_ipv6);
 	return r;
+}
+
+void divert_accept_of(struct daemon *daemon, const struct divert *divert)
+{
+	int place = plane_find_netns(daemon->plane, divert->tuple.netns);
+
+	while (place >= 0 && divert->tuple.proto == IPPROTO_TCP && divert->is_client &&
+	       accept_one(daemon, (unsigned int)place, !sl_is_mapped4(divert->tuple.raddr)) == 0)
+		;
 }
 
 /* ---- UDP ---- */
@@ -241,21 +257,11 @@ void divert_abandoned(struct daemon *daemon, uint64_t cookie)
 	say(daemon, divert);
 }
 
-/* a program may have written, and be gone, before its connection was looked at */
-static void await_client(struct daemon *daemon, struct divert *divert)
-{
-	int place = plane_find_netns(daemon->plane, divert->tuple.netns);
-
-	while (place >= 0 && divert->tuple.proto == IPPROTO_TCP && divert->is_client &&
-	       divert_accept(daemon, (unsigned int)place) == 0)
-		;
-	diverts_forget_client(daemon->diverts, divert);
-}
-
 /* of TCP the proxy reads what is left, and the end; of UDP it has to be told */
 static void end(struct daemon *daemon, struct divert *divert)
 {
-	await_client(daemon, divert);
+	divert_accept_of(daemon, divert); /* a program may have written, and be gone, before */
+	diverts_forget_client(daemon->diverts, divert);
 	if (divert->tuple.proto == IPPROTO_UDP) {
 		divert->is_abandoned = true;
 		plane_untranslate(daemon->plane, &divert->tuple);

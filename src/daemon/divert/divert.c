@@ -63,8 +63,10 @@ static int heard(struct space *space, int r)
 static int on_client(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct space *space = data;
+	const struct netns *netns = plane_netns(space->daemon->plane, space->place);
+	bool is_ipv6 = fd == netns->sockets[NETNS_LISTEN6];
 
-	return heard(space, divert_accept(space->daemon, space->place));
+	return heard(space, divert_accept(space->daemon, space->place, is_ipv6));
 }
 
 static int on_datagram(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -168,6 +170,16 @@ static bool has_taken(const struct flow *flow, unsigned int index)
 	return flow && flow->state == FLOW_HELD && flow->is_taken && flow->asked == index;
 }
 
+static void take(struct daemon *daemon, unsigned int index, struct flow *flow)
+{
+	providers_answered(&daemon->filters[index]);
+	flow_set_step(flow, index, FLOW_ANSWERED, 0);
+	flow->is_taken = flow->is_paused = true;
+	flow->held->paused_us = daemon_now_us();
+	if (flow->is_gone)
+		divert_gone(daemon, flow);
+}
+
 int divert_take(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
 	const struct wire_flow_take *record = WIRE_BODY(message, struct wire_flow_take);
@@ -179,12 +191,7 @@ int divert_take(struct daemon *daemon, unsigned int index, const struct wire_mes
 			divert_cancel(daemon, index, record->id);
 		return 0;
 	}
-	providers_answered(&daemon->filters[index]);
-	flow_set_step(flow, index, FLOW_ANSWERED, 0);
-	flow->is_taken = flow->is_paused = true;
-	flow->held->paused_us = daemon_now_us();
-	if (flow->is_gone)
-		divert_gone(daemon, flow);
+	take(daemon, index, flow);
 	return 0;
 }
 
@@ -216,13 +223,12 @@ static void refuse(struct daemon *daemon, struct flow *flow, unsigned int index,
 	judge_flow(daemon, flow, verdict, (int)index, reason);
 }
 
-/* it has connected elsewhere for nothing, unless it says this before its time, or twice */
-static void come_late(struct daemon *daemon, unsigned int index, const struct flow *flow,
+/* it has connected elsewhere for nothing, unless it says this twice */
+static void come_late(struct daemon *daemon, unsigned int index,
 		      const struct wire_flow_opened *record)
 {
 	daemon->filters[index].n_late++;
-	if (!record->error && !flow_is_asked(flow, index) &&
-	    !diverts_find_flow(daemon->diverts, record->id))
+	if (!record->error && !diverts_find_flow(daemon->diverts, record->id))
 		divert_cancel(daemon, index, record->id);
 }
 
@@ -240,6 +246,8 @@ static int add(struct daemon *daemon, const struct flow *flow, unsigned int inde
 static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int index,
 		      const char *reason)
 {
+	const struct divert *divert;
+
 	flow->is_diverted = true;
 	flow->is_paused = flow->is_taken = false;
 	flow->provider = (int8_t)index;
@@ -247,6 +255,8 @@ static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int ind
 	verdict_decide(daemon, flow, SL_ALLOW);
 	if (!flow->is_diverted) /* the kernel did not take it */
 		divert_ended(daemon, flow->id);
+	else if ((divert = diverts_find_flow(daemon->diverts, flow->id)))
+		divert_accept_of(daemon, divert); /* on loopback it is there at once */
 }
 
 int divert_take_opened(struct daemon *daemon, unsigned int index,
@@ -255,9 +265,13 @@ int divert_take_opened(struct daemon *daemon, unsigned int index,
 	const struct wire_flow_opened *record = WIRE_BODY(message, struct wire_flow_opened);
 	struct flow *flow = flow_table_find_id(daemon->flows, record->id);
 	struct wire_flow_opened refused = *record;
+	bool is_asked = flow_is_asked(flow, index);
 
+	if (is_asked)
+		take(daemon, index, flow);
 	if (!has_taken(flow, index)) {
-		come_late(daemon, index, flow, record);
+		if (!is_asked)
+			come_late(daemon, index, record);
 		return 0;
 	}
 	if (!record->error && add(daemon, flow, index) < 0) {

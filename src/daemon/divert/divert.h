@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct daemon;
+struct divert;
 struct flow;
 struct sl_event;
 struct space;
@@ -52,9 +53,11 @@ const char *divert_proxy(const struct daemon *daemon, const struct flow *flow);
 void divert_gone(struct daemon *daemon, struct flow *flow);
 
 /* divert-talk.c */
-/** divert_accept() - connections that have come, in the namespace of this place. Return: 0: there may be
- *  more; -EAGAIN: there are none; or another negative errno */
-int divert_accept(struct daemon *daemon, unsigned int place);
+/** divert_accept() - connections of a family that have come, in the namespace of this place. Return: 0:
+ *  there may be more; -EAGAIN: there are none; or another negative errno */
+int divert_accept(struct daemon *daemon, unsigned int place, bool is_ipv6);
+/** divert_accept_of() - the connection of this flow, if it has come */
+void divert_accept_of(struct daemon *daemon, const struct divert *divert);
 /** divert_abandoned() - the program has closed its last descriptor of this socket */
 void divert_abandoned(struct daemon *daemon, uint64_t cookie);
 /** divert_receive() - datagrams that have come there, of flows that have no socket yet. Return: as
