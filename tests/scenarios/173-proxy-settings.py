@@ -289,6 +289,18 @@ def check_served(t, place):
         os.rmdir(root + name)
 
 
+def check_python(t, place):
+    """the example in Python: a proxy that answers by itself what its rules include"""
+    lab = place.lab
+    top = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../..")
+    url = f"http://{HOSTS[0]}/"
+    for options, wanted in (([], ["403", "not from here"]), (["--exclude", "remote=10.0.0.0/8"], ["200"])):
+        ran = lab.run([], ["curl", "-q", "-s", "-m", "10", "-w", "%{http_code}\n", url],
+                      options=["--proxy", os.path.join(top, "examples/hello-proxy.py"), *options])
+        t.equal(sorted(ran.stdout.splitlines())[:1 + ("403" in wanted)], wanted, f"hello-proxy.py, {options} {ran.stderr}")
+        t.equal(ran.wait_flow(dport=80)["via"], "hello-proxy.py" if "403" in wanted else None, "who has it")
+
+
 # ---- what is not supported (4.13) ----
 
 def unsupported_fields(t):
@@ -360,6 +372,7 @@ def scenario(t):
         check_live_by_proxy(t, place)
         check_successor(t, place)
         check_served(t, place)
+        check_python(t, place)
         check_unsupported(t, place)
         check_bad_rules(t, place)
         check_names(t, place)
