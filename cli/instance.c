@@ -78,12 +78,16 @@ static int send_record(struct instance *instance, uint16_t type, const void *bod
 	return channel_send(instance->keeper_sock, &wire_keeper_channel, type, body, NULL, 0, fd);
 }
 
-static int send_settings(struct instance *instance, uint32_t index)
+/* @is_first: the file comes along */
+static int send_settings(struct instance *instance, uint32_t index, bool is_first)
 {
 	struct wire_k_settings record = { .index = index };
-	_cleanup_close_ int fd = settings_write(&instance->filters[index].settings);
+	struct settings *settings = &instance->filters[index].settings;
+	int r = settings_write(settings);
 
-	return fd < 0 ? fd : send_record(instance, WIRE_K_SETTINGS, &record, fd);
+	return r < 0 ? r
+		     : send_record(instance, WIRE_K_SETTINGS, &record,
+				   is_first ? settings->file - 1 : -1);
 }
 
 static int send_filter(struct instance *instance, uint32_t index)
@@ -105,7 +109,7 @@ static int send_filter(struct instance *instance, uint32_t index)
 		snprintf(option.value, sizeof(option.value), "%s", filter->options[i].value);
 		r = send_record(instance, WIRE_K_OPTION, &option, filter->options[i].fd);
 	}
-	return r || !filter->is_proxy ? r : send_settings(instance, index);
+	return r || !filter->is_proxy ? r : send_settings(instance, index, true);
 }
 
 /* the folders are for the provider alone */
@@ -133,7 +137,7 @@ static int compile(struct instance *instance, unsigned int index)
 	return r;
 }
 
-/* what the keeper does not take now, it would not later */
+/* those in force are told when the keeper takes them, or to the next sluiced */
 static void renew_settings(struct instance *instance, uint32_t index)
 {
 	struct run_filter *filter = &instance->filters[index];
@@ -141,10 +145,10 @@ static void renew_settings(struct instance *instance, uint32_t index)
 
 	if (!settings_tick(&filter->settings, instance->applications, filter->name))
 		return;
-	r = send_settings(instance, index);
+	r = send_settings(instance, index, false);
 	if (r < 0)
-		(void)cli_error(0, "proxy %s: sluice-keeper does not listen: %s: the settings of "
-				   "before stay",
+		(void)cli_error(0, "proxy %s: sluice-keeper does not listen: %s: the next settings "
+				   "will be told",
 				filter->name, strerror(-r));
 }
 

@@ -423,7 +423,7 @@ static int read_again(const struct settings *settings, const struct applications
 		memcpy(fresh.rules, settings->rules, fresh.n * sizeof(*fresh.rules));
 	}
 	if (read_file(&fresh, applications)) {
-		settings_close(&fresh);
+		free(fresh.rules);
 		return -1;
 	}
 	*ret_fresh = fresh;
@@ -445,26 +445,34 @@ bool settings_tick(struct settings *settings, const struct applications *applica
 		(void)cli_error(0, "proxy %s: the settings of before stay", proxy);
 		return false;
 	}
-	settings_close(settings);
+	free(settings->rules);
 	*settings = fresh;
 	(void)cli_error(0, "proxy %s: the settings of %s are in force for flows to come", proxy,
 			settings->path);
 	return true;
 }
 
-int settings_write(const struct settings *settings)
+int settings_write(struct settings *settings)
 {
-	_cleanup_close_ int fd = memfd_create("sluice-settings", MFD_CLOEXEC);
-	int r = fd < 0 ? -errno : 0;
+	const struct wire_settings_head head = { !settings->half, settings->n };
+	int r = 0;
 
+	if (!settings->file)
+		settings->file = memfd_create("sluice-settings", MFD_CLOEXEC) + 1;
+	if (!settings->file)
+		return -errno;
 	for (unsigned int i = 0; i < settings->n && r == 0; i++)
-		r = wire_settings_write(fd, settings->rules[i].part, &settings->rules[i].rule);
-	return r < 0 ? r : TAKE_FD(fd);
+		r = wire_settings_write(settings->file - 1, &head, i, settings->rules[i].part,
+					&settings->rules[i].rule);
+	if (r == 0)
+		r = wire_settings_commit(settings->file - 1, &head);
+	settings->half = r == 0 ? head.half : settings->half;
+	return r;
 }
 
 void settings_close(struct settings *settings)
 {
 	free(settings->rules);
-	settings->rules = NULL;
-	settings->n = 0;
+	close_fd(settings->file - 1);
+	*settings = (struct settings){ 0 };
 }

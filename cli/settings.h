@@ -33,6 +33,8 @@ struct settings {
 	unsigned int n, n_inline; /* the first ones are not the file's */
 	char path[256];		  /* of the file; "": none */
 	struct stat seen;	  /* as it was read */
+	int file;		  /* for the keeper: its descriptor and 1; 0: none yet */
+	uint32_t half;		  /* of it, that counts */
 };
 
 /**
@@ -47,8 +49,8 @@ int settings_take(struct settings *settings, const struct applications *applicat
 int settings_refuse(const char *key);
 /** settings_refuse_option() - @word: of a command line, that no option is. Return: as it */
 int settings_refuse_option(const char *word);
-/** settings_write() - for the keeper. Return: a descriptor, the caller's, or -errno */
-int settings_write(const struct settings *settings);
+/** settings_write() - to the file that sluiced reads. Return: 0 or -errno */
+int settings_write(struct settings *settings);
 /** settings_tick() - has the file changed? Return: true: the rules are new ones. What is wrong is
  *  said once, and the rules of before stay */
 bool settings_tick(struct settings *settings, const struct applications *applications,

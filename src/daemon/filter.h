@@ -86,6 +86,7 @@ struct filter {
 	bool is_proxy; /* it comes behind all filters: divert/divert.h */
 	bool takes_udp;
 	struct chosen chosen;
+	int settings_fd; /* of a proxy: what says it; -1: none */
 	struct session session;
 	int sock; /* -1: no process */
 	pid_t pid;
@@ -236,8 +237,9 @@ void ruling_lost(struct filter *filter);
 void ruling_close(struct daemon *daemon);
 
 /* choosing.c */
-/** choosing_take() - what @fd says takes the place of what was said before, as a whole */
-void choosing_take(struct daemon *daemon, unsigned int index, int fd);
+/** choosing_take() - what the file says now takes the place of what was said before, as a whole; @fd:
+ *  another file, is taken; -1: the one of before */
+void choosing_take(struct daemon *daemon, unsigned int index, int *fd);
 /** choosing_may() - may this flow come to this proxy at all? Its own rules are not looked at */
 bool choosing_may(struct daemon *daemon, unsigned int index, const struct flow *flow);
 void choosing_close(struct daemon *daemon);

@@ -22,7 +22,7 @@ static void take_filter(struct daemon *daemon, const struct wire_message *messag
 	text_copy(filter->name, sizeof(filter->name), record->name);
 	filter->is_closed = record->is_closed;
 	filter->is_proxy = record->proxy;
-	filter->sock = -1;
+	filter->sock = filter->settings_fd = -1;
 	session_init(&filter->session, daemon_now_us());
 	daemon->is_closed |= filter->is_closed;
 	daemon->n_filters++;
@@ -47,7 +47,7 @@ static void take_settings(struct daemon *daemon, const struct wire_message *mess
 	uint32_t index = WIRE_BODY(message, struct wire_k_settings)->index;
 
 	if (index < daemon->n_filters)
-		choosing_take(daemon, index, *fd);
+		choosing_take(daemon, index, fd);
 }
 
 static void take_flows(struct daemon *daemon, const struct wire_message *message, int *fd)

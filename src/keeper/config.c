@@ -62,35 +62,6 @@ static int read_record(struct keeper *keeper)
 	return 0;
 }
 
-/* those of before; NULL: the proxy had none */
-static struct config_record *find_settings(struct keeper *keeper, uint32_t index)
-{
-	struct wire_message message;
-
-	for (unsigned int i = 0; i < keeper->n_config; i++)
-		if (wire_decode(&wire_keeper_channel, WIRE_FROM_ANY, keeper->config[i].bytes,
-				keeper->config[i].n_bytes, &message) == 0 &&
-		    message.record->type == WIRE_K_SETTINGS &&
-		    WIRE_BODY(&message, struct wire_k_settings)->index == index)
-			return &keeper->config[i];
-	return NULL;
-}
-
-struct config_record *config_renew(struct keeper *keeper, const struct wire_message *message,
-				   int *fd)
-{
-	struct config_record *record;
-
-	if (message->record->type != WIRE_K_SETTINGS || *fd < 0)
-		return NULL;
-	record = find_settings(keeper, WIRE_BODY(message, struct wire_k_settings)->index);
-	if (!record)
-		return NULL;
-	close_fd(record->fd);
-	record->fd = TAKE_FD(*fd);
-	return record;
-}
-
 int config_read(struct keeper *keeper)
 {
 	struct pollfd poll_run = { .fd = keeper->run_sock, .events = POLLIN };

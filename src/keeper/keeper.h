@@ -29,8 +29,6 @@ struct config_record {
 	int fd; /* owned; -1: none */
 };
 
-struct wire_message;
-
 struct keeper {
 	struct wire_k_instance instance;
 	struct wire_k_filter filters[KEEPER_FILTERS_MAX];
@@ -63,10 +61,6 @@ struct keeper {
 /* config.c: what `sluice run` says, kept to be repeated to each sluiced */
 /** config_read() - until COMMIT. Return: 0, -ECANCELED: it was END, or another negative errno */
 int config_read(struct keeper *keeper);
-/** config_renew() - SETTINGS of one that has some, later; @fd is taken. Return: what every sluiced is told from now
- *  on; NULL: nothing */
-struct config_record *config_renew(struct keeper *keeper, const struct wire_message *message,
-				   int *fd);
 
 /* network.c: network namespaces */
 int network_open_ours(struct keeper *keeper);

@@ -253,27 +253,19 @@ static void watch(struct keeper *keeper)
 		log_error("cannot start sluiced: %m");
 }
 
-/* Return: was it that? */
-static bool take_settings(struct keeper *keeper, const struct wire_message *message, int *fd)
-{
-	const struct config_record *record = config_renew(keeper, message, fd);
-
-	if (record && keeper->daemon_sock >= 0 &&
-	    channel_send_raw(keeper->daemon_sock, record->bytes, record->n_bytes, record->fd) < 0)
-		lose_daemon(keeper); /* its successor is told */
-	return record != NULL;
-}
-
-/* after COMMIT it has nothing else to say than SETTINGS and END */
 static bool run_has_ended(struct keeper *keeper)
 {
 	struct wire_message message;
-	_cleanup_close_ int fd = -1;
+	int fd = -1;
 	int r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, keeper->buffer, &message,
 			     NULL, &fd);
+	bool is_changed = r == 0 && message.record->type == WIRE_K_SETTINGS;
 
+	close_fd(fd);
+	if (is_changed) /* what the file says that each sluiced gets */
+		tell_daemon(keeper, WIRE_K_SETTINGS, message.body.bytes, -1);
 	keeper->is_ended = r == 0 && message.record->type == WIRE_K_END;
-	return r != -EAGAIN && (r || !take_settings(keeper, &message, &fd));
+	return r != -EAGAIN && !is_changed; /* after COMMIT it has nothing else to say */
 }
 
 /* @run_sock: -1: it is not listened to any more. Return: has it ended? */

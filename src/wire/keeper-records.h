@@ -7,7 +7,7 @@
  * `sluice run` describes the instance with INSTANCE, FILTER, OPTION…, SETTINGS, COMMIT.
  * The keeper keeps the records and repeats them to every sluiced it starts,
  * then gives back what it holds for it (KEPT) and says GO. SETTINGS may come
- * again while the instance runs: the last ones count.
+ * again while the instance runs: what the file says has changed.
  *
  * The end of its channel is the end of the instance: everything is put away,
  * but what governs a cgroup that is kept (`sluice serve`) stays in force in the
@@ -65,7 +65,7 @@
 	F(S, str,  value,      256, "its text; a file option carries the open file")
 
 #define WIRE_FIELDS_K_SETTINGS(F, S) \
-	F(S, u32,  index,      15,  "which proxy; its rules come along: wire/settings.h")
+	F(S, u32,  index,      15,  "which proxy; the first one brings the file of its rules: wire/settings.h")
 
 #define WIRE_FIELDS_K_FLOWS(F, S) \
 	F(S, u8,   unused,     1,   "0; the descriptor is where flow records are appended")

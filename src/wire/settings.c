@@ -20,33 +20,55 @@ static size_t record_bytes(void)
 	return WIRE_HEADER_BYTES + wire_find(&wire_provider_channel, WIRE_RULE)->body_bytes;
 }
 
-int wire_settings_write(int fd, enum wire_settings_part part, const struct wire_rule *rule)
+static off_t place_of(const struct wire_settings_head *head, unsigned int number)
+{
+	size_t n_frame = offsetof(struct frame, record) + record_bytes();
+
+	return (off_t)(sizeof(*head) + (head->half * WIRE_SETTINGS_MAX + number) * n_frame);
+}
+
+int wire_settings_write(int fd, const struct wire_settings_head *head, unsigned int number,
+			enum wire_settings_part part, const struct wire_rule *rule)
 {
 	struct frame frame = { .part = (uint8_t)part };
 	ssize_t n_wanted;
 	size_t n;
 
-	if (wire_encode(&wire_provider_channel, WIRE_RULE, rule, frame.record,
+	if (number >= WIRE_SETTINGS_MAX ||
+	    wire_encode(&wire_provider_channel, WIRE_RULE, rule, frame.record,
 			sizeof(frame.record), &n))
 		return -EINVAL;
 	n_wanted = (ssize_t)(offsetof(struct frame, record) + n);
-	return write(fd, &frame, (size_t)n_wanted) == n_wanted ? 0 : -EIO;
+	return pwrite(fd, &frame, (size_t)n_wanted, place_of(head, number)) == n_wanted ? 0 : -EIO;
 }
 
-int wire_settings_read(int fd, unsigned int number, enum wire_settings_part *ret_part,
-		       struct wire_rule *ret_rule)
+int wire_settings_commit(int fd, const struct wire_settings_head *head)
 {
-	size_t n_record = record_bytes(), n_wanted = offsetof(struct frame, record) + n_record;
+	return pwrite(fd, head, sizeof(*head), 0) == sizeof(*head) ? 0 : -EIO;
+}
+
+int wire_settings_open(int fd, struct wire_settings_head *ret_head)
+{
+	struct wire_settings_head head;
+
+	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || head.half > 1 ||
+	    head.n > WIRE_SETTINGS_MAX)
+		return -EBADMSG;
+	*ret_head = head;
+	return 0;
+}
+
+int wire_settings_read(int fd, const struct wire_settings_head *head, unsigned int number,
+		       enum wire_settings_part *ret_part, struct wire_rule *ret_rule)
+{
+	size_t n_record = record_bytes();
+	ssize_t n_wanted = (ssize_t)(offsetof(struct frame, record) + n_record);
 	struct wire_message message;
 	struct frame frame;
-	ssize_t n;
 
-	if (n_wanted > sizeof(frame))
-		return -EBADMSG;
-	n = pread(fd, &frame, n_wanted, (off_t)(number * n_wanted));
-	if (n <= 0)
-		return n < 0 ? -errno : -ENODATA;
-	if ((size_t)n != n_wanted || frame.part >= _WIRE_SETTINGS_N ||
+	if (n_wanted > (ssize_t)sizeof(frame) ||
+	    pread(fd, &frame, (size_t)n_wanted, place_of(head, number)) != n_wanted ||
+	    frame.part >= _WIRE_SETTINGS_N ||
 	    wire_decode(&wire_provider_channel, WIRE_FROM_ANY, frame.record, n_record, &message) ||
 	    message.record->type != WIRE_RULE)
 		return -EBADMSG;

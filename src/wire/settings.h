@@ -6,8 +6,9 @@
  *
  * Which flows may come to it: rules (RULE of the provider channel) in three parts. A flow is for
  * the proxy if it is of one of the applications, is not excluded, and is included; a part without
- * a rule is no condition. They lie in a file, one after the other, whose descriptor comes with
- * SETTINGS of the keeper channel, so that they change as a whole.
+ * a rule is no condition. They lie in a file without a name, whose descriptor comes with the first
+ * SETTINGS of the keeper channel. The command line writes new ones beside those that count, and then
+ * says in the head that they do: so they change as a whole, also for a sluiced that begins just then.
  *
  * What proxies of other systems are told besides, and ours do nothing with, has a name here:
  * whoever says it is told that it is not supported, and nobody ignores it (4.13).
@@ -24,12 +25,21 @@ enum wire_settings_part {
 	_WIRE_SETTINGS_N,
 };
 
-/** wire_settings_write() - one more rule at the end of @fd. Return: 0 or -errno */
-int wire_settings_write(int fd, enum wire_settings_part part, const struct wire_rule *rule);
-/** wire_settings_read() - rule @number, from 0. Return: 0, -ENODATA behind the last one, -EBADMSG,
- *  or another negative errno */
-int wire_settings_read(int fd, unsigned int number, enum wire_settings_part *ret_part,
-		       struct wire_rule *ret_rule);
+/** struct wire_settings_head - of the file; the other half is for the next ones */
+struct wire_settings_head {
+	uint32_t half, n;
+};
+
+/** wire_settings_write() - rule @number, from 0, of the half of @head. Return: 0 or -errno */
+int wire_settings_write(int fd, const struct wire_settings_head *head, unsigned int number,
+			enum wire_settings_part part, const struct wire_rule *rule);
+/** wire_settings_commit() - all of them are written: they count. Return: 0 or -errno */
+int wire_settings_commit(int fd, const struct wire_settings_head *head);
+/** wire_settings_open() - which count? Return: 0, -EBADMSG: none */
+int wire_settings_open(int fd, struct wire_settings_head *ret_head);
+/** wire_settings_read() - rule @number of them. Return: 0, -EBADMSG */
+int wire_settings_read(int fd, const struct wire_settings_head *head, unsigned int number,
+		       enum wire_settings_part *ret_part, struct wire_rule *ret_rule);
 
 /* members of struct sluice_proxy_settings */
 /* clang-format off */

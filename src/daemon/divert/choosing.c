@@ -24,20 +24,21 @@ static struct chosen free_chosen(struct chosen *chosen)
 static int add_part(struct rules *list, int fd, enum wire_settings_part wanted,
 		    enum rules_action action)
 {
+	struct wire_settings_head head;
 	enum wire_settings_part part;
 	struct wire_rule rule;
 	const char *problem;
-	int n = 0, r = 0;
+	int n = 0, r = wire_settings_open(fd, &head);
 
-	for (unsigned int i = 0; i < WIRE_SETTINGS_MAX && r == 0; i++) {
-		r = wire_settings_read(fd, i, &part, &rule);
+	for (unsigned int i = 0; r == 0 && i < head.n; i++) {
+		r = wire_settings_read(fd, &head, i, &part, &rule);
 		if (r == 0 && part == wanted) {
 			rule.action = (uint8_t)action;
 			r = rules_add(list, &rule, &problem);
 			n++;
 		}
 	}
-	return r < 0 && r != -ENODATA ? r : n;
+	return r < 0 ? r : n;
 }
 
 /* who includes nothing includes all. Return: 0 or -errno */
@@ -62,11 +63,17 @@ static int read_chosen(struct daemon *daemon, int fd, struct chosen *chosen)
 	return r < 0 ? r : include(chosen->flows, fd, WIRE_SETTINGS_INCLUDED);
 }
 
-void choosing_take(struct daemon *daemon, unsigned int index, int fd)
+void choosing_take(struct daemon *daemon, unsigned int index, int *fd)
 {
 	struct filter *filter = &daemon->filters[index];
 	struct chosen fresh = { 0 };
-	int r = fd < 0 ? -EBADF : read_chosen(daemon, fd, &fresh);
+	int r;
+
+	if (*fd >= 0) {
+		close_fd(filter->settings_fd);
+		filter->settings_fd = TAKE_FD(*fd);
+	}
+	r = read_chosen(daemon, filter->settings_fd, &fresh);
 
 	if (r < 0) {
 		(void)free_chosen(&fresh);
@@ -91,6 +98,8 @@ bool choosing_may(struct daemon *daemon, unsigned int index, const struct flow *
 
 void choosing_close(struct daemon *daemon)
 {
-	for (unsigned int i = 0; i < daemon->n_filters; i++)
+	for (unsigned int i = 0; i < daemon->n_filters; i++) {
 		daemon->filters[i].chosen = free_chosen(&daemon->filters[i].chosen);
+		daemon->filters[i].settings_fd = close_fd(daemon->filters[i].settings_fd);
+	}
 }
