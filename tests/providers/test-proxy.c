@@ -13,6 +13,7 @@
  *			not=ADDRESS: but none of this network
  *	switch=PORT	a flow there has the rules changed first: to next-to=ADDRESS, next-not=ADDRESS
  *	bad=PORT	the same, with rules that cannot be, and with settings that are not supported
+ *	device=NAME	its own connections leave by this interface
  *	files=NUMBER	it may have so many descriptors
  *
  * Any other flow is forwarded to where it wanted to go. Started as app-proxy, declining refuses.
@@ -55,6 +56,7 @@ struct test_proxy {
 	char only[256];
 	char to[64], not [64];		  /* rules of its start, */
 	char next_to[64], next_not[64]; /* and of SWITCH */
+	char device[16];
 	struct reading readings[FLOWS_MAX];
 	char ended[200]; /* "PORT:kind …" that was not logged yet: lines are few */
 	int epoll;
@@ -86,7 +88,8 @@ static bool take_text(struct test_proxy *self, const char *key, const char *valu
 		      { "to", self->to, sizeof(self->to) },
 		      { "not", self->not, sizeof(self->not) },
 		      { "next-to", self->next_to, sizeof(self->next_to) },
-		      { "next-not", self->next_not, sizeof(self->next_not) } };
+		      { "next-not", self->next_not, sizeof(self->next_not) },
+		      { "device", self->device, sizeof(self->device) } };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (!strcmp(texts[i].key, key)) {
@@ -150,13 +153,16 @@ static void on_rules_done(struct sluice_proxy *proxy, int error, uint32_t number
 	sluice_proxy_log(proxy, LOG_NOTICE, "rules done: %d %u", error, number);
 }
 
-static int connect_to(const struct sluice_flow *flow)
+static int connect_to(const struct test_proxy *self, const struct sluice_flow *flow)
 {
 	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(flow->remote_port) };
 	int type = flow->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(&to.sin6_addr, flow->remote_address, sizeof(to.sin6_addr));
+	if (fd >= 0 && self->device[0] &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, self->device, sizeof(self->device)) < 0)
+		return -EACCES;
 	if (fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS))
 		return fd;
 	if (fd >= 0)
@@ -164,9 +170,10 @@ static int connect_to(const struct sluice_flow *flow)
 	return -errno;
 }
 
-static void forward(struct sluice_proxy *proxy, const struct sluice_flow *flow)
+static void forward(struct sluice_proxy *proxy, const struct test_proxy *self,
+		    const struct sluice_flow *flow)
 {
-	int upstream = connect_to(flow);
+	int upstream = connect_to(self, flow);
 
 	if (upstream < 0)
 		sluice_proxy_open(proxy, flow->id, upstream, "cannot connect");
@@ -207,14 +214,14 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 		break;
 	case SWITCH:
 		(void)give_rules(proxy, "", self->next_to, self->next_not);
-		forward(proxy, flow);
+		forward(proxy, self, flow);
 		break;
 	case BAD:
 		give_bad_rules(proxy);
-		forward(proxy, flow);
+		forward(proxy, self, flow);
 		break;
 	case FORWARD:
-		forward(proxy, flow);
+		forward(proxy, self, flow);
 		break;
 	}
 	return SLUICE_PROXY_TAKE;

@@ -11,11 +11,14 @@ import re
 import shutil
 
 from lib import machine, main
+from lib.capture import Capture
+from lib.lab import WIDE4
 from lib.wait import wait_for
 
 HOSTS = ["10.79.73.1", "fd00:79::73:1"]
 OTHER = "10.79.73.2"
 DENIED = "ECONNREFUSED"
+PYTHON = "/usr/bin/python3"
 
 
 class Place:
@@ -137,7 +140,8 @@ def check_rules(t, place):
                             (["--include", "cgroup=" + cgroup + "x"], "000000"), (["--include", "local=10.0.0.0/8"], "110111"),
                             (["--include", "remote=10.0.0.0/8", "--exclude", "remote_port=909"], "110011"),
                             (["--include", "remote_port=909", "--include", "uid=4242", "--exclude", "exe=/nowhere"], "000101"),
-                            (["--app", place.programs[0], "--exclude", "uid=4242,direction=outbound"], "101110"), ([], everything)):
+                            (["--app", place.programs[0], "--exclude", "uid=4242,direction=outbound"], "101110"),
+                            (["--exclude", f"exe={exe}"], "010000"), ([], everything)):
         got, via, ran = place.run(lines, options)
         t.equal((set(got), "".join(str(int(one is not None)) for one in via)), ({"0"}, wanted), f"{options} {ran.stderr}")
     got, via, _ = place.run(lines[:4], ["--include", "remote_port=1-99"], to="10.79.73.0/24", filters=[lab.test_filter()])
@@ -151,9 +155,13 @@ def check_names(t, place):
     zone.add("a.meant.example", "A", HOSTS[0])
     zone.add("b.example", "A", OTHER)
     flows = "\n".join(f"import socket; socket.create_connection(({name!r}, 7), 5).close()" for name in ("a.meant.example", "b.example"))
-    ran = lab.run([], ["python3", "-c", flows],
+    ran = lab.run([], [PYTHON, "-c", flows],
                   options=["--proxy", lab.path("tests/providers/test-proxy"), "--include", "domain=Meant.example"])
     t.equal([ran.wait_flow(dst=host, dport=7)["via"] for host in (HOSTS[0], OTHER)], ["test-proxy", None], f"by domain {ran.stderr}")
+    ran = lab.run([], [PYTHON, "-c", flows],
+                  options=["--proxy", lab.path("tests/providers/app-proxy") + ":decline=7", "--app", PYTHON + ",host=b.example"])
+    t.check("ConnectionRefusedError" in ran.stderr, f"refused: {ran.stderr}")
+    t.equal([ran.wait_flow(dst=host, dport=7)["verdict"] for host in (HOSTS[0], OTHER)], ["allow", "drop"], "an application and a name")
 
 
 # ---- changes ----
@@ -338,6 +346,27 @@ BAD_RULES = {"": "not of the form", "uid": "not of the form", "uid=": "no such u
              "remote=10.0.0.1,": "not of the form", "host=a,domain=b": "one of the two"}
 
 
+def check_device(t, place):
+    """a proxy that carries what it has by another interface: by that alone, and what is not its own by none of it"""
+    lab = place.lab
+    for words in ("link add side type veth peer name far netns " + lab.server.path, "address add 10.78.73.2/24 dev side", "link set side up"):
+        lab.client.ip(words)
+    for words in ("address add 10.78.73.1/24 dev far", "link set far up"):
+        lab.server.ip(words)
+    lab.client.ip(f"route add {WIDE4} via 10.78.73.1 dev side metric 999")
+    lines = [place.flow(program, host, proto=proto) for host in (HOSTS[0], OTHER) for proto in ("tcp", "udp") for program in (0, 1)]
+    for options in ([], ["--include", f"remote={OTHER}"]):
+        with Capture(lab.server, "far") as side, lab.capture() as wire:
+            got, via, ran = place.run(lines, ["--app", place.programs[0], *options], device="side")
+        t.equal(set(got), {"0"}, f"all arrive {ran.stderr}")
+        flows = [flow for flow in ran.flows(event="new") if flow["via"]]
+        n = len(flows)
+        t.check(n == (2 if options else 4) and {flow["interface"] for flow in flows} == {"uplink"}, f"it has them: {flows}")
+        for dst in (HOSTS[0], OTHER):
+            n_by = [len({(packet.proto, packet.sport) for packet in seen.packets(lambda packet: packet.dst == dst)}) for seen in (side, wire)]
+            t.equal(n_by, [2, 2] if dst == OTHER or not options else [0, 4], f"{options}: flows to {dst} by the side, and by the uplink")
+
+
 def check_bad_rules(t, place):
     lab, proxy = place.lab, place.lab.path("tests/providers/test-proxy")
     for text, wanted in BAD_RULES.items():
@@ -373,6 +402,7 @@ def scenario(t):
         check_successor(t, place)
         check_served(t, place)
         check_python(t, place)
+        check_device(t, place)
         check_unsupported(t, place)
         check_bad_rules(t, place)
         check_names(t, place)
