@@ -130,6 +130,7 @@ struct sluice_flow {
 				     * sluice_filter_rejudge(), its first bytes were read, or it
 				     * has waited for rules */
 	enum sluice_host_reading host_reading;
+	bool is_bound; /* outbound: the program has bound its socket to this interface */
 };
 
 /* the largest peek: what a sender has in flight before its first acknowledgement */

@@ -94,6 +94,7 @@ class _Described:
         self.host_reading = known(HostReading, record["host_reading"])
         self.interface_kind = dict(enumerate(INTERFACE_KINDS)).get(record["interface_kind"], "other")
         self.is_cut, self.is_again = bool(record["is_cut"]), bool(record["again"])
+        self.is_bound = bool(record["bound"])
         for name in ("host", "pid", "owner_pid", "uid", "gid", "owner_uid", "exe", "exe_inode",
                      "exe_device", "command", "cgroup", "unit", "container", "ifindex", "interface"):
             setattr(self, name, record[name])

@@ -114,6 +114,7 @@ RECORDS = (
         Field("cgroup", "str", 512, 0),  # cgroup, below the cgroup root
         Field("again", "u8", 1, 1),  # 1: judged before; its verdict stays until the answer
         Field("host_reading", "u8", 1, 4),  # first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read
+        Field("bound", "u8", 1, 1),  # 1: its socket is bound to that interface; outbound
     )),
     Record("FLOW_VERDICT", 17, 1, False, (  # the judgement
         Field("id", "u64", 8, 0),  # the flow of FLOW_NEW

@@ -151,7 +151,8 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, str,  command,    256, "command line, arguments joined by spaces") \
 	F(S, str,  cgroup,     512, "cgroup, below the cgroup root") \
 	F(S, u8,   again,      1,   "1: judged before; its verdict stays until the answer") \
-	F(S, u8,   host_reading, 4, "first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read")
+	F(S, u8,   host_reading, 4, "first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read") \
+	F(S, u8,   bound,      1,   "1: its socket is bound to that interface; outbound")
 
 #define WIRE_FIELDS_FLOW_NAME(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \

@@ -141,7 +141,7 @@ def check_rules(t, place):
                             (["--include", "remote=10.0.0.0/8", "--exclude", "remote_port=909"], "110011"),
                             (["--include", "remote_port=909", "--include", "uid=4242", "--exclude", "exe=/nowhere"], "000101"),
                             (["--app", place.programs[0], "--exclude", "uid=4242,direction=outbound"], "101110"),
-                            (["--exclude", f"exe={exe}"], "010000"), ([], everything)):
+                            (["--exclude", f"exe={exe}"], "010000"), (["--app", "cgroup=" + cgroup], everything), ([], everything)):
         got, via, ran = place.run(lines, options)
         t.equal((set(got), "".join(str(int(one is not None)) for one in via)), ({"0"}, wanted), f"{options} {ran.stderr}")
     got, via, _ = place.run(lines[:4], ["--include", "remote_port=1-99"], to="10.79.73.0/24", filters=[lab.test_filter()])
@@ -346,6 +346,19 @@ BAD_RULES = {"": "not of the form", "uid": "not of the form", "uid=": "no such u
              "remote=10.0.0.1,": "not of the form", "host=a,domain=b": "one of the two"}
 
 
+def check_bound(t, place):
+    """a program that has bound its socket to an interface: filters know, and a proxy fails as it is told to"""
+    lab = place.lab
+    for host in HOSTS:
+        url = f"http://{'[' + host + ']' if ':' in host else host}/"
+        for words, wanted in ((["--interface", "uplink"], "000"), ([], "200")):
+            curl = ["curl", "-q", "-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", *words, url]
+            t.equal(lab.plain(curl).stdout, "200", f"{host}: plain, {words}")
+            t.equal(lab.run([lab.test_filter(deny_bound=1)], curl).stdout, wanted, f"{host}: a filter denies bound ones, {words}")
+            ran = lab.run([], curl, options=["--proxy", lab.path("tests/providers/test-proxy")])
+            t.equal((ran.stdout, ran.wait_flow(dport=80)["via"]), (wanted, None if words else "test-proxy"), f"{host}: a proxy, {words}")
+
+
 def check_device(t, place):
     """a proxy that carries what it has by another interface: by that alone, and what is not its own by none of it"""
     lab = place.lab
@@ -402,6 +415,7 @@ def scenario(t):
         check_successor(t, place)
         check_served(t, place)
         check_python(t, place)
+        check_bound(t, place)
         check_device(t, place)
         check_unsupported(t, place)
         check_bad_rules(t, place)
