@@ -60,8 +60,8 @@ class Proxy(Filter):
     def open_flow(self, flow_id, error=0, reason=""):
         """a flow that was taken: the other side is reached; or not: the errno for connect(2) of the program"""
         self._check(error >= 0, "an errno is positive")
-        self._take(flow_id)
         self._say("FLOW_OPENED", id=flow_id, error=min(error, 4095), reason=reason)
+        self._is_taken |= flow_id == self._asked
 
     def ask_end(self, flow_id):
         """the connection was read to its end: is it a half close or a full one? flow_ended() answers"""
@@ -88,17 +88,14 @@ class Proxy(Filter):
     def _wants(self):
         return {"datagrams": self.takes_udp}
 
-    def _take(self, flow_id):
-        """before anything else is said of the flow, also by new_flow() itself"""
-        if self._asked and flow_id == self._asked and not self._is_taken:
-            self._say("FLOW_TAKE", id=flow_id)
-            self._is_taken = True
-
     def _take_flow_new(self, fields, _):
         self._asked, self._is_taken = fields["id"], False
-        if self.new_flow(ProxiedFlow(self, fields)):
-            self._take(fields["id"])
-        elif not self._is_taken:  # else it has been opened already
+        takes = self.new_flow(ProxiedFlow(self, fields))
+        if self._is_taken:
+            pass  # it has been opened already
+        elif takes:
+            self._say("FLOW_TAKE", id=fields["id"])
+        else:
             self._say("FLOW_VERDICT", id=fields["id"], verdict=int(self.is_app), reason="declined")
         self._asked = 0
 
