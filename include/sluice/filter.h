@@ -130,6 +130,8 @@ struct sluice_flow {
 				     * sluice_filter_rejudge(), its first bytes were read, or it
 				     * has waited for rules */
 	enum sluice_host_reading host_reading;
+	uint64_t socket; /* the same in all flows of one socket, as UDP has many; never another's;
+			  * 0: unknown */
 };
 
 /* the largest peek: what a sender has in flight before its first acknowledgement */

@@ -7,7 +7,7 @@
  */
 
 #include "handshake-target.h"
-#include "providers/socks/socks5.h"
+#include "providers/socks/socks5-udp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

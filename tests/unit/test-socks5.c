@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/macros.h"
+#include "providers/socks/socks5-udp.h"
 #include "providers/socks/socks5.h"
 #include "socks-lab.h"
 

@@ -61,7 +61,10 @@ def wait_for_udp(pid, port):
 
 
 class RealServers:
-    def __init__(self, lab, address, certificate):
+    PORTS = {"git": 9418, "rsync": 873, "ssh": 22, "smb": 445, "h2": H2, "quic": QUIC}
+
+    def __init__(self, lab, address, certificate, only=PORTS):
+        self._only = only
         self._lab, self._address, self._certificate = lab, address, certificate
         self._running = []
         self.folder, self.key = lab.new_file("files"), lab.new_file("key")
@@ -71,15 +74,18 @@ class RealServers:
             os.chmod(folder, 0o777)
         with open(os.path.join(self.folder, "data"), "wb") as file:
             file.write(random.Random(154).randbytes(N_DATA))
-        self._make_repository()
+        if "git" in only:
+            self._make_repository()
 
     def __enter__(self):
         try:
-            for begin in (self._git, self._rsync, self._ssh, self._smb, self._h2, self._quic):
-                begin()
-            for port in (9418, 873, 22, 445, H2):
-                wait_for(lambda port=port: self._answers(port), 20, f"the server at port {port}")
-            wait_for_udp(self._running[-1].pid, QUIC)
+            for name in self._only:
+                getattr(self, "_" + name)()
+            for name in self._only:
+                if name == "quic":
+                    wait_for_udp(self._running[-1].pid, QUIC)
+                else:
+                    wait_for(lambda: self._answers(self.PORTS[name]), 20, f"the server of {name}")
         except BaseException:
             self.__exit__()
             raise
