@@ -248,6 +248,7 @@ bool association_opened(struct flows *flows, uint64_t id, int fd, uint64_t now_m
 	if (!peer)
 		return false;
 	peer->program = fd;
+	carry_early(peer);
 	if (peer->association->state != ASSOCIATION_BEGINS && !peer->association->kept)
 		flow_watch(flows, &peer->on_program, fd, EPOLLIN);
 	return true;

@@ -33,8 +33,10 @@
 
 enum association_state { ASSOCIATION_BEGINS, ASSOCIATION_STANDS, ASSOCIATION_DOWN };
 
-/* a datagram with its head that the relay had no room for */
+/* a datagram that waits: with its head until the relay has room; or without for a program whose
+ * descriptor is on its way */
 struct kept {
+	STAILQ_ENTRY(kept) in_early;
 	size_t n;
 	uint8_t bytes[];
 };
@@ -69,6 +71,8 @@ struct peer {
 	bool is_opened; /* the daemon was told */
 	int program;	/* -1: none yet */
 	struct watched on_program;
+	STAILQ_HEAD(, kept) early; /* answers, until then */
+	unsigned int n_early;
 	size_t n_head;
 	uint8_t head[SOCKS5_UDP_HEAD_MAX];
 };
@@ -131,6 +135,9 @@ void carry_up(struct flows *flows, struct peer *peer, int most);
 
 /** carry_one() - one datagram of it */
 void carry_one(struct flows *flows, struct peer *peer, const void *bytes, size_t n);
+
+/** carry_early() - what came for the program of @peer before its descriptor; none: it is thrown away */
+void carry_early(struct peer *peer);
 
 /** carry_drop() - what waits there is for nobody */
 void carry_drop(int fd);

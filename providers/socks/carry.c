@@ -19,7 +19,8 @@
 #include "association.h"
 
 #define DATAGRAM_MAX 65536U
-#define A_ROUND 64 /* then others get their turn */
+#define EARLY_MOST 64 /* answers that come before a program's descriptor */
+#define A_ROUND 64    /* then others get their turn */
 
 /* an error that an earlier one has met, as ICMP tells it, is in the way of this one once.
  * Return: false: there is no room now */
@@ -33,17 +34,25 @@ static bool send_one(int fd, const struct iovec parts[2])
 	return n >= 0 || errno != EAGAIN;
 }
 
-static void keep(struct flows *flows, struct association *association, const struct iovec parts[2])
+/* Return: NULL: no memory, and it is lost */
+static struct kept *copy(const struct iovec parts[2])
 {
 	size_t n = parts[0].iov_len + parts[1].iov_len;
 	struct kept *kept = malloc(sizeof(*kept) + n);
 
 	if (!kept)
-		return;
+		return NULL;
 	kept->n = n;
 	memcpy(kept->bytes, parts[0].iov_base, parts[0].iov_len);
 	memcpy(kept->bytes + parts[0].iov_len, parts[1].iov_base, parts[1].iov_len);
-	association->kept = kept;
+	return kept;
+}
+
+static void keep(struct flows *flows, struct association *association, const struct iovec parts[2])
+{
+	association->kept = copy(parts);
+	if (!association->kept)
+		return;
 	association_watch(flows, association, false);
 	flow_watch(flows, &association->on_relay, association->relay, EPOLLIN | EPOLLOUT);
 }
@@ -98,6 +107,34 @@ void carry_drop(int fd)
 		n = recv(fd, &byte, 1, MSG_DONTWAIT);
 }
 
+static void deliver(struct peer *peer, uint8_t *bytes, size_t n)
+{
+	const struct iovec parts[2] = { { bytes, 0 }, { bytes, n } };
+	struct kept *kept;
+
+	if (peer->program >= 0) {
+		(void)!send(peer->program, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		return;
+	}
+	kept = peer->n_early < EARLY_MOST ? copy(parts) : NULL;
+	if (!kept)
+		return;
+	peer->n_early++;
+	STAILQ_INSERT_TAIL(&peer->early, kept, in_early);
+}
+
+void carry_early(struct peer *peer)
+{
+	struct kept *kept;
+
+	while ((kept = STAILQ_FIRST(&peer->early))) {
+		STAILQ_REMOVE_HEAD(&peer->early, in_early);
+		if (peer->program >= 0)
+			deliver(peer, kept->bytes, kept->n);
+		free(kept);
+	}
+}
+
 static void carry_down(struct flows *flows, struct association *association)
 {
 	uint8_t bytes[DATAGRAM_MAX];
@@ -112,11 +149,10 @@ static void carry_down(struct flows *flows, struct association *association)
 			return;
 		head = n < 0 ? -EBADMSG : socks5_udp_read(bytes, (size_t)n, &source);
 		peer = head < 0 ? NULL : peer_find_source(flows, association, &source);
-		if (!peer || peer->program < 0)
+		if (!peer)
 			continue;
 		association->has_carried = true;
-		(void)!send(peer->program, bytes + head, (size_t)n - (size_t)head,
-			    MSG_DONTWAIT | MSG_NOSIGNAL);
+		deliver(peer, bytes + head, (size_t)n - (size_t)head);
 	}
 }
 

@@ -101,6 +101,7 @@ void peer_end(struct flows *flows, struct peer *peer)
 		sluice_proxy_close(peer->program, 0);
 		peer->program = -1;
 	}
+	carry_early(peer);
 	flow_bury(flows, &peer->over);
 }
 
@@ -114,6 +115,7 @@ struct peer *peer_add(struct flows *flows, struct association *association,
 	peer->association = association;
 	peer->id = asked->id;
 	peer->program = -1;
+	STAILQ_INIT(&peer->early);
 	peer->on_program = (struct watched){ .on_event = carry_on_program, .owner = peer };
 	flow_set_destination(&peer->known, asked);
 	peer->is_named = peer->known.host[0] && !find_named(association, peer->known.port);

@@ -180,6 +180,36 @@ static void test_there_and_back(void **state)
 	close(program);
 }
 
+/* answers may overtake the descriptor */
+static void test_early(void **state)
+{
+	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
+	uint64_t id = begin_flow(1, 7, NULL);
+	struct side side = associate(first, "127.0.0.1");
+	int program;
+
+	expect_opened(id);
+	flows_datagram(&lab.flows, id, "x", 1, lab.now_ms);
+	expect_up(&side, BYTES(PEER "\x07" PORT "x"));
+	for (uint8_t i = 0; i < 65; i++) {
+		uint8_t answer[] = { 0, 0, 0, 1, 192, 0, 2, 7, 0, 53, i };
+
+		send_down(&side, side.relay, answer, sizeof(answer));
+		lab_turn();
+	}
+	program = open_flow(id);
+	for (uint8_t i = 0; i < 64; i++)
+		expect_down(program, &i, 1);
+	expect_nothing(program);
+	close(program);
+	/* of one that never comes nothing is left */
+	expect_opened(begin_flow(1, 8, NULL));
+	send_down(&side, side.relay, BYTES(PEER "\x08" PORT "x"));
+	lab_turn();
+	flows_cancelled(&lab.flows, lab.answer.id, lab.now_ms);
+	leave(&side);
+}
+
 static void test_lies(void **state)
 {
 	static const struct {
@@ -493,6 +523,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_there_and_back, lab_begin, lab_finish),
+		cmocka_unit_test_setup_teardown(test_early, lab_begin, lab_finish),
 		cmocka_unit_test_setup_teardown(test_lies, lab_begin, lab_finish),
 		cmocka_unit_test_setup_teardown(test_one_socket, lab_begin, lab_finish),
 		cmocka_unit_test_setup_teardown(test_many_sockets, lab_begin, lab_finish),
