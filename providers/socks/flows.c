@@ -225,7 +225,8 @@ void flows_event(struct flows *flows, void *what, uint64_t now_ms)
 {
 	struct watched *watched = what;
 
-	watched->on_event(flows, watched->owner, now_ms);
+	if (watched->events) /* what came of another event may have ended it */
+		watched->on_event(flows, watched->owner, now_ms);
 }
 
 void flows_expire(struct flows *flows, uint64_t now_ms)

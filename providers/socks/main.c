@@ -200,6 +200,15 @@ static void on_ended(struct sluice_proxy *proxy, uint64_t flow_id, enum sluice_p
 	flows_ended(&((struct socks *)data)->flows, flow_id, end, now_ms());
 }
 
+/* The daemon goes first: datagrams that it hands over came before those in their flow's descriptor */
+static int hear(struct socks *socks, const struct epoll_event *events, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (events[i].data.ptr == socks)
+			return sluice_proxy_process(socks->flows.proxy);
+	return 0;
+}
+
 /* Return: as sluice_proxy_process() */
 static int turn(struct socks *socks)
 {
@@ -209,12 +218,14 @@ static int turn(struct socks *socks)
 
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	for (int i = 0; i < n; i++)
+	r = hear(socks, events, n);
+	for (int i = 0; i < n && r == 0; i++)
 		if (events[i].data.ptr != socks)
 			flows_event(flows, events[i].data.ptr, now_ms());
 	flows_expire(flows, now_ms());
 	/* also when nothing has come: answers may wait for room in the channel */
-	r = sluice_proxy_process(flows->proxy);
+	if (r == 0)
+		r = sluice_proxy_process(flows->proxy);
 	flows_reap(flows);
 	return r;
 }

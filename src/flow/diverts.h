@@ -39,6 +39,7 @@ struct divert {
 	struct sl_tuple tuple, ours; /* as the program sees it, and as @fd does */
 	uint64_t client;	     /* cookie of @fd, also when it is the proxy's; 0: not known */
 	unsigned int proxy;
+	uint64_t kept_us; /* UDP: when the kernel was told last that it is still there */
 	struct divert_datagram *datagrams; /* UDP, the oldest first */
 	size_t n_waiting;		   /* bytes of them */
 	int fd;		   /* the connection, the caller's; -1: it has not come, or was told */

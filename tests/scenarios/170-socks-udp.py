@@ -22,7 +22,7 @@ PEERS = "10.79.71"
 USER, URL_USER = "alice:se@c/r:t", "alice:se%40c%2Fr%3At"
 PLAIN, SECRET, HTTP, PATIENT, TWISTED, DANTE_PORT = 1080, 1081, 1082, 1083, 1090, 4080
 NOBODY = 9  # no proxy listens there
-ECHO, CLOSED = 7, 81
+ECHO, AGAIN, CLOSED = 7, 8, 81
 STUB = "127.0.0.53"
 IDLE_S = 60
 # bytes, how many at once: what the receive buffer of a socket takes
@@ -62,6 +62,7 @@ def prepare(lab):
     zone.add(NAME, "A", HOST4)
     zone.add("alias.example", "A", HOST4)
     lab.udp_echo(ECHO)
+    lab.udp_echo(AGAIN, again_s=IDLE_S)
     names = {NAME: HOST4}
     lab.proxies = {port: lab.proxy("socks5", port, user=user, names=names)
                    for port, user in ((PLAIN, None), (PATIENT, None), (SECRET, USER))}
@@ -78,15 +79,16 @@ def forget(lab, port=PLAIN):
 
 def begin_idle(lab):
     """Return: programs that wait"""
-    acts = [shlex.join(lab.actor("after_idle", host, ECHO, IDLE_S)) for host in (HOST4, HOST6)]
+    acts = [shlex.join(lab.actor("after_idle", host, AGAIN, IDLE_S)) for host in (HOST4, HOST6)]
     return start(lab, url(port=PATIENT), ["sh", "-c", f"{acts[0]} & {acts[1]}; wait"])
 
 
 def check_idle(t, lab, program):
     t.equal(program.wait(IDLE_S + 60), 0, f"idle: exit status {program.stderr}")
-    t.equal(program.jsons(), [{"came": ["first", "second"]}] * 2, "nothing for a minute, and it goes on")
+    t.equal(program.jsons(), [{"came": ["first", "first", "second"]}] * 2,
+            "nothing for a minute, then a datagram from the other side, then one to it")
     t.equal(len(program.flows(event="new")), 2, "with the same flows")
-    t.equal(sorted(one.sent for one in lab.proxies[PATIENT].associations), [[(HOST4, ECHO)] * 2, [(HOST6, ECHO)] * 2],
+    t.equal(sorted(one.sent for one in lab.proxies[PATIENT].associations), [[(HOST4, AGAIN)] * 2, [(HOST6, AGAIN)] * 2],
             "and associations")
 
 
