@@ -19,13 +19,15 @@ KINDS = ("socks5", "socks5h", "http", "https")
 NOBODY = 9  # no proxy listens there
 HTTP, ECHO, CLOSED, FORBIDDEN = 80, 7, 81, 25
 UNREACHABLE, NO_NETWORK, SILENT = "10.79.67.1", "198.51.100.1", "10.77.0.99"
-HOSTILE, SLOW = 3080, 5080
+HOSTILE, SLOW, MUTE = 3080, 5080, 6080
 DANTE_PORT = 4080
 TIMEOUT_S = 1
 LATER_S = 1.5  # a busy machine
 
 GOOD_HEAD = b"HTTP/1.1 200 OK\r\n"
-# name, scheme, what the proxy says, pause between, does it leave then
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+TLS_RECORD = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"  # the beginning of the largest hello that there is
+# name, scheme, what the proxy says, pause between, does it leave then; "inside": of TLS, which is as it should be
 HOSTILES = (
     ("garbage", "socks5", [os.urandom(64).replace(b"\x05", b"\x06")], 0, True),
     ("garbage", "http", [b"\xff" * 64], 0, True),
@@ -40,7 +42,23 @@ HOSTILES = (
     ("a byte a second", "http", [bytes([byte]) for byte in GOOD_HEAD + b"\r\n"], 1, False),
     ("a huge head", "http", [GOOD_HEAD] + [b"A: " + b"x" * 60000 + b"\r\n"] * 50, 0, False),
     ("a head without end", "http", [GOOD_HEAD] + [b"A: b\r\n" * 1000] * 500, 0, False),
+    ("nothing but beginnings", "http", [GO_ON * 1000] * 100, 0, False),
+    ("a flood", "socks5", [b"\x05\x00"] + [b"\x05\x00\x00\x07" * 10000] * 100, 0, False),
+    ("garbage", "https", [bytes(64)], 0, True),
+    ("half a hello", "https", [TLS_RECORD], 0, True),
+    ("a byte a second", "https", [bytes([byte]) for byte in TLS_RECORD], 1, False),
+    ("a flood", "https", [TLS_RECORD] + [bytes(65536)] * 50, 0, False),
+    ("garbage", "inside", [b"\xff" * 64], 0, True),
+    ("half an answer", "inside", [GOOD_HEAD], 0, True),
+    ("a byte a second", "inside", [bytes([byte]) for byte in GOOD_HEAD + b"\r\n"], 1, False),
+    ("a huge head", "inside", [GOOD_HEAD] + [b"A: " + b"x" * 60000 + b"\r\n"] * 50, 0, False),
+    ("a head without end", "inside", [GOOD_HEAD] + [b"A: b\r\n" * 1000] * 500, 0, False),
 )
+# what flow records say of them
+WHY = {"garbage": "does not speak", "another protocol": "does not speak", "no TLS": "does not speak TLS",
+       "half an answer": "the connection", "half a hello": "the connection", "nothing": "does not answer in time",
+       "a byte a second": "does not answer in time", "a huge head": "more than 16 KB", "a head without end": "more than 16 KB",
+       "nothing but beginnings": "more than 16 KB", "a flood": ""}
 
 
 def url(kind, port, user=None):
@@ -154,13 +172,21 @@ def check_failover(t, lab, proxies):
     t.equal([end["error"] for end in found.json()], ["ECONNREFUSED"] * 4, "all are down")
 
 
+def hostile(lab, i):
+    """Return: it, running, and its URL"""
+    _, kind, chunks, pause_s, is_rude = HOSTILES[i]
+    if kind == "inside":
+        return (lab.proxy("secure_says", HOSTILE + i, lab.certificate, chunks, pause_s, is_rude), url("https", HOSTILE + i))
+    return lab.proxy("says", HOSTILE + i, chunks, pause_s, is_rude), url(kind, HOSTILE + i)
+
+
 def check_hostile(t, lab):
     """nobody waits longer than the handshake may take, and the provider lives"""
-    for i, (name, kind, chunks, pause_s, is_rude) in enumerate(HOSTILES):
-        server = lab.proxy("says", HOSTILE + i, chunks, pause_s, is_rude)
+    for i, (name, kind, *_) in enumerate(HOSTILES):
+        server, where = hostile(lab, i)
         go = lab.new_file("go")
-        act = " ".join(lab.actor("connects", f"{HOST4},{ECHO}"))
-        ran = start(lab, provider(lab, url(kind, HOSTILE + i), timeout=TIMEOUT_S),
+        act = " ".join(lab.actor("connects", f"{HOST4},{ECHO},slow"))
+        ran = start(lab, provider(lab, where, timeout=TIMEOUT_S),
                     ["sh", "-c", f"{act}; {act}; while [ ! -e {go} ]; do sleep 0.1; done"])
         pid = ran.wait_pid("socks")
         wait_for(lambda: ran.stdout.count("\n") == 2, 30, "all four to end")
@@ -171,12 +197,25 @@ def check_hostile(t, lab):
         t.equal([end["error"] for end in ends], ["ECONNREFUSED"] * 4, f"{name}, {kind}")
         t.check(max(end["took"] for end in ends) < TIMEOUT_S + LATER_S, f"{name}, {kind}: {ends}")
         t.check(server.n_served >= 4, f"{name}, {kind}: it was asked")
+        reasons = {flow["reason"] for flow in ran.flows(proto="tcp")}
+        t.check(all(WHY[name] in reason for reason in reasons), f"{name}, {kind}: why: {reasons}")
+
+
+def check_silent(t, lab):
+    """asked for a flow, it says nothing, as one does whose destination gives no answer: the program's timer decides"""
+    for i, (kind, server) in enumerate((("http", lab.proxy("says", MUTE, [])),
+                                        ("https", lab.proxy("secure_says", MUTE + 1, lab.certificate, [])),
+                                        ("socks5", lab.proxy("says", MUTE + 2, [b"\x05\x00"])))):
+        found = run(lab, provider(lab, url(kind, MUTE + i), timeout=TIMEOUT_S),
+                    lab.actor("connects", f"{HOST4},{ECHO},slow"))
+        t.equal([end["error"] for end in found.json()], ["ETIMEDOUT"] * 2, f"{kind}: a proxy that says nothing")
+        wait_for(lambda server=server: server.n_left == 2, 20, f"{kind}: the provider to leave its proxy")
 
 
 def check_behind_hostile(t, lab):
     """a good one behind a bad one: it works"""
     for i, (name, kind, *_) in enumerate(HOSTILES):
-        if name not in ("garbage", "half an answer", "nothing", "a huge head"):
+        if kind == "inside" or name not in ("garbage", "half an answer", "nothing", "a huge head"):
             continue
         found = run(lab, provider(lab, url(kind, HOSTILE + i), url("socks5", PLAIN), timeout=1),
                     lab.actor("connects", f"{HOST4},{ECHO}"))
@@ -284,6 +323,7 @@ def scenario(t):
         check_user(t, lab)
         check_failover(t, lab, proxies)
         check_hostile(t, lab)
+        check_silent(t, lab)
         check_behind_hostile(t, lab)
         check_dante(t, lab)
         check_gave_up(t, lab)
