@@ -186,6 +186,7 @@ struct flow {
 	bool has_first_seq : 1;
 	bool is_taken : 1; /* while it is held: a proxy opens it */
 	bool is_diverted : 1; /* it is that one's */
+	bool is_quiet : 1;    /* and that one asks what an end is: SL_FLOW_QUIET */
 	bool is_bound : 1;    /* while it is held: its socket is bound to an interface */
 	uint8_t refusal : 2;  /* enum flow_refusal, of a denial */
 };
