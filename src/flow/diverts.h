@@ -41,6 +41,7 @@ struct divert {
 	uint16_t port;	       /* of the program, as @fd sees it */
 	unsigned int proxy;
 	uint16_t zone; /* UDP: of conntrack, for the caller */
+	uint64_t kept_us; /* UDP: when the kernel was told last that it is still there */
 	struct divert_datagram *datagrams; /* UDP, the oldest first */
 	size_t n_waiting;		   /* bytes of them */
 	int fd;		   /* the connection, the caller's; -1: it has not come, or was told */

@@ -164,6 +164,8 @@ int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 int fake_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
 void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
 		      uint16_t zone);
+void fake_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			  uint16_t zone, uint32_t seconds);
 void fake_close_clients(struct fake *fake);
 
 /* fake-netns.c */

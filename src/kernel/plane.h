@@ -198,6 +198,9 @@ int plane_connect_datagrams(struct plane *plane, const struct sockaddr_storage *
 /** plane_untranslate() - a flow of UDP that was diverted is over: who has its ends next is another one. @zone:
  *  SL_ZONE, or sl_zone_of_proxy() */
 void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone);
+/** plane_keep_translated() - one that is open: conntrack is to know it for so long, also if nothing goes */
+void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone,
+			   uint32_t seconds);
 
 /**
  * plane_repair() - look at the nft table and put back what others took away or changed

@@ -200,6 +200,8 @@ int real_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 int real_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
 void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
 		      uint16_t zone);
+void real_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			  uint16_t zone, uint32_t seconds);
 
 /* conntrack.c */
 
@@ -213,6 +215,8 @@ void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_
 int conntrack_original(int sock, struct sl_tuple *tuple);
 /** conntrack_forget() - the flow with these original ends, in this zone. Return: 0, -ENOENT, or another negative errno */
 int conntrack_forget(int sock, const struct sl_tuple *tuple, uint16_t zone);
+/** conntrack_keep() - it is forgotten so many seconds from now, or as the next packet says. Return: the same */
+int conntrack_keep(int sock, const struct sl_tuple *tuple, uint16_t zone, uint32_t seconds);
 
 /* repair.c */
 
