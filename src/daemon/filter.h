@@ -75,8 +75,8 @@ struct output {
 struct filter {
 	char name[32];
 	bool is_closed;
-	bool is_proxy; /* it comes behind all filters: divert/divert.h */
-	bool takes_udp;
+	bool is_proxy;	/* it comes behind all filters: divert/divert.h */
+	bool takes_udp; /* filter_may_take_udp() */
 	struct session session;
 	int sock; /* -1: no process */
 	pid_t pid;
@@ -103,6 +103,12 @@ struct filter {
 	char message[256];
 	struct output output;
 };
+
+/** filter_may_take_udp() - a proxy; also while it has not said so: then flows wait for what it says */
+static inline bool filter_may_take_udp(const struct filter *filter)
+{
+	return filter->takes_udp || !filter->ruling.was_ready;
+}
 
 /** filter_kind() - as people call it */
 static inline const char *filter_kind(const struct filter *filter)

@@ -121,6 +121,8 @@ static void on_enter(struct lab *lab, const struct wire_k_enter *enter, int sock
 		_cleanup_close_ int fd =
 			sock >= 0 ? dup(sock) : fake_open_socket(lab->kernel, cookie);
 
+		if (enter->only && enter->only != i + 1)
+			continue;
 		record.socket = i;
 		keeper_say(lab, WIRE_K_ENTERED, &record, record.error ? -1 : fd);
 	}
