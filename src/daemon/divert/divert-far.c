@@ -22,9 +22,10 @@ static bool wants_socket(const struct divert *divert)
 	return divert && divert->fd < 0 && !divert->is_told && !divert->is_over;
 }
 
-static void connect_one(struct daemon *daemon, struct divert *divert, unsigned int place, int sock)
+static void connect_one(struct daemon *daemon, struct divert *divert, unsigned int place, int sock,
+			const struct sl_tuple *ours)
 {
-	int fd = plane_connect_datagrams(daemon->plane, place, sock, &divert->ours);
+	int fd = plane_connect_datagrams(daemon->plane, place, sock, ours);
 
 	divert->is_socket_asked = fd >= 0; /* else again at the next datagram */
 	if (fd < 0)
@@ -41,13 +42,12 @@ static struct divert_asked *find_asked(struct daemon *daemon, uint64_t token)
 	return NULL;
 }
 
-static void ask(struct daemon *daemon, struct divert_asked *asked, const struct divert *divert)
+static void ask(struct daemon *daemon, struct divert_asked *asked, int place)
 {
-	const struct netns *netns = plane_netns(
-		daemon->plane, (unsigned int)plane_find_netns(daemon->plane, divert->tuple.netns));
-	uint32_t kind = sl_is_mapped4(divert->ours.laddr) ? NETNS_DATAGRAMS4 : NETNS_DATAGRAMS6;
+	const struct netns *netns = plane_netns(daemon->plane, (unsigned int)place);
+	uint32_t kind = sl_is_mapped4(asked->ours.laddr) ? NETNS_DATAGRAMS4 : NETNS_DATAGRAMS6;
 
-	*asked = (struct divert_asked){ .token = ++daemon->next_token, .flow = divert->flow };
+	asked->token = ++daemon->next_token;
 	keeper_enter(daemon, asked->token, 0, netns->sockets[NETNS_RULES], kind + 1);
 }
 
@@ -58,41 +58,44 @@ static void ask_on(struct daemon *daemon)
 	struct divert_asked *asked;
 
 	while (far->n_waiting && (asked = find_asked(daemon, 0))) {
-		struct divert *divert =
-			diverts_find_flow(daemon->diverts, far->waiting[far->first_waiting]);
+		const struct divert_asked *first = &far->waiting[far->first_waiting];
+		int place = plane_find_netns(daemon->plane, first->ours.netns);
 
 		far->first_waiting = (far->first_waiting + 1) % DIVERT_WAITING_FAR;
 		far->n_waiting--;
-		if (wants_socket(divert) &&
-		    plane_find_netns(daemon->plane, divert->tuple.netns) >= 0)
-			ask(daemon, asked, divert);
+		if (place < 0 || !wants_socket(diverts_find_flow(daemon->diverts, first->flow)))
+			continue;
+		*asked = *first;
+		ask(daemon, asked, place);
 	}
 }
 
-void divert_get_socket(struct daemon *daemon, struct divert *divert, unsigned int place)
+void divert_get_socket(struct daemon *daemon, struct divert *divert, unsigned int place,
+		       const struct sl_tuple *ours)
 {
 	struct divert_far *far = &daemon->far;
 
 	if (!wants_socket(divert) || divert->is_socket_asked)
 		return;
 	if (place == plane_home(daemon->plane)) {
-		connect_one(daemon, divert, place, -1);
+		connect_one(daemon, divert, place, -1, ours);
 		return;
 	}
 	if (far->n_waiting == DIVERT_WAITING_FAR)
 		return;
 	divert->is_socket_asked = true;
-	far->waiting[(far->first_waiting + far->n_waiting++) % DIVERT_WAITING_FAR] = divert->flow;
+	far->waiting[(far->first_waiting + far->n_waiting++) % DIVERT_WAITING_FAR] =
+		(struct divert_asked){ .flow = divert->flow, .ours = *ours };
 	ask_on(daemon);
 }
 
-static void take_socket(struct daemon *daemon, struct divert *divert,
+static void take_socket(struct daemon *daemon, struct divert *divert, const struct sl_tuple *ours,
 			const struct wire_k_entered *record, int *fd)
 {
-	int place = plane_find_netns(daemon->plane, divert->tuple.netns);
+	int place = plane_find_netns(daemon->plane, ours->netns);
 
 	if (*fd >= 0 && place >= 0) {
-		connect_one(daemon, divert, (unsigned int)place, TAKE_FD(*fd));
+		connect_one(daemon, divert, (unsigned int)place, TAKE_FD(*fd), ours);
 		return;
 	}
 	divert->is_socket_asked = false;
@@ -103,14 +106,16 @@ static void take_socket(struct daemon *daemon, struct divert *divert,
 bool divert_entered(struct daemon *daemon, const struct wire_k_entered *record, int *fd)
 {
 	struct divert_asked *asked = record->token ? find_asked(daemon, record->token) : NULL;
+	struct divert_asked answered;
 	struct divert *divert;
 
 	if (!asked)
 		return false;
-	divert = diverts_find_flow(daemon->diverts, asked->flow);
+	answered = *asked;
 	asked->token = 0;
+	divert = diverts_find_flow(daemon->diverts, answered.flow);
 	if (wants_socket(divert))
-		take_socket(daemon, divert, record, fd);
+		take_socket(daemon, divert, &answered.ours, record, fd);
 	ask_on(daemon);
 	return true;
 }

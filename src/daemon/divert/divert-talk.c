@@ -77,7 +77,8 @@ static int tell_end(struct filter *filter, struct divert *divert)
 					.full = divert->is_abandoned ||
 						(divert->is_over && divert->is_asked) };
 
-	if (!divert->is_told || divert->is_end_told || (!record.full && !divert->is_asked))
+	if (!divert->is_told || divert->is_end_told || divert->is_quiet ||
+	    (!record.full && !divert->is_asked))
 		return 0;
 	if (providers_say(filter, WIRE_FLOW_END, &record, -1) == -EAGAIN)
 		return -EAGAIN;
@@ -157,7 +158,7 @@ static void take_client(struct daemon *daemon, const struct plane_client *client
 		return;
 	}
 	divert->fd = client->fd;
-	divert->ours = client->ours;
+	divert->port = client->tuple.lport;
 	divert->client = client->cookie;
 	say(daemon, divert);
 }
@@ -218,9 +219,7 @@ static void take_datagram(struct daemon *daemon, unsigned int place,
 	if (!divert)
 		return; /* of a flow that is over, or of who sends to us by himself */
 	(void)diverts_put_datagram(divert, bytes, datagram->n); /* or it is lost, as any may be */
-	if (divert->fd < 0 && !divert->is_told)
-		divert->ours = datagram->ours;
-	divert_get_socket(daemon, divert, place);
+	divert_get_socket(daemon, divert, place, &datagram->ours);
 	say(daemon, divert);
 }
 
@@ -304,6 +303,7 @@ int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire
 	if (!divert || divert->proxy != index)
 		return say_of(daemon, index, flow, true);
 	divert->is_asked = true;
+	divert->is_quiet = false;
 	say(daemon, divert);
 	return 0;
 }

@@ -17,8 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DIVERT_ASKED_MAX 16U	 /* sockets that the keeper makes at one time */
-#define DIVERT_WAITING_FAR 1024U /* flows whose turn is to come */
+#include "abi/sluice-abi.h"
+
+#define DIVERT_ASKED_MAX 16U	/* sockets that the keeper makes at one time */
+#define DIVERT_WAITING_FAR 256U /* flows whose turn is to come */
 
 struct daemon;
 struct divert;
@@ -32,8 +34,9 @@ struct wire_message;
 struct divert_far {
 	struct divert_asked {
 		uint64_t token, flow; /* 0: free */
+		struct sl_tuple ours; /* of the socket */
 	} asked[DIVERT_ASKED_MAX];
-	uint64_t waiting[DIVERT_WAITING_FAR]; /* a ring of flows, which may be over */
+	struct divert_asked waiting[DIVERT_WAITING_FAR]; /* a ring; a flow may be over */
 	unsigned int first_waiting, n_waiting;
 };
 
@@ -95,8 +98,10 @@ void divert_lost(struct daemon *daemon, unsigned int index);
 void divert_connected(struct daemon *daemon, struct divert *divert, unsigned int place, int fd);
 
 /* divert-far.c */
-/** divert_get_socket() - now or later: divert_connected(); nothing if it has one, or had */
-void divert_get_socket(struct daemon *daemon, struct divert *divert, unsigned int place);
+/** divert_get_socket() - with these ends, now or later: divert_connected(); nothing if it has one, or
+ *  had */
+void divert_get_socket(struct daemon *daemon, struct divert *divert, unsigned int place,
+		       const struct sl_tuple *ours);
 /** divert_entered() - one of the keeper's answers. Return: has it been asked for this? Then @fd is taken */
 bool divert_entered(struct daemon *daemon, const struct wire_k_entered *record, int *fd);
 
