@@ -220,11 +220,12 @@ static void reap(struct keeper *keeper)
 
 static void release_held(struct keeper *keeper)
 {
-	/* the last copies of the queues: the fail class of the kernel's rules applies now */
+	/* the last copies of the queues: the fail class of the kernel's rules applies now. And of the
+	 * listeners: what waits there gets a reset */
 	if (keeper->kept[0] >= 0)
 		log_error("no sluiced for %u ms: held packets go to the fail class",
 			  KEEPER_SUCCESSOR_MS);
-	for (size_t i = 0; i < KEEPER_KEPT_MAX; i += 2)
+	for (size_t i = 0; i < KEEPER_KEPT_MAX; i += i < KEEPER_LISTENERS_AT ? 2 : 1)
 		keeper->kept[i] = close_fd(keeper->kept[i]);
 }
 

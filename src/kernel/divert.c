@@ -61,7 +61,7 @@ static int set_inherited(int sock)
 		       : 0;
 }
 
-/* Return: 0; @ret_port 0: there is no such loopback here */
+/* Return: 1: it listens; 0: it does already, or, @ret_port 0: there is no such loopback here */
 static int listen_on(int sock, bool is_udp, const union address *loopback, socklen_t n,
 		     uint16_t *ret_port)
 {
@@ -75,6 +75,12 @@ static int listen_on(int sock, bool is_udp, const union address *loopback, sockl
 		return -errno;
 	if (family != loopback->any.sa_family)
 		return 0;
+	if (getsockname(sock, &bound.any, &n_bound) < 0)
+		return -errno;
+	*ret_port = port_of(&bound);
+	if (*ret_port) /* a predecessor's: programs are still connected with it, as conntrack knows them */
+		return 0;
+	n_bound = sizeof(bound);
 	/* those of flows have the same address */
 	if (is_udp && setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0)
 		return -errno;
@@ -85,7 +91,7 @@ static int listen_on(int sock, bool is_udp, const union address *loopback, sockl
 	if ((!is_udp && listen(sock, BACKLOG) < 0) || getsockname(sock, &bound.any, &n_bound) < 0)
 		return -errno;
 	*ret_port = port_of(&bound);
-	return 0;
+	return 1;
 }
 
 int real_listen(struct real *real, struct netns *netns)
@@ -95,7 +101,7 @@ int real_listen(struct real *real, struct netns *netns)
 
 	if (!real->nft.has_diverts || !netns_is_whole(netns))
 		return 0;
-	for (size_t i = 0; i < 2 * ARRAY_SIZE(families) && !r; i++) {
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(families) && r >= 0; i++) {
 		size_t family = i / 2, is_udp = i % 2;
 		uint16_t *port = &netns->divert_port[is_udp][family];
 
@@ -103,7 +109,7 @@ int real_listen(struct real *real, struct netns *netns)
 			continue;
 		r = listen_on(netns->sockets[families[family].sockets[is_udp]], is_udp,
 			      &families[family].loopback, families[family].n, port);
-		n_new += *port != 0;
+		n_new += r > 0;
 	}
 	return r < 0 ? r : n_new > 0;
 }

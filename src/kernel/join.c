@@ -147,6 +147,14 @@ int join_home(struct real *real, const char **ret_error)
 
 /* ---- after a predecessor ---- */
 
+static void adopt_listeners(struct netns *netns, int *kept, unsigned int place)
+{
+	int *listeners = kept + PLANE_LISTENERS_AT + place * PLANE_LISTENERS_N;
+
+	for (unsigned int i = 0; place < PLANE_LISTENING_MAX && i < PLANE_LISTENERS_N; i++)
+		netns->sockets[NETNS_LISTEN4 + i] = TAKE_FD(listeners[i]);
+}
+
 static void adopt(struct real *real, unsigned int place, int kept[PLANE_KEPT_N])
 {
 	struct netns *netns = &real->plane.places[place];
@@ -195,6 +203,8 @@ void join_adopt(struct real *real, int *kept)
 		while (plane->n_places <= i)
 			netns_clear(&plane->places[plane->n_places++]);
 		adopt(real, i, sockets);
+		if (plane->places[i].is_used)
+			adopt_listeners(&plane->places[i], kept, i);
 	}
 	forget_others(real);
 }

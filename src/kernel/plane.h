@@ -31,7 +31,10 @@ extern const struct kernel kernel_real;
 
 #define PLANE_NETNS_MAX 1024U /* in force at one time */
 #define PLANE_KEPT_N 2U	      /* sockets of a namespace that the keeper has: queue and rules */
-#define PLANE_KEPT_MAX (PLANE_NETNS_MAX * PLANE_KEPT_N)
+#define PLANE_LISTENING_MAX 64U /* the first places, of which it has the listeners as well */
+#define PLANE_LISTENERS_N 4U
+#define PLANE_LISTENERS_AT (PLANE_NETNS_MAX * PLANE_KEPT_N)
+#define PLANE_KEPT_MAX (PLANE_LISTENERS_AT + PLANE_LISTENING_MAX * PLANE_LISTENERS_N)
 
 struct plane_config {
 	const char *instance;
@@ -44,7 +47,8 @@ struct plane_config {
 
 /**
  * plane_open() - install the plane, or adopt the pinned one
- * @kept:      sockets of a predecessor, PLANE_KEPT_N for each place, -1: none; all are consumed
+ * @kept:      sockets of a predecessor, -1: none; all are consumed. PLANE_KEPT_N for each place, and
+ *             from PLANE_LISTENERS_AT on PLANE_LISTENERS_N for each of the first ones
  * @ret_error: out on failure: which step failed, for people; a constant
  *
  * Installing needs CAP_PERFMON once; adopting does not. After a failure

@@ -143,6 +143,7 @@ static void listen_again(struct daemon *daemon, struct space *space)
 	if (plane_divert(daemon->plane) < 0 || divert_listen(daemon, space) < 0)
 		log_error("cannot listen for proxies in network namespace %u",
 			  plane_netns(daemon->plane, space->place)->inode);
+	netns_keep_listeners(daemon, space->place);
 }
 
 bool divert_is_early(const struct daemon *daemon, const struct flow *flow)
