@@ -342,7 +342,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_of_it_is_remembered, set_up,
 						running_tear_down),
 		cmocka_unit_test_setup_teardown(test_records_show_it, set_up, running_tear_down),
-		cmocka_unit_test_setup_teardown(test_each_proxy_has_a_zone, set_up, running_tear_down),
+		cmocka_unit_test_setup_teardown(test_each_proxy_has_a_zone, set_up,
+						running_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
