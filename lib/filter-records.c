@@ -161,6 +161,7 @@ static int take_flow_new(struct sluice_filter *filter, const struct wire_message
 		.is_again = new->again,
 		.is_bound = new->bound,
 		.host_reading = (enum sluice_host_reading) new->host_reading,
+		.socket = new->cookie,
 	};
 
 	memcpy(flow.local_address, new->src, sizeof(flow.local_address));

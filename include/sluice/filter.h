@@ -131,6 +131,8 @@ struct sluice_flow {
 				     * has waited for rules */
 	enum sluice_host_reading host_reading;
 	bool is_bound; /* outbound: the program has bound its socket to this interface */
+	uint64_t socket; /* the same in all flows of one socket, as UDP has many; never another's;
+			  * 0: unknown */
 };
 
 /* the largest peek: what a sender has in flight before its first acknowledgement */

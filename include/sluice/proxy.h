@@ -26,8 +26,8 @@
  * same calls, and the same wait, of ten seconds at most. Its descriptor is a connected UDP
  * socket: what is read of it the program has sent, and what is written comes from the peer to
  * the program. Datagrams that were on their way before it was there come to flow_datagram. It
- * ends with flow_ended. It works in the network namespace of the instance; in others UDP goes
- * on directly.
+ * ends with flow_ended. In another network namespace than that of the instance its first datagrams
+ * may be in another order.
  *
  * Flows are answered on loopback. Where the program's network namespace has none of their
  * family, and of a socket that is bound to an interface, they meet the proxy's fail class.

@@ -93,6 +93,7 @@ class _Described:
         self.host_source = known(HostSource, record["host_source"])
         self.host_reading = known(HostReading, record["host_reading"])
         self.interface_kind = dict(enumerate(INTERFACE_KINDS)).get(record["interface_kind"], "other")
+        self.socket = record["cookie"]  # the same in all flows of one socket
         self.is_cut, self.is_again = bool(record["is_cut"]), bool(record["again"])
         self.is_bound = bool(record["bound"])
         for name in ("host", "pid", "owner_pid", "uid", "gid", "owner_uid", "exe", "exe_inode",

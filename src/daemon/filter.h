@@ -83,8 +83,8 @@ struct chosen {
 struct filter {
 	char name[32];
 	bool is_closed;
-	bool is_proxy; /* it comes behind all filters: divert/divert.h */
-	bool takes_udp;
+	bool is_proxy;	/* it comes behind all filters: divert/divert.h */
+	bool takes_udp; /* filter_may_take_udp() */
 	struct chosen chosen;
 	int settings_fd; /* of a proxy: what says it; -1: none */
 	struct session session;
@@ -113,6 +113,12 @@ struct filter {
 	char message[256];
 	struct output output;
 };
+
+/** filter_may_take_udp() - a proxy; also while it has not said so: then flows wait for what it says */
+static inline bool filter_may_take_udp(const struct filter *filter)
+{
+	return filter->takes_udp || !filter->ruling.was_ready;
+}
 
 /** filter_kind() - as people call it */
 static inline const char *filter_kind(const struct filter *filter)

@@ -92,7 +92,10 @@ static void take_child(struct daemon *daemon, const struct wire_message *message
 
 static void take_entered(struct daemon *daemon, const struct wire_message *message, int *fd)
 {
-	netns_entered(daemon, WIRE_BODY(message, struct wire_k_entered), fd);
+	const struct wire_k_entered *entered = WIRE_BODY(message, struct wire_k_entered);
+
+	if (!divert_entered(daemon, entered, fd))
+		netns_entered(daemon, entered, fd);
 }
 
 static void take_exited(struct daemon *daemon, const struct wire_message *message, int *fd)
@@ -231,9 +234,9 @@ void keeper_kill(struct daemon *daemon, uint32_t slot)
 	send_record(daemon, WIRE_K_KILL, &kill, -1);
 }
 
-void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock)
+void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock, uint32_t only)
 {
-	struct wire_k_enter enter = { .token = token, .pid = pid };
+	struct wire_k_enter enter = { .token = token, .pid = pid, .only = only };
 
 	send_record(daemon, WIRE_K_ENTER, &enter, sock);
 }

@@ -19,7 +19,7 @@
  * sluiced asks the keeper for what needs rights it has not: KEEP, SPAWN, KILL, and
  * ENTER, whose answers are netlink sockets of another network namespace, one in each
  * ENTERED. It must look for itself that they are of the namespace it meant: a pid may
- * be somebody else's by then.
+ * be somebody else's by then. A flow of UDP there that is a proxy's needs one more, of its own.
  * It beats BEAT every KEEPER_BEAT_MS; silence means it hangs and is replaced.
  */
 
@@ -111,7 +111,8 @@
 
 #define WIRE_FIELDS_K_ENTER(F, S) \
 	F(S, u64,  token,      0,   "comes back in the answers") \
-	F(S, u32,  pid,        0,   "of a thread in the namespace; 0: a socket of it comes along")
+	F(S, u32,  pid,        0,   "of a thread in the namespace; 0: a socket of it comes along") \
+	F(S, u32,  only,       10,  "0: all of its sockets; else the one before this number, another time")
 
 #define WIRE_FIELDS_K_SPAWN(F, S) \
 	F(S, u32,  slot,       31,  "which child: 0 names, 1+index a provider, 17 the canary; a descriptor that comes along gets what it prints")

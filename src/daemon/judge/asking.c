@@ -126,6 +126,10 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		judge_fail(daemon, flow);
 		return;
 	}
+	if (filter->is_proxy && divert_is_early(daemon, flow)) {
+		flow_table_wait(daemon->flows, flow);
+		return;
+	}
 	why_not = filter->is_proxy ? divert_why_not(daemon, flow) : NULL;
 	if (why_not) {
 		fail_undiverted(daemon, flow, why_not);

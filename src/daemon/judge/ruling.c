@@ -196,7 +196,7 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 	int r;
 
 	if (daemon->filters[filter].is_proxy && flows->to.proto != IPPROTO_TCP &&
-	    (flows->to.proto != IPPROTO_UDP || !daemon->filters[filter].takes_udp)) {
+	    (flows->to.proto != IPPROTO_UDP || !filter_may_take_udp(&daemon->filters[filter]))) {
 		*ret_answer = pass_by(filter);
 		return 0;
 	}
@@ -365,7 +365,8 @@ static void put_in_force(struct daemon *daemon, unsigned int index, struct rules
 	if (!replace(daemon, index, fresh))
 		return;
 	judge_loopback(daemon);
-	if (daemon->filters[index].is_proxy) /* what goes on cannot be taken any more, or given back */
+	if (daemon->filters[index]
+		    .is_proxy) /* what goes on cannot be taken any more, or given back */
 		return;
 	live_rules_changed(daemon, index); /* what waits for an answer is met by the walk */
 	needing_rules_changed(daemon, index);
