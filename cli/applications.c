@@ -106,8 +106,8 @@ static int read_program(const char *file, const char *text, struct wire_rule *ru
 
 static int add(struct applications *applications, const char *id, const struct wire_rule *rule)
 {
-	struct application *all = reallocarray(applications->all, applications->n + 1,
-					       sizeof(*applications->all));
+	struct application *all =
+		reallocarray(applications->all, applications->n + 1, sizeof(*applications->all));
 
 	if (!all)
 		return cli_error(-1, "%s", strerror(ENOMEM));
@@ -131,8 +131,9 @@ static int take_line(void *data, char *id, char *value)
 	if (!value)
 		return cli_error(-1, "\"%s\" is not of the form ID = PROGRAM", id);
 	if (!is_id(id))
-		return cli_error(-1, "an id has 1 to %u characters of a-z, A-Z, 0-9, \".\", \"-\" "
-				     "and \"_\", not \"%s\"",
+		return cli_error(-1,
+				 "an id has 1 to %u characters of a-z, A-Z, 0-9, \".\", \"-\" "
+				 "and \"_\", not \"%s\"",
 				 ID_MAX, id);
 	if (!*value)
 		return cli_error(-1, "%s: no program is named", id);
@@ -148,8 +149,7 @@ int applications_read(const char *path, struct applications **ret_applications)
 	int r = -1;
 
 	if (!file || !reader.applications)
-		(void)cli_error(0, "cannot read %s: %s", path,
-				strerror(file ? ENOMEM : errno));
+		(void)cli_error(0, "cannot read %s: %s", path, strerror(file ? ENOMEM : errno));
 	else
 		r = settings_read_lines(file, path, take_line, &reader);
 	if (file)

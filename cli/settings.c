@@ -2,8 +2,6 @@
 #include "cli/settings.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,191 +10,8 @@
 #include "base/files.h"
 #include "base/macros.h"
 #include "cli/cli.h"
-#include "wire/rule.h"
 
 #define LINE_BYTES 1024
-
-/* ---- conditions ---- */
-
-/* Return: NULL, or what is wrong */
-static const char *take_text(const char *value, char *text, size_t n)
-{
-	if (!*value)
-		return "it is empty";
-	if (strlen(value) >= n)
-		return "it is too long";
-	memcpy(text, value, strlen(value) + 1);
-	return NULL;
-}
-
-static const char *take_number(const char *value, unsigned long most, unsigned long *ret_number)
-{
-	char *end;
-
-	errno = 0;
-	*ret_number = strtoul(value, &end, 10);
-	if (value[0] < '0' || value[0] > '9' || *end || errno || *ret_number > most)
-		return "it is no number that can be";
-	return NULL;
-}
-
-static const char *take_exe(const char *value, struct wire_rule *rule)
-{
-	return take_text(value, rule->exe, sizeof(rule->exe));
-}
-
-static const char *take_cgroup(const char *value, struct wire_rule *rule)
-{
-	return take_text(value, rule->cgroup, sizeof(rule->cgroup));
-}
-
-static const char *take_interface(const char *value, struct wire_rule *rule)
-{
-	return take_text(value, rule->interface, sizeof(rule->interface));
-}
-
-static const char *take_name(const char *value, uint8_t kind, struct wire_rule *rule)
-{
-	if (rule->host_kind && rule->host_kind != kind)
-		return "a host and a domain: one of the two";
-	rule->host_kind = kind;
-	return take_text(value, rule->host, sizeof(rule->host));
-}
-
-static const char *take_host(const char *value, struct wire_rule *rule)
-{
-	return take_name(value, 1, rule);
-}
-
-static const char *take_domain(const char *value, struct wire_rule *rule)
-{
-	return take_name(value, 2, rule);
-}
-
-static const char *take_uid(const char *value, struct wire_rule *rule)
-{
-	const struct passwd *user = getpwnam(value);
-	unsigned long uid = user ? user->pw_uid : 0;
-	const char *problem = user ? NULL : take_number(value, UINT32_MAX - 1, &uid);
-
-	rule->has_uid = true;
-	rule->uid = (uint32_t)uid;
-	return problem ? "there is no such user" : NULL;
-}
-
-static const char *take_protocol(const char *value, struct wire_rule *rule)
-{
-	static const struct {
-		const char *name;
-		uint8_t protocol;
-	} known[] = { { "tcp", IPPROTO_TCP }, { "udp", IPPROTO_UDP } };
-
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		if (!strcmp(value, known[i].name))
-			rule->protocol = known[i].protocol;
-	return rule->protocol ? NULL : "proxies have tcp and udp";
-}
-
-static const char *take_remote(const char *value, struct wire_rule *rule)
-{
-	return wire_rule_network(value, rule->remote, &rule->bits, &rule->family);
-}
-
-static const char *take_local(const char *value, struct wire_rule *rule)
-{
-	return wire_rule_network(value, rule->local, &rule->lbits, &rule->lfamily);
-}
-
-/* "80" or "80-90" */
-static const char *take_ports(const char *value, uint16_t *ret_first, uint16_t *ret_last)
-{
-	char first[8] = "";
-	size_t n = strcspn(value, "-");
-	unsigned long number = 0, last = 0;
-	const char *problem = NULL;
-
-	memcpy(first, value, MIN(n, sizeof(first) - 1));
-	problem = take_number(first, UINT16_MAX, &number);
-	if (!problem && value[n])
-		problem = take_number(value + n + 1, UINT16_MAX, &last);
-	if (!problem && (number == 0 || (value[n] && last == 0)))
-		problem = "ports begin at 1";
-	*ret_first = (uint16_t)number;
-	*ret_last = (uint16_t)last;
-	return problem;
-}
-
-static const char *take_remote_port(const char *value, struct wire_rule *rule)
-{
-	return take_ports(value, &rule->rport, &rule->rport_last);
-}
-
-static const char *take_local_port(const char *value, struct wire_rule *rule)
-{
-	return take_ports(value, &rule->lport, &rule->lport_last);
-}
-
-static const char *take_direction(const char *value, struct wire_rule *rule)
-{
-	return strcmp(value, "outbound") ? "flows that come in are not shown to proxies" : NULL;
-}
-
-static const struct {
-	const char *word;
-	const char *(*take)(const char *value, struct wire_rule *rule);
-} conditions[] = {
-	{ "exe", take_exe },
-	{ "cgroup", take_cgroup },
-	{ "uid", take_uid },
-	{ "host", take_host },
-	{ "domain", take_domain },
-	{ "remote", take_remote },
-	{ "remote_port", take_remote_port },
-	{ "local", take_local },
-	{ "local_port", take_local_port },
-	{ "protocol", take_protocol },
-	{ "interface", take_interface },
-	{ "direction", take_direction },
-};
-
-static int unknown_word(const char *word)
-{
-	char known[256] = "";
-	size_t n = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(conditions); i++)
-		n += (size_t)snprintf(known + n, sizeof(known) - n, " %s", conditions[i].word);
-	return cli_error(-1, "\"%s\" is no condition of a rule; there are%s", word, known);
-}
-
-static int take_condition(char *text, struct wire_rule *rule)
-{
-	char *value = strchr(text, '=');
-	const char *problem = NULL;
-	size_t i = 0;
-
-	if (!value)
-		return cli_error(-1, "\"%s\" is not of the form WORD=VALUE", text);
-	*value++ = '\0';
-	while (i < ARRAY_SIZE(conditions) && strcmp(conditions[i].word, text))
-		i++;
-	if (i == ARRAY_SIZE(conditions))
-		return unknown_word(text);
-	problem = conditions[i].take(value, rule);
-	return problem ? cli_error(-1, "%s=%s: %s", text, value, problem) : 0;
-}
-
-int settings_read_rule(char *text, struct wire_rule *rule)
-{
-	const char *problem;
-	char *word;
-
-	while ((word = strsep(&text, ",")))
-		if (take_condition(word, rule))
-			return -1;
-	problem = wire_rule_problem(rule);
-	return problem ? cli_error(-1, "%s", problem) : 0;
-}
 
 /* ---- the words ---- */
 
@@ -344,7 +159,8 @@ static int take_line(void *data, char *key, char *value)
 		return cli_error(-1, "\"%s\" is not of the form App=, Include= or Exclude=", key);
 	r = take_key(reader->settings, reader->applications, key, value);
 	return r == SETTINGS_E_OTHER
-		       ? cli_error(-1, "there is no setting \"%s\"; there are App, Include, Exclude",
+		       ? cli_error(-1,
+				   "there is no setting \"%s\"; there are App, Include, Exclude",
 				   key)
 		       : r;
 }
@@ -365,9 +181,9 @@ static int read_file(struct settings *settings, const struct applications *appli
 		close_fd(fd);
 		return -1;
 	}
-	r = fstat(fd, &settings->seen) < 0 ? cli_error(-1, "%s", strerror(errno))
-					   : settings_read_lines(file, settings->path, take_line,
-								 &reader);
+	r = fstat(fd, &settings->seen) < 0
+		    ? cli_error(-1, "%s", strerror(errno))
+		    : settings_read_lines(file, settings->path, take_line, &reader);
 	fclose(file);
 	return r;
 }
@@ -437,8 +253,7 @@ bool settings_tick(struct settings *settings, const struct applications *applica
 	struct settings fresh;
 	struct stat now;
 
-	if (!settings->path[0] || stat(settings->path, &now) < 0 ||
-	    is_same(&now, &settings->seen))
+	if (!settings->path[0] || stat(settings->path, &now) < 0 || is_same(&now, &settings->seen))
 		return false;
 	settings->seen = now;
 	if (read_again(settings, applications, &fresh)) {

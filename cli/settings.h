@@ -4,7 +4,8 @@
 /**
  * DOC: Which flows may come to a proxy: --app, --include, --exclude, --settings
  *
- *	settings.c       words → rules, the file that is looked at again when it changes
+ *	settings.c       words, and the file that is looked at again when it changes
+ *	settings-rule.c  WORD=VALUE,… → a rule
  *	applications.c   what an application is called → a rule
  *
  * A flow comes to the proxy if it is of one of the applications, is not excluded, and is included; of
@@ -29,7 +30,7 @@ struct settings {
 	struct settings_rule {
 		enum wire_settings_part part;
 		struct wire_rule rule;
-	} *rules;
+	} * rules;
 	unsigned int n, n_inline; /* the first ones are not the file's */
 	char path[256];		  /* of the file; "": none */
 	struct stat seen;	  /* as it was read */

@@ -34,3 +34,13 @@ int netns_open_socket(enum netns_socket kind)
 		fd = socket(AF_INET, type, 0);
 	return fd < 0 ? -errno : fd;
 }
+
+int netns_open_sockets(uint32_t only, int *ret_sockets)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < _NETNS_SOCKET_N && r >= 0; i++)
+		if (!only || only == i + 1)
+			r = ret_sockets[i] = netns_open_socket((enum netns_socket)i);
+	return r < 0 ? r : 0;
+}

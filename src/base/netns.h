@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdint.h>
+
 /** enum netns_socket - what sluiced has of a network namespace: sluice-keeper opens it where sluiced
  *  cannot go, in this order */
 enum netns_socket {
@@ -20,3 +22,6 @@ enum netns_socket {
 /** netns_open_socket() - in the namespace that we are in, without an address. Return: a descriptor, the
  *  caller's, or a negative errno */
 int netns_open_socket(enum netns_socket kind);
+/** netns_open_sockets() - all of them, or @only the one of that number, from 1. Return: 0, or a negative
+ *  errno: then some may be open */
+int netns_open_sockets(uint32_t only, int *ret_sockets);

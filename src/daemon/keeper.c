@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -159,14 +158,13 @@ static int read_one(struct daemon *daemon, uint16_t *ret_type)
 
 int keeper_read_config(struct daemon *daemon)
 {
-	struct pollfd poll_keeper = { .fd = daemon->keeper_sock, .events = POLLIN };
 	uint16_t type = 0;
 	int r;
 
 	while (type != WIRE_K_GO) {
-		if (poll(&poll_keeper, 1, -1) < 0 && errno != EINTR)
-			return -errno;
-		r = read_one(daemon, &type);
+		r = channel_wait(daemon->keeper_sock);
+		if (r == 0)
+			r = read_one(daemon, &type);
 		if (r < 0 && r != -EAGAIN)
 			return r;
 	}

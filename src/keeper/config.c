@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -64,13 +63,12 @@ static int read_record(struct keeper *keeper)
 
 int config_read(struct keeper *keeper)
 {
-	struct pollfd poll_run = { .fd = keeper->run_sock, .events = POLLIN };
 	int r;
 
 	while (!keeper->is_committed && !keeper->is_ended) {
-		if (poll(&poll_run, 1, -1) < 0 && errno != EINTR)
-			return -errno;
-		r = read_record(keeper);
+		r = channel_wait(keeper->run_sock);
+		if (r == 0)
+			r = read_record(keeper);
 		if (r < 0 && r != -EAGAIN)
 			return r;
 	}

@@ -263,7 +263,7 @@ static bool run_has_ended(struct keeper *keeper)
 	bool is_changed = r == 0 && message.record->type == WIRE_K_SETTINGS;
 
 	close_fd(fd);
-	if (is_changed) /* what the file says that each sluiced gets */
+	if (is_changed)
 		tell_daemon(keeper, WIRE_K_SETTINGS, message.body.bytes, -1);
 	keeper->is_ended = r == 0 && message.record->type == WIRE_K_END;
 	return r != -EAGAIN && !is_changed; /* after COMMIT it has nothing else to say */
@@ -342,12 +342,12 @@ static int begin(struct keeper *keeper)
 
 int main(void)
 {
-	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1 };
+	static struct keeper keeper = { .run_sock = RUN_FD, .daemon_sock = -1, .signal_fd = -1,
+					.own_net = -1, .no_net = -1 };
 	int r;
 
 	log_open("sluice-keeper", LOG_NOTICE);
 	(void)setsid();
-	keeper.own_net = keeper.no_net = -1;
 	keeper.awake.step_ms = KEEPER_BEAT_MS; /* a round */
 	for (size_t i = 0; i < KEEPER_KEPT_MAX; i++)
 		keeper.kept[i] = -1;

@@ -25,19 +25,6 @@ int network_open_ours(struct keeper *keeper)
 	return 0;
 }
 
-/* Return: 0 or a negative errno; then some may be open */
-static int open_sockets(uint32_t only, int *ret_sockets)
-{
-	int r = 0;
-
-	for (unsigned int i = 0; i < KEEPER_NETNS_SOCKETS && r >= 0; i++) {
-		if (only && only != i + 1)
-			continue;
-		r = ret_sockets[i] = netns_open_socket((enum netns_socket)i);
-	}
-	return MIN(r, 0);
-}
-
 int network_enter(const struct keeper *keeper, const struct wire_k_enter *enter, int sock,
 		  int *ret_sockets, uint32_t *ret_inode)
 {
@@ -52,7 +39,7 @@ int network_enter(const struct keeper *keeper, const struct wire_k_enter *enter,
 	network = sock < 0 ? open(path, O_RDONLY | O_CLOEXEC) : ioctl(sock, SIOCGSKNS);
 	if (network < 0 || fstat(network, &st) < 0 || setns(network, CLONE_NEWNET) < 0)
 		return -errno;
-	r = open_sockets(enter->only, ret_sockets);
+	r = netns_open_sockets(enter->only, ret_sockets);
 	if (setns(keeper->own_net, CLONE_NEWNET) < 0)
 		_exit(1); /* here it could do harm; sluiced leaves what is in force */
 	*ret_inode = (uint32_t)st.st_ino;

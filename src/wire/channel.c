@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -65,6 +66,13 @@ int channel_send(int sock, const struct wire_channel *channel, uint16_t type, co
 	parts[0] = (struct iovec){ .iov_base = buffer, .iov_len = n };
 	parts[1] = (struct iovec){ .iov_base = (void *)(uintptr_t)tail, .iov_len = n_tail };
 	return send_parts(sock, parts, n_tail ? 2 : 1, fd);
+}
+
+int channel_wait(int sock)
+{
+	struct pollfd pollfd = { .fd = sock, .events = POLLIN };
+
+	return poll(&pollfd, 1, -1) < 0 && errno != EINTR ? -errno : 0;
 }
 
 int channel_send_raw(int sock, const uint8_t *bytes, size_t n_bytes, int fd)

@@ -34,6 +34,9 @@ void channel_limit(int sock, int bytes);
 int channel_send(int sock, const struct wire_channel *channel, uint16_t type, const void *body,
 		 const void *tail, size_t n_tail, int fd);
 
+/** channel_wait() - until something is there, or its end. Return: 0, or a negative errno */
+int channel_wait(int sock);
+
 /** channel_send_raw() - send bytes that were received before, unchanged */
 int channel_send_raw(int sock, const uint8_t *bytes, size_t n_bytes, int fd);
 

@@ -34,9 +34,8 @@ int wire_settings_write(int fd, const struct wire_settings_head *head, unsigned 
 	ssize_t n_wanted;
 	size_t n;
 
-	if (number >= WIRE_SETTINGS_MAX ||
-	    wire_encode(&wire_provider_channel, WIRE_RULE, rule, frame.record,
-			sizeof(frame.record), &n))
+	if (number >= WIRE_SETTINGS_MAX || wire_encode(&wire_provider_channel, WIRE_RULE, rule,
+						       frame.record, sizeof(frame.record), &n))
 		return -EINVAL;
 	n_wanted = (ssize_t)(offsetof(struct frame, record) + n);
 	return pwrite(fd, &frame, (size_t)n_wanted, place_of(head, number)) == n_wanted ? 0 : -EIO;

@@ -62,7 +62,8 @@ static int do_flows(const struct order *order)
 static int do_unsupported(const struct order *order)
 {
 	static const char *const servers[] = { "192.0.2.53", NULL };
-	struct sluice_proxy_settings settings = { .size = sizeof(settings), .dns_servers = servers };
+	struct sluice_proxy_settings settings = { .size = sizeof(settings),
+						  .dns_servers = servers };
 
 	return sluice_proxy_settings(order->proxy, &settings);
 }
@@ -72,8 +73,10 @@ static const struct {
 	int (*run)(const struct order *order);
 	bool has_text; /* of a failure */
 } orders[] = {
-	{ "take", do_take, false },   { "open", do_open, false },
-	{ "ask", do_ask, false },     { "flows", do_flows, true },
+	{ "take", do_take, false },
+	{ "open", do_open, false },
+	{ "ask", do_ask, false },
+	{ "flows", do_flows, true },
 	{ "unsupported", do_unsupported, true },
 };
 

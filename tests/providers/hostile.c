@@ -50,7 +50,7 @@ size_t hostile_header(uint8_t *to, uint16_t type, uint16_t n_body)
 
 bool hostile_record(uint16_t type, uint16_t n_body, const void *head, size_t n_head)
 {
-	uint8_t bytes[1024];
+	uint8_t bytes[2048];
 	size_t n = hostile_header(bytes, type, n_body);
 
 	memcpy(bytes + 8, head, n_head);

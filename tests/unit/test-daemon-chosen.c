@@ -3,6 +3,7 @@
 /** DOC: sluiced and what the user of a proxy says: which flows may come to it, now and later */
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,6 +27,12 @@
 static int set_up(void **state)
 {
 	*state = divert_lab(0, 2, true);
+	return 0;
+}
+
+static int set_up_behind_a_filter(void **state)
+{
+	*state = divert_lab(1, 1, true);
 	return 0;
 }
 
@@ -88,8 +95,8 @@ static void test_each_part(void **state)
 		bool is_it;
 		unsigned int asked;
 	} cases[] = {
-		{ WIRE_SETTINGS_APPS, true, PROXY },	 { WIRE_SETTINGS_APPS, false, SECOND },
-		{ WIRE_SETTINGS_INCLUDED, true, PROXY }, { WIRE_SETTINGS_INCLUDED, false, SECOND },
+		{ WIRE_SETTINGS_APPS, true, PROXY },	  { WIRE_SETTINGS_APPS, false, SECOND },
+		{ WIRE_SETTINGS_INCLUDED, true, PROXY },  { WIRE_SETTINGS_INCLUDED, false, SECOND },
 		{ WIRE_SETTINGS_EXCLUDED, true, SECOND }, { WIRE_SETTINGS_EXCLUDED, false, PROXY },
 	};
 	struct lab *lab = *state;
@@ -153,6 +160,37 @@ static void test_files_that_are_wrong(void **state)
 	}
 }
 
+/* a filter that fails open is late: a proxy that fails closed counts where the flow may be its own */
+static void test_a_late_filter(void **state)
+{
+	static const struct {
+		struct lab_packet packet;
+		uint16_t excluded;
+		enum fate fate;
+	} cases[] = {
+		{ { .proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 1 },
+		  OTHER_PORT,
+		  FATE_REJECTED },
+		{ { .proto = IPPROTO_TCP, .lport = 40000, .rport = 443, .last = 2 },
+		  443,
+		  FATE_ALLOWED },
+		{ { .proto = IPPROTO_ICMP, .lport = 40000, .last = 3 }, OTHER_PORT, FATE_ALLOWED },
+	};
+	struct lab *lab = *state;
+	unsigned int no;
+
+	lab->daemon->filters[0].is_closed = false;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int fd = port(0, WIRE_SETTINGS_EXCLUDED, cases[i].excluded);
+
+		choosing_take(lab->daemon, 1, &fd);
+		no = lab_put(lab, &cases[i].packet);
+		assert_int_not_equal(lab_take_flow(lab, 0), 0);
+		lab_live(lab, FLOW_DEADLINE_US + TICK_US);
+		assert_int_equal(lab_fate(lab, no), cases[i].fate);
+	}
+}
+
 /* whatever allocation fails: those of before stay, and none of it leaks */
 static void test_no_memory(void **state)
 {
@@ -181,6 +219,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_excluded_and_included, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_file_changes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_files_that_are_wrong, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_late_filter, set_up_behind_a_filter,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
 	};
 

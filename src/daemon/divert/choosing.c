@@ -77,8 +77,8 @@ void choosing_take(struct daemon *daemon, unsigned int index, int *fd)
 
 	if (r < 0) {
 		(void)free_chosen(&fresh);
-		log_error("%s: its settings cannot be read: %s: those of before stay",
-			  filter->name, strerror(-r));
+		log_error("%s: its settings cannot be read: %s: those of before stay", filter->name,
+			  strerror(-r));
 		return;
 	}
 	(void)free_chosen(&filter->chosen);
