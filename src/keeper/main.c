@@ -106,8 +106,11 @@ static void on_enter(struct keeper *keeper, const struct wire_message *message, 
 {
 	const struct wire_k_enter *enter = WIRE_BODY(message, struct wire_k_enter);
 	struct wire_k_entered entered = { .token = enter->token };
-	int sockets[KEEPER_NETNS_SOCKETS] = { -1, -1, -1, -1, -1, -1 };
-	int r = network_enter(keeper, (pid_t)enter->pid, fd, sockets, &entered.inode);
+	int sockets[KEEPER_NETNS_SOCKETS], r;
+
+	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++)
+		sockets[i] = -1;
+	r = network_enter(keeper, (pid_t)enter->pid, fd, sockets, &entered.inode);
 
 	entered.error = (uint32_t)-r;
 	if (r < 0)
@@ -220,11 +223,12 @@ static void reap(struct keeper *keeper)
 
 static void release_held(struct keeper *keeper)
 {
-	/* the last copies of the queues: the fail class of the kernel's rules applies now */
+	/* the last copies of the queues: the fail class of the kernel's rules applies now. And of the
+	 * listeners: what waits there gets a reset */
 	if (keeper->kept[0] >= 0)
 		log_error("no sluiced for %u ms: held packets go to the fail class",
 			  KEEPER_SUCCESSOR_MS);
-	for (size_t i = 0; i < KEEPER_KEPT_MAX; i += 2)
+	for (size_t i = 0; i < KEEPER_KEPT_MAX; i += i < KEEPER_LISTENERS_AT ? 2 : 1)
 		keeper->kept[i] = close_fd(keeper->kept[i]);
 }
 

@@ -35,7 +35,8 @@ static const struct {
 	socklen_t n;
 } families[] = {
 	{ { NETNS_LISTEN4, NETNS_DATAGRAMS4 },
-	  { .ipv4 = { .sin_family = AF_INET, .sin_addr.s_addr = __builtin_bswap32(INADDR_LOOPBACK) } },
+	  { .ipv4 = { .sin_family = AF_INET,
+		      .sin_addr.s_addr = __builtin_bswap32(INADDR_LOOPBACK) } },
 	  sizeof(struct sockaddr_in) },
 	{ { NETNS_LISTEN6, NETNS_DATAGRAMS6 },
 	  { .ipv6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } },
@@ -60,7 +61,7 @@ static int set_inherited(int sock)
 		       : 0;
 }
 
-/* Return: 0; @ret_port 0: there is no such loopback here */
+/* Return: 1: it listens; 0: it does already, or, @ret_port 0: there is no such loopback here */
 static int listen_on(int sock, bool is_udp, const union address *loopback, socklen_t n,
 		     uint16_t *ret_port)
 {
@@ -74,6 +75,12 @@ static int listen_on(int sock, bool is_udp, const union address *loopback, sockl
 		return -errno;
 	if (family != loopback->any.sa_family)
 		return 0;
+	if (getsockname(sock, &bound.any, &n_bound) < 0)
+		return -errno;
+	*ret_port = port_of(&bound);
+	if (*ret_port) /* a predecessor's: programs are still connected with it, as conntrack knows them */
+		return 0;
+	n_bound = sizeof(bound);
 	/* those of flows have the same address */
 	if (is_udp && setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0)
 		return -errno;
@@ -84,7 +91,7 @@ static int listen_on(int sock, bool is_udp, const union address *loopback, sockl
 	if ((!is_udp && listen(sock, BACKLOG) < 0) || getsockname(sock, &bound.any, &n_bound) < 0)
 		return -errno;
 	*ret_port = port_of(&bound);
-	return 0;
+	return 1;
 }
 
 int real_listen(struct real *real, struct netns *netns)
@@ -94,7 +101,7 @@ int real_listen(struct real *real, struct netns *netns)
 
 	if (!real->nft.has_diverts || !netns_is_whole(netns))
 		return 0;
-	for (size_t i = 0; i < 2 * ARRAY_SIZE(families) && !r; i++) {
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(families) && r >= 0; i++) {
 		size_t family = i / 2, is_udp = i % 2;
 		uint16_t *port = &netns->divert_port[is_udp][family];
 
@@ -102,7 +109,7 @@ int real_listen(struct real *real, struct netns *netns)
 			continue;
 		r = listen_on(netns->sockets[families[family].sockets[is_udp]], is_udp,
 			      &families[family].loopback, families[family].n, port);
-		n_new += *port != 0;
+		n_new += r > 0;
 	}
 	return r < 0 ? r : n_new > 0;
 }
@@ -140,36 +147,23 @@ static int original(int sock, int family, union address *ret_to)
 	socklen_t n = sizeof(*ret_to);
 	bool is_ipv6 = family == AF_INET6;
 
-	return getsockopt(sock, is_ipv6 ? SOL_IPV6 : SOL_IP, ORIGINAL_DST, ret_to, &n) < 0 ? -errno : 0;
+	return getsockopt(sock, is_ipv6 ? SOL_IPV6 : SOL_IP, ORIGINAL_DST, ret_to, &n) < 0 ? -errno
+											   : 0;
 }
 
-/* its own end is that of the listener */
-static void note_ours(int sock, const struct netns *netns, struct plane_client *client)
-{
-	socklen_t n = sizeof(client->cookie);
-	bool is_ipv6 = !sl_is_mapped4(client->tuple.laddr);
-	uint16_t port;
-
-	memcpy(client->ours.raddr, client->tuple.laddr, sizeof(client->ours.raddr));
-	client->ours.rport = client->tuple.lport;
-	take_address(&families[is_ipv6].loopback, client->ours.laddr, &port);
-	client->ours.lport = netns->divert_port[0][is_ipv6];
-	if (getsockopt(sock, SOL_SOCKET, SO_COOKIE, &client->cookie, &n) < 0)
-		client->cookie = 0;
-}
-
-static int accept_from(int sock, const struct netns *netns, struct plane_client *client)
+static int accept_from(int sock, struct plane_client *client)
 {
 	union address from = { 0 }, to = { 0 };
-	socklen_t n = sizeof(from);
+	socklen_t n = sizeof(from), n_cookie = sizeof(client->cookie);
 	int fd = accept4(sock, &from.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;
 	client->fd = fd;
-	client->tuple.proto = client->ours.proto = IPPROTO_TCP;
+	client->tuple.proto = IPPROTO_TCP;
 	take_address(&from, client->tuple.laddr, &client->tuple.lport);
-	note_ours(fd, netns, client);
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &client->cookie, &n_cookie) < 0)
+		client->cookie = 0;
 	if (original(fd, from.any.sa_family, &to) == 0) /* else its ends are nobody's */
 		take_address(&to, client->tuple.raddr, &client->tuple.rport);
 	return 0;
@@ -180,11 +174,9 @@ int real_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
 {
 	int r = -EAGAIN;
 
-	*ret_client = (struct plane_client){ .fd = -1,
-					     .tuple.netns = netns->cookie,
-					     .ours.netns = netns->cookie };
+	*ret_client = (struct plane_client){ .fd = -1, .tuple.netns = netns->cookie };
 	if (netns->divert_port[0][is_ipv6])
-		r = accept_from(netns->sockets[families[is_ipv6].sockets[0]], netns, ret_client);
+		r = accept_from(netns->sockets[families[is_ipv6].sockets[0]], ret_client);
 	ret_client->tuple.lo = sl_is_loopback(ret_client->tuple.raddr) ? SL_LO_IS : SL_LO_NOT;
 	return r == -ECONNABORTED ? -EAGAIN : r;
 }
@@ -219,7 +211,8 @@ int real_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 		r = receive_from(sock, bytes, ret_datagram);
 	for (size_t i = 0; i < ARRAY_SIZE(families) && sock < 0 && r == -EAGAIN; i++)
 		if (netns->divert_port[1][i])
-			r = receive_from(netns->sockets[families[i].sockets[1]], bytes, ret_datagram);
+			r = receive_from(netns->sockets[families[i].sockets[1]], bytes,
+					 ret_datagram);
 	if (r == 0)
 		r = conntrack_original(netns->sockets[NETNS_RULES], &ret_datagram->tuple);
 	ret_datagram->tuple.lo = sl_is_loopback(ret_datagram->tuple.raddr) ? SL_LO_IS : SL_LO_NOT;

@@ -78,7 +78,7 @@ static int enter(struct real *real, struct netns *netns, int sockets[_NETNS_SOCK
 	if (r < 0)
 		return r;
 	if (has_queue) { /* a predecessor's, as its table: plane_repair() is to look at that */
-		netns->digest = real->nft.has_diverts ? 0 : netns->digest; /* to its listeners */
+		netns->digest = r > 0 ? 0 : netns->digest; /* it has other listeners */
 		return 0;
 	}
 	r = queue_bind(netns->sockets[NETNS_QUEUE], &netns->queue_num);
@@ -146,6 +146,14 @@ int join_home(struct real *real, const char **ret_error)
 
 /* ---- after a predecessor ---- */
 
+static void adopt_listeners(struct netns *netns, int *kept, unsigned int place)
+{
+	int *listeners = kept + PLANE_LISTENERS_AT + place * PLANE_LISTENERS_N;
+
+	for (unsigned int i = 0; place < PLANE_LISTENING_MAX && i < PLANE_LISTENERS_N; i++)
+		netns->sockets[NETNS_LISTEN4 + i] = TAKE_FD(listeners[i]);
+}
+
 static void adopt(struct real *real, unsigned int place, int kept[PLANE_KEPT_N])
 {
 	struct netns *netns = &real->plane.places[place];
@@ -194,6 +202,8 @@ void join_adopt(struct real *real, int *kept)
 		while (plane->n_places <= i)
 			netns_clear(&plane->places[plane->n_places++]);
 		adopt(real, i, sockets);
+		if (plane->places[i].is_used)
+			adopt_listeners(&plane->places[i], kept, i);
 	}
 	forget_others(real);
 }

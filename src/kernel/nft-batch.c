@@ -73,7 +73,7 @@ void nft_batch_delete_table(struct nft_batch *batch, uint8_t family, const char 
 	put_table(batch, NFT_MSG_DELTABLE, 0, family, table);
 }
 
-void nft_batch_flush_table(struct nft_batch *batch, uint8_t family, const char *table)
+void nft_batch_flush(struct nft_batch *batch, uint8_t family, const char *table, const char *chain)
 {
 	struct nftnl_rule *every = batch->error ? NULL : nftnl_rule_alloc();
 
@@ -82,6 +82,8 @@ void nft_batch_flush_table(struct nft_batch *batch, uint8_t family, const char *
 		return;
 	}
 	nftnl_rule_set_str(every, NFTNL_RULE_TABLE, table);
+	if (chain)
+		nftnl_rule_set_str(every, NFTNL_RULE_CHAIN, chain);
 	nftnl_rule_nlmsg_build_payload(next_message(batch, NFT_MSG_DELRULE, family, 0), every);
 	mnl_nlmsg_batch_next(batch->messages);
 	nftnl_rule_free(every);
@@ -99,8 +101,7 @@ void nft_batch_add_chain(struct nft_batch *batch, uint8_t family, const char *ta
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, table);
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, name);
 	if (hook) {
-		nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE,
-				    hook->type ? hook->type : "filter");
+		nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, hook->type ? hook->type : "filter");
 		nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, hook->number);
 		nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, hook->priority);
 		nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);

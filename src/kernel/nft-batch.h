@@ -34,8 +34,8 @@ void nft_batch_deinit(struct nft_batch *batch);
 /** nft_batch_add_table() - one that is there stays, and is awake after it */
 void nft_batch_add_table(struct nft_batch *batch, uint8_t family, const char *table);
 void nft_batch_delete_table(struct nft_batch *batch, uint8_t family, const char *table);
-/** nft_batch_flush_table() - delete its rules; what hooks its chains have stays */
-void nft_batch_flush_table(struct nft_batch *batch, uint8_t family, const char *table);
+/** nft_batch_flush() - delete the rules of @chain, NULL: of all; what hooks the chains have stays */
+void nft_batch_flush(struct nft_batch *batch, uint8_t family, const char *table, const char *chain);
 /** nft_batch_add_chain() - @hook: NULL for a chain that is only reached by goto */
 void nft_batch_add_chain(struct nft_batch *batch, uint8_t family, const char *table,
 			 const char *chain, const struct nft_hook *hook);

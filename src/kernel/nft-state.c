@@ -70,6 +70,17 @@ static bool is_ours(const struct nlmsghdr *header, const char *table)
 	       !strcmp(mnl_attr_get_str(first), table);
 }
 
+static bool is_of_zone(const struct nlmsghdr *rule)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, rule, sizeof(struct nfgenmsg)) if (
+		mnl_attr_get_type(attr) ==
+		NFTA_RULE_CHAIN) return mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 &&
+		!strcmp(mnl_attr_get_str(attr), NFT_ZONE_CHAIN);
+	return false;
+}
+
 static int take(const struct nlmsghdr *header, void *data)
 {
 	struct look *look = data;
@@ -83,6 +94,7 @@ static int take(const struct nlmsghdr *header, void *data)
 		return MNL_CB_OK;
 	look->state.n_chains += parts[part].told == NFT_MSG_NEWCHAIN;
 	look->state.n_rules += parts[part].told == NFT_MSG_NEWRULE;
+	look->state.has_zone |= parts[part].told == NFT_MSG_NEWRULE && is_of_zone(header);
 	hash(look, &parts[part].told, sizeof(parts[part].told));
 	mnl_attr_for_each(attr, header,
 			  sizeof(struct nfgenmsg)) if (is_wanted(part, mnl_attr_get_type(attr)))

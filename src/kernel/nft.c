@@ -13,7 +13,7 @@
 
 #define LOOPBACK_IFINDEX 1
 #define PORT_DNS 53
-#define PRIORITY_ZONE (-300) /* raw: before conntrack */
+#define PRIORITY_ZONE (-300)   /* raw: before conntrack */
 #define PRIORITY_DECIDE (-150) /* mangle: before nat (-100), after conntrack (-200) */
 #define PRIORITY_GATE (-149)
 #define PRIORITY_PACKET (-148)
@@ -42,7 +42,7 @@ static const struct chain chains[] = {
 	{ "out", NF_INET_LOCAL_OUT, PRIORITY_DECIDE, ALWAYS },
 	{ "gate_out", NF_INET_LOCAL_OUT, PRIORITY_GATE, ALWAYS },
 	{ "packet_out", NF_INET_LOCAL_OUT, PRIORITY_PACKET, WHEN_PACKETS },
-	{ "zone_out", NF_INET_LOCAL_OUT, PRIORITY_ZONE, WHEN_DIVERTING },
+	{ NFT_ZONE_CHAIN, NF_INET_LOCAL_OUT, PRIORITY_ZONE, WHEN_DIVERTING },
 	{ "divert_out", NF_INET_LOCAL_OUT, PRIORITY_DIVERT, WHEN_DIVERTING, .is_nat = true },
 	{ "diverted_out", NF_INET_LOCAL_OUT, PRIORITY_DIVERTED, WHEN_DIVERTING },
 	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE, ALWAYS },
@@ -123,7 +123,7 @@ static const struct nft_rule rules[] = {
 	RULE("asked_in", WHEN_PACKETS, BPF(packet_in_denied), DROP),
 
 	RULE("reject", ALWAYS, PROTO_IS(IPPROTO_TCP), REJECT_TCP),
-	RULE("zone_out", WHEN_DIVERTING, PROTO_IS(IPPROTO_UDP), BPF(out_ours), CT_ZONE(SL_ZONE)),
+	RULE(NFT_ZONE_CHAIN, WHEN_DIVERTING, PROTO_IS(IPPROTO_UDP), BPF(out_ours), CT_ZONE(SL_ZONE)),
 
 	/* first packets, and later ones when conntrack has forgotten the connection */
 	DIVERTED(WHEN_DIVERTING, IPPROTO_TCP, NFPROTO_IPV4, REDIRECT(0, 0)),
@@ -196,8 +196,27 @@ static bool is_used(enum rule_when when, const struct nft_plan *plan)
 	return true;
 }
 
-/* @mends: with the chains that are there, so that their hooks stay and what they queued with them */
-static int put_table(const struct nft_plan *plan, bool mends, int sock)
+enum keeping {
+	KEEP_NOTHING, /* another table in the place of an older one that may be there */
+	KEEP_CHAINS,  /* their hooks stay, and what they queued with them */
+	KEEP_ZONE, /* and the rule of that chain: the kernel empties all queues when one goes that sets a
+		       * zone, a moment after the transaction (nft_ct_set_destroy) */
+};
+
+static bool is_kept(enum keeping keeping, const char *chain)
+{
+	return keeping == KEEP_ZONE && !strcmp(chain, NFT_ZONE_CHAIN);
+}
+
+/* of KEEP_ZONE: every chain but that one */
+static void flush_others(struct nft_batch *batch, const char *table, const struct nft_plan *plan)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
+		if (is_used(chains[i].when, plan) && !is_kept(KEEP_ZONE, chains[i].name))
+			nft_batch_flush(batch, NFPROTO_INET, table, chains[i].name);
+}
+
+static int put_table(const struct nft_plan *plan, enum keeping keeping, int sock)
 {
 	_cleanup_(nft_batch_deinit) struct nft_batch batch;
 	char table[NFT_TABLE_MAX];
@@ -207,9 +226,9 @@ static int put_table(const struct nft_plan *plan, bool mends, int sock)
 	nft_table_name(plan->instance, table, sizeof(table));
 	nft_batch_init(&batch);
 	nft_batch_add_table(&batch, NFPROTO_INET, table);
-	if (mends) {
-		nft_batch_flush_table(&batch, NFPROTO_INET, table);
-	} else {
+	if (keeping == KEEP_CHAINS)
+		nft_batch_flush(&batch, NFPROTO_INET, table, NULL);
+	if (keeping == KEEP_NOTHING) {
 		/* create, delete, create: replaces a table that may or may not be there */
 		nft_batch_delete_table(&batch, NFPROTO_INET, table);
 		nft_batch_add_table(&batch, NFPROTO_INET, table);
@@ -217,20 +236,22 @@ static int put_table(const struct nft_plan *plan, bool mends, int sock)
 	for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
 		if (is_used(chains[i].when, plan))
 			put_chain(&batch, table, &chains[i]);
+	if (keeping == KEEP_ZONE)
+		flush_others(&batch, table, plan);
 	for (size_t i = 0; i < ARRAY_SIZE(rules) && !r; i++)
-		if (is_used(rules[i].when, plan))
+		if (is_used(rules[i].when, plan) && !is_kept(keeping, rules[i].chain))
 			r = put_rule(&batch, table, &rules[i], plan);
 	return r < 0 ? r : nft_batch_commit(&batch, sock);
 }
 
 int nft_install(const struct nft_plan *plan, int sock)
 {
-	return put_table(plan, false, sock);
+	return put_table(plan, KEEP_NOTHING, sock);
 }
 
-int nft_mend(const struct nft_plan *plan, int sock)
+int nft_mend(const struct nft_plan *plan, bool has_zone, int sock)
 {
-	return put_table(plan, true, sock);
+	return put_table(plan, has_zone ? KEEP_ZONE : KEEP_CHAINS, sock);
 }
 
 bool nft_is_whole(const struct nft_plan *plan, const struct nft_state *state)

@@ -15,6 +15,8 @@
 
 #include "abi/sluice-abi.h"
 
+#define NFT_ZONE_CHAIN "zone_out" /* its rule sets a zone of conntrack */
+
 /** struct nft_programs - descriptors of the loaded matches; borrowed */
 struct nft_programs {
 	int out_held, out_crowd, out_ours, out_denied, out_silent, out_query, out_loopback;
@@ -32,7 +34,7 @@ struct nft_plan {
 	bool has_peeks;	   /* incoming bytes of some flows are held */
 	bool has_loopback; /* some of loopback is judged */
 	enum sl_packets packets;
-	bool has_diverts;	 /* some flows are proxies' */
+	bool has_diverts; /* some flows are proxies' */
 	/* of the listeners, TCP's and UDP's, by IPv4 and IPv6; 0: there is none */
 	uint16_t divert_port[2][2];
 	bool has_native; /* `queue` of nft_queue; else the xt target */
@@ -50,9 +52,13 @@ struct nft_plan {
  */
 int nft_install(const struct nft_plan *plan, int sock);
 
-/** nft_mend() - the same, with the chains that are there: what is held stays. It fails when
- *  another owner has changed more than can be put back that way. */
-int nft_mend(const struct nft_plan *plan, int sock);
+/**
+ * nft_mend() - the same, with the chains that are there: what is held stays. It fails when
+ *              another owner has changed more than can be put back that way.
+ * @has_zone: the table is as we left it, and the rule of NFT_ZONE_CHAIN is there. It is left where it
+ *            is: the kernel drops every held packet, too, when one like it goes.
+ */
+int nft_mend(const struct nft_plan *plan, bool has_zone, int sock);
 
 /** nft_remove() - delete the table. Return: 0, -ENOENT, or another negative errno. */
 int nft_remove(const char *instance, int sock);
@@ -61,6 +67,7 @@ int nft_remove(const char *instance, int sock);
 struct nft_state {
 	uint64_t digest; /* of flags, chains and rules in their order; handles are not in it */
 	unsigned int n_chains, n_rules;
+	bool has_zone; /* there is a rule in NFT_ZONE_CHAIN */
 };
 
 /** nft_read_state() - Return: 0, -ENOENT: no table, -EAGAIN: others changed theirs while we

@@ -31,7 +31,10 @@ extern const struct kernel kernel_real;
 
 #define PLANE_NETNS_MAX 1024U /* in force at one time */
 #define PLANE_KEPT_N 2U	      /* sockets of a namespace that the keeper has: queue and rules */
-#define PLANE_KEPT_MAX (PLANE_NETNS_MAX * PLANE_KEPT_N)
+#define PLANE_LISTENING_MAX 64U /* the first places, of which it has the listeners as well */
+#define PLANE_LISTENERS_N 4U
+#define PLANE_LISTENERS_AT (PLANE_NETNS_MAX * PLANE_KEPT_N)
+#define PLANE_KEPT_MAX (PLANE_LISTENERS_AT + PLANE_LISTENING_MAX * PLANE_LISTENERS_N)
 
 struct plane_config {
 	const char *instance;
@@ -44,7 +47,8 @@ struct plane_config {
 
 /**
  * plane_open() - install the plane, or adopt the pinned one
- * @kept:      sockets of a predecessor, PLANE_KEPT_N for each place, -1: none; all are consumed
+ * @kept:      sockets of a predecessor, -1: none; all are consumed. PLANE_KEPT_N for each place, and
+ *             from PLANE_LISTENERS_AT on PLANE_LISTENERS_N for each of the first ones
  * @ret_error: out on failure: which step failed, for people; a constant
  *
  * Installing needs CAP_PERFMON once; adopting does not. After a failure
@@ -148,18 +152,23 @@ bool plane_diverts(const struct plane *plane, uint64_t netns, uint8_t proto, boo
 /** struct plane_client - a connection that was diverted */
 struct plane_client {
 	int fd; /* the caller's: connected with the program; a close(2) resets it */
-	struct sl_tuple tuple; /* as the program sees it */
-	struct sl_tuple ours;  /* as @fd sees it, */
-	uint64_t cookie;       /* which has this one */
+	struct sl_tuple
+		tuple;	 /* as the program sees it, but for its port, which conntrack may change */
+	uint64_t cookie; /* of @fd */
 };
 
 /** plane_accept() - one more of a family. Return: 0; -EAGAIN: none is there; or another negative errno */
 int plane_accept(struct plane *plane, unsigned int place, bool is_ipv6,
 		 struct plane_client *ret_client);
 
+/** plane_accepted() - ends of a connection of plane_accept(), as that socket has them. @tuple: as the program
+ *  sees it; @port: of struct plane_client */
+struct sl_tuple plane_accepted(const struct plane *plane, const struct sl_tuple *tuple,
+			       uint16_t port);
+
 /** struct plane_datagram - of a flow that was diverted, and has no socket of its own yet */
 struct plane_datagram {
-	struct sl_tuple tuple; /* as the program sees it */
+	struct sl_tuple tuple;	      /* as the program sees it */
 	struct sockaddr_storage from; /* whom an answer goes to */
 	size_t n;
 };

@@ -48,10 +48,20 @@ int repair_table(struct real *real, struct netns *netns)
 	return r < 0 ? r : note_table(real, netns);
 }
 
+/* as we left it, and not without that rule: it can stay */
+static bool has_zone(const struct real *real, const struct netns *netns)
+{
+	struct nft_state state;
+
+	return netns->digest &&
+	       nft_read_state(real->instance, netns->sockets[NETNS_RULES], &state) == 0 &&
+	       state.digest == netns->digest && state.has_zone;
+}
+
 int repair_renew(struct real *real, struct netns *netns)
 {
 	struct nft_plan plan = plan_of(real, netns);
-	int r = nft_mend(&plan, netns->sockets[NETNS_RULES]);
+	int r = nft_mend(&plan, has_zone(real, netns), netns->sockets[NETNS_RULES]);
 
 	if (r == 0)
 		r = note_table(real, netns);

@@ -30,8 +30,12 @@
 #define KEEPER_SUCCESSOR_MS 5000U  /* held packets wait that long for a new sluiced */
 #define KEEPER_EXIT_NOT_BEGUN 125  /* status of one that started no sluiced: the place is its maker's */
 
-#define KEEPER_NETNS_MAX 1024U	   /* namespaces whose descriptors are kept, two of each */
-#define KEEPER_KEPT_MAX (2U * KEEPER_NETNS_MAX) /* slots of KEEP; even ones are queues */
+#define KEEPER_NETNS_MAX 1024U	   /* namespaces whose descriptors are kept */
+/* slots of KEEP: two of each, the first its queue; behind these the four listeners of proxies, of the
+ * first namespaces alone: more would not fit into the channel of a new sluiced */
+#define KEEPER_LISTENERS_AT (2U * KEEPER_NETNS_MAX)
+#define KEEPER_LISTENING_MAX 64U
+#define KEEPER_KEPT_MAX (KEEPER_LISTENERS_AT + 4U * KEEPER_LISTENING_MAX)
 /* of ENTER: queue, rules, watch: netfilter; sock_diag; route; packets: netfilter; TCP of IPv4, IPv6;
  * UDP */
 #define KEEPER_NETNS_SOCKETS 10U
@@ -74,7 +78,7 @@
 	F(S, str,  text,       512, "for people: the thing, the reason, the next step")
 
 #define WIRE_FIELDS_K_KEPT(F, S) \
-	F(S, u32,  slot,       2047, "which descriptor of KEEP")
+	F(S, u32,  slot,       2303, "which descriptor of KEEP")
 
 #define WIRE_FIELDS_K_GO(F, S) \
 	F(S, u32,  generation, 0,   "0 for the first sluiced, counts its successors")
@@ -99,7 +103,7 @@
 	F(S, u8,   unused,     1,   "0")
 
 #define WIRE_FIELDS_K_KEEP(F, S) \
-	F(S, u32,  slot,       2047, "where to keep the descriptor that comes along; none: let it go")
+	F(S, u32,  slot,       2303, "where to keep the descriptor that comes along; none: let it go")
 
 #define WIRE_FIELDS_K_ENTER(F, S) \
 	F(S, u64,  token,      0,   "comes back in the answers") \

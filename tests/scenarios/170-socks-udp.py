@@ -13,7 +13,7 @@ import struct
 import subprocess
 
 from lib import machine, main
-from lib.real import QUIC, QUIC_SERVER, RealServers
+from lib.real import QUIC, QUIC_SERVER, QuicServer
 from lib.wait import wait_for
 
 PROXY, PROXY6 = "10.77.0.2", "fd00:77::2"
@@ -326,7 +326,7 @@ def quic(lab, host, title):
 
 def check_quic(t, lab):
     certificate = lab.https()
-    with RealServers(lab, HOST4, certificate, only=["quic"]):
+    with QuicServer(lab, HOST4, certificate):
         direct = lab.plain(quic(lab, HOST4, "direct"))
         t.check(direct.popen.returncode == 0 and len(direct.stdout) > 64, f"QUIC: direct: {direct.report()}")
         for kind, user in (("socks5", None), ("socks5h", None), ("socks5h", URL_USER)):
@@ -340,7 +340,7 @@ def check_quic(t, lab):
 
 
 def scenario(t):
-    t.needs("gtlsclient", QUIC_SERVER, "openssl", "providers/socks")
+    t.needs("git", "gtlsclient", "openssl", "ssh-keygen", QUIC_SERVER, "providers/socks")
     with t.lab() as lab:
         prepare(lab)
         idle = begin_idle(lab)

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -193,6 +195,17 @@ static void on_exited(const struct wire_k_exited *exited, const uint32_t *pids)
 		ask_for(exited->slot);
 }
 
+/* nobody has this pid, and no descriptor of the keeper's is closed for it */
+static void on_entered(const struct wire_k_entered *entered)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/0", getppid());
+	if (!entered->error || lstat(path, &st) < 0)
+		_exit(1);
+}
+
 _Noreturn static void be_daemon(void)
 {
 	bool is_first = __atomic_add_fetch(&keeper_lab->n_daemons, 1, __ATOMIC_RELAXED) == 1;
@@ -203,6 +216,7 @@ _Noreturn static void be_daemon(void)
 	hear_all();
 	ask(WIRE_K_KEEP, &(struct wire_k_keep){ .slot = 0 }, CHANNEL_FD);
 	ask(WIRE_K_STATE, &(struct wire_k_state){ 0 }, -1);
+	ask(WIRE_K_ENTER, &(struct wire_k_enter){ .pid = INT32_MAX }, -1);
 	for (size_t i = 0; i < ARRAY_SIZE(slots); i++)
 		ask_for(slots[i]);
 	while (type != WIRE_K_STOP) {
@@ -217,6 +231,8 @@ _Noreturn static void be_daemon(void)
 			on_child(WIRE_BODY(&message, struct wire_k_child), pids);
 		else if (type == WIRE_K_EXITED)
 			on_exited(WIRE_BODY(&message, struct wire_k_exited), pids);
+		else if (type == WIRE_K_ENTERED)
+			on_entered(WIRE_BODY(&message, struct wire_k_entered));
 	}
 	_exit(0);
 }

@@ -146,6 +146,7 @@ static void listen_again(struct daemon *daemon, struct space *space)
 	if (plane_divert(daemon->plane) < 0 || divert_listen(daemon, space) < 0)
 		log_error("cannot listen for proxies in network namespace %u",
 			  plane_netns(daemon->plane, space->place)->inode);
+	netns_keep_listeners(daemon, space->place);
 }
 
 static bool is_listening(const struct daemon *daemon, const struct flow *flow)
@@ -240,7 +241,10 @@ static int add(struct daemon *daemon, const struct flow *flow, unsigned int inde
 
 	if (divert)
 		divert_ended(daemon, divert->flow);
-	return diverts_add(daemon->diverts, flow->id, flow->key.cookie, &tuple, index, &divert);
+	if (diverts_add(daemon->diverts, flow->id, flow->key.cookie, &tuple, index, &divert) < 0)
+		return -ENOMEM;
+	divert->is_quiet = flow->is_quiet;
+	return 0;
 }
 
 static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int index,
@@ -274,6 +278,7 @@ int divert_take_opened(struct daemon *daemon, unsigned int index,
 			come_late(daemon, index, record);
 		return 0;
 	}
+	flow->is_quiet = record->quiet && flow->key.proto == IPPROTO_TCP;
 	if (!record->error && add(daemon, flow, index) < 0) {
 		refused.error = ENOMEM;
 		divert_cancel(daemon, index, record->id);

@@ -7,7 +7,7 @@
 #include "daemon/daemon.h"
 
 #define SLOT_OF(place, what) ((place)*PLANE_KEPT_N + (what)) /* of KEEP */
-_Static_assert(KEEPER_NETNS_MAX == PLANE_NETNS_MAX, "every place has its slots");
+_Static_assert(KEEPER_KEPT_MAX == PLANE_KEPT_MAX, "every place has its slots");
 _Static_assert(KEEPER_NETNS_SOCKETS == _NETNS_SOCKET_N, "ENTER opens what a namespace needs");
 
 struct space *netns_space(struct daemon *daemon, uint64_t cookie)
@@ -68,12 +68,26 @@ static int listen_to(struct daemon *daemon, unsigned int place)
 	return r < 0 ? r : packets_listen(daemon, space);
 }
 
+void netns_keep_listeners(struct daemon *daemon, unsigned int place)
+{
+	const struct netns *netns = plane_netns(daemon->plane, place);
+
+	if (!daemon->diverts || place >= PLANE_LISTENING_MAX)
+		return;
+	for (unsigned int i = 0; i < PLANE_LISTENERS_N; i++)
+		keeper_keep(daemon, PLANE_LISTENERS_AT + place * PLANE_LISTENERS_N + i,
+			    netns && netns->divert_port[i / 2][i % 2]
+				    ? netns->sockets[NETNS_LISTEN4 + i]
+				    : -1);
+}
+
 static void keep(struct daemon *daemon, unsigned int place)
 {
 	const struct netns *netns = plane_netns(daemon->plane, place);
 
 	for (unsigned int what = 0; what < PLANE_KEPT_N; what++)
 		keeper_keep(daemon, SLOT_OF(place, what), netns ? netns->sockets[what] : -1);
+	netns_keep_listeners(daemon, place);
 }
 
 static void leave(struct daemon *daemon, unsigned int place)

@@ -82,6 +82,8 @@ void netns_tick(struct daemon *daemon, uint64_t now_us);
 
 /** netns_space() - by cookie; NULL: the plane is not there */
 struct space *netns_space(struct daemon *daemon, uint64_t cookie);
+/** netns_keep_listeners() - those of proxies, if there are any, are the keeper's as well */
+void netns_keep_listeners(struct daemon *daemon, unsigned int place);
 /** netns_inode() - as people know it; 0: the plane is not there */
 uint32_t netns_inode(struct daemon *daemon, uint64_t cookie);
 
