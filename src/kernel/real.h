@@ -180,7 +180,8 @@ int real_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
 		struct plane_client *ret_client);
 int real_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
 		 struct plane_datagram *ret_datagram);
-int real_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
+int real_connect_datagrams(struct plane *plane, const struct netns *netns, int sock,
+			   const struct sl_tuple *ours);
 void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
 void real_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
 			  uint32_t seconds);

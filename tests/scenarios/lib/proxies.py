@@ -245,6 +245,8 @@ class _Says(socketserver.BaseRequestHandler):
     def handle(self):
         self.server.n_served += 1
         try:
+            if self.server.context:
+                self.request = self.server.context.wrap_socket(self.request, server_side=True)
             for chunk in self.server.chunks:
                 self.request.sendall(chunk)
                 if self.server.pause_s and _readable([self.request], self.server.pause_s):
@@ -266,14 +268,24 @@ def connect(namespace, port, user=None, names=()):
     return serve(namespace, port, _Connect, place=namespace, user=user, names=dict(names), asked=[])
 
 
-def secure_connect(namespace, port, certificate, user=None, names=()):
-    """`certificate`: a file with it and its key"""
+def _context(certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
+    return context
+
+
+def secure_connect(namespace, port, certificate, user=None, names=()):
+    """`certificate`: a file with it and its key"""
     return serve(namespace, port, _SecureConnect, place=namespace, user=user, names=dict(names), asked=[],
-                  context=context)
+                 context=_context(certificate))
 
 
-def says(namespace, port, chunks, pause_s=0, is_rude=False):
+def says(namespace, port, chunks, pause_s=0, is_rude=False, context=None):
     """`is_rude`: it leaves when all is said"""
-    return serve(namespace, port, _Says, chunks=chunks, pause_s=pause_s, is_rude=is_rude, n_served=0, n_left=0)
+    return serve(namespace, port, _Says, chunks=chunks, pause_s=pause_s, is_rude=is_rude, n_served=0, n_left=0,
+                 context=context)
+
+
+def secure_says(namespace, port, certificate, chunks, pause_s=0, is_rude=False):
+    """the same inside of TLS"""
+    return says(namespace, port, chunks, pause_s, is_rude, _context(certificate))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Datagrams there and back: bursts, one by one, one socket and many peers."""
 
+import os
 import socket
 import threading
 import time
@@ -147,3 +148,46 @@ def act_told(address, port, n, pause_s=0, seconds=3):
             told.append(errno_of(lambda: ask(s), late="ETIMEDOUT"))
             time.sleep(float(pause_s))
     return {"told": told}
+
+
+def act_from_port(own_port, address, port, n, text):
+    """from this local port, one by one. Return: answers that are what was sent"""
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(3)
+        s.bind(("", int(own_port)))
+        right = 0
+        for i in range(int(n)):
+            data = f"{text} {i}".encode()
+            s.sendto(data, (address, int(port)))
+            right += _receive(s, 1)[0] == [data]
+        return {"right": right}
+
+
+def act_at_once(address, port, n):
+    """so many sockets, each with a datagram, then their answers. Return: right ones"""
+    sockets = [socket.socket(family_of(address), socket.SOCK_DGRAM) for _ in range(int(n))]
+    for i, s in enumerate(sockets):
+        s.settimeout(5)
+        s.connect((address, int(port)))
+        s.send(b"%d" % i)
+    return {"right": sum(_receive(s, 1)[0] == [b"%d" % i] for i, s in enumerate(sockets))}
+
+
+def act_steady_datagrams(address, port, go):
+    """one socket sends until @go is there and an answer comes to what is sent then"""
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(0.2)
+        s.connect((address, int(port)))
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            is_last = os.path.exists(go)
+            data = f"{time.monotonic()}".encode()
+            try:
+                s.send(data)
+                while (answer := s.recv(1000)) != data:
+                    pass
+            except OSError:  # refused, or lost, while nobody is there for it
+                continue
+            if is_last:
+                return {"comes": answer == data}
+        return {"comes": False}
