@@ -308,7 +308,7 @@ static int talk(struct flow *flow)
  * never said a word may hang instead: then another one is tried, if there is one */
 static bool is_left_to_program(struct flows *flows, struct flow *flow, uint64_t now_ms)
 {
-	if (flow->phase != PHASE_TALKS || link_needs_sending(&flow->link))
+	if (flow->phase != PHASE_TALKS || flow->association || link_needs_sending(&flow->link))
 		return false;
 	switch (handshake_waits_for(&flow->handshake)) {
 	case HANDSHAKE_WAITS_FOR_DESTINATION:

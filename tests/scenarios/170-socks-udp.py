@@ -174,6 +174,18 @@ def check_calls(t, lab):
         t.equal(ran.json(), {"is_equal": True}, f"segmented by the kernel (GSO), {host}")
 
 
+def check_slow_way(t, lab):
+    """the way to the proxy takes less than the program sends: it waits, in the buffers that there are"""
+    with lab.client:
+        subprocess.run("tc qdisc add dev uplink root tbf rate 2mbit burst 64k limit 10mb".split(), check=True)
+    try:
+        ran = run(lab, url(), lab.actor("paced", HOST4, ECHO, 12, 40000, 0.05))
+    finally:
+        with lab.client:
+            subprocess.run("tc qdisc del dev uplink root".split(), check=True)
+    t.equal(ran.json(), {"same": True}, "a way of 2 Mbit/s")
+
+
 def check_ends(t, lab):
     """a socket that is closed has its association end, and nothing is left"""
     proxy = forget(lab)
@@ -340,7 +352,7 @@ def check_quic(t, lab):
 
 
 def scenario(t):
-    t.needs("gtlsclient", QUIC_SERVER, "openssl", "providers/socks")
+    t.needs("git", "gtlsclient", "openssl", "ssh-keygen", "tc", QUIC_SERVER, "providers/socks")
     with t.lab() as lab:
         prepare(lab)
         idle = begin_idle(lab)
@@ -349,6 +361,7 @@ def scenario(t):
         check_names(t, lab)
         check_resolver(t, lab)
         check_calls(t, lab)
+        check_slow_way(t, lab)
         check_ends(t, lab)
         check_refused(t, lab)
         check_direct(t, lab)

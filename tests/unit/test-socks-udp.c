@@ -410,6 +410,10 @@ static void test_hangs(void **state)
 
 	begin_flow(1, 1, NULL);
 	control = lab_accept(first);
+	/* there is no destination that it could wait for */
+	lab_hear(control, BYTES(HELLO));
+	lab_say(control, BYTES(GO_ON));
+	lab_hear(control, BYTES(REQUEST));
 	lab_pass(9999);
 	assert_int_equal(lab.answer.n, 0);
 	lab_pass(1);

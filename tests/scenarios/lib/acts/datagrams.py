@@ -191,3 +191,15 @@ def act_steady_datagrams(address, port, go):
             if is_last:
                 return {"comes": answer == data}
         return {"comes": False}
+
+
+def act_paced(address, port, n, size, pause_s):
+    """a datagram, and a pause, again and again. Return: how many came back, each once and as it was sent"""
+    sent = [b"%08d" % i + b"x" * (int(size) - 8) for i in range(int(n))]
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.connect((address, int(port)))
+        for data in sent:
+            s.send(data)
+            time.sleep(float(pause_s))
+        return {"same": sorted(_receive(s, len(sent))[0]) == sent}
