@@ -33,6 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dial.h"
+
 #define N_SAMPLES 1000000U /* connect times kept of each thread; more than any run makes */
 #define N_THREADS 64U
 #define N_ANSWERING 128U /* threads of the server: connections that it has at once */
@@ -202,17 +204,6 @@ static int serve(uint16_t port)
 
 /* ---- the client ---- */
 
-static int dial(const struct target *target)
-{
-	int fd = socket(target->end.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&target->end, target->n_end) < 0) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 /* reset instead of TIME_WAIT: else the ports run out within seconds */
 static void hang_up(int fd)
 {
@@ -229,7 +220,7 @@ static void *connect_often(void *data)
 
 	while (now_ns() < worker->until_ns && worker->n < N_SAMPLES) {
 		uint64_t dialled = now_ns();
-		int fd = dial(worker->target);
+		int fd = dial((const struct sockaddr *)&worker->target->end, worker->target->n_end);
 
 		if (fd < 0) {
 			worker->failed = "connect";
@@ -249,7 +240,7 @@ static int open_some(const struct target *target, unsigned int n)
 	struct linger at_once = { .l_onoff = 1 }; /* when we are killed: see hang_up() */
 
 	for (unsigned int i = 0; i < n; i++) {
-		int fd = dial(target);
+		int fd = dial((const struct sockaddr *)&target->end, target->n_end);
 
 		if (fd < 0)
 			return fail("opening connections that stay", errno);

@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dial.h"
+
 #define BLOCK_BYTES                                                                                \
 	(256U * 1024) /* of bench/cps.c: the first byte says whether it is the last one */
 #define N_MOST 1000U
@@ -53,16 +55,16 @@ static int fail(const char *what, int error)
 }
 
 /* Return: a connection, or a negative errno */
-static int dial(const char *address, const char *port)
+static int begin(const char *address, const char *port)
 {
 	struct sockaddr_in end = { .sin_family = AF_INET,
 				   .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd;
 
 	if (inet_pton(AF_INET, address, &end.sin_addr) != 1)
 		return -EINVAL;
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&end, sizeof(end)) < 0 ||
-	    write(fd, "m", 1) != 1 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+	fd = dial((const struct sockaddr *)&end, sizeof(end));
+	if (fd < 0 || write(fd, "m", 1) != 1 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	return fd;
 }
@@ -144,7 +146,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned int i = 0; i < n; i++) {
-		fds[i].fd = dial(argv[1], argv[2]);
+		fds[i].fd = begin(argv[1], argv[2]);
 		if (fds[i].fd < 0)
 			return fail("connect", -fds[i].fd);
 	}

@@ -141,10 +141,10 @@ int filter_main_new_failed(const char *name, const char *kind, int r);
 int filter_main_end(const struct sluice_filter *filter, int r);
 
 /* proxy.c: records of the daemon. Return: as filter_take_record() */
-int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *message, int fd);
-int proxy_take_cancel(struct sluice_filter *filter, const struct wire_message *message, int fd);
-int proxy_take_end(struct sluice_filter *filter, const struct wire_message *message, int fd);
-int proxy_take_datagram(struct sluice_filter *filter, const struct wire_message *message, int fd);
+int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *message, int *fd);
+int proxy_take_cancel(struct sluice_filter *filter, const struct wire_message *message, int *fd);
+int proxy_take_end(struct sluice_filter *filter, const struct wire_message *message, int *fd);
+int proxy_take_datagram(struct sluice_filter *filter, const struct wire_message *message, int *fd);
 /** proxy_takes_udp() - is it a proxy's session, which wants UDP as well? */
 bool proxy_takes_udp(const struct sluice_filter *filter);
 
@@ -161,11 +161,11 @@ int filter_take_packets(struct sluice_filter *filter, const struct wire_message 
 const char *filter_read_address(const char *text, uint8_t ret_address[16], uint8_t *ret_bits,
 				uint8_t *ret_family);
 
-/** filter_take_record() - act on one record. Return: 0, or the negative errno that ended the session */
-int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd);
+/** filter_take_record() - act on one record, which came with @fd, or -1; who keeps it leaves -1. Return: 0, or the negative errno that ended the session */
+int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int *fd);
 
 /** filter_take_report() - FLOW_REPORT, all that are in it. Return: as filter_take_record() */
-int filter_take_report(struct sluice_filter *filter, const struct wire_message *message, int fd);
+int filter_take_report(struct sluice_filter *filter, const struct wire_message *message, int *fd);
 
 /** filter_may_say() - Return: 0; -ESHUTDOWN: it has ended; -EINVAL: it has not started */
 int filter_may_say(const struct sluice_filter *filter);

@@ -34,7 +34,7 @@ static void refuse(struct sluice_filter *filter, int error, const char *what, co
 	filter->refused = error;
 }
 
-static int take_welcome(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_welcome(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	const struct wire_welcome *welcome = WIRE_BODY(message, struct wire_welcome);
 
@@ -45,7 +45,7 @@ static int take_welcome(struct sluice_filter *filter, const struct wire_message 
 	return 0;
 }
 
-static int take_option(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_option(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	const struct wire_option *option = WIRE_BODY(message, struct wire_option);
 	int r = -EINVAL;
@@ -54,7 +54,7 @@ static int take_option(struct sluice_filter *filter, const struct wire_message *
 		return 0;
 	filter->has_fail_text = false;
 	if (FILTER_OPS_SET(filter->ops, option))
-		r = filter->ops->option(filter, option->key, option->value, fd, filter->data);
+		r = filter->ops->option(filter, option->key, option->value, *fd, filter->data);
 	else
 		sluice_filter_fail(filter, r, "%s takes no options: leave out \"%s\"",
 				   filter->ops->name, option->key);
@@ -79,7 +79,7 @@ static uint32_t copy_of(const struct sluice_filter_ops *ops)
 	return MIN(n, (uint32_t)SLUICE_PACKET_BYTES_MAX);
 }
 
-static int take_start(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_start(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	struct wire_ready ready = { .data = FILTER_OPS_SET(filter->ops, flow_data),
 				    .closed = FILTER_OPS_SET(filter->ops, flow_closed),
@@ -109,14 +109,14 @@ static int take_start(struct sluice_filter *filter, const struct wire_message *m
 	return send_control(filter, WIRE_READY, &ready);
 }
 
-static int take_ping(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_ping(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	struct wire_pong pong = { .token = WIRE_BODY(message, struct wire_ping)->token };
 
 	return send_control(filter, WIRE_PONG, &pong);
 }
 
-static int take_stop(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_stop(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	struct wire_stopped stopped = { 0 };
 	bool was_started = filter->state == FILTER_STARTED;
@@ -130,7 +130,7 @@ static int take_stop(struct sluice_filter *filter, const struct wire_message *me
 	return send_control(filter, WIRE_STOPPED, &stopped);
 }
 
-static int take_flow_new(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_flow_new(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	const struct wire_flow_new *new = WIRE_BODY(message, struct wire_flow_new);
 	struct sluice_flow flow = {
@@ -174,7 +174,7 @@ static int take_flow_new(struct sluice_filter *filter, const struct wire_message
 }
 
 static int take_flow_closed(struct sluice_filter *filter, const struct wire_message *message,
-			    int fd)
+			    int *fd)
 {
 	const struct wire_flow_closed *closed = WIRE_BODY(message, struct wire_flow_closed);
 
@@ -184,7 +184,7 @@ static int take_flow_closed(struct sluice_filter *filter, const struct wire_mess
 	return 0;
 }
 
-static int take_flow_data(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_flow_data(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	const struct wire_flow_data *record = WIRE_BODY(message, struct wire_flow_data);
 	struct sluice_data data = { .size = sizeof(data),
@@ -204,7 +204,7 @@ static int take_flow_data(struct sluice_filter *filter, const struct wire_messag
 }
 
 static int take_flow_refused(struct sluice_filter *filter, const struct wire_message *message,
-			     int fd)
+			     int *fd)
 {
 	const struct wire_flow_refused *refused = WIRE_BODY(message, struct wire_flow_refused);
 
@@ -214,12 +214,12 @@ static int take_flow_refused(struct sluice_filter *filter, const struct wire_mes
 	return 0;
 }
 
-static int take_packets(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_packets(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	return filter_take_packets(filter, message);
 }
 
-static int take_rules_done(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_rules_done(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	const struct wire_rules_done *done = WIRE_BODY(message, struct wire_rules_done);
 
@@ -240,7 +240,7 @@ static int take_rules_done(struct sluice_filter *filter, const struct wire_messa
 static const struct {
 	uint16_t type;
 	unsigned int states;
-	int (*take)(struct sluice_filter *filter, const struct wire_message *message, int fd);
+	int (*take)(struct sluice_filter *filter, const struct wire_message *message, int *fd);
 } records[] = {
 	{ WIRE_WELCOME, IN(NEW), take_welcome },
 	{ WIRE_OPTION, IN(WELCOMED), take_option },
@@ -260,7 +260,7 @@ static const struct {
 	{ WIRE_FLOW_DATAGRAM, IN(STARTED), proxy_take_datagram },
 };
 
-int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int fd)
+int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
 		if (records[i].type != message->record->type)

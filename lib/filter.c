@@ -67,7 +67,7 @@ static int process_one(struct sluice_filter *filter)
 		return filter_break_protocol(filter, "a record", wire_strerror(r));
 	if (r < 0)
 		return filter_break(filter, r, "cannot receive");
-	r = filter_take_record(filter, &message, fd);
+	r = filter_take_record(filter, &message, &fd);
 	return r ? r : 1;
 }
 

@@ -79,28 +79,10 @@ static int watch(struct forward *forward, int fd, int how, uint32_t events)
 	return epoll_ctl(forward->proxy->epoll, how, fd, &event) < 0 ? -errno : 0;
 }
 
-static int want_relays(struct sluice_proxy *proxy)
-{
-	struct epoll_event event = { .events = EPOLLIN };
-	int r;
-
-	if (proxy->relays)
-		return 0;
-	r = sluice_relays_new(&proxy->relays);
-	if (r < 0)
-		return r;
-	event.data.ptr = proxy->relays;
-	if (epoll_ctl(proxy->epoll, EPOLL_CTL_ADD, sluice_relays_get_fd(proxy->relays), &event) ==
-	    0)
-		return 0;
-	r = -errno;
-	proxy->relays = sluice_relays_free(proxy->relays);
-	return r;
-}
-
 /* ---- UDP ---- */
 
-static void carry(int from, int to)
+/* Return: may there be more? */
+static bool carry(int from, int to)
 {
 	char bytes[PROXY_DATAGRAM_MAX];
 	ssize_t n = 0;
@@ -112,6 +94,7 @@ static void carry(int from, int to)
 		else if (errno == ECONNREFUSED) /* of one that was sent before */
 			n = 0;
 	}
+	return n >= 0;
 }
 
 void forward_datagram(struct forward *forward, const void *bytes, size_t n)
@@ -122,9 +105,11 @@ void forward_datagram(struct forward *forward, const void *bytes, size_t n)
 
 static void begin_udp(struct forward *forward, int program)
 {
+	int how = forward->is_polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
 	forward->program = program;
 	if (watch(forward, program, EPOLL_CTL_ADD, EPOLLIN) < 0 ||
-	    watch(forward, forward->upstream, EPOLL_CTL_ADD, EPOLLIN) < 0)
+	    watch(forward, forward->upstream, how, EPOLLIN) < 0)
 		forward_end(forward);
 }
 
@@ -141,8 +126,8 @@ static void begin_tcp(struct forward *forward, int program)
 {
 	int upstream = TAKE_FD(forward->upstream);
 
-	if (sluice_relays_add(forward->proxy->relays, program, upstream, &relay_ops, forward,
-			      &forward->relay) < 0)
+	if (relays_add_known(forward->proxy->relays, program, upstream, forward->is_polled,
+			     &relay_ops, forward, &forward->relay) < 0)
 		forward_end(forward); /* both are reset */
 }
 
@@ -216,23 +201,33 @@ static int result_of(int fd)
 	int error = 0;
 	char byte;
 
+	if (getpeername(fd, (struct sockaddr *)&peer, &n_peer) == 0)
+		return 0;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
 		return errno;
-	if (error || getpeername(fd, (struct sockaddr *)&peer, &n_peer) == 0)
+	if (error)
 		return error;
 	if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
 		return 0;
 	return errno == EAGAIN || errno == ENOTCONN ? EINPROGRESS : errno;
 }
 
-static void connected(struct forward *forward)
+/* one that is near is connected at once */
+static void look(struct forward *forward)
 {
 	struct sluice_proxy *proxy = forward->proxy;
+	int how = forward->is_polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, r = 0;
 
 	forward->error = result_of(forward->upstream);
-	if (forward->error == EINPROGRESS)
-		return;
-	(void)watch(forward, forward->upstream, EPOLL_CTL_DEL, 0);
+	if (forward->error == EINPROGRESS) {
+		r = forward->is_udp
+			    ? -ENOTCONN
+			    : watch(forward, forward->upstream, how, EPOLLOUT | EPOLLONESHOT);
+		forward->is_polled |= r == 0;
+		forward->error = -r;
+		if (r == 0)
+			return;
+	}
 	forward->is_connected = true;
 	owe(forward);
 	forward_say_owed(proxy);
@@ -241,20 +236,28 @@ static void connected(struct forward *forward)
 void forward_ready(struct forward *forward)
 {
 	if (forward->program < 0) {
-		connected(forward);
+		look(forward);
 		return;
 	}
-	carry(forward->program, forward->upstream);
-	carry(forward->upstream, forward->program);
+	(void)carry(forward->program, forward->upstream);
+	(void)carry(forward->upstream, forward->program);
+}
+
+void forward_end_udp(struct forward *forward)
+{
+	while (forward->program >= 0 && carry(forward->program, forward->upstream))
+		;
+	forward_end(forward);
 }
 
 static int add(struct sluice_proxy *proxy, uint64_t flow, int upstream)
 {
-	int r = want_relays(proxy), type = type_of(upstream);
+	int r = proxy->relays ? 0 : relays_new_in(proxy->epoll, &proxy->relays);
+	int type = r < 0 ? r : type_of(upstream);
 	struct forward *forward;
 
-	if (r < 0 || type < 0)
-		return r < 0 ? r : type;
+	if (type < 0)
+		return type;
 	forward = calloc(1, sizeof(*forward));
 	if (!forward)
 		return -ENOMEM;
@@ -263,13 +266,9 @@ static int add(struct sluice_proxy *proxy, uint64_t flow, int upstream)
 				     .upstream = upstream,
 				     .program = -1,
 				     .is_udp = type == SOCK_DGRAM };
-	r = watch(forward, upstream, EPOLL_CTL_ADD, EPOLLOUT);
-	if (r < 0) {
-		free(forward);
-		return r;
-	}
 	forward->next = *bucket_of(proxy, flow);
 	*bucket_of(proxy, flow) = forward;
+	look(forward);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <sluice/relay.h>
 
 #include "lib/filter-internal.h"
+#include "lib/relay-internal.h"
 
 #define PROXY_FORWARDS 4096U /* buckets, a power of two */
 #define PROXY_DATAGRAM_MAX 65536U
@@ -22,12 +23,13 @@
 
 /** struct forward - a flow that is connected with another socket, or will be */
 struct forward {
-	struct forward *next;	    /* of one bucket */
+	struct forward *next;	   /* of one bucket */
 	struct forward *next_owed; /* is_owed: of those */
 	struct sluice_proxy *proxy;
 	uint64_t flow;
-	int upstream; /* connecting, or waiting for the program's; -1: the relay has it */
-	int program;  /* UDP; -1: it has not come */
+	int upstream;	/* connecting, or waiting for the program's; -1: the relay has it */
+	bool is_polled; /* it was waited for: it is in the set, and silent if it is connected */
+	int program;	/* UDP; -1: it has not come */
 	bool is_udp;
 	struct sluice_relay *relay;
 	int error;	   /* of its upstream: a positive errno, 0: it is reached, */
@@ -41,9 +43,9 @@ struct sluice_proxy {
 	struct sluice_filter *filter;
 	struct sluice_filter_ops adapted;
 	int epoll;
-	short events;	   /* that the session is polled for */
-	uint64_t asked;	   /* flow that new_flow is running for; 0: none */
-	bool is_take_sent; /* for it */
+	short events;		      /* that the session is polled for */
+	uint64_t asked;		      /* flow that new_flow is running for; 0: none */
+	bool is_taken;		      /* it has been opened, which takes it */
 	struct sluice_relays *relays; /* NULL: nothing was forwarded yet */
 	struct forward *forwards[PROXY_FORWARDS];
 	uint8_t *datagram; /* that comes in parts; NULL: none ever has */
@@ -65,6 +67,8 @@ bool forward_is_ready(const struct forward *forward);
 void forward_begin(struct forward *forward, int program);
 /** forward_datagram() - UDP: from the program, past the descriptor */
 void forward_datagram(struct forward *forward, const void *bytes, size_t n);
+/** forward_end_udp() - its program sends no more: what it has sent goes on */
+void forward_end_udp(struct forward *forward);
 /** forward_end() - there is none */
 void forward_end(struct forward *forward);
 /** forward_end_all() - when the session is freed */

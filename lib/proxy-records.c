@@ -3,13 +3,12 @@
 /** DOC: What a proxy does with each record of the daemon that a filter does not get */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "base/macros.h"
 #include "lib/proxy-internal.h"
 
-int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *message, int fd)
+int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	uint64_t flow = WIRE_BODY(message, struct wire_flow_socket)->id;
 	struct sluice_proxy *proxy = filter->proxy;
@@ -21,8 +20,8 @@ int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *m
 	forward = forward_find(proxy, flow);
 	if (forward && !forward_is_ready(forward))
 		return filter_break_protocol(filter, "FLOW_SOCKET", "nobody has asked for it");
-	/* ours is closed behind us; without a descriptor left none comes, and the program has its reset */
-	own = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* without a descriptor left none comes, and the program has its reset */
+	own = TAKE_FD(*fd);
 	if (own < 0 && forward)
 		forward_end(forward);
 	else if (forward)
@@ -36,7 +35,7 @@ int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *m
 	return 0;
 }
 
-int proxy_take_cancel(struct sluice_filter *filter, const struct wire_message *message, int fd)
+int proxy_take_cancel(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	uint64_t flow = WIRE_BODY(message, struct wire_flow_cancel)->id;
 	struct sluice_proxy *proxy = filter->proxy;
@@ -54,7 +53,7 @@ int proxy_take_cancel(struct sluice_filter *filter, const struct wire_message *m
 	return 0;
 }
 
-int proxy_take_end(struct sluice_filter *filter, const struct wire_message *message, int fd)
+int proxy_take_end(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	const struct wire_flow_end *end = WIRE_BODY(message, struct wire_flow_end);
 	struct sluice_proxy *proxy = filter->proxy;
@@ -66,7 +65,7 @@ int proxy_take_end(struct sluice_filter *filter, const struct wire_message *mess
 	if (forward && forward->relay && end->full)
 		sluice_relay_release(forward->relay);
 	else if (forward && forward->is_udp && end->full)
-		forward_end(forward);
+		forward_end_udp(forward);
 	else if (!forward && PROXY_OPS_SET(proxy->ops, flow_ended))
 		proxy->ops->flow_ended(proxy, end->id,
 				       end->full ? SLUICE_PROXY_FULL : SLUICE_PROXY_HALF,
@@ -89,7 +88,7 @@ static void take_whole(struct sluice_proxy *proxy, uint64_t flow, const uint8_t 
 		proxy->ops->flow_datagram(proxy, flow, bytes, n, proxy->data);
 }
 
-int proxy_take_datagram(struct sluice_filter *filter, const struct wire_message *message, int fd)
+int proxy_take_datagram(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	const struct wire_flow_datagram *part = WIRE_BODY(message, struct wire_flow_datagram);
 	struct sluice_proxy *proxy = filter->proxy;

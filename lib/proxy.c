@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,30 +44,22 @@ static void on_stop(struct sluice_filter *filter, void *data)
 		proxy->ops->stop(proxy, proxy->data);
 }
 
-/* before anything else is said of the flow, also by the callback itself */
-static int send_take(struct sluice_proxy *proxy, uint64_t flow_id)
-{
-	struct wire_flow_take take = { .id = flow_id };
-
-	if (!proxy->asked || flow_id != proxy->asked || proxy->is_take_sent)
-		return 0;
-	proxy->is_take_sent = true;
-	return filter_send_started(proxy->filter, WIRE_FLOW_TAKE, &take);
-}
-
 static void on_new_flow(struct sluice_filter *filter, const struct sluice_flow *flow, void *data)
 {
 	struct sluice_proxy *proxy = proxy_of(data);
 	enum sluice_verdict declined =
 		proxy->ops->kind == SLUICE_PROXY_APP ? SLUICE_DROP : SLUICE_ALLOW;
+	struct wire_flow_take take = { .id = flow->id };
 	enum sluice_proxy_choice choice;
 
 	proxy->asked = flow->id;
-	proxy->is_take_sent = false;
+	proxy->is_taken = false;
 	choice = proxy->ops->new_flow(proxy, flow, proxy->data);
-	if (choice == SLUICE_PROXY_TAKE)
-		(void)send_take(proxy, flow->id);
-	else if (!proxy->is_take_sent) /* else it has been opened already */
+	if (proxy->is_taken) /* it has been opened already */
+		;
+	else if (choice == SLUICE_PROXY_TAKE)
+		(void)filter_send_started(filter, WIRE_FLOW_TAKE, &take);
+	else
 		(void)sluice_filter_answer(filter, flow->id, declined, "declined");
 	proxy->asked = 0;
 }
@@ -161,28 +152,75 @@ int sluice_proxy_get_fd(const struct sluice_proxy *proxy)
 	return proxy->epoll;
 }
 
-/* what an event is about: the session, the relays, or a connection that is being made */
-static void take_event(struct sluice_proxy *proxy, void *about)
+/* what a round of epoll(7) was about, besides relays */
+struct round {
+	bool is_session;
+	uint64_t flows[EVENTS_A_ROUND]; /* that are forwarded; the session may end them */
+	unsigned int n_flows;
+};
+
+static void note(struct sluice_proxy *proxy, const struct epoll_event *event, struct round *round)
 {
-	if (about == proxy)
-		return; /* it is looked at in any case */
-	if (about == proxy->relays)
-		(void)sluice_relays_process(proxy->relays);
+	if (relays_is_event(event))
+		relays_note(proxy->relays, event);
+	else if (event->data.ptr == proxy)
+		round->is_session = true;
 	else
-		forward_ready(about);
+		round->flows[round->n_flows++] = ((struct forward *)event->data.ptr)->flow;
+}
+
+static void note_all(struct sluice_proxy *proxy, const struct epoll_event *events, int n,
+		     struct round *round)
+{
+	round->is_session = !filter_is_alive(proxy->filter);
+	round->n_flows = 0;
+	if (proxy->relays)
+		relays_begin(proxy->relays);
+	for (int i = 0; i < n; i++)
+		note(proxy, &events[i], round);
+}
+
+/* What a program has sent goes on before its session says that it has ended. Of UDP the session has
+ * what came before its socket was there */
+static int process(struct sluice_proxy *proxy, const struct round *round)
+{
+	struct forward *forward;
+	int r = 0;
+
+	if (proxy->relays)
+		relays_run(proxy->relays);
+	if (round->is_session)
+		r = sluice_filter_process(proxy->filter);
+	for (unsigned int i = 0; r == 0 && i < round->n_flows; i++)
+		if ((forward = forward_find(proxy, round->flows[i])))
+			forward_ready(forward);
+	if (r == 0)
+		forward_say_owed(proxy);
+	if (proxy->relays) {
+		relays_run(proxy->relays);
+		relays_end(proxy->relays);
+	}
+	return r ? r : renew_watch(proxy);
+}
+
+int sluice_proxy_wait(struct sluice_proxy *proxy, int timeout_ms)
+{
+	struct epoll_event events[EVENTS_A_ROUND];
+	struct round round;
+	int n;
+
+	if (proxy->filter->broken || proxy->filter->state == FILTER_ENDED)
+		timeout_ms = 0; /* that is to be said */
+	n = epoll_wait(proxy->epoll, events, EVENTS_A_ROUND, timeout_ms);
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	note_all(proxy, events, n, &round);
+	return process(proxy, &round);
 }
 
 int sluice_proxy_process(struct sluice_proxy *proxy)
 {
-	struct epoll_event events[EVENTS_A_ROUND];
-	int n = epoll_wait(proxy->epoll, events, EVENTS_A_ROUND, 0), r;
-
-	for (int i = 0; i < n; i++)
-		take_event(proxy, events[i].data.ptr);
-	r = sluice_filter_process(proxy->filter);
-	if (r == 0)
-		forward_say_owed(proxy);
-	return r ? r : renew_watch(proxy);
+	return sluice_proxy_wait(proxy, 0);
 }
 
 int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, int error, const char *reason)
@@ -194,9 +232,8 @@ int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, int error, c
 	if (filter_is_alive(proxy->filter) && error > 0)
 		return -EINVAL;
 	filter_copy_reason(body.reason, sizeof(body.reason), reason);
-	r = send_take(proxy, flow_id);
-	if (r == 0)
-		r = filter_send_started(proxy->filter, WIRE_FLOW_OPENED, &body);
+	r = filter_send_started(proxy->filter, WIRE_FLOW_OPENED, &body);
+	proxy->is_taken |= r == 0 && flow_id == proxy->asked;
 	(void)renew_watch(proxy);
 	return r;
 }
@@ -295,12 +332,7 @@ int sluice_proxy_main(const struct sluice_proxy_ops *ops, void *data)
 
 	if (r)
 		return filter_main_new_failed(ops ? ops->name : NULL, "proxy", r);
-	while (r == 0) {
-		struct pollfd pollfd = { .fd = proxy->epoll, .events = POLLIN };
-
-		r = poll(&pollfd, 1, -1) < 0 && errno != EINTR ? -errno : 0;
-		if (r == 0)
-			r = sluice_proxy_process(proxy);
-	}
+	while (r == 0)
+		r = sluice_proxy_wait(proxy, -1);
 	return filter_main_end(proxy->filter, r);
 }

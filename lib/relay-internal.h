@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 
 #include <sluice/relay.h>
 
@@ -144,6 +145,7 @@ struct relay_shape {
 
 struct sluice_relays {
 	int epoll, timer;
+	bool has_epoll;	   /* else it is the caller's: relays_new_in() */
 	uint64_t armed_us; /* the timer; 0: it is not */
 	bool is_processing, ignores_sigpipe;
 	struct sluice_relay *all;
@@ -157,7 +159,27 @@ struct sluice_relays {
 	struct relay_shape shape;
 };
 
+/* what an event of epoll(7) is about: the set (its timer), or a relay, both aligned as all of malloc(3);
+ * bit 0 says which side's, and bit 1 that it is ours, for who has other things in the same set */
+#define RELAY_EVENT 2U
+#define RELAY_EVENT_BITS 3U
+
+static inline bool relays_is_event(const struct epoll_event *event)
+{
+	return event->data.u64 & RELAY_EVENT;
+}
+
 /* ---- relays.c ---- */
+
+/** relays_new_in() - as sluice_relays_new(), but what is polled is polled by @epoll, the caller's: it
+ *  gives events of relays_is_event() to relays_note(), between relays_begin() and relays_end(). */
+int relays_new_in(int epoll, struct sluice_relays **ret_relays);
+/** relays_begin(), relays_note(), relays_run(), relays_end() - what sluice_relays_process() consists of;
+ *  relays_run() may be called more than once, and what is queued behind it is for the next time */
+void relays_begin(struct sluice_relays *relays);
+void relays_note(struct sluice_relays *relays, const struct epoll_event *event);
+void relays_run(struct sluice_relays *relays);
+void relays_end(struct sluice_relays *relays);
 
 /** relays_queue() - it has something to do */
 void relays_queue(struct sluice_relay *relay);
@@ -175,6 +197,16 @@ void relays_rearm(struct sluice_relays *relays);
 void relays_remove(struct sluice_relay *relay);
 
 /* ---- relay.c ---- */
+
+/** relays_add_known() - as sluice_relays_add(), with a program's connection that the daemon has made, which
+ *  is non-blocking, resets when it is closed, and does not delay; @is_polled: @upstream is in the set of
+ *  epoll(7) already, as something else */
+int relays_add_known(struct sluice_relays *relays, int program, int upstream, bool is_polled,
+		     const struct sluice_relay_ops *ops, void *data,
+		     struct sluice_relay **ret_relay);
+/** relay_event() - of a side: what it is polled for, and its name */
+struct epoll_event relay_event(const struct sluice_relay *relay, unsigned int side,
+			       uint32_t events);
 
 /** relay_note() - events of a side, for its turn */
 void relay_note(struct sluice_relay *relay, unsigned int side, uint32_t events);

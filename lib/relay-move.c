@@ -48,12 +48,11 @@ void relay_way_drop(struct sluice_relays *relays, struct relay_way *way)
 static void wait_writable(struct sluice_relay *relay, unsigned int to)
 {
 	struct relay_side *side = &relay->sides[to];
-	struct epoll_event event = { .events = RELAY_READS | EPOLLOUT };
+	struct epoll_event event = relay_event(relay, to, RELAY_READS | EPOLLOUT);
 
 	side->may_write = false;
 	if (side->is_watched)
 		return;
-	event.data.ptr = (char *)relay + to;
 	if (epoll_ctl(relay->set->epoll, EPOLL_CTL_MOD, side->fd, &event) < 0)
 		relay_break(relay, to, -errno);
 	else

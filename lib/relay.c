@@ -28,18 +28,30 @@ static int set_linger(int fd, bool is_reset)
 	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0 ? -errno : 0;
 }
 
-/* the descriptor is the side's after that, or still the caller's */
-static int begin(struct sluice_relay *relay, unsigned int side, int *fd)
+static int set_options(int fd)
 {
-	struct epoll_event event = { .events = RELAY_READS };
-	int on = 1, r = set_linger(*fd, true);
+	int on = 1, r = set_linger(fd, true);
 
 	if (r < 0)
 		return r;
-	if (setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
-		return -errno;
-	event.data.ptr = (char *)relay + side;
-	if (epoll_ctl(relay->set->epoll, EPOLL_CTL_ADD, *fd, &event) < 0)
+	return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+struct epoll_event relay_event(const struct sluice_relay *relay, unsigned int side, uint32_t events)
+{
+	return (struct epoll_event){ .events = events,
+				     .data.u64 = (uintptr_t)relay | RELAY_EVENT | side };
+}
+
+/* the descriptor is the side's after that, or still the caller's */
+static int begin(struct sluice_relay *relay, unsigned int side, int *fd, bool is_set, int how)
+{
+	struct epoll_event event = relay_event(relay, side, RELAY_READS);
+	int r = is_set ? 0 : set_options(*fd);
+
+	if (r < 0)
+		return r;
+	if (epoll_ctl(relay->set->epoll, how, *fd, &event) < 0)
 		return -errno;
 	relay->sides[side].fd = TAKE_FD(*fd);
 	relay->sides[side].may_write = true;
@@ -73,15 +85,14 @@ static void close_reset(int fd)
 	close(fd);
 }
 
-int sluice_relays_add(struct sluice_relays *relays, int program, int upstream,
-		      const struct sluice_relay_ops *ops, void *data,
-		      struct sluice_relay **ret_relay)
+static int add(struct sluice_relays *relays, int program, int upstream, bool is_set, int how,
+	       const struct sluice_relay_ops *ops, void *data, struct sluice_relay **ret_relay)
 {
 	struct sluice_relay *relay = new_relay(relays);
-	int r = relay ? begin(relay, PROGRAM, &program) : -ENOMEM;
+	int r = relay ? begin(relay, PROGRAM, &program, is_set, EPOLL_CTL_ADD) : -ENOMEM;
 
 	if (r == 0)
-		r = begin(relay, UPSTREAM, &upstream);
+		r = begin(relay, UPSTREAM, &upstream, false, how);
 	if (r < 0) {
 		close_reset(program);
 		close_reset(upstream);
@@ -94,6 +105,21 @@ int sluice_relays_add(struct sluice_relays *relays, int program, int upstream,
 	if (ret_relay)
 		*ret_relay = relay;
 	return 0;
+}
+
+int sluice_relays_add(struct sluice_relays *relays, int program, int upstream,
+		      const struct sluice_relay_ops *ops, void *data,
+		      struct sluice_relay **ret_relay)
+{
+	return add(relays, program, upstream, false, EPOLL_CTL_ADD, ops, data, ret_relay);
+}
+
+int relays_add_known(struct sluice_relays *relays, int program, int upstream, bool is_polled,
+		     const struct sluice_relay_ops *ops, void *data,
+		     struct sluice_relay **ret_relay)
+{
+	return add(relays, program, upstream, true, is_polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, ops,
+		   data, ret_relay);
 }
 
 /* ---- the end ---- */
@@ -151,7 +177,8 @@ static bool finish_orderly(struct sluice_relay *relay, enum sluice_relay_how how
 	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++) {
 		int fd = TAKE_FD(relay->sides[i].fd);
 
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_LINGER2, &linger_s, sizeof(linger_s));
+		if (!relay->ways[i].has_read_end) /* else there is no FIN_WAIT_2 */
+			(void)setsockopt(fd, IPPROTO_TCP, TCP_LINGER2, &linger_s, sizeof(linger_s));
 		(void)set_linger(fd, false);
 		close(fd);
 	}

@@ -121,6 +121,12 @@ static void queue_due(struct sluice_relays *relays)
 	}
 }
 
+/* has the timer been set, and not run out? */
+static bool is_waiting(const struct sluice_relays *relays)
+{
+	return relays->armed_us > RELAY_AT_ONCE && relays->armed_us != RELAY_NEVER;
+}
+
 void relays_rearm(struct sluice_relays *relays)
 {
 	uint64_t due_us = relays->n_heap ? relays->heap[0]->due_us : 0;
@@ -130,8 +136,9 @@ void relays_rearm(struct sluice_relays *relays)
 		return;
 	if (relays->queue)
 		due_us = RELAY_AT_ONCE;
-	if (due_us == relays->armed_us)
-		return;
+	if (due_us == relays->armed_us ||
+	    (is_waiting(relays) && (!due_us || relays->armed_us < due_us)))
+		return; /* one call too early is cheaper than a system call each time */
 	when.it_value.tv_sec = (time_t)(due_us / 1000000U);
 	when.it_value.tv_nsec = (long)(due_us % 1000000U) * 1000;
 	(void)timerfd_settime(relays->timer, TFD_TIMER_ABSTIME, &when, NULL);
@@ -171,14 +178,43 @@ static void take_turns(struct sluice_relays *relays)
 		n_bytes += relay_turn(take_first(relays));
 }
 
-/* which side: the pointer is to the relay, aligned as all of malloc(3), and says it in bit 0 */
-static void note(const struct epoll_event *event)
+static void note_timer(struct sluice_relays *relays)
 {
-	uintptr_t pointer = (uintptr_t)event->data.ptr;
-	struct sluice_relay *relay = (struct sluice_relay *)(pointer & ~(uintptr_t)1);
+	if (relays->armed_us != RELAY_AT_ONCE)	/* else it is still to be silenced, or to ring on */
+		relays->armed_us = RELAY_NEVER; /* it has run out, and is readable */
+}
 
-	relay_note(relay, pointer & 1, event->events);
+void relays_begin(struct sluice_relays *relays)
+{
+	relays->is_processing = true;
+}
+
+void relays_note(struct sluice_relays *relays, const struct epoll_event *event)
+{
+	uintptr_t pointer = (uintptr_t)event->data.u64 & ~(uintptr_t)RELAY_EVENT_BITS;
+	struct sluice_relay *relay = (struct sluice_relay *)pointer;
+
+	if (pointer == (uintptr_t)relays) {
+		note_timer(relays);
+		return;
+	}
+	relay_note(relay, event->data.u64 & 1, event->events);
 	relays_queue(relay);
+}
+
+void relays_run(struct sluice_relays *relays)
+{
+	relays->now_us = 0;
+	if (relays->n_heap)
+		queue_due(relays);
+	take_turns(relays);
+}
+
+void relays_end(struct sluice_relays *relays)
+{
+	relays->is_processing = false;
+	relays->now_us = 0;
+	relays_rearm(relays);
 }
 
 int sluice_relays_process(struct sluice_relays *relays)
@@ -188,22 +224,11 @@ int sluice_relays_process(struct sluice_relays *relays)
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	relays->is_processing = true;
-	for (int i = 0; i < n; i++) {
-		if (events[i].data.ptr)
-			note(&events[i]);
-		else if (relays->armed_us ==
-			 RELAY_AT_ONCE) /* it is still to be silenced, or to ring on */
-			continue;
-		else
-			relays->armed_us = RELAY_NEVER; /* it has run out, and is readable */
-	}
-	if (relays->n_heap)
-		queue_due(relays);
-	take_turns(relays);
-	relays->is_processing = false;
-	relays->now_us = 0;
-	relays_rearm(relays);
+	relays_begin(relays);
+	for (int i = 0; i < n; i++)
+		relays_note(relays, &events[i]);
+	relays_run(relays);
+	relays_end(relays);
 	return 0;
 }
 
@@ -211,12 +236,13 @@ int sluice_relays_process(struct sluice_relays *relays)
 
 static int watch_timer(struct sluice_relays *relays)
 {
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = { .events = EPOLLIN,
+				     .data.u64 = (uintptr_t)relays | RELAY_EVENT };
 
 	return epoll_ctl(relays->epoll, EPOLL_CTL_ADD, relays->timer, &event) < 0 ? -errno : 0;
 }
 
-int sluice_relays_new(struct sluice_relays **ret_relays)
+int relays_new_in(int epoll, struct sluice_relays **ret_relays)
 {
 	struct sluice_relays *relays = calloc(1, sizeof(*relays));
 	struct sigaction action;
@@ -224,17 +250,29 @@ int sluice_relays_new(struct sluice_relays **ret_relays)
 
 	if (!relays)
 		return -ENOMEM;
+	relays->epoll = epoll;
 	relays->queue_end = &relays->queue;
 	relays->ignores_sigpipe =
 		sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-	relays->epoll = epoll_create1(EPOLL_CLOEXEC);
 	relays->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	r = relays->epoll < 0 || relays->timer < 0 ? -errno : watch_timer(relays);
+	r = relays->timer < 0 ? -errno : watch_timer(relays);
 	if (r < 0) {
 		sluice_relays_free(relays);
 		return r;
 	}
 	*ret_relays = relays;
+	return 0;
+}
+
+int sluice_relays_new(struct sluice_relays **ret_relays)
+{
+	_cleanup_close_ int epoll = epoll_create1(EPOLL_CLOEXEC);
+	int r = epoll < 0 ? -errno : relays_new_in(epoll, ret_relays);
+
+	if (r < 0)
+		return r;
+	(*ret_relays)->has_epoll = true;
+	TAKE_FD(epoll);
 	return 0;
 }
 
@@ -246,7 +284,8 @@ struct sluice_relays *sluice_relays_free(struct sluice_relays *relays)
 		relay_free(relays->all);
 	relay_pool_deinit(&relays->pool);
 	close_fd(relays->timer);
-	close_fd(relays->epoll);
+	if (relays->has_epoll)
+		close_fd(relays->epoll);
 	free(relays->heap);
 	free(relays);
 	return NULL;

@@ -58,7 +58,7 @@ static int check(const struct wire_message *message)
 	return r;
 }
 
-int filter_take_report(struct sluice_filter *filter, const struct wire_message *message, int fd)
+int filter_take_report(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	const uint8_t *at = message->tail, *end = at + message->n_tail;
 	struct wire_message one;

@@ -45,8 +45,9 @@ def measure(variants, rounds):
 
 def print_results(title, results, key, absent=()):
     print(f"\n{title}")
+    wide = max(10, *map(len, [*results, *absent]))
     for name, rows in results.items():
-        line = f"  {name:10} {statistics.median(row[key] for row in rows):10.1f} {key:7} "
+        line = f"  {name:{wide}} {statistics.median(row[key] for row in rows):10.1f} {key:7} "
         line += f"ratio {spread(ratios(results, name, key))}"
         if "p50_us" in rows[0]:
             line += "   connect p50 {:.1f} us, p99 {:.1f} us".format(
@@ -57,7 +58,7 @@ def print_results(title, results, key, absent=()):
             line += f"   {resets} connections reset"
         print(line, flush=True)
     for name in absent:
-        print(f"  {name:10} cannot be measured here: {absent[name]}", flush=True)
+        print(f"  {name:{wide}} cannot be measured here: {absent[name]}", flush=True)
 
 
 def append(path, line):

@@ -27,9 +27,9 @@ import re
 import shutil
 import subprocess
 
-from lib import machine
 from lib.wait import Timeout, wait_for
 
+from . import packages
 from .figures import Absent
 from .places import ADDRESS, PORT, Place
 
@@ -40,13 +40,6 @@ LIBRARIES = "iptables", "libnetfilter-queue1", "libnfnetlink0"
 TRIXIE = "trixie/opensnitch", "trixie/opensnitch-ebpf-modules"
 PACKAGES = TRIXIE + LIBRARIES  # of ByProc and ByEbpf
 INFO = 1  # level of its log: says mode and when it is ready, nothing for each connection
-
-
-def _folder(package):
-    path = os.path.realpath(machine.unpacked(package))
-    if not os.path.isdir(path):
-        raise Absent(f"Debian's package {package} is not unpacked, see tools/unpack --peers")
-    return path
 
 
 def _rule(name, action, program):
@@ -67,10 +60,10 @@ class OpenSnitch(Place):
     METHOD = None  # the package's own setting
 
     def prepare(self, ends):
-        folders = [_folder(name) for name in (self.PACKAGE, *LIBRARIES)]
-        self.version = os.path.basename(folders[0]).split("_", 1)[1]
+        package = packages.folder(self.PACKAGE)
+        self.version = os.path.basename(package).split("_", 1)[1]
         self.mode = self.why = None
-        daemon = self.lab.start_plain(self._command(*folders))
+        daemon = self.lab.start_plain(self._command(package, packages.folder(LIBRARIES[0])))
         ends.callback(self._flush)  # its rules go with it, and what it leaves of its tables
         ends.callback(daemon.end)
         self._daemon = daemon
@@ -103,17 +96,16 @@ class OpenSnitch(Place):
             _write(os.path.join(etc, ETC, os.path.basename(path)), settings)
         for action, program in (("allow", "bench/cps"), ("deny", "tests/providers/flowgen")):
             _write(os.path.join(rules, action + ".json"), _rule(action, action, self.lab.path(program)))
-        for path in glob.glob(_folder(self.OBJECTS) + "/usr/lib/opensnitchd/ebpf/*.o") if self.OBJECTS else ():
+        for path in glob.glob(packages.folder(self.OBJECTS) + "/usr/lib/opensnitchd/ebpf/*.o") if self.OBJECTS else ():
             shutil.copy(path, os.path.join(etc, ETC))  # where it looks for them too
         return etc
 
-    def _command(self, package, iptables, *libraries):
+    def _command(self, package, iptables):
         etc, programs = self._configure(package), self.lab.new_file("bin")
         os.mkdir(programs)
         for name in ("iptables", "ip6tables"):
             os.symlink(os.path.join(iptables, "usr/sbin/xtables-nft-multi"), os.path.join(programs, name))
-        folders = [path for library in libraries for path in glob.glob(library + "/usr/lib/*-linux-gnu*")]
-        return ["env", "LD_LIBRARY_PATH=" + ":".join(folders),
+        return ["env", "LD_LIBRARY_PATH=" + packages.library_path(*LIBRARIES[1:]),
                 "XTABLES_LIBDIR=" + ":".join(glob.glob(iptables + "/usr/lib/*/xtables")),
                 f"PATH={programs}:{os.environ['PATH']}",
                 "unshare", "--mount", "--propagation", "private", "sh", "-c",

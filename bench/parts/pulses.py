@@ -17,6 +17,7 @@ would be most of the noise.
 """
 
 import contextlib
+import functools
 import json
 import os
 import statistics
@@ -84,8 +85,15 @@ def serving(lab, room, processor):
         server.wait()
 
 
-def pairs(lab, filters, n, ends, shape=None):
-    """rows of gbit_s: what two turns of each had. @ends: a value of ENDS. @shape: called with each room"""
+def n_queued(namespace):
+    """packets that went to user space there so far"""
+    rows = [line.split() for line in namespace.read_proc("netfilter/nfnetlink_queue").splitlines()]
+    return sum(int(row[7]) for row in rows)
+
+
+def pairs(lab, filters, n, ends, shape=None, options=()):
+    """rows of gbit_s: what two turns of each had, and of packets that were queued before and behind
+    them. @ends: a value of ENDS. @shape: called with each room; @options: of `sluice run`"""
     rows = []
     with Room("none") as plain, Room("governed") as governed:
         for room in (plain, governed):
@@ -94,11 +102,14 @@ def pairs(lab, filters, n, ends, shape=None):
                 shape(room)
         with serving(lab, plain, ends[1]), serving(lab, governed, ends[1]):
             none = Stream(lab, plain, lab.start_plain, ends[0])
-            with_it = Stream(lab, governed, lambda words: lab.start(filters, words, has_records=False), ends[0])
+            with_it = Stream(lab, governed, functools.partial(lab.start, filters, options=options, has_records=False),
+                             ends[0])
             for _ in range(n):
+                before = n_queued(governed.guest)
                 turns = [(stream, stream.pulse()) for stream in (none, with_it, with_it, none)]
                 rows.append({"none": sum(rate for stream, rate in turns if stream is none) / 2,
-                             "governed": sum(rate for stream, rate in turns if stream is with_it) / 2})
+                             "governed": sum(rate for stream, rate in turns if stream is with_it) / 2,
+                             "queued": [before, n_queued(governed.guest)]})
             for stream in (none, with_it):
                 stream.close()
                 stream.run.wait(20)

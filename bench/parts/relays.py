@@ -1,80 +1,83 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Places where a program's connection ends at a relay, which has another one to the server.
 
-Nothing leads it to the first two: the program connects to the relay itself, on loopback, and the
-relay to the same port of the server, over the wire. So what is measured is what a relay costs, and
-not what it costs to come to one. One process, one thread each.
-
     none        no relay: the program connects to the server
-    relay       bench/forward: libsluice's relays, <sluice/relay.h>
-    haproxy     Debian's haproxy in TCP mode with option splice-auto; not installed, tools/unpack
-                --peers has put it aside
+    relay       bench/forward: libsluice's relays, <sluice/relay.h>. Nothing leads the program to
+                it: it connects to the relay itself, on loopback, and the relay to the same port
+                of the server, over the wire. So what is measured is what a relay costs, and not
+                what it costs to come to one
     proxy       all of it: the program connects to the server, governed, with the bundled proxy
                 relay: each SYN is held until the relay has connected. Its processes count together
+    declined    a transparent proxy was asked, and does not want the flow
+
+What others have is in relaypeers.py.
 """
 
+import contextlib
 import glob
 import json
 import os
 import subprocess
+import sys
 
-from lib import machine
+from lib import machine, servers
 from lib.wait import Timeout, wait_for
 
+from . import halves
 from .figures import Absent
 from .places import ADDRESS, PORT, Place
 
 HERE = "127.0.0.1"
-N_PORTS = 5  # of `cps serve`: the last four are of connections that stay open
+N_SERVED = 5  # ports of `cps serve`: the last four are of connections that stay open
+HALVES = PORT + N_SERVED
+LAST = HALVES + 1
 PULSE_MS, WARM_MS = 150, 500
-PACKAGES = ("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")
-HAPROXY = """global
-    maxconn 5000
-    nbthread 1
-defaults
-    mode tcp
-    option splice-auto
-    timeout connect 10s
-    timeout client 1h
-    timeout server 1h
-listen relay
-    bind {here}:{first}-{last}
-    server server {address}
-"""
+OURS = "sluiced", "sluice-keeper", "sluice-names", "relay", "socks", "test-proxy"
 
 
-def cpu_s(pids):
-    """used so far, together"""
-    used = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/schedstat") as file:
-            used += int(file.read().split()[0])
-    return used * 1e-9
+class Cpu:
+    """that is used from now on by processes, @find gives their pids; without that of those which end meanwhile"""
+
+    def __init__(self, find):
+        self._find = find
+        self._before = self._used()
+
+    def _used(self):
+        """thread → s"""
+        used = {}
+        for pid in self._find():
+            for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+                with contextlib.suppress(OSError), open(path) as file:  # it has ended
+                    used[path] = int(file.read().split()[0]) * 1e-9
+        return used
+
+    def spent_s(self):
+        return sum(s - self._before.get(thread, 0) for thread, s in self._used().items())
 
 
 class Streams:
     """connections that stream when they are told to"""
 
     def __init__(self, place, n):
+        self._place = place
         self._orders, self._answers = (place.lab.new_file("fifo") for _ in range(2))
         for path in (self._orders, self._answers):
             os.mkfifo(path)
         words = f'exec {place.lab.path("bench/streams")} {place.address} {PORT} {n} <{self._orders} >{self._answers}'
         self._run = place.start(["sh", "-c", words])
         self._said, self._heard = open(self._orders, "w"), open(self._answers)
-        self._pids = place.pids_of(self._run)
         self.measure(WARM_MS)
 
     def measure(self, ms=PULSE_MS):
         """Return: gbit_s, and cpu_s_gb of the relay"""
-        before = cpu_s(self._pids)
+        cpu = Cpu(lambda: self._place.pids_of(self._run))
         self._said.write(f"{ms}\n")
         self._said.flush()
         line = self._heard.readline()
         if not line:
             raise RuntimeError("streams: " + self._run.stderr)
         result = json.loads(line)
-        result["cpu_s_gb"] = (cpu_s(self._pids) - before) / result["bytes"] * 1e9
+        result["cpu_s_gb"] = cpu.spent_s() / result["bytes"] * 1e9
         return result
 
     def close(self):
@@ -93,60 +96,79 @@ class Plain(Place):
         return self.pids
 
     def measure(self):
-        pids = self.pids_of(self._client)
-        before = cpu_s(pids)
+        cpu = Cpu(lambda: self.pids_of(self._client))
         result = super().measure()
-        return {**result, "cpu_us": (cpu_s(pids) - before) / result["n"] * 1e6}
+        return {**result, "cpu_us": cpu.spent_s() / result["n"] * 1e6}
 
     def resident(self):
+        """what processes share is counted once"""
         total = 0
         for pid in self.pids_of(self._client):
-            with open(f"/proc/{pid}/status") as file:
-                total += next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) * 1024
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/smaps_rollup") as file:
+                total += next(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
         return total
 
-    def watch(self, ends, words, **settings):
-        """starts a relay in the client namespace, and waits until it listens"""
-        with self.lab.client:
-            process = subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL, **settings)
+    def ends(self):
+        """a value of halves.NAMES: which ones of the half closes leave the other half alive"""
+        heard = []
+        with contextlib.ExitStack() as ends:
+            for port, handler in ((HALVES, halves.BehindClients), (HALVES + 1, halves.BehindServers)):
+                server = servers.serve(self.lab.server, port, handler, heard=heard)
+                ends.callback(server.server_close)
+                ends.callback(server.shutdown)
+            run = self.start([sys.executable, "-B", halves.__file__, self.address, HALVES])
+            run.wait(60)
+            behind_clients, behind_servers = run.json() if run.stdout else (False, False)
+        return halves.NAMES[behind_clients, behind_servers and heard == [True]]
+
+    def watch(self, ends, namespace, words, port, **settings):
+        """starts a process, and waits until it listens. Return: its pid"""
+        words = ["setpriv", "--pdeathsig", "KILL", *map(str, words)]
+        with namespace:
+            process = subprocess.Popen(words, stdout=subprocess.DEVNULL, **settings)
         ends.callback(process.wait)
-        ends.callback(process.kill)
-        self.pids = (process.pid,)
+        ends.callback(process.terminate)
         try:
-            wait_for(lambda: f":{PORT + N_PORTS - 1:04X} " in self.lab.client.read_proc("tcp"), 5, "the relay")
+            wait_for(lambda: any(f":{port:04X} 0" in namespace.read_proc(name) for name in ("tcp", "tcp6")), 5,
+                     "the relay")
         except Timeout:
-            raise Absent(f"{words[0]} does not listen") from None
+            raise Absent(f"{words[-1]} does not listen") from None
+        return process.pid
 
 
 class Relay(Plain):
     address = HERE
 
     def prepare(self, ends):
-        self.watch(ends, [self.lab.path("bench/forward"), HERE, PORT, N_PORTS, ADDRESS])
-
-
-class Haproxy(Plain):
-    address = HERE
-
-    def prepare(self, ends):
-        folders = [os.path.realpath(machine.unpacked(name)) for name in PACKAGES]
-        if not all(os.path.isdir(folder) for folder in folders):
-            raise Absent("Debian's package haproxy is not unpacked, see tools/unpack --peers")
-        settings = self.lab.new_file("cfg", HAPROXY.format(here=HERE, first=PORT, last=PORT + N_PORTS - 1,
-                                                           address=ADDRESS))
-        libraries = [path for folder in folders[1:] for path in glob.glob(folder + "/usr/lib/*-linux-gnu*")]
-        self.watch(ends, [folders[0] + "/usr/sbin/haproxy", "-db", "-q", "-f", settings],
-                   env={**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)})
+        words = [self.lab.path("bench/forward"), HERE, PORT, LAST - PORT + 1, ADDRESS]
+        self.pids = [self.watch(ends, self.lab.client, words, LAST)]
 
 
 class Proxy(Plain):
+    """@NAME: of the provider"""
+
+    NAME = "relay"
+
+    def options(self):
+        return ["--proxy", self.NAME]
+
     def start(self, words):
-        return self.lab.start([], words, options=["--proxy", "relay"], has_records=False)
+        return self.lab.start([], words, options=self.options(), has_records=False)
 
     def pids_of(self, run):
         found = {pid: os.path.basename(exe) for pid, exe in machine.processes(self.lab.build).items()
                  if machine.descends(pid, run.pid)}
-        return [pid for pid, name in found.items() if name in ("sluiced", "sluice-keeper", "sluice-names", "relay")]
+        return [pid for pid, name in found.items() if name in OURS]
 
 
-KINDS = {"none": Plain, "relay": Relay, "haproxy": Haproxy, "proxy": Proxy}
+def declining(lab):
+    """--proxy's argument"""
+    return lab.path("tests/providers/test-proxy:") + ",".join(f"decline={port}" for port in range(PORT, LAST + 1))
+
+
+class Declined(Proxy):
+    def options(self):
+        return ["--proxy", declining(self.lab)]
+
+
+KINDS = {"none": Plain, "relay": Relay, "proxy": Proxy, "declined": Declined}

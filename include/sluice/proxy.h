@@ -117,6 +117,15 @@ SLUICE_API int sluice_proxy_get_fd(const struct sluice_proxy *proxy);
 SLUICE_API int sluice_proxy_process(struct sluice_proxy *proxy);
 
 /**
+ * sluice_proxy_wait() - as sluice_proxy_process(), after waiting until something is due
+ * @timeout_ms: at most so long; -1: for ever. A signal ends it, too
+ *
+ * For who has nothing else to poll: it takes half the system calls. Return: as
+ * sluice_filter_process(), or -errno of epoll_wait(2).
+ */
+SLUICE_API int sluice_proxy_wait(struct sluice_proxy *proxy, int timeout_ms);
+
+/**
  * sluice_proxy_open() - a flow that was taken: the other side is reached, or is not
  * @error: 0, or a negative errno, which connect(2) of the program gives, where the protocol can
  *         say it: -ECONNREFUSED, -EHOSTUNREACH, -ENETUNREACH, -EACCES (IPv4: EHOSTUNREACH).

@@ -216,7 +216,7 @@ static int earlier(int a, int b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-/* Return: as sluice_proxy_process() */
+/* there is more than the library's to wait for. Return: as sluice_proxy_process() */
 static int turn(struct relay *relay)
 {
 	struct flows *flows = &relay->flows;
@@ -295,7 +295,7 @@ int main(void)
 				  "-- COMMAND`"
 				: strerror(-r));
 	while (r == 0)
-		r = turn(&relay);
+		r = is_plain(&relay) ? sluice_proxy_wait(relay.flows.proxy, -1) : turn(&relay);
 	if (r != -ESHUTDOWN && relay.flows.proxy)
 		fprintf(stderr, "relay: %s\n", sluice_proxy_error(relay.flows.proxy));
 	flows_deinit(&relay.flows);

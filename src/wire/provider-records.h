@@ -228,7 +228,7 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW")
 
 #define WIRE_FIELDS_FLOW_OPENED(F, S) \
-	F(S, u64,  id,         0,   "the flow of FLOW_TAKE") \
+	F(S, u64,  id,         0,   "the flow of FLOW_TAKE, or of FLOW_NEW: it is taken, then") \
 	F(S, u32,  error,      4095, "0, or the errno for connect(2) of the program") \
 	F(S, str,  reason,     128, "why, for people")
 

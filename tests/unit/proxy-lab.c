@@ -185,8 +185,10 @@ void proxy_expect_nothing(struct proxied *proxied)
 
 void proxy_send_socket(struct proxied *proxied, uint64_t id, int fd)
 {
+	const struct linger reset = { .l_onoff = 1 }; /* as the daemon's listeners have */
 	struct wire_flow_socket record = { .id = id };
 
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	assert_int_equal(filter_send_with(proxied->seen, WIRE_FLOW_SOCKET, &record, fd), 0);
 }
 

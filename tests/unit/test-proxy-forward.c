@@ -39,14 +39,14 @@ static int accept_one(int listener)
 	return fd;
 }
 
-/* Return: the listener that a flow is being forwarded to */
+/* Return: the listener that a flow is forwarded to. It is near: that is said at once, and no TAKE */
 static int forward_to_listener(struct proxied *proxied)
 {
 	uint16_t port;
 	int listener = proxy_listen(8, &port);
 
 	proxied->upstream = proxy_connect(port);
-	proxy_ask_to_take(proxied, FLOW);
+	proxy_ask(proxied, FLOW);
 	return listener;
 }
 
@@ -65,7 +65,6 @@ static struct ends forward(struct proxied *proxied)
 	proxy_start(proxied, &proxy_full_ops);
 	ends.listener = forward_to_listener(proxied);
 	ends.upstream = accept_one(ends.listener);
-	work(proxied);
 	expect_reached(proxied);
 	proxy_tcp_pair(pair);
 	proxy_send_socket(proxied, FLOW, pair[0]);
@@ -213,8 +212,7 @@ static void test_upstream_refuses(void **state)
 	n_fds = proxy_n_fds();
 	close(proxy_listen(1, &port));
 	proxied->upstream = proxy_connect(port);
-	proxy_ask_to_take(proxied, FLOW);
-	work(proxied);
+	proxy_ask(proxied, FLOW);
 	proxy_expect_opened(proxied, FLOW, ECONNREFUSED);
 	assert_string_equal(WIRE_BODY(&proxied->seen->message, struct wire_flow_opened)->reason,
 			    "");
@@ -289,7 +287,6 @@ static void test_cancelled_when_it_is_reached(void **state)
 	proxy_start(proxied, &proxy_full_ops);
 	listener = forward_to_listener(proxied);
 	upstream = accept_one(listener);
-	work(proxied);
 	expect_reached(proxied);
 	check_cancelled(proxied, proxy_n_fds() - 1);
 	assert_int_equal(recv(upstream, &byte, 1, 0), 0);
@@ -405,7 +402,6 @@ static void test_forwarded_twice(void **state)
 		sluice_proxy_forward(proxied->proxy, FLOW, socket(AF_INET, SOCK_STREAM, 0)),
 		-EALREADY);
 	assert_int_equal(proxy_n_fds(), n_fds); /* consumed */
-	work(proxied);
 	expect_reached(proxied); /* the first one is not disturbed */
 	proxy_expect_nothing(proxied);
 	close(listener);
@@ -419,7 +415,6 @@ static void test_to_what_is_no_socket(void **state)
 	proxy_start(proxied, &proxy_full_ops);
 	proxy_ask(proxied, FLOW);
 	assert_int_equal(proxied->returned, -ENOTSOCK);
-	proxy_expect_take(proxied, FLOW);
 	proxy_expect_opened(proxied, FLOW, ENOMEM);
 	proxy_expect_nothing(proxied);
 }
@@ -454,12 +449,13 @@ static void test_it_is_reached_while_the_channel_is_full(void **state)
 	int listener;
 
 	proxy_start(proxied, &proxy_full_ops);
-	listener = forward_to_listener(proxied);
-	close(proxy_listen(1, &port));
-	assert_int_equal(sluice_proxy_forward(proxied->proxy, FLOW + 1, proxy_connect(port)), 0);
 	while (sluice_proxy_ask_end(proxied->proxy, 1) == 0)
 		;
-	assert_int_equal(proxy_process(proxied), 0); /* both are known now */
+	listener = proxy_listen(1, &port);
+	assert_int_equal(sluice_proxy_forward(proxied->proxy, FLOW, proxy_connect(port)), 0);
+	close(listener);
+	assert_int_equal(sluice_proxy_forward(proxied->proxy, FLOW + 1, proxy_connect(port)), 0);
+	assert_int_equal(proxy_process(proxied), 0);
 	assert_false(proxy_is_readable(proxied));
 	while (n_opened < 2) {
 		if (filter_receive(proxied->seen) < 0)
@@ -468,7 +464,6 @@ static void test_it_is_reached_while_the_channel_is_full(void **state)
 			n_opened++;
 	}
 	proxy_expect_nothing(proxied);
-	close(listener);
 }
 
 /* many at once, of which some are cancelled, and all have their own */

@@ -110,7 +110,6 @@ static void tell_life(struct proxied *proxied)
 	filter_expect(proxied->seen, WIRE_READY);
 	proxied->upstream = proxy_connect(port);
 	proxy_ask(proxied, FLOW);
-	proxy_expect_take(proxied, FLOW);
 	if (proxied->returned < 0) {
 		assert_true(proxied->returned == -ENOMEM && alloc_has_failed());
 		proxy_expect_opened(proxied, FLOW, ENOMEM);
