@@ -12,6 +12,7 @@
  *	only=DOMAIN	only flows to this domain come here, to=ADDRESS: to this network;
  *			not=ADDRESS: but none of this network
  *	files=NUMBER	it may have so many descriptors
+ *	flip=ADDRESS	after each 500 flows it has other rules: this network is not its own, and is again
  *
  * Any other flow is forwarded to where it wanted to go. Started as app-proxy, declining refuses.
  */
@@ -31,6 +32,7 @@
 #include <sluice/proxy.h>
 
 #define FLOWS_MAX 65536
+#define FLOWS_A_FLIP 500
 
 enum act { FORWARD, DECLINE, HOLD, FAIL, ENDS };
 
@@ -50,7 +52,8 @@ struct test_proxy {
 	struct sluice_proxy_ops ops;
 	struct rule rules[16];
 	unsigned int n_rules;
-	char only[256], to[64], not [64];
+	char only[256], to[64], not [64], flip[64];
+	unsigned long n_flows;
 	struct reading readings[FLOWS_MAX];
 	char ended[200]; /* "PORT:kind …" that was not logged yet: lines are few */
 	int epoll;
@@ -82,7 +85,7 @@ static int on_option(struct sluice_proxy *proxy, const char *key, const char *va
 	else if (!strcmp(key, "to"))
 		strncpy(self->to, value, sizeof(self->to) - 1);
 	else if (!strcmp(key, "not"))
-		strncpy(self->not, value, sizeof(self->not) - 1);
+		strncpy(self->not, value, sizeof(self->not ) - 1);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!strcmp(key, keys[i].key) && self->n_rules < 16) {
 			self->rules[self->n_rules++] = (struct rule){ keys[i].act, atoi(value) };
@@ -90,6 +93,10 @@ static int on_option(struct sluice_proxy *proxy, const char *key, const char *va
 		}
 	if (!strcmp(key, "files"))
 		return limit_files(atoi(value));
+	if (!strcmp(key, "flip")) {
+		strncpy(self->flip, value, sizeof(self->flip) - 1);
+		return 0;
+	}
 	if (!strcmp(key, "only") || !strcmp(key, "to") || !strcmp(key, "not"))
 		return 0;
 	return sluice_proxy_fail(proxy, -EINVAL, "test-proxy has no option \"%s\"", key);
@@ -105,7 +112,16 @@ static int on_start(struct sluice_proxy *proxy, void *data)
 
 	if (!self->only[0] && !self->to[0] && !self->not [0])
 		return 0;
-	return sluice_proxy_rules(proxy, &included, 1, &excluded, self->not[0] != 0);
+	return sluice_proxy_rules(proxy, &included, 1, &excluded, self->not [0] != 0);
+}
+
+static void flip(struct sluice_proxy *proxy, struct test_proxy *self)
+{
+	struct sluice_rule every = { .size = sizeof(every) },
+			   excluded = { .size = sizeof(excluded), .remote_address = self->flip };
+
+	if (self->flip[0] && ++self->n_flows % FLOWS_A_FLIP == 0)
+		sluice_proxy_rules(proxy, &every, 1, &excluded, self->n_flows / FLOWS_A_FLIP % 2);
 }
 
 static int connect_to(const struct sluice_flow *flow)
@@ -115,7 +131,8 @@ static int connect_to(const struct sluice_flow *flow)
 	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(&to.sin6_addr, flow->remote_address, sizeof(to.sin6_addr));
-	if (fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS))
+	if (fd >= 0 &&
+	    (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS))
 		return fd;
 	if (fd >= 0)
 		close(fd);
@@ -132,7 +149,8 @@ static void forward(struct sluice_proxy *proxy, const struct sluice_flow *flow)
 		sluice_proxy_forward(proxy, flow->id, upstream);
 }
 
-static enum act act_on(const struct test_proxy *self, const struct sluice_flow *flow, int *ret_error)
+static enum act act_on(const struct test_proxy *self, const struct sluice_flow *flow,
+		       int *ret_error)
 {
 	for (unsigned int i = 0; i < self->n_rules; i++) {
 		if (self->rules[i].port % 1000 != flow->remote_port &&
@@ -151,6 +169,7 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 	struct reading *reading = &self->readings[flow->id % FLOWS_MAX];
 	int error = 0;
 
+	flip(proxy, self);
 	switch (act_on(self, flow, &error)) {
 	case DECLINE:
 		return SLUICE_PROXY_DECLINE;
@@ -160,7 +179,8 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 		sluice_proxy_open(proxy, flow->id, -error, NULL);
 		break;
 	case ENDS:
-		*reading = (struct reading){ .flow = flow->id, .fd = -1, .sport = flow->local_port };
+		*reading =
+			(struct reading){ .flow = flow->id, .fd = -1, .sport = flow->local_port };
 		sluice_proxy_open(proxy, flow->id, 0, "ends");
 		break;
 	case FORWARD:
@@ -195,7 +215,8 @@ static void finish(struct sluice_proxy *proxy, struct test_proxy *self, struct r
 }
 
 /* the program is gone, and the end of what it sent is on its way */
-static void finish_full(struct sluice_proxy *proxy, struct test_proxy *self, struct reading *reading)
+static void finish_full(struct sluice_proxy *proxy, struct test_proxy *self,
+			struct reading *reading)
 {
 	struct timeval second = { .tv_sec = 1 };
 	char bytes[4096];
@@ -205,7 +226,11 @@ static void finish_full(struct sluice_proxy *proxy, struct test_proxy *self, str
 	(void)setsockopt(reading->fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
 	while ((n = read(reading->fd, bytes, sizeof(bytes))) > 0)
 		;
-	finish(proxy, self, reading, n == 0 ? "full" : errno == ECONNRESET ? "reset" : "nothing", 0);
+	finish(proxy, self, reading,
+	       n == 0		     ? "full"
+	       : errno == ECONNRESET ? "reset"
+				     : "nothing",
+	       0);
 }
 
 static void read_on(struct sluice_proxy *proxy, struct test_proxy *self, struct reading *reading)
@@ -284,8 +309,9 @@ int main(int argc, char **argv)
 	(void)argc;
 	self.ops = (struct sluice_proxy_ops){ .size = sizeof(self.ops),
 					      .name = "test-proxy",
-					      .kind = name && strstr(name, "app") ? SLUICE_PROXY_APP
-										  : SLUICE_PROXY_TRANSPARENT,
+					      .kind = name && strstr(name, "app")
+							      ? SLUICE_PROXY_APP
+							      : SLUICE_PROXY_TRANSPARENT,
 					      .option = on_option,
 					      .start = on_start,
 					      .new_flow = on_flow,

@@ -6,14 +6,15 @@
         └ sluice run --proxy test-proxy      kill -9 of the proxy and of sluiced, by turns
           under both fail classes
 
-`174-proxy-endurance.py BUILD --only check_kills --cycles 100 --limit 600` is the long one. --seed N repeats it.
+Long ones: `174-proxy-endurance.py BUILD --only check_kills --cycles 100 --limit 600`, `--only check_flood --flows
+1000000 --limit 6000`. --seed N repeats one.
 """
 import random
 import statistics
 import time
 from collections import Counter
 
-from lib import machine, main
+from lib import machine, main, plane
 from lib.still import Still
 from lib.wait import wait_for
 
@@ -102,7 +103,109 @@ def check_kills(t, lab):
         check_kills_in(t, lab, fail, random.Random(seed))
 
 
-CHECKS = (check_kills,)
+# ---- a proxy and a filter together, and very many flows ----
+
+N_FLOODS = 4
+FLOOD = ("10.79.80.1", "10.79.81.1", "fd00:79::80:1", "fd00:79::81:1")  # with as many addresses behind each:
+STRIDE = 200
+FLIPPED = "10.79.81.0/24"  # the proxy's and not, by turns
+SPARE = 16  # descriptors and entries that come and go: the canary's, the questions of this test
+
+
+def begin_flood(t, lab):
+    """@t.flows flows, and the plain program that asks what is there when they are over"""
+    floods = [" ".join(lab.flowgen("tcp", end, 9, t.flows // N_FLOODS, STRIDE, 20000)) for end in FLOOD]
+    go, end = lab.new_file("go"), lab.new_file("end")
+    script = (f"while [ ! -e {go} ]; do sleep 0.02; done; {' & '.join(floods)} & wait; echo over >&2; "
+              f"while [ ! -e {end} ]; do sleep 0.02; done")
+    run = start(lab, ["sh", "-c", script], f"test-proxy:flip={FLIPPED}", filters=[lab.test_filter(deny_address="10.79.99.1")])
+    return run, go, end
+
+
+def kill_at_random(t, run, chance):
+    """proxy, filter, sluiced in any order until all flows are over. Return: how often each"""
+    n = Counter()
+    while "over" not in run.stderr:
+        names = ["test-proxy", "test-filter", "sluiced"]
+        for name in chance.sample(names, len(names)):
+            pid = run.wait_pid(name)
+            time.sleep(chance.uniform(0.1, 1))
+            machine.kill(pid)
+            run.wait_pid(name, other_than=pid)
+            n[name] += 1
+    return n
+
+
+def check_flood(t, lab):
+    seed, log = t.seed or random.randrange(1, 1 << 31), plane.KernelLog()
+    t.note(f"{t.flows} flows, seed {seed}")
+    lab.acceptor(9)
+    run, go, end = begin_flood(t, lab)
+    for name in ("test-proxy", "test-filter", "sluiced"):
+        run.wait_pid(name)
+    lab.status(f"r{run.pid}")
+    for name, seconds in (("time_wait", 1), ("close", 1)):  # 120 and 10 s else
+        lab.client.sysctl(f"netfilter/nf_conntrack_tcp_timeout_{name}", seconds)
+    lab.client.sysctl("ipv4/tcp_max_tw_buckets", 1 << 20)
+    ports, began = plane.listeners(lab.client), time.monotonic()
+    before = plane.entries(run), plane.descriptors(run, "sluiced", "sluice-keeper", "test-proxy", "test-filter")
+    open(go, "w").close()
+    killed = kill_at_random(t, run, random.Random(seed))
+    took = time.monotonic() - began
+    time.sleep(5)
+    after = plane.entries(run), plane.descriptors(run, "sluiced", "sluice-keeper", "test-proxy", "test-filter")
+    left = plane.translated(lab.client, ports)
+    t.equal(plane.listeners(lab.client), ports, "the ports of the listeners")
+    open(end, "w").close()
+    run.wait()
+    ends = sum((Counter(told["errors"]) for told in run.jsons()), Counter())
+    t.note(f"{took:.0f} s; {dict(ends)}; slowest {max(told['max_us'] for told in run.jsons()) / 1000:.0f} ms; killed: {dict(killed)}")
+    t.note(f"entries before {before[0]}, after {after[0]}; descriptors before {before[1]}, after {after[1]}")
+    t.equal(sum(ends.values()), t.flows // N_FLOODS * N_FLOODS, "flows")
+    t.check(set(ends) <= {"0", RESET}, f"what they got: {ends}")
+    t.check(ends["0"] > sum(ends.values()) * 0.9, f"most are served: {ends}")
+    for old, new in zip(before, after, strict=True):
+        for name in old:
+            t.check(new[name] <= old[name] + SPARE, f"{name}: {old[name]} before, {new[name]} afterwards")
+    t.equal(left, [], "entries of conntrack that lead to a listener, 5 s afterwards")
+    t.equal(log.lines(), [], "what the kernel says")
+
+
+# ---- what is declined ----
+
+MEGABYTES = 20
+
+
+def n_read(lab, run):
+    return lab.status(f"r{run.pid}")["packets_read"]
+
+
+def check_declined_by(t, lab, provider, command, marker):
+    """after the decision no packet of it passes user space, by the counter of `sluice status`"""
+    end = lab.new_file("end")
+    run = start(lab, ["sh", "-c", f"{' '.join(command)}; echo over >&2; while [ ! -e {end} ]; do sleep 0.02; done"], provider)
+    wait_for(lambda: marker in run.stderr, 15, f"{provider}: the flow")
+    first = n_read(lab, run)
+    t.check("over" not in run.stderr, f"{provider}: it goes on")
+    wait_for(lambda: "over" in run.stderr, 30, f"{provider}: its end")
+    last = n_read(lab, run)
+    shown = lab.sluice("status", "--instance", f"r{run.pid}").stdout
+    open(end, "w").close()
+    run.wait()
+    t.check(0 < first == last, f"{provider}: packets that came to sluiced: {first} at its beginning, {last} at its end")
+    t.check(f"; {last} packets were held" in shown, f"{provider}: `sluice status`: {shown}")
+    t.equal({flow["via"] for flow in run.flows()}, {None}, f"{provider}: it is nobody's")
+    t.note(f"{provider}: {last} packets came to sluiced: {run.stdout.strip()}")
+
+
+def check_declined(t, lab):
+    lab.http()
+    for provider in ("test-proxy:decline=80,decline=7", "test-proxy:not=10.79.74.0/24"):
+        check_declined_by(t, lab, provider, lab.actor("take", HOSTS[0], 80, 0, MEGABYTES << 20), "connected")
+        check_declined_by(t, lab, provider, lab.actor("echoes", HOSTS[0], 7, 300), "begun")
+
+
+CHECKS = (check_kills, check_flood, check_declined)
 
 
 def scenario(t):
@@ -118,4 +221,4 @@ def scenario(t):
 
 
 if __name__ == "__main__":
-    main(scenario, only="", cycles=4, seed=0)
+    main(scenario, only="", cycles=4, seed=0, flows=8000)

@@ -163,6 +163,9 @@ class Lab:
     def greeter(self, port):
         self._servers.append(servers.greeter(self.server, port))
 
+    def acceptor(self, port):
+        return servers.acceptor(self.server, port)
+
     def deaf(self, port):
         self._servers.append(servers.deaf(self.server, port))
 

@@ -181,6 +181,21 @@ def https_server(namespace, port, certificate):
     return serve(namespace, port, _Http, _Tls6, pause=threading.Event(), context=context)
 
 
+def acceptor(namespace, port):
+    """takes each connection and ends it; no thread for each, and so many at once"""
+    with namespace:
+        listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096)
+
+    def run():
+        while True:
+            try:
+                listener.accept()[0].close()
+            except OSError:
+                return
+    threading.Thread(target=run, daemon=True).start()
+    return listener
+
+
 def deaf(namespace, port):
     return serve(namespace, port, _Deaf)
 
