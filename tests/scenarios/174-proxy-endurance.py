@@ -7,14 +7,15 @@
           under both fail classes
 
 Long ones: `174-proxy-endurance.py BUILD --only check_kills --cycles 100 --limit 600`, `--only check_flood --flows
-1000000 --limit 6000`. --seed N repeats one.
+1000000 --limit 3000`, `--only check_nights --nights 1000 --limit 3000`. --seed N repeats one.
 """
 import random
 import statistics
 import time
 from collections import Counter
 
-from lib import machine, main, plane
+from lib import machine, main, nights, plane
+from lib.orders import Ordered
 from lib.still import Still
 from lib.wait import wait_for
 
@@ -171,6 +172,52 @@ def check_flood(t, lab):
     t.equal(log.lines(), [], "what the kernel says")
 
 
+# ---- nights ----
+
+WAKE_MS = 1000  # what the project promises to the first flow after a wake
+
+
+def one_night(lab, program, everything, chance):
+    """Return: ms from the moment everything runs to the end of a flow of each family"""
+    for part in chance.sample(everything, len(everything)):
+        part.stop()
+    nights.pull_out(lab)
+    flows = [program.order("tcp", end, 7) for end in HOSTS]
+    time.sleep(chance.choice(nights.NIGHTS_S))
+    nights.plug_in(lab)
+    for part in chance.sample(everything, len(everything)):
+        part.go()
+    began = time.monotonic()
+    answers = [program.answer(number) for number in flows]
+    return [(answer["error"], max(0, answer["ended"] - began)) for answer in answers]
+
+
+def check_nights(t, lab):
+    """all is stopped and frozen, the uplink goes and comes, all wakes: the next flow is handled (4.07)"""
+    seed, still, told = t.seed or random.randrange(1, 1 << 31), Still(), []
+    t.note(f"{t.nights} nights, seed {seed}")
+    chance = random.Random(seed)
+    program = Ordered(lab, [], options=["--proxy", lab.path("tests/providers/test-proxy")], fail="closed")
+    try:
+        t.equal(program.ask("tcp", HOSTS[0], 7)["error"], "0", "the first day")
+        everything = nights.parts(lab, program.run, "test-proxy")
+        pids = {name: program.run.wait_pid(name) for name in (*nights.DAEMONS, "test-proxy")}
+        with nights.awake_at_the_end(everything):
+            for _ in range(t.nights):
+                told += one_night(lab, program, everything, chance)
+        t.equal({name: program.run.wait_pid(name) for name in pids}, pids, "all live on")
+    finally:
+        program.end()
+    say(t, "the first flows after a wake", [took for _, took in told])
+    t.equal(Counter(error for error, _ in told), {"0": 2 * t.nights}, "what they got")
+    t.equal(Counter(flow["via"] for flow in program.run.flows(event="new", proto="tcp")), {"test-proxy": 2 * t.nights + 1},
+            "the proxy has each of them")
+    still.check(t, max(took for _, took in told) * 1000, WAKE_MS, "the first flow after a wake")
+    t.note(f"{sum(took * 1000 > WAKE_MS for _, took in told)} later than {WAKE_MS} ms")
+    t.equal([line for line in program.run.stderr.splitlines() if any(word in line for word in nights.NO_ALARM)], [],
+            "what was taken for a fault")
+
+
 # ---- what is declined ----
 
 MEGABYTES = 20
@@ -205,7 +252,7 @@ def check_declined(t, lab):
         check_declined_by(t, lab, provider, lab.actor("echoes", HOSTS[0], 7, 300), "begun")
 
 
-CHECKS = (check_kills, check_flood, check_declined)
+CHECKS = (check_kills, check_flood, check_nights, check_declined)
 
 
 def scenario(t):
@@ -221,4 +268,4 @@ def scenario(t):
 
 
 if __name__ == "__main__":
-    main(scenario, only="", cycles=4, seed=0, flows=8000)
+    main(scenario, only="", cycles=4, seed=0, flows=8000, nights=10)
