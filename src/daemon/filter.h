@@ -76,7 +76,7 @@ struct filter {
 	char name[32];
 	bool is_closed;
 	bool is_proxy; /* it comes behind all filters: divert/divert.h */
-	bool takes_udp;
+	bool takes_udp, has_said; /* the second: it, or a process before it, was ready once */
 	struct session session;
 	int sock; /* -1: no process */
 	pid_t pid;

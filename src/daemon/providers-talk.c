@@ -180,6 +180,7 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 		filter->wants_ends = ready->closed;
 		filter->looks = ready->data;
 		filter->takes_udp = ready->datagrams;
+		filter->has_said = true;
 		if (filter->looks)
 			peeking_prepare(daemon);
 	}

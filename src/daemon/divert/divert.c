@@ -124,9 +124,11 @@ static bool is_of_link(const uint8_t address[16])
 
 bool divert_may(const struct daemon *daemon, unsigned int index, const struct flow *flow)
 {
+	const struct filter *filter = &daemon->filters[index];
 	uint8_t proto = flow->key.proto;
-	bool is_wanted =
-		proto == IPPROTO_TCP || (proto == IPPROTO_UDP && daemon->filters[index].takes_udp);
+	/* who was never ready may want it: what a predecessor held would pass by the proxy else */
+	bool is_wanted = proto == IPPROTO_TCP ||
+			 (proto == IPPROTO_UDP && (filter->takes_udp || !filter->has_said));
 
 	/* see <sluice/proxy.h> */
 	is_wanted &= proto == IPPROTO_TCP || plane_find_netns(daemon->plane, flow->side->netns) ==
