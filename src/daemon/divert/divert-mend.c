@@ -85,6 +85,23 @@ void divert_mend(struct daemon *daemon, uint64_t now_us)
 		look_on(daemon, now_us);
 }
 
+/* the socket that the proxy had of it is gone, and conntrack would lead it to a listener that knows no such
+ * flow: its next datagram is a new one */
+void divert_restore(struct daemon *daemon)
+{
+	struct flow *flow = flow_table_oldest_open(daemon->flows), *next;
+
+	for (; flow; flow = next) {
+		struct sl_tuple tuple = flow_tuple(flow);
+
+		next = flow_next(flow);
+		if (!flow->is_diverted || flow->key.proto != IPPROTO_UDP)
+			continue;
+		plane_untranslate(daemon->plane, &tuple);
+		ends_close(daemon, flow);
+	}
+}
+
 /* what a program has sent and nobody has read yet would be sent again when the rules are gone, to
  * where it wanted to go */
 void divert_end_all(struct daemon *daemon)

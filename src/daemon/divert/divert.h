@@ -77,5 +77,7 @@ void divert_lost(struct daemon *daemon, unsigned int index);
 /* divert-mend.c */
 /** divert_mend() - connections of which one end is gone, and the other has not heard of it */
 void divert_mend(struct daemon *daemon, uint64_t now_us);
+/** divert_restore() - flows of a predecessor's proxies that do not end by themselves */
+void divert_restore(struct daemon *daemon);
 /** divert_end_all() - before the rules go, behind which alone these connections are on loopback */
 void divert_end_all(struct daemon *daemon);

@@ -66,4 +66,5 @@ void restore_flows(struct daemon *daemon)
 
 	while (plane_next_flow(daemon->plane, &key, &entry) == 0)
 		restore_flow(daemon, &key, &entry);
+	divert_restore(daemon);
 }
