@@ -163,6 +163,10 @@ class Lab:
     def greeter(self, port):
         self._servers.append(servers.greeter(self.server, port))
 
+    def halves(self, port):
+        self._servers.append(servers.halves(self.server, port))
+        return self._servers[-1]
+
     def acceptor(self, port):
         return servers.acceptor(self.server, port)
 

@@ -60,6 +60,24 @@ class _Deaf(socketserver.BaseRequestHandler):
         threading.Event().wait(30)
 
 
+class _Halves(socketserver.BaseRequestHandler):
+    """"o": the client ends its side, and is told "bye" when `go` is set; "i": this side ends at once, and the
+    client's is read on"""
+
+    def handle(self):
+        which = self.request.recv(1)
+        if which == b"o":
+            self.request.sendall(b"o")
+            while self.request.recv(100):
+                pass
+            self.server.go.wait(30)
+            self.request.sendall(b"bye")
+            return
+        self.request.shutdown(socket.SHUT_WR)
+        while self.request.recv(100):
+            pass
+
+
 class _Greeter(socketserver.BaseRequestHandler):
     """speaks first, then answers a line"""
 
@@ -198,6 +216,10 @@ def acceptor(namespace, port):
 
 def deaf(namespace, port):
     return serve(namespace, port, _Deaf)
+
+
+def halves(namespace, port):
+    return serve(namespace, port, _Halves, go=threading.Event())
 
 
 def greeter(namespace, port):
