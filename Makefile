@@ -14,8 +14,9 @@ demo: all
 	@tests/demo $(BUILD)
 
 # sanitizers on: unit, fuzz smoke, BPF and scenario tests; ends in "N passed, N failed, N skipped"
-# it goes on without the servers that cannot be fetched: what needs them is skipped
+# it goes on without the servers, or the browser, that cannot be fetched: what needs them is skipped
 check: setup
+	@tools/setup --check || :
 	@tools/unpack || :
 	@tests/check $(CHECK)
 

@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 14
+#define SL_ABI 15
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -77,6 +77,7 @@ enum sl_sock_flags {
 	SL_SOCK_STREAM = 1 << 6,   /* its TCP is the kernel's: one peer. A raw socket has any */
 	SL_SOCK_USED = 1 << 7,	   /* TCP: has connected or listened: sl_flows may know its peers */
 	SL_SOCK_DIVERTED = 1 << 8, /* TCP: its flow is a proxy's: see SL_FLOW_DIVERTED */
+	SL_SOCK_QUIET = 1 << 10,   /* see SL_FLOW_QUIET */
 	SL_SOCK_BOUND = 1 << 9,	   /* to an interface, as its last held packet was sent */
 };
 
@@ -275,6 +276,7 @@ enum sl_peek_flags {
 
 enum sl_flow_flags {
 	SL_FLOW_DIVERTED = 1 << 0, /* TCP: to the listener of this namespace, on loopback */
+	SL_FLOW_QUIET = 1 << 1, /* and its proxy asks what an end is, if it wants to know */
 };
 
 /** struct sl_flow - map sl_flows: the verdict and what it carried (UDP, ICMP) */

@@ -121,7 +121,7 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 	if (!sock) /* the map is full: nobody can govern it */
 		return conf->is_closed ? REFUSE : GO_ON;
 	if (is_connect) {
-		sock->flags &= ~(SL_SOCK_ALLOWED | SL_SOCK_DIVERTED);
+		sock->flags &= ~(SL_SOCK_ALLOWED | SL_SOCK_DIVERTED | SL_SOCK_QUIET);
 		sock->listener = 0; /* if it was accepted, this is no conversation of that one's */
 	}
 	if (!has_plane(netns))
@@ -136,7 +136,8 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 		return GO_ON;
 	if (is_to_peer)
 		return GO_ON;
-	key.lo = sl_is_loopback(addr) ? SL_LO_IS : SL_LO_NOT; /* by another interface the rules look */
+	key.lo = sl_is_loopback(addr) ? SL_LO_IS
+				      : SL_LO_NOT; /* by another interface the rules look */
 	flow = bpf_map_lookup_elem(&sl_flows, &key);
 	if (conf->is_closed && !sl_is_loopback(addr) && (!flow || flow->verdict != SL_ALLOW))
 		sock->flags |= SL_SOCK_UNSEEN; /* until sl_out_held has it: see egress.bpf.c */

@@ -214,7 +214,7 @@ int sl_out_held(struct __sk_buff *skb)
 	owner = sock->listener ? sock->listener : cookie;
 	flow = find_flow(&p, owner);
 	if (flow && flow->flags & SL_FLOW_DIVERTED && is_stream(&p, sock))
-		sock->flags |= SL_SOCK_DIVERTED;
+		sock->flags |= SL_SOCK_DIVERTED | (flow->flags & SL_FLOW_QUIET ? SL_SOCK_QUIET : 0);
 	if (flow && flow->verdict == SL_ALLOW) {
 		if (is_stream(&p, sock)) {
 			if (!p.tuple.lo) /* it may be bound to another interface any time */

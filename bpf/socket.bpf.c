@@ -36,7 +36,8 @@ int sl_create(struct bpf_sock *ctx)
 		sock.flags = SL_SOCK_STREAM;
 	conf = get_config();
 	is_closed = conf && conf->is_closed;
-	is_governed = has_plane(sock.netns); /* which asks for it: this is before the first packet */
+	is_governed =
+		has_plane(sock.netns); /* which asks for it: this is before the first packet */
 	/* no hook sees what such a socket sends */
 	if (is_closed && is_unseen(ctx) && !is_governed)
 		return REFUSE;
@@ -83,13 +84,17 @@ int sl_bind6(struct bpf_sock *ctx)
 	return GO_ON;
 }
 
-/* a proxy waits for it: to its end of the connection this looks like a half close */
-static __always_inline void tell_abandoned(__u64 cookie)
+/* A proxy waits for it: to its end of the connection this looks like a half close. One that asks does so
+ * when it gets the end, which leaves now, unless that has been a half close before */
+static __always_inline void tell_abandoned(__u64 cookie, __u32 flags, __u32 state)
 {
 	struct sl_event *event = event_new(SL_EV_ABANDONED, cookie);
+	bool is_end_new = state == BPF_TCP_ESTABLISHED || state == BPF_TCP_CLOSE_WAIT;
 
 	if (event)
-		bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
+		bpf_ringbuf_submit(event, flags & SL_SOCK_QUIET && is_end_new
+						  ? BPF_RB_NO_WAKEUP
+						  : BPF_RB_FORCE_WAKEUP);
 }
 
 SEC("cgroup/sock_release")
@@ -108,7 +113,7 @@ int sl_release(struct bpf_sock *ctx)
 	    ctx->state != BPF_TCP_LISTEN) {
 		sock->flags |= SL_SOCK_GONE;
 		if (sock->flags & SL_SOCK_DIVERTED)
-			tell_abandoned(cookie);
+			tell_abandoned(cookie, sock->flags, ctx->state);
 		return GO_ON;
 	}
 	if (sock->flags & SL_SOCK_JUDGED && ctx->protocol != IPPROTO_TCP) {

@@ -211,7 +211,8 @@ static __always_inline void closed(struct bpf_sock_ops *ctx)
 	if (is_gone)
 		bpf_map_delete_elem(&sl_socks, &cookie);
 	else /* the descriptor lives and may connect or listen again */
-		sock->flags &= ~(SL_SOCK_ALLOWED | SL_SOCK_JUDGED | SL_SOCK_DIVERTED);
+		sock->flags &=
+			~(SL_SOCK_ALLOWED | SL_SOCK_JUDGED | SL_SOCK_DIVERTED | SL_SOCK_QUIET);
 }
 
 /* connect(2) to no address means loopback: sl_connect4 and sl_connect6 have not seen where it goes */

@@ -120,6 +120,14 @@ static void on_done(struct sluice_relay *relay, const struct sluice_relay_end *e
 	forward_end(data);
 }
 
+/* Return: false: later */
+static bool ask_end(struct sluice_relay *relay)
+{
+	struct forward *forward = relay->data;
+
+	return sluice_proxy_ask_end(forward->proxy, forward->flow) != -ENOBUFS;
+}
+
 static const struct sluice_relay_ops relay_ops = { .size = sizeof(relay_ops), .done = on_done };
 
 static void begin_tcp(struct forward *forward, int program)
@@ -129,6 +137,8 @@ static void begin_tcp(struct forward *forward, int program)
 	if (relays_add_known(forward->proxy->relays, program, upstream, forward->is_polled,
 			     &relay_ops, forward, &forward->relay) < 0)
 		forward_end(forward); /* both are reset */
+	else
+		forward->relay->ask_end = ask_end;
 }
 
 /* ---- both ---- */
@@ -164,7 +174,7 @@ static bool say(struct forward *forward)
 {
 	int error = forward->error;
 
-	if (sluice_proxy_open(forward->proxy, forward->flow, -error, error ? NULL : "forwarded") ==
+	if (proxy_open(forward->proxy, forward->flow, -error, error ? NULL : "forwarded", true) ==
 	    -ENOBUFS)
 		return false;
 	if (error)

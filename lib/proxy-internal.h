@@ -54,6 +54,10 @@ struct sluice_proxy {
 	struct forward *owed;
 };
 
+/** proxy_open() - as sluice_proxy_open(); @is_quiet: of TCP nothing is said of its end but in answer to
+ *  sluice_proxy_ask_end(), and after that one */
+int proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, int error, const char *reason,
+	       bool is_quiet);
 /** forward_find() - NULL: the flow is not forwarded */
 struct forward *forward_find(struct sluice_proxy *proxy, uint64_t flow);
 /** forward_ready() - a descriptor of it: the upstream connection stands, or does not; or there are

@@ -223,10 +223,12 @@ int sluice_proxy_process(struct sluice_proxy *proxy)
 	return sluice_proxy_wait(proxy, 0);
 }
 
-int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, int error, const char *reason)
+int proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, int error, const char *reason,
+	       bool is_quiet)
 {
 	struct wire_flow_opened body = { .id = flow_id,
-					 .error = (uint32_t)MIN(-(int64_t)error, 4095) };
+					 .error = (uint32_t)MIN(-(int64_t)error, 4095),
+					 .quiet = is_quiet };
 	int r;
 
 	if (filter_is_alive(proxy->filter) && error > 0)
@@ -236,6 +238,11 @@ int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, int error, c
 	proxy->is_taken |= r == 0 && flow_id == proxy->asked;
 	(void)renew_watch(proxy);
 	return r;
+}
+
+int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, int error, const char *reason)
+{
+	return proxy_open(proxy, flow_id, error, reason, false);
 }
 
 int sluice_proxy_ask_end(struct sluice_proxy *proxy, uint64_t flow_id)

@@ -52,6 +52,7 @@
 #define RELAY_LOOK_MOST_US 250000U
 #define RELAY_BROKEN_STALL_US 50000U /* a reset waits no longer for bytes that came before */
 #define RELAY_RELEASED_STALL_US 60000000U
+#define RELAY_ASK_US 5000U    /* most that follow do it sooner */
 #define RELAY_LINGER_S 2      /* in FIN_WAIT_2, after everybody has gone */
 #define RELAY_RETRY_US 10000U /* without memory */
 
@@ -130,6 +131,10 @@ struct sluice_relay {
 	struct sluice_relay *next_queued;
 	struct sluice_relay **before, *next; /* of all in the set */
 	struct relay_timer timers[2];	     /* by the way of bytes; the first one for all else */
+	/* the program has ended what it sends, and upstream does not follow: does the program read on?
+	 * Return: false: it is asked again later. NULL: nobody is asked */
+	bool (*ask_end)(struct sluice_relay *relay);
+	uint64_t ask_us; /* then */
 	/* it is looked at from time to time; 0: it is not */
 	uint32_t look_us;
 	uint64_t moved, moved_us; /* what was seen then, and since when */

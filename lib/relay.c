@@ -261,11 +261,27 @@ static bool has_stalled(struct sluice_relay *relay, uint64_t moved, uint64_t mos
 
 /* ---- what a turn comes to. Return: is the relay gone? ---- */
 
+static void ask_end(struct sluice_relay *relay)
+{
+	uint64_t now_us = relays_now_us(relay->set);
+
+	if (relay->ask_us && now_us >= relay->ask_us && relay->ask_end(relay)) {
+		relay->ask_end = NULL;
+		return;
+	}
+	if (now_us >= relay->ask_us)
+		relay->ask_us = now_us + RELAY_ASK_US;
+	relays_wake_at(relay->set, &relay->timers[0], relay->ask_us);
+}
+
 static bool end_open(struct sluice_relay *relay)
 {
-	if (!relay->ways[PROGRAM].has_ended || !relay->ways[UPSTREAM].has_ended)
-		return false;
-	return finish_orderly(relay, SLUICE_RELAY_CLOSED);
+	if (relay->ways[PROGRAM].has_ended && relay->ways[UPSTREAM].has_ended)
+		return finish_orderly(relay, SLUICE_RELAY_CLOSED);
+	if (relay->ask_end &&
+	    (relay->sides[PROGRAM].has_hung_up || relay->ways[PROGRAM].has_read_end))
+		ask_end(relay);
+	return false;
 }
 
 /* Upstream is closed when it has all that the program has sent: data of its own that came after

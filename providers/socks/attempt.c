@@ -242,6 +242,22 @@ static int talk(struct flow *flow)
 	return has_failed(&flow->handshake) ? 0 : r;
 }
 
+/* has the proxy done all that it can, so that it is the destination which gives no answer? What has
+ * never said a word may hang instead: then another one is tried, if there is one */
+static bool is_left_to_program(struct flows *flows, struct flow *flow, uint64_t now_ms)
+{
+	if (flow->phase != PHASE_TALKS || link_needs_sending(&flow->link))
+		return false;
+	switch (handshake_waits_for(&flow->handshake)) {
+	case HANDSHAKE_WAITS_FOR_DESTINATION:
+		return true;
+	case HANDSHAKE_WAITS_FOR_EITHER:
+		return endpoints_next(&flows->endpoints, flow->tried, now_ms) < 0;
+	default:
+		return false;
+	}
+}
+
 void attempt_talk(struct flows *flows, struct flow *flow, uint64_t now_ms)
 {
 	uint32_t events = 0;
@@ -258,12 +274,16 @@ void attempt_talk(struct flows *flows, struct flow *flow, uint64_t now_ms)
 	} else if (r == 0) {
 		judge(flows, flow, now_ms);
 	} else {
+		link_acknowledge(&flow->link);
 		handshake_output(&flow->handshake, &n);
 		if (flow->handshake.state == HANDSHAKE_GOES_ON)
 			events |= EPOLLIN;
 		if (link_needs_sending(&flow->link) || (flow->is_secure_ready && n > 0))
 			events |= EPOLLOUT;
 		flow_watch(flows, &flow->on_link, flow->link.fd, events);
+		/* the first bytes of an answer: the rest has to come in time */
+		if (!flow->is_waiting && !is_left_to_program(flows, flow, now_ms))
+			flow_wait(flows, flow, now_ms);
 	}
 }
 
@@ -284,6 +304,11 @@ void attempt_connected(struct flows *flows, struct flow *flow, uint64_t now_ms)
 
 void attempt_expired(struct flows *flows, struct flow *flow, uint64_t now_ms)
 {
+	/* its SYN stays held, as if the destination was asked directly */
+	if (is_left_to_program(flows, flow, now_ms)) {
+		flow_wait_no_more(flows, flow);
+		return;
+	}
 	fail_attempt(flows, flow, -ECONNREFUSED,
 		     flow->phase == PHASE_CONNECTS ? "is not reached in time"
 						   : "does not answer in time",

@@ -16,11 +16,12 @@ static void begin_socks5(struct handshake *handshake)
 static const struct protocol {
 	void (*begin)(struct handshake *handshake);
 	void (*take)(struct handshake *handshake, uint8_t byte);
+	enum handshake_wait (*waits_for)(const struct handshake *handshake);
 } protocols[_UPSTREAM_N] = {
-	[UPSTREAM_SOCKS5] = { begin_socks5, socks5_take },
-	[UPSTREAM_SOCKS5H] = { begin_socks5, socks5_take },
-	[UPSTREAM_HTTP] = { http_connect_begin, http_connect_take },
-	[UPSTREAM_HTTPS] = { http_connect_begin, http_connect_take },
+	[UPSTREAM_SOCKS5] = { begin_socks5, socks5_take, socks5_waits_for },
+	[UPSTREAM_SOCKS5H] = { begin_socks5, socks5_take, socks5_waits_for },
+	[UPSTREAM_HTTP] = { http_connect_begin, http_connect_take, http_connect_waits_for },
+	[UPSTREAM_HTTPS] = { http_connect_begin, http_connect_take, http_connect_waits_for },
 };
 
 void handshake_begin(struct handshake *handshake, const struct upstream *upstream,
@@ -49,6 +50,13 @@ size_t handshake_feed(struct handshake *handshake, const uint8_t *bytes, size_t 
 	while (used < n && handshake->state == HANDSHAKE_GOES_ON)
 		protocol->take(handshake, bytes[used++]);
 	return used;
+}
+
+enum handshake_wait handshake_waits_for(const struct handshake *handshake)
+{
+	if (handshake->n_sent < handshake->n_output)
+		return HANDSHAKE_WAITS_FOR_PROXY;
+	return protocols[handshake->upstream->scheme].waits_for(handshake);
 }
 
 void handshake_cut(struct handshake *handshake)

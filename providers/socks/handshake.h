@@ -90,6 +90,15 @@ void handshake_sent(struct handshake *handshake, size_t n);
  */
 size_t handshake_feed(struct handshake *handshake, const uint8_t *bytes, size_t n);
 
+/** enum handshake_wait - what is waited for, of a proxy that says nothing */
+enum handshake_wait {
+	HANDSHAKE_WAITS_FOR_PROXY,	 /* for what it can say by itself, or for the rest of it */
+	HANDSHAKE_WAITS_FOR_DESTINATION, /* it is well, and has been asked to connect */
+	HANDSHAKE_WAITS_FOR_EITHER,	 /* it has been asked, and never said a word */
+};
+
+enum handshake_wait handshake_waits_for(const struct handshake *handshake);
+
 /** handshake_cut() - the proxy has ended the connection */
 void handshake_cut(struct handshake *handshake);
 

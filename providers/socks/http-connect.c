@@ -259,3 +259,8 @@ void http_connect_take(struct handshake *handshake, uint8_t byte)
 	else
 		steps[handshake->http.step](handshake, byte);
 }
+
+enum handshake_wait http_connect_waits_for(const struct handshake *handshake)
+{
+	return handshake->http.n ? HANDSHAKE_WAITS_FOR_PROXY : HANDSHAKE_WAITS_FOR_EITHER;
+}

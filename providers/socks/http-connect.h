@@ -15,6 +15,10 @@
  *	408, 504		ETIMEDOUT
  *	400, 405, 429, 501	ECONNREFUSED: it does not proxy for us; another one is tried
  *	any other		ECONNREFUSED
+ *
+ * No status says that a destination refused, and proxies answer 500, 502 or 503 for that as for much
+ * else. 502 and 504 are those that RFC 9110 has for a gateway that got nothing of use, or nothing at
+ * all; whatever says no more than that it did not work is a refusal, which no program waits for.
  */
 
 #include "handshake.h"
@@ -24,3 +28,6 @@
 void http_connect_begin(struct handshake *handshake);
 
 void http_connect_take(struct handshake *handshake, uint8_t byte);
+
+/** http_connect_waits_for() - all is said; as handshake_waits_for() */
+enum handshake_wait http_connect_waits_for(const struct handshake *handshake);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,6 +44,13 @@ bool link_needs_sending(struct link *link)
 	if (link->tls)
 		tls_output(link->tls, &n);
 	return n > 0;
+}
+
+void link_acknowledge(const struct link *link)
+{
+	const int yes = 1;
+
+	(void)setsockopt(link->fd, IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof(yes));
 }
 
 /* more for TLS to read. Return: 0, -EAGAIN; -ECONNRESET also for an end that TLS does not know of */

@@ -40,6 +40,9 @@ int link_flush(struct link *link);
 
 bool link_needs_sending(struct link *link);
 
+/** link_acknowledge() - at once what has come, for a proxy that sends its next words only then (Nagle) */
+void link_acknowledge(const struct link *link);
+
 /** link_end() - nothing more is written; what is there must be flushed */
 int link_end(struct link *link);
 

@@ -229,6 +229,13 @@ void socks5_take(struct handshake *handshake, uint8_t byte)
 	steps[handshake->socks5.step](handshake);
 }
 
+enum handshake_wait socks5_waits_for(const struct handshake *handshake)
+{
+	bool is_asked = handshake->socks5.step == STEP_REPLY && handshake->socks5.n == 0;
+
+	return is_asked ? HANDSHAKE_WAITS_FOR_DESTINATION : HANDSHAKE_WAITS_FOR_PROXY;
+}
+
 int socks5_bound(const struct handshake *handshake, struct destination *ret_bound)
 {
 	int r = read_address(handshake->socks5.answer + 3, handshake->socks5.n - 3, ret_bound);

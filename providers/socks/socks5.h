@@ -31,6 +31,9 @@ void socks5_begin(struct handshake *handshake, enum socks5_command command);
 
 void socks5_take(struct handshake *handshake, uint8_t byte);
 
+/** socks5_waits_for() - all is said; as handshake_waits_for() */
+enum handshake_wait socks5_waits_for(const struct handshake *handshake);
+
 /** socks5_bound() - DONE: the address that the proxy has named; for SOCKS5_ASSOCIATE where
  *  datagrams go, and zeros mean: where the proxy is. Return: 0, -EBADMSG for no name */
 int socks5_bound(const struct handshake *handshake, struct destination *ret_bound);

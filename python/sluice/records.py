@@ -224,9 +224,10 @@ RECORDS = (
         Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
     )),
     Record("FLOW_OPENED", 49, 1, False, (  # the other side of that flow is reached, or why not
-        Field("id", "u64", 8, 0),  # the flow of FLOW_TAKE
+        Field("id", "u64", 8, 0),  # the flow of FLOW_TAKE, or of FLOW_NEW: it is taken, then
         Field("error", "u32", 4, 4095),  # 0, or the errno for connect(2) of the program
         Field("reason", "str", 128, 0),  # why, for people
+        Field("quiet", "u8", 1, 1),  # 1: of TCP, FLOW_END comes only after FLOW_ASK_END
     )),
     Record("FLOW_SOCKET", 50, 0, False, (  # the connection of that flow
         Field("id", "u64", 8, 0),  # the flow of FLOW_OPENED; the connection comes along

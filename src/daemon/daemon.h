@@ -53,6 +53,7 @@
 #include "daemon/look/peeking.h"
 #include "flow/diverts.h"
 #include "flow/flow.h"
+#include "flow/gone.h"
 #include "flow/history.h"
 #include "flow/memory.h"
 #include "flow/names.h"
@@ -141,6 +142,7 @@ struct daemon {
 	struct history *history; /* flows that left it */
 	struct texts *texts;	 /* of both */
 	struct sides *sides;	 /* of both */
+	struct gone gone;	 /* which there is no flow of yet */
 	struct explanation *explanations;
 	size_t n_flows_max; /* FLOWS_MAX; unit tests take fewer */
 	struct names_cache *names;

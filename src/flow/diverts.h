@@ -36,8 +36,9 @@ struct divert {
 	struct divert *next_cookie, *next_flow, *next_client; /* hash chains */
 	struct divert *older, *newer; /* those of which their proxy is to be told something */
 	uint64_t flow, cookie;
-	struct sl_tuple tuple, ours; /* as the program sees it, and as @fd does */
-	uint64_t client;	     /* cookie of @fd, also when it is the proxy's; 0: not known */
+	struct sl_tuple tuple; /* as the program sees it */
+	uint64_t client;       /* cookie of @fd, also when it is the proxy's; 0: not known */
+	uint16_t port;	       /* of the program, as @fd sees it */
 	unsigned int proxy;
 	struct divert_datagram *datagrams; /* UDP, the oldest first */
 	size_t n_waiting;		   /* bytes of them */
@@ -47,6 +48,7 @@ struct divert {
 	bool is_abandoned; /* the program has closed its last descriptor, */
 	bool is_end_told;  /* and the proxy knows */
 	bool is_asked;	   /* the proxy has asked whether it has */
+	bool is_quiet;	   /* it is told nothing of it before it has asked */
 	bool is_cancelled; /* it comes to nothing, which the proxy is to be told */
 	bool is_over;	   /* nothing is left of it but what is to be told */
 	bool is_queued;	   /* in the list of those that wait */

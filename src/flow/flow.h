@@ -179,13 +179,14 @@ struct flow {
 	bool is_paused : 1;	  /* while it is held: its filter answers later */
 	bool needs_rules : 1;	  /* and is paused: it is asked again when its filter has others */
 	bool needed_rules : 1;	  /* of the filter that is asked */
-	bool is_gone : 1;	  /* its socket ended while it was held */
+	bool is_gone : 1;	  /* its socket ended while it was held, or before */
 	bool is_remembered : 1;	  /* the kernel allowed it, nobody was asked */
 	bool was_allowed : 1;	  /* its verdict was another one before */
 	bool is_hypothetical : 1; /* of daemon/tell/explain.c, in no table: no packet waits for it */
 	bool has_first_seq : 1;
 	bool is_taken : 1; /* while it is held: a proxy opens it */
 	bool is_diverted : 1; /* it is that one's */
+	bool is_quiet : 1;    /* and that one asks what an end is: SL_FLOW_QUIET */
 	bool is_bound : 1;    /* while it is held: its socket is bound to an interface */
 	uint8_t refusal : 2;  /* enum flow_refusal, of a denial */
 };

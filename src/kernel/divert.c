@@ -151,33 +151,19 @@ static int original(int sock, int family, union address *ret_to)
 											   : 0;
 }
 
-/* its own end is that of the listener */
-static void note_ours(int sock, const struct netns *netns, struct plane_client *client)
-{
-	socklen_t n = sizeof(client->cookie);
-	bool is_ipv6 = !sl_is_mapped4(client->tuple.laddr);
-	uint16_t port;
-
-	memcpy(client->ours.raddr, client->tuple.laddr, sizeof(client->ours.raddr));
-	client->ours.rport = client->tuple.lport;
-	take_address(&families[is_ipv6].loopback, client->ours.laddr, &port);
-	client->ours.lport = netns->divert_port[0][is_ipv6];
-	if (getsockopt(sock, SOL_SOCKET, SO_COOKIE, &client->cookie, &n) < 0)
-		client->cookie = 0;
-}
-
-static int accept_from(int sock, const struct netns *netns, struct plane_client *client)
+static int accept_from(int sock, struct plane_client *client)
 {
 	union address from = { 0 }, to = { 0 };
-	socklen_t n = sizeof(from);
+	socklen_t n = sizeof(from), n_cookie = sizeof(client->cookie);
 	int fd = accept4(sock, &from.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;
 	client->fd = fd;
-	client->tuple.proto = client->ours.proto = IPPROTO_TCP;
+	client->tuple.proto = IPPROTO_TCP;
 	take_address(&from, client->tuple.laddr, &client->tuple.lport);
-	note_ours(fd, netns, client);
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &client->cookie, &n_cookie) < 0)
+		client->cookie = 0;
 	if (original(fd, from.any.sa_family, &to) == 0) /* else its ends are nobody's */
 		take_address(&to, client->tuple.raddr, &client->tuple.rport);
 	return 0;
@@ -188,11 +174,9 @@ int real_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
 {
 	int r = -EAGAIN;
 
-	*ret_client = (struct plane_client){ .fd = -1,
-					     .tuple.netns = netns->cookie,
-					     .ours.netns = netns->cookie };
+	*ret_client = (struct plane_client){ .fd = -1, .tuple.netns = netns->cookie };
 	if (netns->divert_port[0][is_ipv6])
-		r = accept_from(netns->sockets[families[is_ipv6].sockets[0]], netns, ret_client);
+		r = accept_from(netns->sockets[families[is_ipv6].sockets[0]], ret_client);
 	ret_client->tuple.lo = sl_is_loopback(ret_client->tuple.raddr) ? SL_LO_IS : SL_LO_NOT;
 	return r == -ECONNABORTED ? -EAGAIN : r;
 }

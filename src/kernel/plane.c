@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 
 #include "base/macros.h"
 #include "kernel/plane-ops.h"
@@ -205,6 +206,22 @@ int plane_accept(struct plane *plane, unsigned int place, bool is_ipv6,
 	struct netns *netns = at(plane, place);
 
 	return netns ? plane->ops->accept(plane, netns, is_ipv6, ret_client) : -EAGAIN;
+}
+
+struct sl_tuple plane_accepted(const struct plane *plane, const struct sl_tuple *tuple,
+			       uint16_t port)
+{
+	static const uint8_t loopback[2][16] = { { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 },
+						 { [15] = 1 } };
+	int place = plane_find_netns(plane, tuple->netns);
+	bool is_ipv6 = !sl_is_mapped4(tuple->raddr);
+	struct sl_tuple ends = { .netns = tuple->netns, .rport = port, .proto = IPPROTO_TCP };
+
+	memcpy(ends.laddr, loopback[is_ipv6], sizeof(ends.laddr));
+	memcpy(ends.raddr, tuple->laddr, sizeof(ends.raddr));
+	if (place >= 0)
+		ends.lport = plane->places[place].divert_port[0][is_ipv6];
+	return ends;
 }
 
 int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *bytes,

@@ -152,18 +152,23 @@ bool plane_diverts(const struct plane *plane, uint64_t netns, uint8_t proto, boo
 /** struct plane_client - a connection that was diverted */
 struct plane_client {
 	int fd; /* the caller's: connected with the program; a close(2) resets it */
-	struct sl_tuple tuple; /* as the program sees it */
-	struct sl_tuple ours;  /* as @fd sees it, */
-	uint64_t cookie;       /* which has this one */
+	struct sl_tuple
+		tuple;	 /* as the program sees it, but for its port, which conntrack may change */
+	uint64_t cookie; /* of @fd */
 };
 
 /** plane_accept() - one more of a family. Return: 0; -EAGAIN: none is there; or another negative errno */
 int plane_accept(struct plane *plane, unsigned int place, bool is_ipv6,
 		 struct plane_client *ret_client);
 
+/** plane_accepted() - ends of a connection of plane_accept(), as that socket has them. @tuple: as the program
+ *  sees it; @port: of struct plane_client */
+struct sl_tuple plane_accepted(const struct plane *plane, const struct sl_tuple *tuple,
+			       uint16_t port);
+
 /** struct plane_datagram - of a flow that was diverted, and has no socket of its own yet */
 struct plane_datagram {
-	struct sl_tuple tuple; /* as the program sees it */
+	struct sl_tuple tuple;	      /* as the program sees it */
 	struct sockaddr_storage from; /* whom an answer goes to */
 	size_t n;
 };

@@ -76,7 +76,8 @@
  * descriptor, whose close is a reset (SO_LINGER). Of UDP it is connected with the program, and
  * what came before it was there comes as FLOW_DATAGRAM, in front of it and behind it. FLOW_CANCEL comes instead if the program has
  * given up, also before FLOW_OPENED. FLOW_END says once that the program has closed its last
- * descriptor; in answer to FLOW_ASK_END it may also say that it has not.
+ * descriptor; in answer to FLOW_ASK_END it may also say that it has not. Of a flow that was opened
+ * quietly it says nothing before it was asked once: then it is as of any other.
  *
  * LIST, at any time after START, tells of a list for `sluice lists`; sluiced counts
  * the flows that were decided for a reason which begins as it says.
@@ -230,7 +231,8 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 #define WIRE_FIELDS_FLOW_OPENED(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_TAKE, or of FLOW_NEW: it is taken, then") \
 	F(S, u32,  error,      4095, "0, or the errno for connect(2) of the program") \
-	F(S, str,  reason,     128, "why, for people")
+	F(S, str,  reason,     128, "why, for people") \
+	F(S, u8,   quiet,      1,   "1: of TCP, FLOW_END comes only after FLOW_ASK_END")
 
 #define WIRE_FIELDS_FLOW_SOCKET(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_OPENED; the connection comes along")

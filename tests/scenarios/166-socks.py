@@ -5,12 +5,10 @@
    [ client ns: curl, python ]──uplink──[ server ns: proxies that work, refuse, lie, hang ── HTTP, echo ]
         └ sluice run --proxy socks:upstream=socks5h://…,upstream=https://…
 """
-import contextlib
 import os
 import signal
-import subprocess
 
-from lib import machine, main
+from lib import main, upstreams
 from lib.wait import wait_for
 
 PROXY = "10.77.0.2"
@@ -23,19 +21,6 @@ HTTP, ECHO, CLOSED, FORBIDDEN = 80, 7, 81, 25
 UNREACHABLE, NO_NETWORK, SILENT = "10.79.67.1", "198.51.100.1", "10.77.0.99"
 HOSTILE, SLOW = 3080, 5080
 DANTE_PORT = 4080
-DANTE = os.path.join(machine.unpacked("dante-server"), "usr/sbin/danted")
-LIBWRAP = os.path.join(machine.unpacked("libwrap0"), "usr/lib", os.uname().machine + "-linux-gnu")
-DANTE_CONFIG = f"""
-logoutput: stderr
-internal: {PROXY} port = {DANTE_PORT}
-external: {PROXY}
-external: fd00:77::2
-socksmethod: none
-clientmethod: none
-client pass {{ from: 0/0 to: 0/0 }}
-socks block {{ from: 0/0 to: 0/0 port = {FORBIDDEN} }}
-socks pass {{ from: 0/0 to: 0/0 }}
-"""
 TIMEOUT_S = 1
 LATER_S = 1.5  # a busy machine
 
@@ -80,16 +65,6 @@ def run(lab, spec, command, within=60):
     return program
 
 
-def make_certificate(lab):
-    path = lab.new_file("pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-subj", "/CN=proxy", "-addext", f"subjectAltName=IP:{PROXY}", "-days", "2", "-keyout", path,
-                    "-out", path + ".crt"], check=True, capture_output=True)
-    with open(path, "a") as file, open(path + ".crt") as certificate:
-        file.write(certificate.read())
-    return path
-
-
 def prepare(lab):
     """Return: the proxies, by their ports"""
     zone = lab.dns()
@@ -102,7 +77,7 @@ def prepare(lab):
     for namespace, interface in ((lab.client, "uplink"), (lab.server, "wire")):
         namespace.ip(f"neighbour add {SILENT} lladdr 02:00:00:00:00:99 dev {interface} nud permanent")
     lab.client.sysctl("ipv4/tcp_syn_retries", 1)
-    lab.certificate = make_certificate(lab)
+    lab.certificate = lab.make_proxy_certificate()
     proxies, names = {}, {NAME: HOST4}
     for first, user in ((PLAIN, None), (SECRET, USER)):
         for i, kind in enumerate(("socks5", "socks5", "connect")):
@@ -208,32 +183,16 @@ def check_behind_hostile(t, lab):
         t.equal([end["error"] for end in found.json()], ["0", "0"], f"behind {name}, {kind}")
 
 
-@contextlib.contextmanager
-def dante(lab):
-    config, log = lab.new_file("conf", DANTE_CONFIG), lab.new_file("log")
-    words = [lab.path("tests/providers/with-resolver"), os.path.join(lab.folder, "resolv.conf"), DANTE, "-f", config,
-             "-p", lab.new_file("pid")]
-    with lab.server, open(log, "w") as file:
-        server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *words], stdout=file, stderr=file,
-                                  env={**os.environ, "LD_LIBRARY_PATH": LIBWRAP}, start_new_session=True)
-    try:
-        wait_for(lambda: f":{DANTE_PORT:04X} " in lab.server.read_proc("tcp"), 20, "dante-server: " + open(log).read())
-        yield
-    finally:
-        server.terminate()
-        server.wait()
-
-
 def check_dante(t, lab):
     """a server that many have"""
-    missing = t.missing(DANTE, LIBWRAP)
+    missing = t.missing(*upstreams.DANTE_NEEDS)
     if missing:
         t.note(f"no dante-server: {missing[0]} is not there")
         return
     words = ["curl", "-q", "-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code} %{size_download}"]
     ends = [f"{HOST4},{HTTP}", f"{HOST4},{CLOSED}", f"{UNREACHABLE},80", f"{HOST4},{FORBIDDEN}"]
     direct = [end["error"] for end in lab.plain(lab.actor("connects", *ends)).json()]
-    with dante(lab):
+    with upstreams.dante(lab, DANTE_PORT, FORBIDDEN):
         for kind in ("socks5", "socks5h"):
             spec = provider(lab, url(kind, DANTE_PORT))
             for host in (HOST4, NAME):
@@ -308,7 +267,7 @@ def check_words(t, lab):
 
 def check_secure(t, lab):
     """a proxy whose certificate is not the one that was trusted"""
-    other = make_certificate(lab)
+    other = lab.make_proxy_certificate()
     found = run(lab, f"socks:upstream={url('https', PLAIN + 3)},ca={other}.crt",
                 lab.actor("connects", f"{HOST4},{ECHO}"))
     t.equal([end["error"] for end in found.json()], ["ECONNREFUSED"] * 2, "another authority")

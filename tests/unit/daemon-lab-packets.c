@@ -213,10 +213,11 @@ const struct sl_flow *lab_flow(const struct lab *lab, const struct lab_packet *p
 	return fake_get(lab->kernel, FAKE_FLOWS, &key);
 }
 
-void lab_end_socket(struct lab *lab, const struct lab_packet *packet)
+static void end_socket(struct lab *lab, const struct lab_packet *packet, bool is_forgotten)
 {
 	struct sl_flow_key key = lab_key(packet);
 	struct sl_event event = { .cookie = key.cookie,
+				  .is_forgotten = is_forgotten,
 				  .bytes_in = 300,
 				  .bytes_out = 200,
 				  .rport = key.rport,
@@ -226,4 +227,14 @@ void lab_end_socket(struct lab *lab, const struct lab_packet *packet)
 	memcpy(event.raddr, key.raddr, sizeof(event.raddr));
 	fake_put_event(lab->kernel, &event);
 	lab_pass(lab, TICK_US);
+}
+
+void lab_end_socket(struct lab *lab, const struct lab_packet *packet)
+{
+	end_socket(lab, packet, false);
+}
+
+void lab_close_socket(struct lab *lab, const struct lab_packet *packet)
+{
+	end_socket(lab, packet, true);
 }

@@ -176,6 +176,53 @@ static void test_which_end_it_was(void **state)
 	close(program);
 }
 
+static uint64_t begin_quietly(struct lab *lab, int *ret_program, int *ret_own)
+{
+	struct wire_flow_opened opened = { .quiet = 1 };
+
+	lab_put(lab, &tcp);
+	opened.id = lab_take_flow(lab, PROXY);
+	lab_say(lab, PROXY, WIRE_FLOW_OPENED, &opened);
+	assert_int_equal(lab_flow(lab, &tcp)->flags, SL_FLOW_DIVERTED | SL_FLOW_QUIET);
+	*ret_program = divert_connect(lab, &tcp);
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_SOCKET), opened.id);
+	*ret_own = TAKE_FD(lab->passed);
+	return opened.id;
+}
+
+/* which is when it has asked */
+static void test_an_end_that_is_told_when_it_is_wanted(void **state)
+{
+	struct lab *lab = *state;
+	int program, own;
+	uint64_t id = begin_quietly(lab, &program, &own);
+
+	divert_leave(lab, &tcp);
+	assert_int_equal(divert_next(lab, PROXY), 0);
+	divert_ask_end(lab, PROXY, id);
+	expect_end(lab, id, 1);
+	divert_ask_end(lab, PROXY, id);
+	lab_end_socket(lab, &tcp);
+	assert_int_equal(divert_next(lab, PROXY), 0);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
+	close(own);
+	close(program);
+}
+
+static void test_a_half_end_is_followed_by_a_full_one(void **state)
+{
+	struct lab *lab = *state;
+	int program, own;
+	uint64_t id = begin_quietly(lab, &program, &own);
+
+	divert_ask_end(lab, PROXY, id);
+	expect_end(lab, id, 0);
+	divert_leave(lab, &tcp);
+	expect_end(lab, id, 1);
+	close(own);
+	close(program);
+}
+
 static void test_the_end_of_what_is_over(void **state)
 {
 	struct lab *lab = *state;
@@ -252,6 +299,22 @@ static void test_a_program_that_gives_up_before_it_is_taken(void **state)
 	divert_take_flow(lab, PROXY, id);
 	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_CANCEL), id);
 	assert_int_equal(lab_fate(lab, no), FATE_SILENT);
+}
+
+/* we hear of that before we read its SYN */
+static void test_a_program_that_gives_up_before_it_is_known(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int no;
+	uint64_t id;
+
+	lab_close_socket(lab, &tcp);
+	no = lab_put(lab, &tcp);
+	id = lab_take_flow(lab, PROXY);
+	divert_take_flow(lab, PROXY, id);
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_CANCEL), id);
+	assert_int_equal(lab_fate(lab, no), FATE_SILENT);
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
 }
 
 /* ---- what a proxy says too late, twice, or of what is not its own ---- */
@@ -656,11 +719,14 @@ int main(void)
 		cmocka_unit_test(test_many_connections),
 		TEST(test_a_program_that_leaves_is_told_of_once),
 		TEST(test_which_end_it_was),
+		TEST(test_an_end_that_is_told_when_it_is_wanted),
+		TEST(test_a_half_end_is_followed_by_a_full_one),
 		TEST(test_the_end_of_what_is_over),
 		TEST(test_a_program_that_is_gone_before_its_connection_is_looked_at),
 		TEST(test_a_program_that_is_gone_before_it_is_connected),
 		TEST(test_a_program_that_gives_up),
 		TEST(test_a_program_that_gives_up_before_it_is_taken),
+		TEST(test_a_program_that_gives_up_before_it_is_known),
 		TEST(test_words_of_no_flow),
 		TEST(test_opened_without_a_take),
 		TEST(test_opened_without_a_take_too_late),

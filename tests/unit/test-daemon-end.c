@@ -29,6 +29,16 @@ static uint64_t judged(struct lab *lab, const struct lab_packet *packet, uint8_t
 	return id;
 }
 
+/* Return: its id, 0: none was told */
+static uint64_t take_closed(struct lab *lab)
+{
+	const struct wire_flow_closed *closed;
+
+	lab_pass(lab, 0);
+	closed = lab_take(lab, 0, WIRE_FLOW_CLOSED);
+	return closed ? closed->id : 0;
+}
+
 static void test_tcp_ends_with_its_byte_counts(void **state)
 {
 	struct lab *lab = *state;
@@ -43,6 +53,27 @@ static void test_tcp_ends_with_its_byte_counts(void **state)
 	assert_int_equal(closed->bytes_out, 200);
 	assert_null(lab_flow(lab, &tcp));
 	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
+}
+
+/* a program connects, and closes at once: we hear of that before we read its SYN */
+static void test_tcp_ends_before_it_is_asked_about(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet other = tcp;
+	uint64_t id;
+
+	lab_close_socket(lab, &tcp);
+	id = judged(lab, &tcp, 0);
+	assert_int_equal(take_closed(lab), id);
+	assert_null(lab_flow(lab, &tcp));
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
+
+	/* of one whose descriptor lives there may be another connection, and of another socket */
+	other.uid++;
+	lab_end_socket(lab, &other);
+	judged(lab, &other, 0);
+	assert_int_equal(take_closed(lab), 0);
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 1);
 }
 
 static void test_a_filter_that_does_not_want_to_know_is_not_told(void **state)
@@ -346,6 +377,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_tcp_ends_with_its_byte_counts),
+		TEST(test_tcp_ends_before_it_is_asked_about),
 		TEST(test_a_filter_that_does_not_want_to_know_is_not_told),
 		TEST(test_udp_ends_with_its_socket),
 		TEST(test_a_flow_whose_socket_is_gone_ends_when_it_is_judged),

@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -130,6 +132,58 @@ static void test_a_half_close_is_half(void **state)
 	assert_int_equal(receive(proxied, ends.program, &byte, 1), 0);
 	close_ends(&ends);
 	assert_int_equal(proxied->n_ended, 0);
+}
+
+static void expect_asked(struct proxied *proxied)
+{
+	const struct wire_flow_ask_end *asked;
+
+	while (filter_receive(proxied->seen) < 0)
+		work(proxied);
+	assert_int_equal(proxied->seen->message.record->type, WIRE_FLOW_ASK_END);
+	asked = WIRE_BODY(&proxied->seen->message, struct wire_flow_ask_end);
+	assert_int_equal(asked->id, FLOW);
+}
+
+/* the end of a program is asked about when upstream does not follow, once */
+static void test_an_end_is_asked_about(void **state)
+{
+	struct proxied *proxied = *state;
+	struct ends ends = forward(proxied);
+	char byte;
+
+	assert_int_equal(shutdown(ends.program, SHUT_WR), 0);
+	assert_int_equal(receive(proxied, ends.upstream, &byte, 1), 0);
+	proxy_expect_nothing(proxied);
+	expect_asked(proxied);
+	proxy_send_end(proxied, FLOW, false);
+	assert_int_equal(proxy_process(proxied), 0);
+	check_carries(proxied, ends.upstream, ends.program);
+	usleep(20000);
+	assert_int_equal(proxy_process(proxied), 0);
+	proxy_expect_nothing(proxied);
+	close_ends(&ends);
+}
+
+/* and also while upstream reads nothing, so that the end is not read either */
+static void test_an_end_behind_what_nobody_reads(void **state)
+{
+	struct proxied *proxied = *state;
+	struct ends ends = forward(proxied);
+	char bytes[65536] = "";
+	int n_queued = 1;
+
+	while (send(ends.program, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0 ||
+	       proxy_is_readable(proxied))
+		assert_int_equal(proxy_process(proxied), 0);
+	while (n_queued) { /* all of it has reached us, and then its end does */
+		(void)!recv(ends.upstream, bytes, sizeof(bytes), MSG_DONTWAIT);
+		assert_int_equal(proxy_process(proxied), 0);
+		assert_int_equal(ioctl(ends.program, SIOCOUTQ, &n_queued), 0);
+	}
+	close(TAKE_FD(ends.program));
+	expect_asked(proxied);
+	close_ends(&ends);
 }
 
 /* a program that has closed would let upstream wait for ever, if nobody said so */
@@ -402,7 +456,7 @@ static void test_forwarded_twice(void **state)
 		sluice_proxy_forward(proxied->proxy, FLOW, socket(AF_INET, SOCK_STREAM, 0)),
 		-EALREADY);
 	assert_int_equal(proxy_n_fds(), n_fds); /* consumed */
-	expect_reached(proxied); /* the first one is not disturbed */
+	expect_reached(proxied);		/* the first one is not disturbed */
 	proxy_expect_nothing(proxied);
 	close(listener);
 }
@@ -512,6 +566,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_bytes_go_both_ways),
 		TEST(test_a_half_close_is_half),
+		TEST(test_an_end_is_asked_about),
+		TEST(test_an_end_behind_what_nobody_reads),
 		TEST(test_a_full_close_ends_upstream),
 		TEST(test_a_reset_of_the_program),
 		TEST(test_a_reset_of_upstream),

@@ -52,8 +52,10 @@ static void look(struct daemon *daemon, struct divert **diverts, unsigned int n)
 
 		if (!flow)
 			continue;
-		ends[n_known][PROXY] = (struct plane_end){ .cookie = diverts[i]->client,
-							   .tuple = diverts[i]->ours };
+		ends[n_known][PROXY] = (struct plane_end){
+			.cookie = diverts[i]->client,
+			.tuple = plane_accepted(daemon->plane, &diverts[i]->tuple, diverts[i]->port)
+		};
 		ends[n_known++][PROGRAM] = live_end_of(flow);
 	}
 	plane_count(daemon->plane, ends[0], n_known * _END_N, counts[0]);

@@ -40,10 +40,10 @@ static int tell_datagrams(struct filter *filter, struct divert *divert)
 		n = MIN(datagram->n - datagram->n_told, WIRE_TAIL_MAX);
 		record.offset = (uint32_t)datagram->n_told;
 		record.total = (uint32_t)datagram->n;
-		r = filter->sock < 0 ? -ENOTCONN
-				     : channel_send(filter->sock, &wire_provider_channel,
-						    WIRE_FLOW_DATAGRAM, &record,
-						    datagram->bytes + record.offset, n, -1);
+		r = filter->sock < 0
+			    ? -ENOTCONN
+			    : channel_send(filter->sock, &wire_provider_channel, WIRE_FLOW_DATAGRAM,
+					   &record, datagram->bytes + record.offset, n, -1);
 		if (r == -EAGAIN)
 			return r;
 		datagram->n_told += n;
@@ -77,7 +77,8 @@ static int tell_end(struct filter *filter, struct divert *divert)
 					.full = divert->is_abandoned ||
 						(divert->is_over && divert->is_asked) };
 
-	if (!divert->is_told || divert->is_end_told || (!record.full && !divert->is_asked))
+	if (!divert->is_told || divert->is_end_told || divert->is_quiet ||
+	    (!record.full && !divert->is_asked))
 		return 0;
 	if (providers_say(filter, WIRE_FLOW_END, &record, -1) == -EAGAIN)
 		return -EAGAIN;
@@ -157,7 +158,7 @@ static void take_client(struct daemon *daemon, const struct plane_client *client
 		return;
 	}
 	divert->fd = client->fd;
-	divert->ours = client->ours;
+	divert->port = client->tuple.lport;
 	divert->client = client->cookie;
 	say(daemon, divert);
 }
@@ -300,6 +301,7 @@ int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire
 	if (!divert || divert->proxy != index)
 		return say_of(daemon, index, flow, true);
 	divert->is_asked = true;
+	divert->is_quiet = false;
 	say(daemon, divert);
 	return 0;
 }

@@ -243,7 +243,10 @@ static int add(struct daemon *daemon, const struct flow *flow, unsigned int inde
 
 	if (divert)
 		divert_ended(daemon, divert->flow);
-	return diverts_add(daemon->diverts, flow->id, flow->key.cookie, &tuple, index, &divert);
+	if (diverts_add(daemon->diverts, flow->id, flow->key.cookie, &tuple, index, &divert) < 0)
+		return -ENOMEM;
+	divert->is_quiet = flow->is_quiet;
+	return 0;
 }
 
 static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int index,
@@ -277,6 +280,7 @@ int divert_take_opened(struct daemon *daemon, unsigned int index,
 			come_late(daemon, index, record);
 		return 0;
 	}
+	flow->is_quiet = record->quiet && flow->key.proto == IPPROTO_TCP;
 	if (!record->error && add(daemon, flow, index) < 0) {
 		refused.error = ENOMEM;
 		divert_cancel(daemon, index, record->id);

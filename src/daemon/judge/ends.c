@@ -75,6 +75,8 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 		if (flow) {
 			flow->is_gone = true; /* it ends when it is judged */
 			divert_gone(daemon, flow);
+		} else if (event->is_forgotten) {
+			gone_note(&daemon->gone, &key); /* its SYN may be in the queue */
 		}
 	}
 }

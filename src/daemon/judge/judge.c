@@ -164,6 +164,7 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 	flow->direction = (uint8_t)held->dir;
 	flow->lport = tuple->lport;
 	flow->is_bound = (held->sock.flags & SL_SOCK_BOUND) != 0;
+	flow->is_gone = held->dir == SL_DIR_OUT && gone_has(&daemon->gone, &key);
 	flow->host = host;
 	flow->host_source = host != texts_none() ? FLOW_HOST_DNS : FLOW_HOST_NONE;
 	return flow;

@@ -88,6 +88,12 @@ void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 	}
 }
 
+static uint8_t flags_of(const struct flow *flow)
+{
+	return (uint8_t)((flow->is_diverted ? SL_FLOW_DIVERTED : 0) |
+			 (flow->is_diverted && flow->is_quiet ? SL_FLOW_QUIET : 0));
+}
+
 struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
 			     enum sl_verdict verdict)
 {
@@ -98,7 +104,7 @@ struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
 	(void)plane_get_flow(daemon->plane, &flow->key, &entry);
 	entry.id = flow->id;
 	entry.verdict = (uint8_t)verdict;
-	entry.flags = flow->is_diverted ? SL_FLOW_DIVERTED : entry.flags;
+	entry.flags |= flags_of(flow);
 	entry.last_ns = daemon_now_us() * 1000;
 	return entry;
 }
@@ -109,7 +115,7 @@ static int put_in_force(struct daemon *daemon, const struct flow *flow, enum sl_
 				 .last_ns = daemon_now_us() * 1000,
 				 .tuple = flow_tuple(flow),
 				 .verdict = (uint8_t)verdict,
-				 .flags = flow->is_diverted ? SL_FLOW_DIVERTED : 0,
+				 .flags = flags_of(flow),
 				 .dir = flow->direction,
 				 .ifindex = flow->side->ifindex };
 	int r;

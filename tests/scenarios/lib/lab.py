@@ -18,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 
-from . import machine, programs, proxies, servers
+from . import machine, programs, proxies, servers, site
 from .capture import Capture
 from .dns import Zone
 from .ns import Namespace
@@ -144,14 +144,23 @@ class Lab:
         self._servers.append(servers.http_server(self.server, port))
         return self._servers[-1]
 
-    def https(self, port=443):
-        """with a certificate that it makes for itself"""
+    def make_certificate(self, name, *settings):
+        """Return: a file with it and its key; that with .crt behind its name has no key"""
         path = self.new_file("pem")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-subj", "/CN=example.com", "-days", "2", "-keyout", path, "-out", path + ".crt"],
+                        "-subj", "/CN=" + name, *settings, "-days", "2", "-keyout", path, "-out", path + ".crt"],
                        check=True, capture_output=True)
         with open(path, "a") as file, open(path + ".crt") as certificate:
             file.write(certificate.read())
+        return path
+
+    def make_proxy_certificate(self):
+        """for a proxy of proxies.py"""
+        return self.make_certificate("proxy", "-addext", f"subjectAltName=IP:{SERVER4}")
+
+    def https(self, port=443):
+        """with a certificate that it makes for itself"""
+        path = self.make_certificate("example.com")
         self._servers.append(servers.https_server(self.server, port, path))
         return path
 
@@ -159,6 +168,9 @@ class Lab:
         """an upstream proxy, as a function of proxies.py that has this name; Return: it"""
         self._servers.append(getattr(proxies, kind)(self.server, *words, **settings))
         return self._servers[-1]
+
+    def site(self, port, folder):
+        self._servers.append(site.site(self.server, port, folder))
 
     def greeter(self, port):
         self._servers.append(servers.greeter(self.server, port))
@@ -169,6 +181,10 @@ class Lab:
 
     def acceptor(self, port):
         return servers.acceptor(self.server, port)
+
+    def ends(self, port):
+        self._servers.append(servers.ends(self.server, port))
+        return self._servers[-1]
 
     def deaf(self, port):
         self._servers.append(servers.deaf(self.server, port))

@@ -7,6 +7,7 @@ was asked for, as it was named: ("10.79.66.1", 80) or ("example.com", 80).
 
 import base64
 import errno
+import ipaddress
 import select
 import socket
 import socketserver
@@ -27,6 +28,13 @@ def _readable(ends, timeout_s=None):
         poller.register(end, select.POLLIN)
     ready = {fd for fd, _ in poller.poll(timeout_s and timeout_s * 1000)}
     return [end for end in ends if end.fileno() in ready]
+
+
+def _is_address(host):
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 class _Refused(Exception):
@@ -64,11 +72,11 @@ class _Proxy(socketserver.BaseRequestHandler):
         self.server.asked.append((host, port))
         if port == FORBIDDEN_PORT:
             raise _Refused(None)
+        if not _is_address(host) and host not in self.server.names:
+            raise _Refused(errno.EHOSTUNREACH)
         try:
             with self.server.place:
                 return socket.create_connection((self.server.names.get(host, host), port), TIMEOUT_S)
-        except socket.gaierror:
-            raise _Refused(errno.EHOSTUNREACH) from None
         except TimeoutError:
             raise _Refused(errno.ETIMEDOUT) from None
         except OSError as error:

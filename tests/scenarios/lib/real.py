@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Servers as Debian has them, in the server namespace: git, rsync, SSH, SMB, HTTP/2, QUIC.
+"""Servers as Debian has them, in the server namespace: git, rsync, SSH, SMB, HTTP/2, QUIC; OpenSSH, iperf3.
 
 All serve one folder, which holds the file `data` and the repository `repository.git`.
 None of them knows a file of the machine: their settings and keys are in that folder's lab.
@@ -7,6 +7,7 @@ None of them knows a file of the machine: their settings and keys are in that fo
 
 import os
 import random
+import shutil
 import socket
 import subprocess
 
@@ -14,9 +15,11 @@ from . import machine
 from .wait import wait_for
 
 N_DATA = 400_000
-H2, QUIC = 8443, 4433
+H2, QUIC, IPERF3 = 8443, 4433, 5201
 NO_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}  # of the machine or its user
 SMBD = os.path.join(machine.unpacked("samba"), "usr/sbin/smbd")
+SSHD = os.path.join(machine.unpacked("openssh-server"), "usr/sbin/sshd")
+LIBWRAP = os.path.join(machine.unpacked("libwrap0"), "usr/lib", os.uname().machine + "-linux-gnu")
 QUIC_SERVER = os.path.join(machine.unpacked("ngtcp2-server"), "usr/sbin/gtlsserver")
 RSYNC = """use chroot = no
 uid = root
@@ -46,6 +49,18 @@ path = {files}
 guest ok = yes
 read only = no
 """
+OPENSSH = """Port 22
+HostKey {private}/host-key
+AuthorizedKeysFile {key}.pub
+StrictModes no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+PidFile none
+"""
+# whom it knows: root, who may log in, and who it is itself before that
+USERS = {"passwd": "root:x:0:0::/root:/bin/sh\nsshd:x:74:65534::/run/sshd:/usr/sbin/nologin\n",
+         "shadow": "root:*:19000:0:99999:7:::\nsshd:*:19000:0:99999:7:::\n"}
 
 
 def _quietly(*words):
@@ -60,8 +75,18 @@ def wait_for_udp(pid, port):
     wait_for(is_bound, 20, f"the server at UDP port {port}")
 
 
-class RealServers:
-    def __init__(self, lab, address, certificate):
+def is_listening(namespace, port):
+    """@port: of TCP"""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in namespace.read_proc(name).splitlines()[1:]]
+    return any(line[1].endswith(f":{port:04X}") and line[3] == "0A" for line in lines)
+
+
+class _Servers:
+    """several, each begun by a function of `BEGINS`, which listen at `PORTS`"""
+
+    BEGINS, PORTS = (), ()
+
+    def __init__(self, lab, address, certificate=None):
         self._lab, self._address, self._certificate = lab, address, certificate
         self._running = []
         self.folder, self.key = lab.new_file("files"), lab.new_file("key")
@@ -71,19 +96,23 @@ class RealServers:
             os.chmod(folder, 0o777)
         with open(os.path.join(self.folder, "data"), "wb") as file:
             file.write(random.Random(154).randbytes(N_DATA))
+        _quietly("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key)
         self._make_repository()
 
     def __enter__(self):
         try:
-            for begin in (self._git, self._rsync, self._ssh, self._smb, self._h2, self._quic):
-                begin()
-            for port in (9418, 873, 22, 445, H2):
+            for begin in self.BEGINS:
+                begin(self)
+            for port in self.PORTS:
                 wait_for(lambda port=port: self._answers(port), 20, f"the server at port {port}")
-            wait_for_udp(self._running[-1].pid, QUIC)
+            self._wait_more()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _wait_more(self):
+        pass
 
     def __exit__(self, *_):
         for popen in self._running:
@@ -119,6 +148,8 @@ class RealServers:
         _quietly(*git, "-C", work, "commit", "-m", "all of it")
         _quietly(*git, "clone", "--bare", work, os.path.join(self.folder, "repository.git"))
 
+
+class RealServers(_Servers):
     def _git(self):
         self._start("git", "-c", "safe.directory=*", "daemon", f"--base-path={self.folder}", "--export-all",
                     "--reuseaddr")
@@ -134,8 +165,7 @@ class RealServers:
         home = os.path.join(self._private, "home")
         os.makedirs(os.path.join(home, ".ssh"), mode=0o700)
         os.chmod(home, 0o700)
-        _quietly("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key)
-        os.rename(self.key + ".pub", os.path.join(home, ".ssh/authorized_keys"))
+        shutil.copy(self.key + ".pub", os.path.join(home, ".ssh/authorized_keys"))
         host_key = os.path.join(self._private, "host-key")
         _quietly("dropbearkey", "-t", "ed25519", "-f", host_key)
         self._start("unshare", "-m", "sh", "-c", 'mount --bind "$1" "$2" && exec dropbear -F -E -s -r "$3" -P "$3.pid" -p 22',
@@ -155,3 +185,36 @@ class RealServers:
     def _quic(self):
         self._start(QUIC_SERVER, "-q", "-d", self.folder, self._address, str(QUIC), self._certificate,
                     self._certificate + ".crt")
+
+    def _wait_more(self):
+        wait_for_udp(self._running[-1].pid, QUIC)
+
+    BEGINS = (_git, _rsync, _ssh, _smb, _h2, _quic)
+    PORTS = (9418, 873, 22, 445, H2)
+
+
+class MoreServers(_Servers):
+    """OpenSSH's sshd, which sees users of its own, and iperf3"""
+
+    def _sshd(self):
+        settings = os.path.join(self._private, "sshd_config")
+        with open(settings, "w") as file:
+            file.write(OPENSSH.format(private=self._private, key=self.key))
+        _quietly("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(self._private, "host-key"))
+        for name, text in USERS.items():
+            with open(os.path.join(self._private, name), "w") as file:
+                file.write(text)
+        script = ('for name in passwd shadow; do mount --bind "$1/$name" "/etc/$name" || exit; done; '
+                  'mount -t tmpfs none /run && mkdir -m 755 /run/sshd && shift && exec "$@"')
+        # mounts that nobody else sees; of the resolver it needs nothing
+        self._start(self._lab.path("tests/providers/with-resolver"), "/dev/null", "sh", "-c", script, "sh", self._private,
+                    SSHD, "-D", "-E", settings + ".log", "-f", settings, LD_LIBRARY_PATH=LIBWRAP)
+
+    def _iperf3(self):
+        self._start("iperf3", "-s", "-p", str(IPERF3))
+
+    BEGINS = (_sshd, _iperf3)
+    PORTS = (22,)  # iperf3 takes whoever connects for its client
+
+    def _wait_more(self):
+        wait_for(lambda: is_listening(self._lab.server, IPERF3), 20, "iperf3")

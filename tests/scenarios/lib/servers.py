@@ -78,6 +78,23 @@ class _Halves(socketserver.BaseRequestHandler):
             pass
 
 
+class _Ends(socketserver.BaseRequestHandler):
+    """reads to the end, and notes what there was"""
+
+    def handle(self):
+        with self.server.lock:
+            self.server.n_open += 1
+        n, end = 0, "end"
+        try:
+            while data := self.request.recv(65536):
+                n += len(data)
+        except ConnectionResetError:
+            end = "reset"
+        with self.server.lock:
+            self.server.n_open -= 1
+            self.server.ended.append((n, end))
+
+
 class _Greeter(socketserver.BaseRequestHandler):
     """speaks first, then answers a line"""
 
@@ -220,6 +237,11 @@ def deaf(namespace, port):
 
 def halves(namespace, port):
     return serve(namespace, port, _Halves, go=threading.Event())
+
+
+def ends(namespace, port):
+    """`ended`: (bytes, "end" or "reset") of each connection; `n_open`: how many there are"""
+    return serve(namespace, port, _Ends, lock=threading.Lock(), n_open=0, ended=[])
 
 
 def greeter(namespace, port):

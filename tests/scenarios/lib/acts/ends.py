@@ -12,6 +12,9 @@ import time
 
 from sockets import family_of
 
+from .calls import errno_of
+
+TCP_FASTOPEN_CONNECT = 30
 TCP_SYN_SENT, TCP_CLOSE = 2, 7
 
 
@@ -39,6 +42,52 @@ def act_connects(*ends):
     with concurrent.futures.ThreadPoolExecutor(len(asked)) as pool:
         later = {i: pool.submit(_connect, *words) for i, words in enumerate(asked) if ends[i // 2].endswith("slow")}
         return [later[i].result() if i in later else _connect(*words) for i, words in enumerate(asked)]
+
+
+def _fast_open(way, address, port):
+    """what the calls are told of a connection whose SYN has data, and how long that took"""
+    began = time.monotonic()
+    with socket.socket(family_of(address), socket.SOCK_STREAM) as s:
+        if way == "connect":
+            s.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
+            told = [errno_of(lambda: s.connect((address, int(port))))]
+            told.append(errno_of(lambda: s.send(b"early")))
+        else:
+            told = [errno_of(lambda: s.sendto(b"early", socket.MSG_FASTOPEN, (address, int(port))))]
+        if told[-1] == "0":
+            got = b""
+            while len(got) < 5 and (part := s.recv(5 - len(got))):
+                got += part
+            told.append(got.decode())
+    return {"told": told, "took": time.monotonic() - began}
+
+
+def act_fast_opens(*ends):
+    """each end is address,port; by sendto(MSG_FASTOPEN), and by connect with TCP_FASTOPEN_CONNECT"""
+    return [_fast_open(way, *end.split(",")) for end in ends for way in ("sendto", "connect")]
+
+
+def act_close_at_once(address, port, count):
+    """connections that are closed as soon as connect(2) is back, blocking and not. Return: errno names"""
+    told = []
+    for i in range(int(count)):
+        with socket.socket(family_of(address), socket.SOCK_STREAM) as s:
+            s.setblocking(i % 2 == 0)
+            told.append(errno.errorcode.get(s.connect_ex((address, int(port))), "0"))
+    return told
+
+
+def act_patience(address, port, seconds):
+    """a program with a timer of its own: errno name of connect(2), whether poll(2) told anything in time, and when
+    it was back"""
+    began = time.monotonic()
+    with socket.socket(family_of(address), socket.SOCK_STREAM) as s:
+        s.setblocking(False)
+        error = s.connect_ex((address, int(port)))
+        poll = select.poll()
+        poll.register(s, select.POLLOUT)
+        events = poll.poll(float(seconds) * 1000)
+    return {"error": errno.errorcode[error], "events": events, "took": time.monotonic() - began}
 
 
 def act_give_up(address, port, seconds):
