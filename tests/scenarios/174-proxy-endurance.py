@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import statistics
+import subprocess
 import time
 from collections import Counter
 
@@ -177,13 +178,51 @@ def check_flood(t, lab):
     t.equal(log.lines(), [], "what the kernel says")
 
 
+# ---- conntrack is full ----
+
+N_WHILE_FULL = 20
+
+
+def n_tracked(lab):
+    with lab.client:
+        return int(subprocess.run(["conntrack", "-C"], capture_output=True, text=True, check=True).stdout)
+
+
+def check_full_table(t, lab):
+    """as many conversations as there may be, which nobody answers: new flows are served, the open one goes on"""
+    with open("/proc/sys/net/netfilter/nf_conntrack_max") as file:
+        most = int(file.read())
+    if most > t.most:
+        t.note(f"{most} entries: too many for this run")
+        return
+    log = plane.KernelLog()
+    program = Ordered(lab, [], options=["--proxy", lab.path("tests/providers/test-proxy")], fail="closed")
+    try:
+        program.ask("receive", HOSTS[0], 80, "/slow/99999999999/16384/10")
+        wait_for(lambda: program.ask("gaps")["receive"]["n"], 15, "the open flow")
+        lab.plain(lab.flowgen("udp-once", "10.79.128.1", 9, most + most // 10, 32000))
+        full = n_tracked(lab)
+        t.check(full > most * 0.95, f"{full} of {most} entries")
+        told = [program.ask("tcp", HOSTS[i % 2], 7) for i in range(N_WHILE_FULL)]
+        gap = program.ask("gaps")["receive"]
+        t.check(n_tracked(lab) > most * 0.9, "it is full until the end")
+    finally:
+        program.end()
+    t.equal(Counter(one["error"] for one in told), {"0": N_WHILE_FULL}, "flows while it is full")
+    t.equal(gap["error"], None, "the open flow")
+    say(t, f"{full} of {most} entries: connects", [one["took_ms"] / 1000 for one in told])
+    t.equal([line for line in log.lines() if "table full" not in line], [], "what the kernel says besides")
+    with lab.client:
+        subprocess.run(["conntrack", "-F"], check=True, capture_output=True)
+
+
 # ---- nights ----
 
 WAKE_MS = 1000  # what the project promises to the first flow after a wake
 
 
 def one_night(lab, program, control, everything, chance):
-    """Return: how a flow of each family ended, and how long after everything runs; the last is @control's, which nobody
+    """Return: how a flow of each family ended, and how long after everything runs; then those of @control, which nobody
     governs: a link that has just come up may lose what is sent"""
     for part in chance.sample(everything, len(everything)):
         part.stop()
@@ -191,12 +230,12 @@ def one_night(lab, program, control, everything, chance):
     flows = [program.order("tcp", end, 7) for end in HOSTS]
     time.sleep(chance.choice(nights.NIGHTS_S))
     nights.plug_in(lab)
-    beside = control.order("tcp", HOSTS[0], 7)
+    beside = [control.order("tcp", end, 7) for end in HOSTS]
     for part in chance.sample(everything, len(everything)):
         part.go()
     began = time.monotonic()
     answers = [program.answer(number) for number in flows]
-    answers.append(control.answer(beside))
+    answers += [control.answer(number) for number in beside]
     return [(answer["error"], max(0, answer["ended"] - began)) for answer in answers]
 
 
@@ -218,11 +257,10 @@ def check_nights(t, lab):
     finally:
         control.end()
         program.end()
-    took = [max(took for _, took in night[:-1]) for night in told]
-    beside = [night[-1][1] for night in told]
+    took, beside = ([max(took for _, took in night[side]) for night in told] for side in (slice(2), slice(2, 4)))
     say(t, "the first flows after a wake", took)
     say(t, "those of a program that nobody governs", beside)
-    t.equal(Counter(error for night in told for error, _ in night), {"0": 3 * t.nights}, "what they got")
+    t.equal(Counter(error for night in told for error, _ in night), {"0": 4 * t.nights}, "what they got")
     t.equal(Counter(flow["via"] for flow in program.run.flows(event="new", proto="tcp")), {"test-proxy": 2 * t.nights + 1},
             "the proxy has each of them")
     still.check(t, max(took) * 1000, WAKE_MS, "the first flow after a wake")
@@ -347,7 +385,7 @@ def check_declined(t, lab):
         check_declined_by(t, lab, provider, lab.actor("echoes", HOSTS[0], 7, 300), "begun")
 
 
-CHECKS = (check_document, check_kills, check_flood, check_nights, check_declined, check_matrix)
+CHECKS = (check_document, check_kills, check_flood, check_full_table, check_nights, check_declined, check_matrix)
 
 
 def scenario(t):
@@ -364,4 +402,4 @@ def scenario(t):
 
 
 if __name__ == "__main__":
-    main(scenario, only="", cycles=4, seed=0, flows=8000, nights=10, fault="")
+    main(scenario, only="", cycles=4, seed=0, flows=8000, nights=10, fault="", most=1 << 19)
