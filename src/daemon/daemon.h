@@ -22,7 +22,7 @@
  *	canary.c     a flow of our own that is refused: the proof that all of this works
  *	remember.c   verdict memory: what filters said, what the kernel may allow by itself
  *	names.c      answers of name servers → sluice-names → name cache
- *	divert.h     flows that proxies take: divert.c, divert-talk.c
+ *	divert.h     flows that proxies take: divert.c, divert-talk.c, divert-far.c
  *	packets.h    packets that filters are asked about: packets.c, packets-*.c
  *	netns.c      network namespaces: into them and out again; netns-json.c
  *	owners.c     other programs that change our rules
@@ -160,7 +160,8 @@ struct daemon {
 	struct identity *idle_oldest, *idle_newest;
 	unsigned int n_idle;
 	struct known_link links[LINKS_MAX];
-	struct sl_flow_key cut[CUT_MAX]; /* TCP of ours, ended lately: its reset may be on its way */
+	struct sl_flow_key
+		cut[CUT_MAX]; /* TCP of ours, ended lately: its reset may be on its way */
 	unsigned int n_cut;
 	uint64_t links_read_us;
 	unsigned int n_links;
@@ -177,9 +178,10 @@ struct daemon {
 	struct peekings peekings;
 	struct packets packet_filters;
 	struct diverts *diverts; /* NULL: there is no proxy */
+	struct divert_far far;
 	uint64_t diverts_looked_us;
-	bool is_deaf;		 /* what comes for one could not be taken: until the next tick */
-	uint64_t deaf_us;	 /* when that was so last */
+	bool is_deaf;	  /* what comes for one could not be taken: until the next tick */
+	uint64_t deaf_us; /* when that was so last */
 	struct namespaces namespaces;
 
 	uint64_t seed;	     /* of the hashes */
@@ -229,8 +231,9 @@ void keeper_keep(struct daemon *daemon, uint32_t slot, int fd);
 /** keeper_spawn() - @output: for what it prints, not consumed; -1: to the keeper's stderr */
 void keeper_spawn(struct daemon *daemon, uint32_t slot, int output);
 void keeper_kill(struct daemon *daemon, uint32_t slot);
-/** keeper_enter() - its answers go to netns_entered(); @pid or @sock: of that namespace */
-void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock);
+/** keeper_enter() - its answers go to netns_entered() or divert_entered(); @pid or @sock: of that
+ *  namespace; @only: 0, or a netns_socket and one */
+void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock, uint32_t only);
 void keeper_beat(struct daemon *daemon);
 
 /* judge.c, asking.c, verdict.c; among themselves: judge.h */

@@ -61,6 +61,7 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 					  .host_source = flow->host_source,
 					  .host_reading = flow->host_reading,
 					  .interface_kind = (uint8_t)link->kind,
+					  .bound = flow->is_bound,
 					  .sport = flow->lport,
 					  .dport = flow->key.rport };
 	memcpy(record->src, flow->side->laddr, sizeof(record->src));
@@ -175,12 +176,11 @@ static int take_ready(struct daemon *daemon, unsigned int index, const struct wi
 	if (!ready->error) {
 		/* its options had to fit; whoever asks next has what is unread before it */
 		channel_limit(filter->sock, QUESTIONS_BYTES);
+		filter->takes_udp = ready->datagrams;
 		ruling_ready(daemon, index);
 		lists_ready(daemon, index);
 		filter->wants_ends = ready->closed;
 		filter->looks = ready->data;
-		filter->takes_udp = ready->datagrams;
-		filter->has_said = true;
 		if (filter->looks)
 			peeking_prepare(daemon);
 	}

@@ -40,18 +40,20 @@ struct divert {
 	uint64_t client;       /* cookie of @fd, also when it is the proxy's; 0: not known */
 	uint16_t port;	       /* of the program, as @fd sees it */
 	unsigned int proxy;
+	uint64_t kept_us; /* UDP: when the kernel was told last that it is still there */
 	struct divert_datagram *datagrams; /* UDP, the oldest first */
 	size_t n_waiting;		   /* bytes of them */
-	int fd;		   /* the connection, the caller's; -1: it has not come, or was told */
-	bool is_client;	   /* its connection is waited for */
-	bool is_told;	   /* the proxy has it */
-	bool is_abandoned; /* the program has closed its last descriptor, */
-	bool is_end_told;  /* and the proxy knows */
-	bool is_asked;	   /* the proxy has asked whether it has */
-	bool is_quiet;	   /* it is told nothing of it before it has asked */
-	bool is_cancelled; /* it comes to nothing, which the proxy is to be told */
-	bool is_over;	   /* nothing is left of it but what is to be told */
-	bool is_queued;	   /* in the list of those that wait */
+	int fd;		      /* the connection, the caller's; -1: it has not come, or was told */
+	bool is_client;	      /* its connection is waited for */
+	bool is_socket_asked; /* UDP: @fd is being made */
+	bool is_told;	      /* the proxy has it */
+	bool is_abandoned;    /* the program has closed its last descriptor, */
+	bool is_end_told;     /* and the proxy knows */
+	bool is_asked;	      /* the proxy has asked whether it has */
+	bool is_quiet;	      /* it is told nothing of it before it has asked */
+	bool is_cancelled;    /* it comes to nothing, which the proxy is to be told */
+	bool is_over;	      /* nothing is left of it but what is to be told */
+	bool is_queued;	      /* in the list of those that wait */
 };
 
 struct diverts;

@@ -65,9 +65,9 @@ int config_read(struct keeper *keeper);
 /* network.c: network namespaces */
 int network_open_ours(struct keeper *keeper);
 /** network_enter() - sockets of the namespace of a thread, or of the socket @sock: KEEPER_NETNS_SOCKETS
- *  of them, owned by the caller. Return: 0 or a negative errno. */
-int network_enter(const struct keeper *keeper, pid_t pid, int sock, int *ret_sockets,
-		  uint32_t *ret_inode);
+ *  of them, owned by the caller, -1: it is not wanted. Return: 0 or a negative errno. */
+int network_enter(const struct keeper *keeper, const struct wire_k_enter *enter, int sock,
+		  int *ret_sockets, uint32_t *ret_inode);
 
 /* place.c: folders, cgroups and mounts of the instance, made by who started us */
 void place_kill_governed(const struct keeper *keeper);

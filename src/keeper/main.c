@@ -106,18 +106,15 @@ static void on_enter(struct keeper *keeper, const struct wire_message *message, 
 {
 	const struct wire_k_enter *enter = WIRE_BODY(message, struct wire_k_enter);
 	struct wire_k_entered entered = { .token = enter->token };
-	int sockets[KEEPER_NETNS_SOCKETS], r;
-
-	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++)
-		sockets[i] = -1;
-	r = network_enter(keeper, (pid_t)enter->pid, fd, sockets, &entered.inode);
+	int sockets[KEEPER_NETNS_SOCKETS];
+	int r = network_enter(keeper, enter, fd, sockets, &entered.inode);
 
 	entered.error = (uint32_t)-r;
 	if (r < 0)
 		tell_daemon(keeper, WIRE_K_ENTERED, &entered, -1);
 	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
 		entered.socket = i;
-		if (r == 0)
+		if (r == 0 && sockets[i] >= 0)
 			tell_daemon(keeper, WIRE_K_ENTERED, &entered, sockets[i]);
 		close_fd(sockets[i]);
 	}
@@ -263,10 +260,13 @@ static bool run_has_ended(struct keeper *keeper)
 	int fd = -1;
 	int r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, keeper->buffer, &message,
 			     NULL, &fd);
+	bool is_changed = r == 0 && message.record->type == WIRE_K_SETTINGS;
 
 	close_fd(fd);
+	if (is_changed) /* what the file says that each sluiced gets */
+		tell_daemon(keeper, WIRE_K_SETTINGS, message.body.bytes, -1);
 	keeper->is_ended = r == 0 && message.record->type == WIRE_K_END;
-	return r != -EAGAIN; /* after COMMIT it has nothing else to say */
+	return r != -EAGAIN && !is_changed; /* after COMMIT it has nothing else to say */
 }
 
 /* @run_sock: -1: it is not listened to any more. Return: has it ended? */

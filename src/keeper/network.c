@@ -25,22 +25,34 @@ int network_open_ours(struct keeper *keeper)
 	return 0;
 }
 
-int network_enter(const struct keeper *keeper, pid_t pid, int sock, int *ret_sockets,
-		  uint32_t *ret_inode)
+/* Return: 0 or a negative errno; then some may be open */
+static int open_sockets(uint32_t only, int *ret_sockets)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < KEEPER_NETNS_SOCKETS && r >= 0; i++) {
+		if (only && only != i + 1)
+			continue;
+		r = ret_sockets[i] = netns_open_socket((enum netns_socket)i);
+	}
+	return MIN(r, 0);
+}
+
+int network_enter(const struct keeper *keeper, const struct wire_k_enter *enter, int sock,
+		  int *ret_sockets, uint32_t *ret_inode)
 {
 	_cleanup_close_ int network = -1;
 	char path[64];
 	struct stat st;
-	int r = 0;
+	int r;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+	for (unsigned int i = 0; i < KEEPER_NETNS_SOCKETS; i++)
+		ret_sockets[i] = -1;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (pid_t)enter->pid);
 	network = sock < 0 ? open(path, O_RDONLY | O_CLOEXEC) : ioctl(sock, SIOCGSKNS);
 	if (network < 0 || fstat(network, &st) < 0 || setns(network, CLONE_NEWNET) < 0)
 		return -errno;
-	for (unsigned int i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
-		ret_sockets[i] = r ? -1 : netns_open_socket((enum netns_socket)i);
-		r = r || ret_sockets[i] >= 0 ? r : ret_sockets[i];
-	}
+	r = open_sockets(enter->only, ret_sockets);
 	if (setns(keeper->own_net, CLONE_NEWNET) < 0)
 		_exit(1); /* here it could do harm; sluiced leaves what is in force */
 	*ret_inode = (uint32_t)st.st_ino;

@@ -193,11 +193,11 @@ static int receive_from(int sock, uint8_t *bytes, struct plane_datagram *datagra
 		return -errno;
 	if (getsockname(sock, &ours.any, &n_ours) < 0)
 		return -errno;
-	memcpy(&datagram->from, &from, sizeof(from));
 	datagram->n = (size_t)n;
 	datagram->tuple.proto = IPPROTO_UDP;
 	take_address(&ours, datagram->tuple.laddr, &datagram->tuple.lport);
 	take_address(&from, datagram->tuple.raddr, &datagram->tuple.rport);
+	datagram->ours = datagram->tuple;
 	return 0;
 }
 
@@ -219,25 +219,61 @@ int real_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 	return r;
 }
 
-int real_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from)
+static void put_address(const uint8_t addr[16], uint16_t port, union address *ret_address)
 {
-	struct netns *home = &plane->places[plane->home];
-	bool is_ipv6 = from->ss_family == AF_INET6;
-	_cleanup_close_ int fd =
-		socket(from->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	union address ours = families[is_ipv6].loopback;
-	uint16_t port = htons(home->divert_port[1][is_ipv6]);
-	socklen_t n = families[is_ipv6].n;
+	if (sl_is_mapped4(addr)) {
+		*ret_address = (union address){ .ipv4 = { .sin_family = AF_INET,
+							  .sin_port = htons(port) } };
+		memcpy(&ret_address->ipv4.sin_addr, addr + 12, 4);
+	} else {
+		*ret_address = (union address){ .ipv6 = { .sin6_family = AF_INET6,
+							  .sin6_port = htons(port) } };
+		memcpy(&ret_address->ipv6.sin6_addr, addr, 16);
+	}
+}
+
+/* Return: 0 or a negative errno */
+static int connect_datagrams(int sock, const struct sl_tuple *ours)
+{
+	socklen_t n = families[!sl_is_mapped4(ours->laddr)].n;
+	union address here, there;
 	int yes = 1;
 
-	*(is_ipv6 ? &ours.ipv6.sin6_port : &ours.ipv4.sin_port) = port;
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
-	    bind(fd, &ours.any, n) < 0 || connect(fd, (const struct sockaddr *)from, n) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+	put_address(ours->laddr, ours->lport, &here);
+	put_address(ours->raddr, ours->rport, &there);
+	return setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+			       bind(sock, &here.any, n) < 0 || connect(sock, &there.any, n) < 0
+		       ? -errno
+		       : 0;
+}
+
+int real_connect_datagrams(struct plane *plane, const struct netns *netns, int sock,
+			   const struct sl_tuple *ours)
+{
+	enum netns_socket kind = families[!sl_is_mapped4(ours->laddr)].sockets[1];
+	_cleanup_close_ int own = -1;
+	int r = 0;
+
+	if (sock < 0 && netns != &plane->places[plane->home])
+		return -ESTALE; /* ours would be elsewhere */
+	if (sock < 0)
+		sock = own = r = netns_open_socket(kind);
+	else
+		r = netns_check(netns, sock, kind);
+	if (r >= 0)
+		r = connect_datagrams(sock, ours);
+	if (r < 0)
+		return r;
+	return own < 0 ? sock : TAKE_FD(own);
 }
 
 void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple)
 {
 	(void)conntrack_forget(netns->sockets[NETNS_RULES], tuple); /* it may be gone by itself */
+}
+
+void real_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			  uint32_t seconds)
+{
+	(void)conntrack_keep(netns->sockets[NETNS_RULES], tuple, seconds); /* the same */
 }

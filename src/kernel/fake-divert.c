@@ -82,8 +82,8 @@ int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 
 		if (datagram->tuple.netns != netns->cookie)
 			continue;
-		*ret_datagram = (struct plane_datagram){ .tuple = datagram->tuple,
-							 .n = datagram->n };
+		*ret_datagram =
+			(struct plane_datagram){ .tuple = datagram->tuple, .n = datagram->n };
 		memcpy(bytes, datagram->bytes, datagram->n);
 		fake->n_datagrams--;
 		memmove(&fake->datagrams[i], &fake->datagrams[i + 1],
@@ -93,17 +93,30 @@ int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 	return -EAGAIN;
 }
 
-int fake_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from)
+int fake_connect_datagrams(struct plane *plane, const struct netns *netns, int sock,
+			   const struct sl_tuple *ours)
 {
-	int r = fake_enter(fake_of(plane), FAKE_CONNECT_DATAGRAMS);
-	int fd = r < 0 ? r : socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct fake *fake = fake_of(plane);
+	int r = fake_enter(fake, FAKE_CONNECT_DATAGRAMS);
 
-	return fd < 0 && r == 0 ? -errno : fd;
+	if (r < 0)
+		return r;
+	if (sock < 0 && netns->cookie == FAKE_HOME)
+		r = sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	else if (!fake_is_of(fake, sock, netns->cookie))
+		return -ESTALE;
+	return r < 0 ? -errno : sock;
 }
 
 void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple)
 {
 	(void)fake_enter(fake_of(plane), FAKE_UNTRANSLATE);
+}
+
+void fake_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			  uint32_t seconds)
+{
+	(void)fake_enter(fake_of(plane), FAKE_KEEP_TRANSLATED);
 }
 
 void fake_close_clients(struct fake *fake)

@@ -59,6 +59,13 @@ static struct fake_netns *made_in(struct fake *fake, int fd)
 	return NULL;
 }
 
+bool fake_is_of(struct fake *fake, int fd, uint64_t cookie)
+{
+	const struct fake_netns *from = made_in(fake, fd);
+
+	return from && from->cookie == cookie;
+}
+
 static void open_rest(struct fake_netns *from, struct netns *netns)
 {
 	for (int i = 0; i < _NETNS_SOCKET_N; i++)
@@ -67,7 +74,7 @@ static void open_rest(struct fake_netns *from, struct netns *netns)
 						  : i == NETNS_PACKETS ? from->asked_fd
 						  : i == NETNS_LISTEN4 || i == NETNS_DATAGRAMS4
 							  ? from->clients_fd
-								       : from->pipe[0],
+							  : from->pipe[0],
 						  F_DUPFD_CLOEXEC, 3);
 	netns->inode = (uint32_t)from->cookie + 1000;
 	memset(netns->divert_port, 1, sizeof(netns->divert_port));
@@ -114,12 +121,9 @@ int fake_join(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKE
 
 	if (r < 0)
 		return r;
-	for (int i = 0; i < _NETNS_SOCKET_N; i++) {
-		struct fake_netns *from = made_in(fake, sockets[i]);
-
-		if (!from || from->cookie != netns->cookie)
+	for (int i = 0; i < _NETNS_SOCKET_N; i++)
+		if (!fake_is_of(fake, sockets[i], netns->cookie))
 			return -ESTALE;
-	}
 	open_rest(fake_netns_of(fake, netns->cookie), netns);
 	fake_netns_of(fake, netns->cookie)->has_rules = true;
 	fake_netns_of(fake, netns->cookie)->is_refused = false;

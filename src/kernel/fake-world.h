@@ -28,8 +28,8 @@ struct script {
 struct fake_netns {
 	uint64_t cookie;
 	int pipe[2];
-	int asked_fd; /* readable while packets wait in its queue of packets */
-	int watch_fd; /* readable after fake_touch() */
+	int asked_fd;	/* readable while packets wait in its queue of packets */
+	int watch_fd;	/* readable after fake_touch() */
 	int clients_fd; /* readable while there are clients, or datagrams */
 	bool is_touched, has_rules, is_refused;
 };
@@ -161,12 +161,17 @@ int fake_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
 		struct plane_client *ret_client);
 int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
 		 struct plane_datagram *ret_datagram);
-int fake_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
+int fake_connect_datagrams(struct plane *plane, const struct netns *netns, int sock,
+			   const struct sl_tuple *ours);
 void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
+void fake_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			  uint32_t seconds);
 void fake_close_clients(struct fake *fake);
 
 /* fake-netns.c */
 struct fake_netns *fake_netns_of(struct fake *fake, uint64_t cookie);
+/** fake_is_of() - of fake_open_socket() there */
+bool fake_is_of(struct fake *fake, int fd, uint64_t cookie);
 void fake_close_netns(struct fake *fake);
 /** fake_adopt() - places of what was kept, and the first one at home */
 void fake_adopt(struct fake *fake, struct plane *plane, int *kept);

@@ -78,7 +78,8 @@ static int enter(struct real *real, struct netns *netns, int sockets[_NETNS_SOCK
 	if (r < 0)
 		return r;
 	if (has_queue) { /* a predecessor's, as its table: plane_repair() is to look at that */
-		netns->digest = r > 0 ? 0 : netns->digest; /* it has other listeners */
+		if (r > 0 && repair_renew(real, netns) < 0) /* which leads to its listeners */
+			netns->digest = 0;
 		return 0;
 	}
 	r = queue_bind(netns->sockets[NETNS_QUEUE], &netns->queue_num);

@@ -40,7 +40,7 @@ int netns_cookie_of(int sock, uint64_t *ret_cookie)
 	return getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &n) < 0 ? -errno : 0;
 }
 
-static int check(const struct netns *netns, int sock, enum netns_socket kind)
+int netns_check(const struct netns *netns, int sock, enum netns_socket kind)
 {
 	socklen_t n = sizeof(int);
 	uint64_t cookie;
@@ -70,7 +70,7 @@ int netns_take(struct netns *netns, int sockets[_NETNS_SOCKET_N])
 	int r = 0;
 
 	for (enum netns_socket i = 0; i < _NETNS_SOCKET_N && !r; i++)
-		r = check(netns, sockets[i], i);
+		r = netns_check(netns, sockets[i], i);
 	for (enum netns_socket i = 0; i < _NETNS_SOCKET_N && !r; i++)
 		if (netns->sockets[i] < 0)
 			r = prepare(sockets[i], i);

@@ -24,9 +24,10 @@ struct netns {
 	int sockets[_NETNS_SOCKET_N]; /* owned; -1: none, or not yet */
 	uint16_t queue_num;
 	uint16_t packet_num; /* of the queue of packets; 0: none */
-	uint16_t divert_port[2][2]; /* of NETNS_LISTEN4 and 6, then DATAGRAMS; 0: it does not listen */
-	bool wants_requeue;  /* a predecessor's packets are in its queue */
-	uint64_t digest;     /* of the table after our last transaction; 0: unknown */
+	uint16_t divert_port[2]
+			    [2]; /* of NETNS_LISTEN4 and 6, then DATAGRAMS; 0: it does not listen */
+	bool wants_requeue;	 /* a predecessor's packets are in its queue */
+	uint64_t digest;	 /* of the table after our last transaction; 0: unknown */
 };
 
 /** netns_clear() - a free place; what it had is the caller's */
@@ -42,6 +43,10 @@ int netns_cookie_of(int sock, uint64_t *ret_cookie);
 
 /** netns_open_own() - sockets of the namespace that we are in. Return: 0 or a negative errno. */
 int netns_open_own(struct netns *netns);
+
+/** netns_check() - is @sock, which was made for us, of @netns and of this kind? Return: 0; -ESTALE: no;
+ *  or another negative errno */
+int netns_check(const struct netns *netns, int sock, enum netns_socket kind);
 
 /**
  * netns_take() - sockets that were made for us

@@ -30,8 +30,11 @@ struct plane_ops {
 		      struct plane_client *ret_client);
 	int (*receive)(struct plane *plane, struct netns *netns, int sock, uint8_t *bytes,
 		       struct plane_datagram *ret_datagram);
-	int (*connect_datagrams)(struct plane *plane, const struct sockaddr_storage *from);
+	int (*connect_datagrams)(struct plane *plane, const struct netns *netns, int sock,
+				 const struct sl_tuple *ours);
 	void (*untranslate)(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
+	void (*keep_translated)(struct plane *plane, struct netns *netns,
+				const struct sl_tuple *tuple, uint32_t seconds);
 
 	/* @netns: a free place, or one of a predecessor; it is filled in on success */
 	int (*join)(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);

@@ -194,10 +194,8 @@ int plane_repair(struct plane *plane, unsigned int place)
 bool plane_diverts(const struct plane *plane, uint64_t cookie, uint8_t proto, bool is_ipv6)
 {
 	int place = plane_find_netns(plane, cookie);
-	bool is_udp = proto == IPPROTO_UDP;
 
-	return place >= 0 && plane->places[place].divert_port[is_udp][is_ipv6] &&
-	       (!is_udp || (unsigned int)place == plane->home);
+	return place >= 0 && plane->places[place].divert_port[proto == IPPROTO_UDP][is_ipv6];
 }
 
 int plane_accept(struct plane *plane, unsigned int place, bool is_ipv6,
@@ -232,9 +230,15 @@ int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *by
 	return netns ? plane->ops->receive(plane, netns, sock, bytes, ret_datagram) : -EAGAIN;
 }
 
-int plane_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from)
+int plane_connect_datagrams(struct plane *plane, unsigned int place, int sock,
+			    const struct sl_tuple *ours)
 {
-	return plane->ops->connect_datagrams(plane, from);
+	struct netns *netns = at(plane, place);
+	int r = netns ? plane->ops->connect_datagrams(plane, netns, sock, ours) : -ENOENT;
+
+	if (r < 0)
+		close_fd(sock);
+	return r;
 }
 
 void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple)
@@ -243,6 +247,14 @@ void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple)
 
 	if (place >= 0)
 		plane->ops->untranslate(plane, &plane->places[place], tuple);
+}
+
+void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint32_t seconds)
+{
+	int place = plane_find_netns(plane, tuple->netns);
+
+	if (place >= 0)
+		plane->ops->keep_translated(plane, &plane->places[place], tuple, seconds);
 }
 
 /* ---- packets ---- */

@@ -168,8 +168,8 @@ struct sl_tuple plane_accepted(const struct plane *plane, const struct sl_tuple 
 
 /** struct plane_datagram - of a flow that was diverted, and has no socket of its own yet */
 struct plane_datagram {
-	struct sl_tuple tuple;	      /* as the program sees it */
-	struct sockaddr_storage from; /* whom an answer goes to */
+	struct sl_tuple tuple; /* as the program sees it, */
+	struct sl_tuple ours;  /* and as its socket is to: whom an answer goes to */
 	size_t n;
 };
 
@@ -185,14 +185,19 @@ struct plane_datagram {
 int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *bytes,
 		  struct plane_datagram *ret_datagram);
 /**
- * plane_connect_datagrams() - a socket for what comes @from there on, in plane_home()
+ * plane_connect_datagrams() - a socket with these ends, for what comes from there on
+ * @sock: one of @place that the keeper has opened for it, consumed; -1: in plane_home(), where there is
+ *        no need
  *
- * What came before, of whichever flow, may be in it, for plane_receive(). Return: the caller's, or a
- * negative errno.
+ * What came before, of whichever flow, may be in it, for plane_receive(). Return: the caller's;
+ * -ESTALE: @sock is of another namespace or of another kind; or another negative errno.
  */
-int plane_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
+int plane_connect_datagrams(struct plane *plane, unsigned int place, int sock,
+			    const struct sl_tuple *ours);
 /** plane_untranslate() - a flow of UDP that was diverted is over: who has its ends next is another one */
 void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple);
+/** plane_keep_translated() - one that is open: conntrack is to know it for so long, also if nothing goes */
+void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint32_t seconds);
 
 /**
  * plane_repair() - look at the nft table and put back what others took away or changed

@@ -13,6 +13,7 @@ import subprocess
 from lib import main, page, programs, upstreams
 from lib.lab import CLIENT4, CLIENT6, SERVER4
 from lib.real import IPERF3, N_DATA, NO_SETTINGS, SSHD, MoreServers
+from lib.socks import provider, url
 
 AT4, AT6, NAME = "10.79.71.1", "fd00:79::71:1", "files.example.com"
 HTTP, PLAIN, TLS, CLOSED, DNS = 80, 8000, 443, 81, 53
@@ -89,10 +90,11 @@ def bad(files, fetch):
     ]
 
 
-def browser(url):
+def browser(at):
     """the page as it is at the end, or the error"""
     words = [BROWSER, "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"]
-    return f'{shlex.join(words)} --user-data-dir="$PWD/profile" {url} 2> errors; status=$?; grep -o "net::ERR_[A-Z_]*" errors; exit $status'
+    return (f'{shlex.join(words)} --user-data-dir="$PWD/profile" {at} 2> errors; status=$?; '
+            'grep -o "net::ERR_[A-Z_]*" errors; exit $status')
 
 
 def browsed():
@@ -121,23 +123,23 @@ def check_plain(t, chosen, failing, wanted, plain):
     t.equal([name for name, _ in failing if status[name] in ("0", "none", "124")], [], "what cannot work, without Sluice")
 
 
-def check_way(t, lab, url, options, script, wanted, programs_seen):
+def check_way(t, lab, upstream, script, wanted, programs_seen):
     """what each program got is what it got without a proxy, and it got it by the proxy"""
     with lab.capture() as wire:
-        run = lab.run([], script, within=300, fail="closed",
-                      options=["--proxy", "socks:" + ",".join(["upstream=" + url, *options])])
+        run = lab.run([], script, within=300, fail="closed", options=["--proxy", provider(lab, upstream)])
     found = told(run)
     t.equal({name: found.get(name) for name in wanted if found.get(name) != wanted[name]}, {},
-            f"{url}: what is not as without a proxy\n{run.stderr[-2000:]}")
+            f"{upstream}: what is not as without a proxy\n{run.stderr[-2000:]}")
     begun = run.flows(event="new", proto="tcp")
-    t.equal({flow["provider"] for flow in begun}, {"socks"}, f"{url}: who has decided")
-    t.equal({flow["via"] for flow in begun if flow["verdict"] == "allow"}, {"socks"}, f"{url}: where they went")
+    t.equal({flow["provider"] for flow in begun}, {"socks"}, f"{upstream}: who has decided")
+    t.equal({flow["via"] for flow in begun if flow["verdict"] == "allow"}, {"socks"}, f"{upstream}: where they went")
     seen = {os.path.basename(flow["exe"]) for flow in begun if flow["via"]}
-    t.equal([name for name in programs_seen if name not in seen], [], f"{url}: programs whose flows went by it")
+    t.equal([name for name in programs_seen if name not in seen], [], f"{upstream}: programs whose flows went by it")
     strays = wire.packets(lambda packet: packet.proto == "tcp" and packet.src in (CLIENT4, CLIENT6) and
                           packet.dst != SERVER4)
-    t.equal(strays, [], f"{url}: packets that went past it")
-    t.note(f"{url.replace(URL_USER + '@', '')}: {len(begun)} flows, {sum(flow['verdict'] == 'drop' for flow in begun)} of them refused")
+    t.equal(strays, [], f"{upstream}: packets that went past it")
+    n_refused = sum(flow["verdict"] == "drop" for flow in begun)
+    t.note(f"{upstream.replace(URL_USER + '@', '')}: {len(begun)} flows, {n_refused} of them refused")
 
 
 def make_static(t, lab):
@@ -151,27 +153,26 @@ def make_static(t, lab):
     return path
 
 
-def prepare(t, lab, ends):
-    """Return: [(upstream, other options)], the servers' files, lines of the page"""
+def prepare(lab, ends):
+    """Return: upstreams, the servers' files, lines of the page"""
     lab.dns().add(NAME, "A", AT4)
     files = ends.enter_context(MoreServers(lab, AT4))
     lab.site(HTTP, files.folder)
     lab.http(PLAIN)
     lab.https(TLS)
     lab.plain(["true"])  # makes resolv.conf
-    certificate = lab.make_proxy_certificate()
-    lab.proxy("secure_connect", SECURE, certificate, user=USER, names={NAME: AT4})
+    lab.certificate = lab.make_proxy_certificate()
+    lab.proxy("secure_connect", SECURE, lab.certificate, user=USER, names={NAME: AT4})
     ends.enter_context(upstreams.dante(lab, DANTE))
     ends.enter_context(upstreams.tinyproxy(lab, TINYPROXY))
-    ways = [(f"socks5://{SERVER4}:{DANTE}", []), (f"socks5h://{SERVER4}:{DANTE}", []),
-            (f"http://{SERVER4}:{TINYPROXY}", []), (f"https://{URL_USER}@{SERVER4}:{SECURE}", [f"ca={certificate}.crt"])]
+    ways = [url("socks5", DANTE), url("socks5h", DANTE), url("http", TINYPROXY), url("https", SECURE, URL_USER)]
     return ways, files, page.make(files.folder)
 
 
 def scenario(t):
     t.needs(*NEEDS)
     with t.lab() as lab, contextlib.ExitStack() as ends:
-        ways, files, lines = prepare(t, lab, ends)
+        ways, files, lines = prepare(lab, ends)
         fetch = make_static(t, lab)
         chosen, failing = good(files, fetch), bad(files, fetch)
         has_browser = not t.missing(BROWSER)
@@ -181,8 +182,8 @@ def scenario(t):
         wanted = told(plain)
         check_plain(t, chosen, failing, wanted, plain)
         t.equal([line for line in lines if has_browser and line not in wanted["browser"]], [], "parts of the page")
-        for n, (url, options) in enumerate(ways):
-            check_way(t, lab, url, options, script_of(lab, f"proxied-{n}", chosen + failing), wanted,
+        for n, upstream in enumerate(ways):
+            check_way(t, lab, upstream, script_of(lab, f"proxied-{n}", chosen + failing), wanted,
                       PROGRAMS + (BROWSER,) * has_browser)
     t.needs(BROWSER)  # all others have been looked at
 

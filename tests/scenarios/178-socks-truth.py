@@ -5,7 +5,7 @@
    [ client ns: python ]──uplink──[ server ns: dante, tinyproxy, proxies of ours ── routes that refuse, a black hole ]
         └ sluice run --proxy socks:upstream=…
 
-Prints how much later each answer came than directly; 0 errors otherwise than directly, but for those in UNSAID.
+Prints how much later each answer comes than directly.
 """
 import contextlib
 import itertools
@@ -13,6 +13,7 @@ import statistics
 
 from lib import main, upstreams
 from lib.lab import SERVER4
+from lib.socks import provider, url
 from lib.wait import wait_for
 
 AT4, AT6, NAME, UNKNOWN = "10.79.78.1", "fd00:79::78:1", "there.example.com", "gone.example.com"
@@ -38,16 +39,18 @@ KEPT_S = 1  # timeout= of the provider, which is no reason to give a destination
 
 
 class Way:
-    """how flows go: upstream, what it does not say, other options"""
+    """how flows go: --proxy's argument, and what is not said there"""
 
-    def __init__(self, title, url, unsaid=(), **options):
-        self.title, self.unsaid = title, dict(unsaid)
-        words = [f"upstream={url}", f"timeout={KEPT_S}"] + [f"{key}={value}" for key, value in options.items()]
-        self.proxy = "socks:" + ",".join(words)
+    def __init__(self, title, proxy, unsaid=()):
+        self.title, self.proxy, self.unsaid = title, proxy, dict(unsaid)
 
 
-def run(lab, way, command, **settings):
-    return lab.run([], command, options=["--proxy", way.proxy], **settings)
+def way_by(lab, title, kind, port, unsaid=()):
+    return Way(title, provider(lab, url(kind, port), timeout=KEPT_S), unsaid)
+
+
+def run(lab, way, command):
+    return lab.run([], command, options=["--proxy", way.proxy])
 
 
 def prepare(lab, ends):
@@ -68,15 +71,19 @@ def prepare(lab, ends):
         namespace.sysctl("ipv4/tcp_fastopen", 5)  # data in the SYN, without a cookie
     lab.client.sysctl("ipv4/tcp_syn_retries", 1)
     lab.plain(["true"])  # makes resolv.conf
-    certificate = lab.make_proxy_certificate()
+    lab.certificate = lab.make_proxy_certificate()
     lab.proxy("socks5", SOCKS5, names={NAME: AT4})
     lab.proxy("connect", CONNECT, names={NAME: AT4})
-    lab.proxy("secure_connect", SECURE, certificate, names={NAME: AT4})
+    lab.proxy("secure_connect", SECURE, lab.certificate, names={NAME: AT4})
     ends.enter_context(upstreams.dante(lab, DANTE))
     ends.enter_context(upstreams.tinyproxy(lab, TINYPROXY))
-    return [Way("socks5h", f"socks5h://{SERVER4}:{SOCKS5}"), Way("http", f"http://{SERVER4}:{CONNECT}", NO_WORD),
-            Way("https", f"https://{SERVER4}:{SECURE}", NO_WORD, ca=certificate + ".crt"),
-            Way("dante", f"socks5://{SERVER4}:{DANTE}"), Way("tinyproxy", f"http://{SERVER4}:{TINYPROXY}", NO_WORDS)]
+    return [way_by(lab, "socks5h", "socks5h", SOCKS5), way_by(lab, "http", "http", CONNECT, NO_WORD),
+            way_by(lab, "https", "https", SECURE, NO_WORD), way_by(lab, "dante", "socks5", DANTE),
+            way_by(lab, "tinyproxy", "http", TINYPROXY, NO_WORDS)]
+
+
+def kind_of(row):
+    return row.removesuffix(", IPv6")
 
 
 def by_row(program):
@@ -90,11 +97,11 @@ def by_row(program):
 def check_table(t, lab, ways):
     command = lab.actor("connects", *(end for end, times in ROWS.values() for _ in range(times)))
     errors, direct = by_row(lab.plain(command))
-    t.equal(errors, {row: {DIRECT[row.removesuffix(", IPv6")]} for row in ROWS}, "directly")
+    t.equal(errors, {row: {DIRECT[kind_of(row)]} for row in ROWS}, "directly")
     for way in ways:
         ran = run(lab, way, command)
         found, took = by_row(ran)
-        unsaid = {row: {way.unsaid[row.removesuffix(", IPv6")]} for row in ROWS if row.removesuffix(", IPv6") in way.unsaid}
+        unsaid = {row: {way.unsaid[kind_of(row)]} for row in ROWS if kind_of(row) in way.unsaid}
         t.equal(found, {**errors, **unsaid}, f"{way.title}: errors")
         t.check(all(flow["via"] == "socks" for flow in ran.flows(verdict="allow")), f"{way.title}: by it")
         later, worst = {}, {}
@@ -132,7 +139,7 @@ def check_down(t, lab):
     lab.proxy("connect", FORBIDDING + 1, user="alice:secret")
     for kind, port in (("socks5", FORBIDDING), ("http", FORBIDDING + 1)):
         for at, wanted in ((NOBODY, ["ECONNREFUSED"] * 4), (port, ["EHOSTUNREACH"] * 2 + ["EACCES"] * 2)):
-            found = run(lab, Way(kind, f"{kind}://{SERVER4}:{at}"), command).json()
+            found = run(lab, way_by(lab, kind, kind, at), command).json()
             t.equal([end["error"] for end in found], wanted, f"{kind}, port {at}")
             t.check(max(end["took"] for end in found) < LATER_S, f"{kind}, port {at}: {found}")
             t.note(f"{kind}, {'down' if at == NOBODY else 'it does not take us'}: {wanted[0]} after "
@@ -154,7 +161,8 @@ def check_names(t, lab, ways):
 
 def check_fast_open(t, lab, ways):
     """data in the SYN: accepted, refused, no host"""
-    command = lab.actor("fast_opens", *(ROWS[row][0] for row in ("accepts", "accepts, IPv6", "refuses", "refuses, IPv6")), f"{HOST4},80")
+    rows = ("accepts", "accepts, IPv6", "refuses", "refuses, IPv6", "no host")
+    command = lab.actor("fast_opens", *(ROWS[row][0] for row in rows))
     direct = lab.plain(command).json()
     told = [end["told"] for end in direct]
     t.equal(told[:2], [["0", "early"], ["0", "0", "early"]], "directly")

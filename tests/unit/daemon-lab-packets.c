@@ -229,6 +229,22 @@ static void end_socket(struct lab *lab, const struct lab_packet *packet, bool is
 	lab_pass(lab, TICK_US);
 }
 
+void lab_make_netns(struct lab *lab, uint64_t cookie)
+{
+	uint64_t home = LAB_COOKIE, socket = LAB_COOKIE + cookie;
+	struct sl_sock sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &home);
+
+	fake_make_netns(lab->kernel, cookie);
+	sock.netns = cookie;
+	fake_put(lab->kernel, FAKE_SOCKS, &socket, &sock);
+}
+
+void lab_see(struct lab *lab, uint64_t cookie)
+{
+	fake_put_seen(lab->kernel, cookie, (uint32_t)cookie);
+	lab_settle(lab);
+}
+
 void lab_end_socket(struct lab *lab, const struct lab_packet *packet)
 {
 	end_socket(lab, packet, false);

@@ -119,8 +119,10 @@ static void on_enter(struct lab *lab, const struct wire_k_enter *enter, int sock
 	for (uint32_t i = 0; i < KEEPER_NETNS_SOCKETS; i++) {
 		uint64_t cookie = lab->lie ? lab->lie : enter->pid;
 		_cleanup_close_ int fd =
-			sock >= 0 ? dup(sock) : fake_open_socket(lab->kernel, cookie);
+			sock >= 0 && !lab->lie ? dup(sock) : fake_open_socket(lab->kernel, cookie);
 
+		if (enter->only && enter->only != i + 1)
+			continue;
 		record.socket = i;
 		keeper_say(lab, WIRE_K_ENTERED, &record, record.error ? -1 : fd);
 	}

@@ -92,6 +92,11 @@ void lab_oversleep(uint64_t us);
 /** lab_answered_ago_ms() - what status says of the first filter's last verdict; -1: nothing */
 int64_t lab_answered_ago_ms(struct lab *lab);
 
+/** lab_make_netns() - another network namespace, with a socket of the lab's program: LAB_COOKIE + @cookie */
+void lab_make_netns(struct lab *lab, uint64_t cookie);
+/** lab_see() - a governed socket is used there for the first time */
+void lab_see(struct lab *lab, uint64_t cookie);
+
 /** lab_end_filter() - its process ends and the keeper says so */
 void lab_end_filter(struct lab *lab, unsigned int index);
 void lab_end_names(struct lab *lab);

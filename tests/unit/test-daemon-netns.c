@@ -23,23 +23,13 @@
 #define ONE 5U /* cookies, and the threads that are there */
 #define TWO 6U
 
-static void make_netns(struct lab *lab, uint64_t cookie)
-{
-	uint64_t home = LAB_COOKIE, socket = LAB_COOKIE + cookie;
-	struct sl_sock sock = *(const struct sl_sock *)fake_get(lab->kernel, FAKE_SOCKS, &home);
-
-	fake_make_netns(lab->kernel, cookie);
-	sock.netns = cookie;
-	fake_put(lab->kernel, FAKE_SOCKS, &socket, &sock);
-}
-
 static int set_up(void **state)
 {
 	struct lab_config config = { .n_filters = 1, .is_closed = { true } };
 	struct lab *lab = lab_new(&config);
 
-	make_netns(lab, ONE);
-	make_netns(lab, TWO);
+	lab_make_netns(lab, ONE);
+	lab_make_netns(lab, TWO);
 	assert_int_equal(lab_start(lab), 0);
 	lab_run_all(lab);
 	*state = lab;
@@ -50,12 +40,6 @@ static int tear_down(void **state)
 {
 	*state = lab_free(*state);
 	return 0;
-}
-
-static void see(struct lab *lab, uint64_t cookie)
-{
-	fake_put_seen(lab->kernel, cookie, (uint32_t)cookie);
-	lab_settle(lab);
 }
 
 static bool is_governed(struct lab *lab, uint64_t cookie)
@@ -89,12 +73,12 @@ static void comes_at_first_sight(void **state)
 	struct lab *lab = *state;
 
 	assert_false(is_governed(lab, ONE));
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	assert_int_equal(lab->n_entered, 1);
 	assert_true(is_governed(lab, ONE));
 	assert_false(is_governed(lab, TWO));
 	assert_int_equal(judged(lab, ONE, 0), FATE_ALLOWED);
-	see(lab, ONE); /* another thread saw it at the same time */
+	lab_see(lab, ONE); /* another thread saw it at the same time */
 	assert_int_equal(lab->n_entered, 1);
 }
 
@@ -113,13 +97,13 @@ static void one_that_fails_hurts_no_other(void **state)
 	struct lab *lab = *state;
 
 	fake_fail(lab->kernel, FAKE_JOIN, 1, ENOMEM);
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	assert_false(is_governed(lab, ONE));
 	assert_true(fake_is_refused(lab->kernel, ONE));
 	assert_int_equal(lab->daemon->namespaces.n_failed, 1);
 	assert_int_equal(lab->daemon->namespaces.failed[0].error, -ENOMEM);
 	assert_int_equal(judged(lab, FAKE_HOME, 0), FATE_ALLOWED);
-	see(lab, TWO);
+	lab_see(lab, TWO);
 	assert_int_equal(judged(lab, TWO, 0), FATE_ALLOWED);
 
 	fake_set_inhabited(lab->kernel, ONE, true); /* tried again while somebody is there */
@@ -134,7 +118,7 @@ static void a_failure_is_forgotten_with_its_users(void **state)
 	struct lab *lab = *state;
 
 	fake_fail(lab->kernel, FAKE_JOIN, 1, ENOMEM);
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	lab_pass(lab, NETNS_CENSUS_US);
 	assert_int_equal(lab->daemon->namespaces.n_failed, 1);
 	lab_pass(lab, NETNS_CENSUS_US);
@@ -148,7 +132,7 @@ static void another_namespace_is_not_taken(void **state)
 	struct lab *lab = *state;
 
 	lab->lie = TWO;
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	assert_false(is_governed(lab, ONE));
 	assert_false(is_governed(lab, TWO));
 	assert_true(fake_is_refused(lab->kernel, ONE));
@@ -160,11 +144,11 @@ static void who_is_gone_is_told_of_again(void **state)
 	struct lab *lab = *state;
 
 	lab->enter_error = ENOENT;
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	assert_int_equal(fake_n_calls(lab->kernel, FAKE_FORGET), 1);
 	assert_int_equal(lab->daemon->namespaces.n_failed, 0);
 	lab->enter_error = 0;
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	assert_true(is_governed(lab, ONE));
 }
 
@@ -173,7 +157,7 @@ static void a_silent_keeper_is_not_waited_for(void **state)
 	struct lab *lab = *state;
 
 	lab->is_mute = true;
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	lab_pass(lab, NETNS_ENTER_US / 2);
 	assert_false(fake_is_refused(lab->kernel, ONE));
 	lab_pass(lab, NETNS_ENTER_US);
@@ -189,8 +173,8 @@ static void equal_ends_are_two_flows(void **state)
 	unsigned int one, two;
 	uint64_t first, second;
 
-	see(lab, ONE);
-	see(lab, TWO);
+	lab_see(lab, ONE);
+	lab_see(lab, TWO);
 	one = lab_put(lab, &in_one);
 	first = lab_take_flow(lab, 0);
 	two = lab_put(lab, &in_two);
@@ -215,8 +199,8 @@ static void an_answer_is_remembered_where_it_was_given(void **state)
 	struct lab_packet in_one = packet_in(ONE), in_two = packet_in(TWO);
 	struct sl_memory_key key;
 
-	see(lab, ONE);
-	see(lab, TWO);
+	lab_see(lab, ONE);
+	lab_see(lab, TWO);
 	(void)lab_put(lab, &in_one);
 	lab_judge_for(lab, 0, lab_take_flow(lab, 0), 0, MEMORY_ADDRESS);
 	key = lab_memory_key(lab, &in_one);
@@ -233,7 +217,7 @@ static void a_successor_judges_what_is_held_anywhere(void **state)
 	unsigned int one, home;
 	uint64_t id;
 
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	one = lab_put(lab, &in_one);
 	home = lab_put(lab, &at_home);
 	lab_crash(lab);
@@ -254,7 +238,7 @@ static void an_adopted_one_that_cannot_be_entered_is_judged(void **state)
 	struct lab_packet in_one = packet_in(ONE);
 	unsigned int one;
 
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	one = lab_put(lab, &in_one);
 	lab_crash(lab);
 	lab->enter_error = EMFILE;
@@ -274,7 +258,7 @@ static void goes_when_nobody_uses_it(void **state)
 	unsigned int n_kept = 0;
 
 	fake_set_inhabited(lab->kernel, ONE, true);
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	for (unsigned int i = 0; i < 10; i++)
 		lab_pass(lab, NETNS_CENSUS_US);
 	assert_true(is_governed(lab, ONE));
@@ -287,7 +271,7 @@ static void goes_when_nobody_uses_it(void **state)
 	for (unsigned int i = 0; i < PLANE_KEPT_MAX; i++)
 		n_kept += lab->kept[i] >= 0;
 	assert_int_equal(n_kept, PLANE_KEPT_N); /* home's */
-	see(lab, ONE);				/* and comes again */
+	lab_see(lab, ONE);				/* and comes again */
 	assert_true(is_governed(lab, ONE));
 }
 
@@ -296,7 +280,7 @@ static void stays_while_a_flow_is_open(void **state)
 	struct lab *lab = *state;
 	struct lab_packet packet = packet_in(ONE);
 
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	assert_int_equal(judged(lab, ONE, 0), FATE_ALLOWED);
 	for (unsigned int i = 0; i < 10; i++)
 		lab_pass(lab, NETNS_CENSUS_US);
@@ -311,7 +295,7 @@ static void a_census_that_fails_empties_none(void **state)
 {
 	struct lab *lab = *state;
 
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	fake_fail_always(lab->kernel, FAKE_CENSUS, ENOMEM);
 	for (unsigned int i = 0; i < 10; i++)
 		lab_pass(lab, NETNS_CENSUS_US);
@@ -323,7 +307,7 @@ static void rules_are_watched_in_each(void **state)
 {
 	struct lab *lab = *state;
 
-	see(lab, ONE);
+	lab_see(lab, ONE);
 	fake_touch(lab->kernel, ONE, true);
 	lab_settle(lab);
 	assert_true(fake_has_rules(lab->kernel, ONE));

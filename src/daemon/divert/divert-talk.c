@@ -215,20 +215,22 @@ static void take_datagram(struct daemon *daemon, unsigned int place,
 			  const struct plane_datagram *datagram, const uint8_t *bytes)
 {
 	struct divert *divert = diverts_find_ends(daemon->diverts, &datagram->tuple);
-	int fd;
 
 	if (!divert)
 		return; /* of a flow that is over, or of who sends to us by himself */
 	(void)diverts_put_datagram(divert, bytes, datagram->n); /* or it is lost, as any may be */
-	fd = divert->is_told || divert->fd >= 0
-		     ? -EALREADY
-		     : plane_connect_datagrams(daemon->plane, &datagram->from);
-	if (fd >= 0) {
-		divert->fd = fd;
-		drain(daemon, place, fd);
-	} else if (fd != -EALREADY) { /* again at the next datagram */
-		log_error("cannot make a socket for a proxy: %s", strerror(-fd));
-	}
+	divert_get_socket(daemon, divert, place, &datagram->ours);
+	say(daemon, divert);
+}
+
+/* the proxy gets it when nothing of others' is in it any more, and behind what came before */
+void divert_connected(struct daemon *daemon, struct divert *divert, unsigned int place, int fd)
+{
+	if (place != plane_home(daemon->plane)) /* there the datagram that came last brings it */
+		(void)divert_receive(daemon, place);
+	drain(daemon, place, fd);
+	divert->fd = fd;
+	divert->is_socket_asked = false;
 	say(daemon, divert);
 }
 

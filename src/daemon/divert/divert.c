@@ -124,15 +124,10 @@ static bool is_of_link(const uint8_t address[16])
 
 bool divert_may(const struct daemon *daemon, unsigned int index, const struct flow *flow)
 {
-	const struct filter *filter = &daemon->filters[index];
 	uint8_t proto = flow->key.proto;
-	/* who was never ready may want it: what a predecessor held would pass by the proxy else */
 	bool is_wanted = proto == IPPROTO_TCP ||
-			 (proto == IPPROTO_UDP && (filter->takes_udp || !filter->has_said));
+			 (proto == IPPROTO_UDP && filter_may_take_udp(&daemon->filters[index]));
 
-	/* see <sluice/proxy.h> */
-	is_wanted &= proto == IPPROTO_TCP || plane_find_netns(daemon->plane, flow->side->netns) ==
-						     (int)plane_home(daemon->plane);
 	return daemon->diverts && is_wanted && flow->direction == SL_DIR_OUT &&
 	       !flow->is_restored && !is_of_link(flow->key.raddr);
 }
@@ -149,6 +144,20 @@ static void listen_again(struct daemon *daemon, struct space *space)
 		log_error("cannot listen for proxies in network namespace %u",
 			  plane_netns(daemon->plane, space->place)->inode);
 	netns_keep_listeners(daemon, space->place);
+}
+
+bool divert_is_early(const struct daemon *daemon, const struct flow *flow)
+{
+	int place = plane_find_netns(daemon->plane, flow->side->netns);
+
+	return place >= 0 && !netns_is_whole(plane_netns(daemon->plane, (unsigned int)place));
+}
+
+void divert_joined(struct daemon *daemon)
+{
+	for (unsigned int i = 0; daemon->diverts && i < daemon->n_filters; i++)
+		if (daemon->filters[i].is_proxy)
+			judge_ask_waiting(daemon, i, false);
 }
 
 static bool is_listening(const struct daemon *daemon, const struct flow *flow)

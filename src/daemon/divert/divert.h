@@ -17,12 +17,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "abi/sluice-abi.h"
+
+#define DIVERT_ASKED_MAX 16U	/* sockets that the keeper makes at one time */
+#define DIVERT_WAITING_FAR 256U /* flows whose turn is to come */
+
 struct daemon;
 struct divert;
 struct flow;
 struct sl_event;
 struct space;
+struct wire_k_entered;
 struct wire_message;
+
+/** struct divert_far - flows of UDP in other network namespaces, whose sockets the keeper makes */
+struct divert_far {
+	struct divert_asked {
+		uint64_t token, flow; /* 0: free */
+		struct sl_tuple ours; /* of the socket */
+	} asked[DIVERT_ASKED_MAX];
+	struct divert_asked waiting[DIVERT_WAITING_FAR]; /* a ring; a flow may be over */
+	unsigned int first_waiting, n_waiting;
+};
 
 /** divert_is_used() - is one of the providers a proxy? */
 bool divert_is_used(const struct daemon *daemon);
@@ -35,6 +51,10 @@ void divert_unlisten(struct space *space);
 
 /** divert_may() - can this flow be this proxy's? */
 bool divert_may(const struct daemon *daemon, unsigned int index, const struct flow *flow);
+/** divert_is_early() - a successor has not all of its network namespace yet: it waits */
+bool divert_is_early(const struct daemon *daemon, const struct flow *flow);
+/** divert_joined() - now it has, or could not */
+void divert_joined(struct daemon *daemon);
 /** divert_why_not() - it would have to be answered on loopback, and cannot; NULL: it can */
 const char *divert_why_not(struct daemon *daemon, const struct flow *flow);
 /* FLOW_TAKE, FLOW_OPENED, FLOW_ASK_END. Return: 0 */
@@ -74,10 +94,19 @@ void divert_send(struct daemon *daemon, unsigned int index);
 /** divert_lost() - its process is gone: programs get a reset, and what it has taken waits for another */
 void divert_lost(struct daemon *daemon, unsigned int index);
 
+/** divert_connected() - this flow of UDP, for which one was asked, has its socket, consumed */
+void divert_connected(struct daemon *daemon, struct divert *divert, unsigned int place, int fd);
+
+/* divert-far.c */
+/** divert_get_socket() - with these ends, now or later: divert_connected(); nothing if it has one, or
+ *  had */
+void divert_get_socket(struct daemon *daemon, struct divert *divert, unsigned int place,
+		       const struct sl_tuple *ours);
+/** divert_entered() - one of the keeper's answers. Return: has it been asked for this? Then @fd is taken */
+bool divert_entered(struct daemon *daemon, const struct wire_k_entered *record, int *fd);
+
 /* divert-mend.c */
 /** divert_mend() - connections of which one end is gone, and the other has not heard of it */
 void divert_mend(struct daemon *daemon, uint64_t now_us);
-/** divert_restore() - flows of a predecessor's proxies that do not end by themselves */
-void divert_restore(struct daemon *daemon);
 /** divert_end_all() - before the rules go, behind which alone these connections are on loopback */
 void divert_end_all(struct daemon *daemon);

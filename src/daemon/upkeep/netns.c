@@ -201,7 +201,7 @@ static bool enter(struct daemon *daemon, uint64_t cookie, uint32_t inode, uint32
 				       .asked_us = daemon_now_us() };
 	for (int i = 0; i < _NETNS_SOCKET_N; i++)
 		entering->sockets[i] = -1;
-	keeper_enter(daemon, entering->token, pid, sock);
+	keeper_enter(daemon, entering->token, pid, sock, 0);
 	return true;
 }
 
@@ -258,6 +258,7 @@ static void join(struct daemon *daemon, struct entering *entering)
 	log_info("network namespace %u is governed, after %" PRIu64 " us", entering->inode,
 		 daemon_now_us() - entering->asked_us);
 	end_entering(entering);
+	divert_joined(daemon);
 	enter_adopted(daemon); /* of more than can be asked for at once */
 }
 

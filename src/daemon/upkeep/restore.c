@@ -59,6 +59,22 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	(void)flow_table_decide(daemon->flows, flow, entry->verdict, daemon_now_us());
 }
 
+/* their proxy is gone, and nothing says so to a socket of UDP: its next datagram is a new flow */
+static void end_diverted(struct daemon *daemon)
+{
+	struct flow *flow = flow_table_oldest_open(daemon->flows), *next;
+
+	for (; flow; flow = next) {
+		struct sl_tuple tuple = flow_tuple(flow);
+
+		next = flow_next(flow);
+		if (!flow->is_diverted || flow->key.proto != IPPROTO_UDP)
+			continue;
+		ends_close(daemon, flow); /* from here on it is held */
+		plane_untranslate(daemon->plane, &tuple);
+	}
+}
+
 void restore_flows(struct daemon *daemon)
 {
 	struct sl_flow_key key = { 0 };
@@ -66,5 +82,5 @@ void restore_flows(struct daemon *daemon)
 
 	while (plane_next_flow(daemon->plane, &key, &entry) == 0)
 		restore_flow(daemon, &key, &entry);
-	divert_restore(daemon);
+	end_diverted(daemon);
 }

@@ -59,7 +59,7 @@ def command_of(lab, run):
                 if machine.parent_of(pid) == run.pid and not machine.exe_of(pid).startswith(lab.build))
 
 
-def parts(lab, run, provider):
+def parts(lab, run, provider="test-filter"):
     """all of the instance: its processes, and the cgroups of its provider and of the program"""
     cgroups = (run.wait_pid(provider), command_of(lab, run))
     return [*(Stopped(run.wait_pid(name)) for name in DAEMONS), *(Frozen(cgroup_path(pid)) for pid in cgroups)]
