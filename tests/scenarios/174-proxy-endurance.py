@@ -274,7 +274,7 @@ def check_nights(t, lab):
 # ---- every state, every fault ----
 
 BLACK = "10.79.75"  # its network answers nothing until the fault is there
-sports = itertools.count(41000, 10)
+sports = itertools.count(30001, 10)  # behind those of SPORTS, and below those that the kernel gives away
 STATES = proxy_faults.STATES
 
 
