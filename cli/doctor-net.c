@@ -283,35 +283,42 @@ static int on_rule(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
-/* dumps the rules of one family into @owners */
-static int read_rules(uint8_t family, struct owners *owners)
+/* Return: 0 or a negative errno; each answer went to @fn */
+static int dump(int protocol, struct nlmsghdr *message, mnl_cb_t fn, void *data)
 {
-	struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	char buffer[ANSWER_BYTES] = { 0 };
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-	struct fib_rule_hdr *header;
+	struct mnl_socket *sock = mnl_socket_open2(protocol, SOCK_CLOEXEC);
+	char buffer[ANSWER_BYTES];
 	int r = MNL_CB_OK;
 	ssize_t n;
 
 	if (!sock)
 		return -errno;
-	message->nlmsg_type = RTM_GETRULE;
 	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
-	header->family = family;
 	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
 	    mnl_socket_sendto(sock, message, message->nlmsg_len) < 0)
 		r = MNL_CB_ERROR;
 	while (r > MNL_CB_STOP) {
 		n = mnl_socket_recvfrom(sock, buffer, sizeof(buffer));
-		r = n < 0 ? MNL_CB_ERROR : mnl_cb_run(buffer, (size_t)n, 0, 0, on_rule, owners);
+		r = n < 0 ? MNL_CB_ERROR : mnl_cb_run(buffer, (size_t)n, 0, 0, fn, data);
 	}
 	r = r < 0 ? -errno : 0;
 	mnl_socket_close(sock);
 	return r;
 }
 
-/* reads only; the one probe that looks at the namespace of the caller */
+static int read_rules(uint8_t family, struct owners *owners)
+{
+	char buffer[256] = { 0 };
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+	struct fib_rule_hdr *header;
+
+	message->nlmsg_type = RTM_GETRULE;
+	header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+	header->family = family;
+	return dump(NETLINK_ROUTE, message, on_rule, owners);
+}
+
+/* reads only, as the one below: these probes look at the namespace of the caller */
 void probe_mark_owners(struct probe_result *result)
 {
 	struct owners owners = { 0 };
@@ -328,4 +335,73 @@ void probe_mark_owners(struct probe_result *result)
 	else
 		probe_says(result, PROBE_OK, "no routing rule matches in our bits 0x%x",
 			   DOCTOR_MARK_MASK);
+}
+
+struct foreign_nat {
+	unsigned int n;
+	char first[PROBE_DETAIL_BYTES / 4];
+	int priority;
+};
+
+static const struct nlattr *find_attr(const struct nlmsghdr *message, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, message,
+			  sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) == type) return attr;
+	return NULL;
+}
+
+static bool is_at_output(const struct nlattr *hook, int *ret_priority)
+{
+	const struct nlattr *attr;
+	bool is_output = false;
+
+	mnl_attr_for_each_nested(attr, hook)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_HOOK_HOOKNUM)
+			is_output = ntohl(mnl_attr_get_u32(attr)) == NF_INET_LOCAL_OUT;
+		if (mnl_attr_get_type(attr) == NFTA_HOOK_PRIORITY)
+			*ret_priority = (int)ntohl(mnl_attr_get_u32(attr));
+	}
+	return is_output;
+}
+
+static int on_chain(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *table = find_attr(message, NFTA_CHAIN_TABLE),
+			    *type = find_attr(message, NFTA_CHAIN_TYPE),
+			    *hook = find_attr(message, NFTA_CHAIN_HOOK);
+	struct foreign_nat *nat = data;
+	int priority = 0;
+
+	if (!table || !type || !hook || strcmp(mnl_attr_get_str(type), "nat") != 0 ||
+	    !is_at_output(hook, &priority) || priority >= DOCTOR_NAT_PRIORITY || nat->n++ > 0)
+		return MNL_CB_OK;
+	snprintf(nat->first, sizeof(nat->first), "%s", mnl_attr_get_str(table));
+	nat->priority = priority;
+	return MNL_CB_OK;
+}
+
+void probe_foreign_nat(struct probe_result *result)
+{
+	char buffer[256] = { 0 };
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+	struct foreign_nat nat = { 0 };
+	int r;
+
+	message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN;
+	(void)mnl_nlmsg_put_extra_header(message, sizeof(struct nfgenmsg));
+	r = dump(NETLINK_NETFILTER, message, on_chain, &nat);
+	if (r)
+		probe_says(result, PROBE_WARNING, "chains cannot be read: %s", strerror(-r));
+	else if (nat.n)
+		probe_says(
+			result, PROBE_WARNING,
+			"%u nat chains at output come before ours (%d), the first in table %s (%d): "
+			"what they translate gets no answer when a proxy takes it",
+			nat.n, DOCTOR_NAT_PRIORITY, nat.first, nat.priority);
+	else
+		probe_says(result, PROBE_OK, "no nat chain at output comes before ours (%d)",
+			   DOCTOR_NAT_PRIORITY);
 }

@@ -222,6 +222,7 @@ const struct probe probes[] = {
 	{ "tun", probe_tun, IN_NETNS, LOST("packet tunnels, or their UDP segmentation") },
 	{ "glue ct", probe_glue, LOST("nothing: a later chain saves the mark") },
 	{ "mark owners", probe_mark_owners, LOST("whoever shares our mark bits may steer our packets") },
+	{ "nat of others", probe_foreign_nat, LOST("connections that a proxy takes and that another's nat translates first") },
 };
 /* clang-format on */
 const size_t n_probes = ARRAY_SIZE(probes);

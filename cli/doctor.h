@@ -19,6 +19,7 @@
 enum probe_state { PROBE_OK, PROBE_MISSING, PROBE_WARNING, _PROBE_STATE_N };
 
 #define DOCTOR_MARK_MASK 0xff000000U /* SL_MARK_MASK of the kernel side; a test compares */
+#define DOCTOR_NAT_PRIORITY (-110) /* of our nat chain at output: src/kernel/nft.c */
 #define PROBE_DETAIL_BYTES 200U
 
 struct probe_result {
@@ -56,3 +57,4 @@ void probe_egress(struct probe_result *result);
 void probe_sock_destroy(struct probe_result *result);
 void probe_tun(struct probe_result *result);
 void probe_mark_owners(struct probe_result *result);
+void probe_foreign_nat(struct probe_result *result);

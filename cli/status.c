@@ -184,9 +184,10 @@ static void print_status(struct json_object *status)
 	if (n == 0)
 		printf("  no provider: every flow is allowed and shown\n");
 	printf("  flows    %" PRId64 " open, %" PRId64 " held, %" PRId64 " in all, %" PRId64
-	       " dropped\n",
+	       " dropped; %" PRId64 " packets were held\n",
 	       number_of(status, "flows_open"), number_of(status, "flows_held"),
-	       number_of(status, "flows_total"), number_of(status, "flows_dropped"));
+	       number_of(status, "flows_total"), number_of(status, "flows_dropped"),
+	       number_of(status, "packets_read"));
 	printf("  governs  ");
 	cli_cell(cli_json_text(status, "cgroup"), 0, COLOUR_NONE);
 	printf("   queue %s   generation %" PRId64 "\n", cli_json_text(status, "queue"),

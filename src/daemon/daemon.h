@@ -193,6 +193,7 @@ struct daemon {
 	uint64_t ticked_us, beat_us, swept_us, trimmed_us;
 	size_t n_trimmed; /* bytes of flows that went back since the heap was looked through */
 	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost, n_restored;
+	uint64_t n_read; /* packets that came out of the queue, the canary's left out */
 	bool is_line_cut; /* the last flow record was written in part */
 	uint8_t *packets; /* QUEUE_BUFFER_BYTES */
 	uint8_t *record;  /* WIRE_RECORD_MAX */

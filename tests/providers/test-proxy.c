@@ -16,6 +16,7 @@
  *	device=NAME	its own connections leave by this interface
  *	files=NUMBER	it may have so many descriptors
  *	mute=1		it does not say on whose behalf it connects
+ *	flip=ADDRESS	after each 500 flows it has other rules: this network is not its own, and is again
  *
  * Any other flow is forwarded to where it wanted to go. Started as app-proxy, declining refuses.
  */
@@ -35,6 +36,7 @@
 #include <sluice/proxy.h>
 
 #define FLOWS_MAX 65536
+#define FLOWS_A_FLIP 500
 
 enum act { FORWARD, DECLINE, HOLD, FAIL, ENDS, SWITCH, BAD };
 
@@ -57,7 +59,8 @@ struct test_proxy {
 	char only[256];
 	char to[64], not [64];		  /* rules of its start, */
 	char next_to[64], next_not[64]; /* and of SWITCH */
-	char device[16];
+	char device[16], flip[64];
+	unsigned long n_flows;
 	struct reading readings[FLOWS_MAX];
 	char ended[200]; /* "PORT:kind …" that was not logged yet: lines are few */
 	int epoll;
@@ -92,7 +95,8 @@ static bool take_text(struct test_proxy *self, const char *key, const char *valu
 		      { "not", self->not, sizeof(self->not) },
 		      { "next-to", self->next_to, sizeof(self->next_to) },
 		      { "next-not", self->next_not, sizeof(self->next_not) },
-		      { "device", self->device, sizeof(self->device) } };
+		      { "device", self->device, sizeof(self->device) },
+		      { "flip", self->flip, sizeof(self->flip) } };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (!strcmp(texts[i].key, key)) {
@@ -140,6 +144,12 @@ static int on_start(struct sluice_proxy *proxy, void *data)
 	if (!self->only[0] && !self->to[0] && !self->not [0])
 		return 0;
 	return give_rules(proxy, self->only, self->to, self->not);
+}
+
+static void flip(struct sluice_proxy *proxy, struct test_proxy *self)
+{
+	if (self->flip[0] && ++self->n_flows % FLOWS_A_FLIP == 0)
+		(void)give_rules(proxy, "", "", self->n_flows / FLOWS_A_FLIP % 2 ? self->flip : "");
 }
 
 static void give_bad_rules(struct sluice_proxy *proxy)
@@ -209,6 +219,7 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 	struct reading *reading = &self->readings[flow->id % FLOWS_MAX];
 	int error = 0;
 
+	flip(proxy, self);
 	switch (act_on(self, flow, &error)) {
 	case DECLINE:
 		return SLUICE_PROXY_DECLINE;

@@ -12,96 +12,21 @@ the network. That the clock jumps meanwhile is the unit test daemon-wake.
 15 cycles; `138-suspend.py BUILD --cycles 1000 --patience 10 --limit 3000` is the long one: a connect
 whose SYN met no link again and again would wait for minutes. --seed N repeats it.
 """
-import os
 import random
-import signal
 import time
-from contextlib import contextmanager, suppress
 
 from lib import machine, main
-from lib.lab import CLIENT4, CLIENT6, MAC, SERVER4, SERVER6, WIDE4, WIDE6
+from lib.nights import DAEMONS, NIGHTS_S, NO_ALARM, awake_at_the_end, parts, plug_in, pull_out
 from lib.orders import Ordered, check_load
 from lib.still import Still
-from lib.wait import wait_for
 
 ALLOWED, DENIED = "10.79.38.1", "10.79.38.2"
 PER_S = 200
 NO_LINK = ("ENETUNREACH", "ETIMEDOUT")  # what an impatient connect may meet while the uplink is away
 FOR_EVER_S = 200  # longer than TCP has patience
 JUDGED_MS = 1000  # what the project promises to the first flow after a wake
-NIGHTS_S = (0.02, 0.02, 0.05, 0.1, 0.3)
 LONG_S = (1.5, 2.5)  # silent for 1 s, sluiced would be hung; for 2 s, a filter
 LONG_ONE_IN = 8
-DAEMONS = ("sluice-keeper", "sluiced", "sluice-names")
-NO_ALARM = ("was silent", "restarting it", "replacing it", "canary failed", "could not be tried", "removed or changed")
-
-
-class Stopped:
-    """one process, by signals"""
-
-    def __init__(self, pid):
-        self.pid = pid
-
-    def stop(self):
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def go(self):
-        os.kill(self.pid, signal.SIGCONT)
-
-
-class Frozen:
-    """a cgroup, by its freezer"""
-
-    def __init__(self, path):
-        self._path = path
-
-    def _write(self, value):
-        with open(self._path + "/cgroup.freeze", "w") as file:
-            file.write(value)
-
-    def _is_frozen(self):
-        with open(self._path + "/cgroup.events") as file:
-            return "frozen 1" in file.read()
-
-    def stop(self):
-        self._write("1")
-        wait_for(self._is_frozen, 5, f"{self._path} to be frozen")
-
-    def go(self):
-        self._write("0")
-
-
-def cgroup_path(pid):
-    return machine.cgroup_root() + machine.cgroup_of(pid)
-
-
-def command_of(lab, run):
-    """the program that is governed"""
-    return next(pid for pid in machine.processes_in(lab.client.inode)
-                if machine.parent_of(pid) == run.pid and not machine.exe_of(pid).startswith(lab.build))
-
-
-def parts(lab, run, provider="test-filter"):
-    """all of the instance: its processes, and the cgroups of its filter and of the program"""
-    cgroups = (run.wait_pid(provider), command_of(lab, run))
-    return [*(Stopped(run.wait_pid(name)) for name in DAEMONS), *(Frozen(cgroup_path(pid)) for pid in cgroups)]
-
-
-def pull_out(lab):
-    """what a suspend does to an uplink"""
-    lab.client.ip(f"address del {CLIENT4}/24 dev uplink")
-    lab.client.ip(f"address del {CLIENT6}/64 dev uplink")
-    lab.client.ip("link set uplink down")
-
-
-def plug_in(lab):
-    lab.client.ip("link set uplink up")
-    lab.client.ip(f"address add {CLIENT4}/24 dev uplink")
-    lab.client.ip(f"address add {CLIENT6}/64 dev uplink nodad")
-    for peer in (SERVER4, SERVER6):
-        lab.client.ip(f"neighbour replace {peer} lladdr {MAC[peer]} dev uplink nud permanent")
-    for wide, gateway in ((WIDE4, SERVER4), (WIDE6, SERVER6)):
-        lab.client.ip(f"route replace {wide} via {gateway} dev uplink")
 
 
 def one_cycle(lab, program, everything, chance, night_s):
@@ -129,17 +54,6 @@ def say(t, title, took):
     at = {name: took[min(len(took) - 1, int(len(took) * part))] for name, part in
           (("median", 0.5), ("p95", 0.95), ("p99", 0.99), ("worst", 1))}
     t.note(f"{title}: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in at.items()))
-
-
-@contextmanager
-def awake_at_the_end(everything):
-    """what is frozen would not even end"""
-    try:
-        yield
-    finally:
-        for part in everything:
-            with suppress(OSError):
-                part.go()
 
 
 def cycles(t, lab, program, chance):

@@ -9,6 +9,7 @@
    A program's connection begins at a port that is known: a packet from it on the wire is a leak.
 """
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -382,6 +383,10 @@ TALK = "say(lambda: talk(make()))\n"
 UP = "subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)\n"
 
 
+def doctor_says(lab, name):
+    return next(check for check in json.loads(lab.sluice("doctor", "--json").stdout)["checks"] if check["name"] == name)
+
+
 def check_tables(t, lab):
     """rules of others. Who translates before us wins, and what we would have diverted goes nowhere"""
     place = Place(t, lab)
@@ -389,6 +394,7 @@ def check_tables(t, lab):
                                (NAT % -130, "open", "nothing"), (FIREWALL % "ct status dnat accept", "closed", "echo"),
                                (FIREWALL % "", "closed", "nothing")):
         place.nft(text)
+        t.equal(doctor_says(lab, "nat of others")["state"], "warning" if text == NAT % -130 else "ok", "sluice doctor")
         place.run(f"foreign rules {text.split(';')[0][-30:]}", TALK, [wanted], fail)
         place.nft("delete table inet foreign")
 

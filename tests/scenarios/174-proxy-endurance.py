@@ -6,14 +6,21 @@
         └ sluice run --proxy test-proxy      kill -9 of the proxy and of sluiced, by turns
           under both fail classes
 
-`174-proxy-endurance.py BUILD --only check_kills --cycles 100 --limit 600` is the long one. --seed N repeats it.
+Long ones: `174-proxy-endurance.py BUILD --only check_kills --cycles 100 --limit 600`, `--only check_flood --flows
+1000000 --limit 3000`, `--only check_nights --nights 1000 --limit 3000`. --seed N repeats one. --whole 1: faults of
+which the same comes under both fail classes, under the open one as well.
 """
+import itertools
+import os
 import random
+import signal
 import statistics
+import subprocess
 import time
 from collections import Counter
 
-from lib import machine, main
+from lib import machine, main, nights, plane, proxy_faults
+from lib.orders import Ordered
 from lib.still import Still
 from lib.wait import wait_for
 
@@ -102,7 +109,286 @@ def check_kills(t, lab):
         check_kills_in(t, lab, fail, random.Random(seed))
 
 
-CHECKS = (check_kills,)
+# ---- a proxy and a filter together, and very many flows ----
+
+N_FLOODS = 4
+FLOOD = ("10.79.80.1", "10.79.81.1", "fd00:79::80:1", "fd00:79::81:1")  # with as many addresses behind each:
+STRIDE = 200
+FLIPPED = "10.79.81.0/24"  # the proxy's and not, by turns
+SPARE = 16  # descriptors and entries that come and go: the canary's, the questions of this test
+HELD_SPARE = 64  # a sluiced that is killed leaves so many in sl_held, which has its oldest forgotten when it is full
+
+
+def begin_flood(t, lab):
+    """@t.flows flows, and the plain program that asks what is there when they are over"""
+    floods = [" ".join(lab.flowgen("tcp", end, 9, t.flows // N_FLOODS, STRIDE, 20000)) for end in FLOOD]
+    go, end = lab.new_file("go"), lab.new_file("end")
+    script = (f"while [ ! -e {go} ]; do sleep 0.02; done; {' & '.join(floods)} & wait; echo over >&2; "
+              f"while [ ! -e {end} ]; do sleep 0.02; done")
+    run = start(lab, ["sh", "-c", script], f"test-proxy:flip={FLIPPED}", filters=[lab.test_filter(deny_address="10.79.99.1")])
+    return run, go, end
+
+
+def kill_at_random(t, run, chance):
+    """proxy, filter, sluiced in any order until all flows are over. Return: how often each"""
+    n = Counter()
+    while "over" not in run.stderr:
+        names = ["test-proxy", "test-filter", "sluiced"]
+        for name in chance.sample(names, len(names)):
+            pid = run.wait_pid(name)
+            time.sleep(chance.uniform(0.1, 1))
+            machine.kill(pid)
+            run.wait_pid(name, other_than=pid)
+            n[name] += 1
+    return n
+
+
+def check_flood(t, lab):
+    seed, log = t.seed or random.randrange(1, 1 << 31), plane.KernelLog()
+    t.note(f"{t.flows} flows, seed {seed}")
+    lab.acceptor(9)
+    run, go, end = begin_flood(t, lab)
+    for name in ("test-proxy", "test-filter", "sluiced"):
+        run.wait_pid(name)
+    lab.status(f"r{run.pid}")
+    for name, seconds in (("time_wait", 1), ("close", 1)):  # 120 and 10 s else
+        lab.client.sysctl(f"netfilter/nf_conntrack_tcp_timeout_{name}", seconds)
+    lab.client.sysctl("ipv4/tcp_max_tw_buckets", 1 << 20)
+    ports, began, again = plane.listeners(lab.client), time.monotonic(), lab.counter("TcpExt.TCPSynRetrans")
+    before = plane.entries(run), plane.descriptors(run, "sluiced", "sluice-keeper", "test-proxy", "test-filter")
+    open(go, "w").close()
+    killed = kill_at_random(t, run, random.Random(seed))
+    took, again = time.monotonic() - began, lab.counter("TcpExt.TCPSynRetrans") - again
+    time.sleep(5)
+    after = plane.entries(run), plane.descriptors(run, "sluiced", "sluice-keeper", "test-proxy", "test-filter")
+    left = plane.translated(lab.client, ports)
+    t.equal(plane.listeners(lab.client), ports, "the ports of the listeners")
+    open(end, "w").close()
+    run.wait()
+    ends = sum((Counter(told["errors"]) for told in run.jsons()), Counter())
+    t.note(f"{took:.0f} s; {dict(ends)}; slowest {max(told['max_us'] for told in run.jsons()) / 1000:.0f} ms; SYNs sent again: {again}; killed: {dict(killed)}")
+    t.note(f"entries before {before[0]}, after {after[0]}; descriptors before {before[1]}, after {after[1]}")
+    t.equal(sum(ends.values()), t.flows // N_FLOODS * N_FLOODS, "flows")
+    t.check(set(ends) <= {"0", RESET, "EPIPE"}, f"what they got: {ends}; {Counter(flow['reason'] for flow in run.flows(verdict='drop'))}")
+    t.check(ends["0"] > sum(ends.values()) * 0.9, f"most are served: {ends}")
+    for old, new in zip(before, after, strict=True):
+        for name in old:
+            spare = SPARE + (HELD_SPARE * killed["sluiced"] if name == "sl_held" else 0)
+            t.check(new[name] <= old[name] + spare, f"{name}: {old[name]} before, {new[name]} afterwards")
+    t.equal(left, [], "entries of conntrack that lead to a listener, 5 s afterwards")
+    t.equal(log.lines(), [], "what the kernel says")
+
+
+# ---- conntrack is full ----
+
+N_WHILE_FULL = 20
+
+
+def n_tracked(lab):
+    with lab.client:
+        return int(subprocess.run(["conntrack", "-C"], capture_output=True, text=True, check=True).stdout)
+
+
+def check_full_table(t, lab):
+    """as many conversations as there may be, which nobody answers: new flows are served, the open one goes on"""
+    with open("/proc/sys/net/netfilter/nf_conntrack_max") as file:
+        most = int(file.read())
+    if most > t.most:
+        t.note(f"{most} entries: too many for this run")
+        return
+    log = plane.KernelLog()
+    program = Ordered(lab, [], options=["--proxy", lab.path("tests/providers/test-proxy")], fail="closed")
+    try:
+        program.ask("receive", HOSTS[0], 80, "/slow/99999999999/16384/10")
+        wait_for(lambda: program.ask("gaps")["receive"]["n"], 15, "the open flow")
+        lab.plain(lab.flowgen("udp-once", "10.79.128.1", 9, most + most // 10, 32000))
+        full = n_tracked(lab)
+        t.check(full > most * 0.95, f"{full} of {most} entries")
+        told = [program.ask("tcp", HOSTS[i % 2], 7) for i in range(N_WHILE_FULL)]
+        gap = program.ask("gaps")["receive"]
+        t.check(n_tracked(lab) > most * 0.9, "it is full until the end")
+    finally:
+        program.end()
+    t.equal(Counter(one["error"] for one in told), {"0": N_WHILE_FULL}, "flows while it is full")
+    t.equal(gap["error"], None, "the open flow")
+    say(t, f"{full} of {most} entries: connects", [one["took_ms"] / 1000 for one in told])
+    t.equal([line for line in log.lines() if "table full" not in line], [], "what the kernel says besides")
+    with lab.client:
+        subprocess.run(["conntrack", "-F"], check=True, capture_output=True)
+
+
+# ---- nights ----
+
+WAKE_MS = 1000  # what the project promises to the first flow after a wake
+
+
+def one_night(lab, program, control, everything, chance):
+    """Return: how a flow of each family ended, and how long after everything runs; then those of @control, which nobody
+    governs: a link that has just come up may lose what is sent"""
+    for part in chance.sample(everything, len(everything)):
+        part.stop()
+    nights.pull_out(lab)
+    flows = [program.order("tcp", end, 7) for end in HOSTS]
+    time.sleep(chance.choice(nights.NIGHTS_S))
+    nights.plug_in(lab)
+    beside = [control.order("tcp", end, 7) for end in HOSTS]
+    for part in chance.sample(everything, len(everything)):
+        part.go()
+    began = time.monotonic()
+    answers = [program.answer(number) for number in flows]
+    answers += [control.answer(number) for number in beside]
+    return [(answer["error"], max(0, answer["ended"] - began)) for answer in answers]
+
+
+def check_nights(t, lab):
+    """all is stopped and frozen, the uplink goes and comes, all wakes: the next flow is handled (4.07)"""
+    seed, still, told = t.seed or random.randrange(1, 1 << 31), Still(), []
+    t.note(f"{t.nights} nights, seed {seed}")
+    chance = random.Random(seed)
+    program = Ordered(lab, [], options=["--proxy", lab.path("tests/providers/test-proxy")], fail="closed")
+    control = Ordered(lab)
+    try:
+        t.equal(program.ask("tcp", HOSTS[0], 7)["error"], "0", "the first day")
+        everything = nights.parts(lab, program.run, "test-proxy")
+        pids = {name: program.run.wait_pid(name) for name in (*nights.DAEMONS, "test-proxy")}
+        with nights.awake_at_the_end(everything):
+            for _ in range(t.nights):
+                told.append(one_night(lab, program, control, everything, chance))
+        t.equal({name: program.run.wait_pid(name) for name in pids}, pids, "all live on")
+    finally:
+        control.end()
+        program.end()
+    took, beside = ([max(took for _, took in night[side]) for night in told] for side in (slice(2), slice(2, 4)))
+    say(t, "the first flows after a wake", took)
+    say(t, "those of a program that nobody governs", beside)
+    t.equal(Counter(error for night in told for error, _ in night), {"0": 4 * t.nights}, "what they got")
+    t.equal(Counter(flow["via"] for flow in program.run.flows(event="new", proto="tcp")), {"test-proxy": 2 * t.nights + 1},
+            "the proxy has each of them")
+    still.check(t, max(took) * 1000, WAKE_MS, "the first flow after a wake")
+    late = [(ours > WAKE_MS / 1000, other > WAKE_MS / 1000) for ours, other in zip(took, beside, strict=True)]
+    t.note(f"later than {WAKE_MS} ms: {late.count((True, True))} with the other program, {late.count((True, False))} alone, "
+           f"{late.count((False, True))} the other alone")
+    t.equal([line for line in program.run.stderr.splitlines() if any(word in line for word in nights.NO_ALARM)], [],
+            "what was taken for a fault")
+
+
+# ---- every state, every fault ----
+
+BLACK = "10.79.75"  # its network answers nothing until the fault is there
+sports = itertools.count(30001, 10)  # behind those of SPORTS, and below those that the kernel gives away
+STATES = proxy_faults.STATES
+
+
+def begin_states(lab, fail):
+    """Return: the run, its folder, its first port; a flow is in each state, and the proxy is stopped"""
+    folder, sport = lab.new_file("states"), next(sports)
+    os.mkdir(folder)
+    lab.server.ip(f"route add blackhole {BLACK}.0/24 table local")
+    run = start(lab, lab.actor("states", folder, sport, HOSTS[0], f"{BLACK}.1"), fail=fail)
+    wait_for(lambda: run.stderr.count("ready ") == len(STATES) - 2, 20, "flows in each state")
+    wait_for(lambda: lab.n_held() > 0, 10, "a SYN to be held")
+    pid = run.wait_pid("test-proxy")
+    machine.kill(pid, signal.SIGSTOP)
+    open(os.path.join(folder, "begin"), "w").close()
+    wait_for(lambda: lab.n_held() >= 3, 10, "flows that it is asked about")
+    return run, folder, sport, pid
+
+
+def told_of(run):
+    return {one["state"]: one for one in run.jsons() if "told" in one}
+
+
+def end_states(t, lab, run, one, folder, go):
+    """Return: what each flow was told, when all is used on"""
+    if one.part == "instance":
+        run.wait(20)
+        return {}
+    waiting = {"asked", "opening", "UDP, asked"}
+    wait_for(lambda: waiting <= set(told_of(run)), 30, f"{waiting}: {run.report()}")
+    go.set()
+    open(os.path.join(folder, "use"), "w").close()
+    wait_for(lambda: len(told_of(run)) == len(STATES), 30, f"every flow: {run.report()}")
+    found = told_of(run)
+    if one.part == "keeper":
+        run.kill(signal.SIGKILL)
+        run.wait()
+        lab.end_governed(f"r{run.pid}")
+    run.wait(20)
+    return found
+
+
+def check_cell(t, lab, one, fail, halves):
+    title = f"{one.part} {one.kind}, fails {fail}"
+    halves.go.clear()
+    with lab.capture() as wire:
+        run, folder, sport, pid = begin_states(lab, fail)
+        began = time.monotonic()
+        thread = proxy_faults.bring_about(lab, run, one, pid)
+        lab.server.ip(f"route del blackhole {BLACK}.0/24 table local")
+        found = end_states(t, lab, run, one, folder, halves.go)
+        if thread:
+            thread.join()
+    wrong = {}
+    for state, outcome in zip(STATES, one.states, strict=True):
+        told = found[state]["told"] if state in found else None
+        if told not in proxy_faults.told(outcome, fail):
+            wrong[state] = f"{told}, wanted {outcome}"
+    left = [packet[:6] for packet in wire.packets(lambda p: sport <= p.sport < sport + len(STATES))]
+    told = ", ".join(f"{state}: {one['told']} {max(0, one['at'] - began):.2f} s" for state, one in found.items())
+    t.note(f"{title}: {told}")
+    return {f"{title}: {state}": text for state, text in wrong.items()} | (
+        {f"{title}: left": left} if left and proxy_faults.CLASS not in one.states else {})
+
+
+def check_matrix(t, lab):
+    """under a closed fail class all, under an open one those that it decides"""
+    halves, wrong = lab.halves(11), {}
+    for fail, one in itertools.product(FAILS, proxy_faults.FAULTS):
+        is_due = fail == "closed" or t.whole or proxy_faults.CLASS in one.states
+        if is_due and t.fault in ("", f"{one.part} {one.kind}"):
+            wrong |= check_cell(t, lab, one, fail, halves)
+    t.equal(wrong, {}, "cells")
+
+
+def check_document(t, lab):
+    with open(os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../docs/fault-matrix.md")) as file:
+        t.check(proxy_faults.table() in file.read(), "docs/fault-matrix.md has another table than lib/proxy_faults.py prints")
+
+
+# ---- what is declined ----
+
+MEGABYTES = 20
+
+
+def n_read(lab, run):
+    return lab.status(f"r{run.pid}")["packets_read"]
+
+
+def check_declined_by(t, lab, provider, command, marker):
+    """after the decision no packet of it passes user space, by the counter of `sluice status`"""
+    end = lab.new_file("end")
+    run = start(lab, ["sh", "-c", f"{' '.join(command)}; echo over >&2; while [ ! -e {end} ]; do sleep 0.02; done"], provider)
+    wait_for(lambda: marker in run.stderr, 15, f"{provider}: the flow")
+    first = n_read(lab, run)
+    t.check("over" not in run.stderr, f"{provider}: it goes on")
+    wait_for(lambda: "over" in run.stderr, 30, f"{provider}: its end")
+    last = n_read(lab, run)
+    shown = lab.sluice("status", "--instance", f"r{run.pid}").stdout
+    open(end, "w").close()
+    run.wait()
+    t.check(0 < first == last, f"{provider}: packets that came to sluiced: {first} at its beginning, {last} at its end")
+    t.check(f"; {last} packets were held" in shown, f"{provider}: `sluice status`: {shown}")
+    t.equal({flow["via"] for flow in run.flows()}, {None}, f"{provider}: it is nobody's")
+    t.note(f"{provider}: {last} packets came to sluiced: {run.stdout.strip()}")
+
+
+def check_declined(t, lab):
+    for provider in ("test-proxy:decline=80,decline=7", "test-proxy:not=10.79.74.0/24"):
+        check_declined_by(t, lab, provider, lab.actor("take", HOSTS[0], 80, 0, MEGABYTES << 20), "connected")
+        check_declined_by(t, lab, provider, lab.actor("echoes", HOSTS[0], 7, 300), "begun")
+
+
+CHECKS = (check_document, check_kills, check_flood, check_full_table, check_nights, check_declined, check_matrix)
 
 
 def scenario(t):
@@ -110,6 +396,7 @@ def scenario(t):
     with t.lab() as lab:
         lab.tcp_echo(7)
         lab.udp_echo(7)
+        lab.http()
         for check in CHECKS:
             if t.only in ("", check.__name__):
                 began = time.monotonic()
@@ -118,4 +405,4 @@ def scenario(t):
 
 
 if __name__ == "__main__":
-    main(scenario, only="", cycles=4, seed=0)
+    main(scenario, only="", cycles=4, seed=0, flows=8000, nights=10, fault="", whole=0, most=1 << 19)

@@ -378,6 +378,7 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 		judge_settled(daemon, &view.tuple);
 		return;
 	}
+	daemon->n_read++;
 	key = key_of(&view.tuple, held.cookie);
 	flow = flow_table_find(daemon->flows, &key);
 	if (!take_decided(daemon, flow, &view, &kept, &held, packet->is_inbound))

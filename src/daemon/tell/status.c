@@ -99,6 +99,7 @@ int status_get(void *data, struct json_object **ret_status)
 	add_count(json, "repeats_changed", daemon->peekings.n_lies);
 	add_count(json, "flows_total", daemon->n_total);
 	add_count(json, "flows_dropped", daemon->n_dropped);
+	add_count(json, "packets_read", daemon->n_read);
 	add_count(json, "deadlines_missed", daemon->n_deadlines);
 	add_count(json, "rules_restored", daemon->n_restored);
 	json_add(json, "queue", json_object_new_string(plane_queue_kind(daemon->plane)));

@@ -175,6 +175,13 @@ class Lab:
     def greeter(self, port):
         self._servers.append(servers.greeter(self.server, port))
 
+    def halves(self, port):
+        self._servers.append(servers.halves(self.server, port))
+        return self._servers[-1]
+
+    def acceptor(self, port):
+        return servers.acceptor(self.server, port)
+
     def ends(self, port):
         self._servers.append(servers.ends(self.server, port))
         return self._servers[-1]

@@ -60,6 +60,24 @@ class _Deaf(socketserver.BaseRequestHandler):
         threading.Event().wait(30)
 
 
+class _Halves(socketserver.BaseRequestHandler):
+    """"o": the client ends its side, and is told "bye" when `go` is set; "i": this side ends at once, and the
+    client's is read on"""
+
+    def handle(self):
+        which = self.request.recv(1)
+        if which == b"o":
+            self.request.sendall(b"o")
+            while self.request.recv(100):
+                pass
+            self.server.go.wait(30)
+            self.request.sendall(b"bye")
+            return
+        self.request.shutdown(socket.SHUT_WR)
+        while self.request.recv(100):
+            pass
+
+
 class _Ends(socketserver.BaseRequestHandler):
     """reads to the end, and notes what there was"""
 
@@ -206,8 +224,27 @@ def https_server(namespace, port, certificate):
     return serve(namespace, port, _Http, _Tls6, pause=threading.Event(), context=context)
 
 
+def acceptor(namespace, port):
+    """takes each connection and ends it; no thread for each, and so many at once"""
+    with namespace:
+        listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096)
+
+    def run():
+        while True:
+            try:
+                listener.accept()[0].close()
+            except OSError:
+                return
+    threading.Thread(target=run, daemon=True).start()
+    return listener
+
+
 def deaf(namespace, port):
     return serve(namespace, port, _Deaf)
+
+
+def halves(namespace, port):
+    return serve(namespace, port, _Halves, go=threading.Event())
 
 
 def ends(namespace, port):
