@@ -79,7 +79,7 @@ static uint32_t copy_of(const struct sluice_filter_ops *ops)
 	return MIN(n, (uint32_t)SLUICE_PACKET_BYTES_MAX);
 }
 
-static int take_upstreams(struct sluice_filter *filter, const struct wire_message *message, int fd)
+static int take_upstreams(struct sluice_filter *filter, const struct wire_message *message, int *fd)
 {
 	filter->wants_upstreams = WIRE_BODY(message, struct wire_upstreams)->wanted;
 	return 0;
@@ -137,7 +137,7 @@ static int take_stop(struct sluice_filter *filter, const struct wire_message *me
 }
 
 static int take_flow_behalf(struct sluice_filter *filter, const struct wire_message *message,
-			    int fd)
+			    int *fd)
 {
 	filter->behalf = *WIRE_BODY(message, struct wire_flow_behalf);
 	filter->has_behalf = true;

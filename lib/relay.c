@@ -124,11 +124,22 @@ int relays_add_known(struct sluice_relays *relays, int program, int upstream, bo
 
 /* ---- the end ---- */
 
+/* Somebody else may have the socket, too: the daemon for a moment, when it has just sent it. Then close(2)
+ * leaves it in the set, with an event about what is gone. Return: for the caller to close, -1: it is closed */
+static int leave(struct sluice_relay *relay, unsigned int side)
+{
+	int fd = TAKE_FD(relay->sides[side].fd);
+
+	if (fd >= 0)
+		(void)epoll_ctl(relay->set->epoll, EPOLL_CTL_DEL, fd, NULL);
+	return fd;
+}
+
 void relay_free(struct sluice_relay *relay)
 {
 	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++) {
 		relay_way_drop(relay->set, &relay->ways[i]);
-		close_fd(relay->sides[i].fd);
+		close_fd(leave(relay, i));
 	}
 	relays_remove(relay);
 	free(relay);
@@ -160,7 +171,7 @@ static bool finish(struct sluice_relay *relay, enum sluice_relay_how how)
 		end.error = error_of(&relay->sides[relay->broken]);
 	}
 	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++)
-		relay->sides[i].fd = close_fd(relay->sides[i].fd);
+		close_fd(leave(relay, i));
 	relay->state = RELAY_GONE;
 	if (RELAY_OPS_SET(relay->ops, done))
 		relay->ops->done(relay, &end, relay->data);
@@ -175,7 +186,7 @@ static bool finish_orderly(struct sluice_relay *relay, enum sluice_relay_how how
 	const int linger_s = RELAY_LINGER_S;
 
 	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++) {
-		int fd = TAKE_FD(relay->sides[i].fd);
+		int fd = leave(relay, i);
 
 		if (!relay->ways[i].has_read_end) /* else there is no FIN_WAIT_2 */
 			(void)setsockopt(fd, IPPROTO_TCP, TCP_LINGER2, &linger_s, sizeof(linger_s));

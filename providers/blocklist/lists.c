@@ -149,7 +149,7 @@ static int watch(struct lists *lists, int folder)
 static int take(struct lists *lists, struct sluice_filter *filter, struct list *list)
 {
 	struct table table = { 0 };
-	ino_t inode;
+	ino_t inode = 0;
 	int r = watch(lists, list->folder); /* before: a version of meanwhile is told of */
 
 	if (r == 0)
@@ -215,7 +215,7 @@ static int update(struct list *list, struct sluice_filter *filter)
 {
 	struct table table = { 0 };
 	struct stat st;
-	ino_t inode;
+	ino_t inode = 0;
 	int r;
 
 	if (fstatat(list->folder, CURRENT, &st, 0) < 0 || st.st_ino == list->inode)

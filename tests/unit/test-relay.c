@@ -56,6 +56,26 @@ static void half_close(struct lab *lab, unsigned int first)
 	assert_int_equal(one->end.bytes[!first], 10 * MB);
 }
 
+/* who has sent the socket to us may not have closed his yet */
+static void test_others_have_the_socket(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_relay *one = &lab->one;
+	int others[2];
+
+	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++) {
+		others[i] = dup(one->relay->sides[i].fd);
+		lab_end(one, i);
+	}
+	lab_expect_done(lab->relays, one, SLUICE_RELAY_CLOSED);
+	for (unsigned int i = PROGRAM; i <= UPSTREAM; i++)
+		assert_int_equal(shutdown(others[i], SHUT_RDWR) < 0 && errno != ENOTCONN, 0);
+	assert_false(lab_is_readable(lab->relays, 0));
+	lab_work(lab->relays);
+	close(others[0]);
+	close(others[1]);
+}
+
 static void test_10_mb_after_the_programs_end(void **state)
 {
 	half_close(*state, PROGRAM);
@@ -347,6 +367,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, lab_set_up, lab_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_bytes_go_both_ways_and_are_counted),
+		TEST(test_others_have_the_socket),
 		TEST(test_10_mb_after_the_programs_end),
 		TEST(test_10_mb_after_upstreams_end),
 		TEST(test_an_end_waits_for_who_does_not_read),
