@@ -55,14 +55,6 @@ static int die_with(pid_t parent)
 	return getppid() == parent ? 0 : -ECANCELED;
 }
 
-/* its interpreter would open it by a descriptor that is closed by then */
-static bool is_script(int exe)
-{
-	char head[2];
-
-	return pread(exe, head, sizeof(head), 0) == sizeof(head) && memcmp(head, "#!", 2) == 0;
-}
-
 _Noreturn static void be_compiler(const struct compiled *compiled, int result, int errors,
 				  pid_t parent)
 {
@@ -72,7 +64,7 @@ _Noreturn static void be_compiler(const struct compiled *compiled, int result, i
 	int exe = fcntl(open(compiled->compiler, O_RDONLY | O_CLOEXEC), F_DUPFD_CLOEXEC, HIGH_FD);
 	int in = fcntl(compiled->file, F_DUPFD_CLOEXEC, HIGH_FD), r = 0;
 	int out = fcntl(result, F_DUPFD_CLOEXEC, HIGH_FD);
-	bool has_interpreter = is_script(exe);
+	bool has_interpreter = files_is_script(exe); /* it would open what is closed by then */
 	sigset_t none;
 
 	errors = fcntl(errors, F_DUPFD_CLOEXEC, HIGH_FD);

@@ -53,6 +53,13 @@ void instance_init(struct instance *instance)
 				   .keeper_sock = -1 };
 }
 
+int instance_read_applications(struct instance *instance, const char *path)
+{
+	if (instance->applications)
+		return cli_error(-1, "%s: there is one application map only", path);
+	return applications_read(path, &instance->applications);
+}
+
 int instance_open_flows(struct instance *instance, const char *path)
 {
 	if (!path[0])
@@ -69,6 +76,18 @@ int instance_open_flows(struct instance *instance, const char *path)
 static int send_record(struct instance *instance, uint16_t type, const void *body, int fd)
 {
 	return channel_send(instance->keeper_sock, &wire_keeper_channel, type, body, NULL, 0, fd);
+}
+
+/* @is_first: the file comes along */
+static int send_settings(struct instance *instance, uint32_t index, bool is_first)
+{
+	struct wire_k_settings record = { .index = index };
+	struct settings *settings = &instance->filters[index].settings;
+	int r = settings_write(settings);
+
+	return r < 0 ? r
+		     : send_record(instance, WIRE_K_SETTINGS, &record,
+				   is_first ? settings->file - 1 : -1);
 }
 
 static int send_filter(struct instance *instance, uint32_t index)
@@ -90,7 +109,7 @@ static int send_filter(struct instance *instance, uint32_t index)
 		snprintf(option.value, sizeof(option.value), "%s", filter->options[i].value);
 		r = send_record(instance, WIRE_K_OPTION, &option, filter->options[i].fd);
 	}
-	return r;
+	return r || !filter->is_proxy ? r : send_settings(instance, index, true);
 }
 
 /* the folders are for the provider alone */
@@ -118,6 +137,29 @@ static int compile(struct instance *instance, unsigned int index)
 	return r;
 }
 
+/* those in force are told when the keeper takes them, or to the next sluiced */
+static void renew_settings(struct instance *instance, uint32_t index)
+{
+	struct run_filter *filter = &instance->filters[index];
+	int r;
+
+	if (!settings_tick(&filter->settings, instance->applications, filter->name))
+		return;
+	r = send_settings(instance, index, false);
+	if (r < 0)
+		(void)cli_error(0, "proxy %s: sluice-keeper does not listen: %s: the next settings "
+				   "will be told",
+				filter->name, strerror(-r));
+}
+
+/* are there files that may change? */
+static void watch_settings(struct instance *instance)
+{
+	for (unsigned int i = 0; i < instance->n_filters; i++)
+		if (instance->filters[i].settings.path[0])
+			instance->looked_ms = clock_ms();
+}
+
 int instance_tick(struct instance *instance)
 {
 	uint64_t now = clock_ms(), ago = now - instance->looked_ms;
@@ -127,6 +169,8 @@ int instance_tick(struct instance *instance)
 	if (ago < COMPILED_LOOK_MS)
 		return (int)(COMPILED_LOOK_MS - ago);
 	instance->looked_ms = now;
+	for (unsigned int i = 0; i < instance->n_filters; i++)
+		renew_settings(instance, i);
 	for (unsigned int i = 0; i < instance->n_filters; i++)
 		for (unsigned int j = 0; j < instance->filters[i].n_options; j++)
 			compiled_tick(&instance->filters[i].options[j].compiled);
@@ -209,6 +253,7 @@ int instance_start(struct instance *instance)
 	int r;
 
 	put_proxies_last(instance);
+	watch_settings(instance);
 	r = start_keeper(instance);
 
 	if (r)
@@ -296,6 +341,7 @@ int instance_end(struct instance *instance, bool is_removed)
 		r = put_away(instance, status, is_removed);
 	for (unsigned int i = 0; i < instance->n_filters; i++)
 		run_filter_close(&instance->filters[i]);
+	instance->applications = applications_free(instance->applications);
 	instance->flows_fd = close_fd(instance->flows_fd);
 	instance->lock_fd = close_fd(instance->lock_fd);
 	return r;

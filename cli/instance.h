@@ -21,6 +21,7 @@ struct instance {
 	struct wire_k_instance record; /* id, cgroup, is_kept, log_level: set by the caller */
 	struct run_filter filters[RUN_FILTERS_MAX];
 	unsigned int n_filters;
+	struct applications *applications; /* of --app-map; NULL: none. Owned */
 	int flows_fd;	 /* -1: no flow records */
 	bool ends_older; /* connections that stand when it comes into force */
 
@@ -36,6 +37,9 @@ struct instance {
 
 /** instance_init() - an instance without a name, cgroup and filters; end it with instance_end() */
 void instance_init(struct instance *instance);
+
+/** instance_read_applications() - @path: an application map; says what is wrong. Return: 0 or -1 */
+int instance_read_applications(struct instance *instance, const char *path);
 
 /** instance_open_flows() - @path: flow records go there; says what is wrong. Return: 0 or -1 */
 int instance_open_flows(struct instance *instance, const char *path);

@@ -173,14 +173,35 @@ static const struct {
 	{ "local", "local", NULL },
 	{ "local_port", NULL, say_local_ports },
 	{ "interface", "interface", NULL },
+	{ "cgroup", "cgroup", NULL },
 };
 
-static void say_flows(struct json_object *rule, const char *what, char *text, size_t n)
+/* sets of a filter; of a choice its user says which flows may come to a proxy */
+enum kind { FLOWS, PACKETS, CHOSEN_APPS, CHOSEN_FLOWS };
+
+static const struct {
+	const char *what, *prefix;
+	bool is_choice;
+} kinds[] = {
+	[FLOWS] = { "flow", "", false },
+	[PACKETS] = { "packet", "packets", false },
+	[CHOSEN_APPS] = { "application", "", true },
+	[CHOSEN_FLOWS] = { "flow", "", true },
+};
+
+static const char *action_word(const char *action, enum kind kind)
 {
-	const char *direction = cli_json_text(rule, "direction");
-	bool is_flow = !strcmp(what, "flow"), has_direction = strcmp(direction, "any") != 0;
-	size_t at = (size_t)snprintf(text, n, "%s%s%s", is_flow ? "" : "packets",
-				     !is_flow && has_direction ? ", " : "",
+	if (!kinds[kind].is_choice)
+		return action;
+	return strcmp(action, "ask") ? "passes by" : "may come";
+}
+
+static void say_flows(struct json_object *rule, enum kind kind, char *text, size_t n)
+{
+	const char *direction = cli_json_text(rule, "direction"), *prefix = kinds[kind].prefix;
+	bool has_direction = strcmp(direction, "any") != 0;
+	size_t at = (size_t)snprintf(text, n, "%s%s%s", prefix,
+				     prefix[0] && has_direction ? ", " : "",
 				     has_direction ? direction : "");
 
 	for (size_t i = 0; i < ARRAY_SIZE(conditions) && at < n; i++) {
@@ -197,7 +218,7 @@ static void say_flows(struct json_object *rule, const char *what, char *text, si
 		at += (size_t)snprintf(text + at, n - at, "%s%s", at ? ", " : "", one);
 	}
 	if (at == 0)
-		snprintf(text, n, "every %s", what);
+		snprintf(text, n, "every %s", kinds[kind].what);
 }
 
 static void print_line(const char *filter, const char *number, const char *action,
@@ -227,8 +248,7 @@ static void print_line(const char *filter, const char *number, const char *actio
 	putchar('\n');
 }
 
-/* @what: "flow" or "packet" */
-static void print_set(const char *filter, struct json_object *set, const char *what)
+static void print_set(const char *filter, struct json_object *set, enum kind kind)
 {
 	struct json_object *rules = json_object_object_get(set, "rules");
 	size_t n =
@@ -238,22 +258,28 @@ static void print_set(const char *filter, struct json_object *set, const char *w
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *rule = json_object_array_get_idx(rules, i);
 
-		say_flows(rule, what, flows, sizeof(flows));
+		say_flows(rule, kind, flows, sizeof(flows));
 		snprintf(number, sizeof(number), "%" PRId64, number_of(rule, "number"));
-		print_line(filter, number, cli_json_text(rule, "action"), flows,
+		print_line(filter, number, action_word(cli_json_text(rule, "action"), kind), flows,
 			   cli_json_text(rule, "reason"));
 	}
-	snprintf(flows, sizeof(flows), "every %s%s", n ? "other " : "", what);
-	print_line(filter, "", cli_json_text(set, "otherwise"), flows, "");
+	snprintf(flows, sizeof(flows), "every %s%s", n ? "other " : "", kinds[kind].what);
+	print_line(filter, "", action_word(cli_json_text(set, "otherwise"), kind), flows, "");
 }
 
 static void print_filter(struct json_object *whole)
 {
 	struct json_object *packets = json_object_object_get(whole, "packets");
+	struct json_object *chosen = json_object_object_get(whole, "chosen");
+	const char *filter = cli_json_text(whole, "filter");
 
-	print_set(cli_json_text(whole, "filter"), whole, "flow");
+	if (chosen) {
+		print_set(filter, json_object_object_get(chosen, "apps"), CHOSEN_APPS);
+		print_set(filter, json_object_object_get(chosen, "flows"), CHOSEN_FLOWS);
+	}
+	print_set(filter, whole, FLOWS);
 	if (packets)
-		print_set(cli_json_text(whole, "filter"), packets, "packet");
+		print_set(filter, packets, PACKETS);
 }
 
 static void print_rules(struct json_object *filters)

@@ -277,6 +277,7 @@ int run_filter_parse(const char *spec, bool is_proxy, struct run_filter *ret_fil
 
 void run_filter_close(struct run_filter *filter)
 {
+	settings_close(&filter->settings);
 	for (unsigned int i = 0; i < filter->n_options; i++) {
 		filter->options[i].fd = close_fd(filter->options[i].fd);
 		compiled_end(&filter->options[i].compiled);

@@ -6,6 +6,7 @@
  * command inside. We only describe the instance and wait: what must outlive a
  * `kill -9` of us is the keeper's.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -40,7 +41,9 @@ struct run {
 static int usage(FILE *to, int status)
 {
 	fprintf(to, "usage: sluice run [--filter NAME[:key=value[,key=value]]]...\n"
-		    "                  [--proxy NAME[:key=value[,key=value]]]... [--fail open|closed]\n"
+		    "                  [--proxy NAME[:key=value[,key=value]] [--app APP]...\n"
+		    "                   [--include RULE]... [--exclude RULE]... [--settings FILE]]...\n"
+		    "                  [--app-map FILE] [--fail open|closed]\n"
 		    "                  [--flows FILE] [--instance ID] [-v] -- COMMAND [ARG...]\n");
 	return status;
 }
@@ -96,12 +99,55 @@ static int take_verbose(struct run *run, const char *unused)
 	return 0;
 }
 
+/* @key: of the proxy that was named last */
+static int take_setting(struct run *run, const char *key, const char *value)
+{
+	struct instance *instance = &run->instance;
+	struct run_filter *last =
+		instance->n_filters ? &instance->filters[instance->n_filters - 1] : NULL;
+
+	if (!last || !last->is_proxy)
+		return cli_error(-1, "--%c%s comes behind the --proxy that it is for",
+				 tolower((unsigned char)key[0]), key + 1);
+	return settings_take(&last->settings, instance->applications, key, value);
+}
+
+static int take_app(struct run *run, const char *value)
+{
+	return take_setting(run, "App", value);
+}
+
+static int take_include(struct run *run, const char *value)
+{
+	return take_setting(run, "Include", value);
+}
+
+static int take_exclude(struct run *run, const char *value)
+{
+	return take_setting(run, "Exclude", value);
+}
+
+static int take_settings(struct run *run, const char *path)
+{
+	return take_setting(run, "Settings", path);
+}
+
+static int take_app_map(struct run *run, const char *path)
+{
+	return instance_read_applications(&run->instance, path);
+}
+
 static const struct {
 	struct option option;
 	int (*take)(struct run *run, const char *argument);
 } options[] = {
 	{ { "filter", required_argument, NULL, 'f' }, take_filter },
 	{ { "proxy", required_argument, NULL, 'p' }, take_proxy },
+	{ { "app", required_argument, NULL, 'a' }, take_app },
+	{ { "include", required_argument, NULL, 'I' }, take_include },
+	{ { "exclude", required_argument, NULL, 'E' }, take_exclude },
+	{ { "settings", required_argument, NULL, 's' }, take_settings },
+	{ { "app-map", required_argument, NULL, 'm' }, take_app_map },
 	{ { "fail", required_argument, NULL, 'F' }, take_fail },
 	{ { "flows", required_argument, NULL, 'o' }, take_flows },
 	{ { "instance", required_argument, NULL, 'i' }, take_instance },
@@ -122,7 +168,8 @@ static int parse(struct run *run, int argc, char **argv)
 		while (i < ARRAY_SIZE(options) && options[i].option.val != c)
 			i++;
 		if (i == ARRAY_SIZE(options))
-			return usage(stderr, EXIT_SLUICE);
+			return settings_refuse_option(argv[optind - 1]) ? EXIT_SLUICE
+									: usage(stderr, EXIT_SLUICE);
 		if (options[i].take(run, optarg))
 			return EXIT_SLUICE;
 	}

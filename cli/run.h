@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "cli/compiled.h"
+#include "cli/settings.h"
 
 #define RUN_FILTERS_MAX 16U
 #define RUN_OPTIONS_MAX 64U
@@ -34,6 +35,7 @@ struct run_filter {
 	bool is_closed;	    /* fail class */
 	bool has_processes; /* it may start programs */
 	bool is_proxy;
+	struct settings settings; /* of a proxy */
 	struct run_option options[RUN_OPTIONS_MAX];
 	unsigned int n_options;
 };

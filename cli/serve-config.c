@@ -105,6 +105,7 @@ static const struct {
 	{ "Cgroup", take_cgroup },
 	{ "Flows", take_flows },
 	{ "Older", take_older },
+	{ "AppMap", instance_read_applications },
 };
 
 static int take_instance(struct reader *reader, const char *key, const char *value)
@@ -112,7 +113,7 @@ static int take_instance(struct reader *reader, const char *key, const char *val
 	for (size_t i = 0; i < ARRAY_SIZE(instance_keys); i++)
 		if (!strcmp(instance_keys[i].key, key))
 			return instance_keys[i].take(reader->instance, value);
-	return cli_error(-1, "[Instance] has no \"%s\"; it has Id, Cgroup, Flows, Older", key);
+	return cli_error(-1, "[Instance] has no \"%s\"; it has Id, Cgroup, Flows, Older, AppMap", key);
 }
 
 /* ---- [Filter NAME] ---- */
@@ -158,9 +159,19 @@ static int take_fail(struct run_filter *filter, const char *value)
 	return cli_error(-1, "Fail: \"open\" or \"closed\", not \"%s\"", value);
 }
 
+/* a filter has none; what is not supported is not supported by any kind */
+static int take_setting(struct reader *reader, const char *key, const char *value)
+{
+	if (reader->is_proxy)
+		return settings_take(&current(reader)->settings, reader->instance->applications,
+				     key, value);
+	return settings_refuse(key) ? -1 : SETTINGS_E_OTHER;
+}
+
 static int take_filter(struct reader *reader, const char *key, const char *value)
 {
 	char text[320];
+	int r;
 
 	if (!strcmp(key, "Exec")) {
 		if (!reader->is_found)
@@ -171,6 +182,9 @@ static int take_filter(struct reader *reader, const char *key, const char *value
 		return -1;
 	if (!strcmp(key, "Fail"))
 		return take_fail(current(reader), value);
+	r = take_setting(reader, key, value);
+	if (r != SETTINGS_E_OTHER)
+		return r;
 	if ((size_t)snprintf(text, sizeof(text), "%s=%s", key, value) >= sizeof(text))
 		return cli_error(-1, "[%s]: %s is too long", reader->section, key);
 	return run_filter_add(current(reader), &reader->manifest, text);

@@ -157,10 +157,6 @@ void filter_drop_rules(struct sluice_filter *filter);
 /** filter_take_packets() - PACKETS. Return: as filter_take_record() */
 int filter_take_packets(struct sluice_filter *filter, const struct wire_message *message);
 
-/** filter_read_address() - "192.0.2.0/24"; @text NULL: any. Return: NULL, or what is wrong */
-const char *filter_read_address(const char *text, uint8_t ret_address[16], uint8_t *ret_bits,
-				uint8_t *ret_family);
-
 /** filter_take_record() - act on one record, which came with @fd, or -1; who keeps it leaves -1. Return: 0, or the negative errno that ended the session */
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int *fd);
 

@@ -159,7 +159,9 @@ static int take_flow_new(struct sluice_filter *filter, const struct wire_message
 		.interface = new->interface,
 		.interface_kind = "other",
 		.is_again = new->again,
+		.is_bound = new->bound,
 		.host_reading = (enum sluice_host_reading) new->host_reading,
+		.socket = new->cookie,
 	};
 
 	memcpy(flow.local_address, new->src, sizeof(flow.local_address));

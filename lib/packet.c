@@ -133,7 +133,7 @@ static const char *read_rule(const struct sluice_packet_rule *rule, struct wire_
 		return "the interface's name is too long";
 	if (rule->interface)
 		memcpy(record->interface, rule->interface, strlen(rule->interface));
-	problem = filter_read_address(rule->remote_address, same.remote, &same.bits, &same.family);
+	problem = wire_rule_network(rule->remote_address, same.remote, &same.bits, &same.family);
 	memcpy(record->remote, same.remote, sizeof(record->remote));
 	record->bits = same.bits;
 	record->family = same.family;

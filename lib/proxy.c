@@ -36,6 +36,14 @@ static int on_start(struct sluice_filter *filter, void *data)
 	return PROXY_OPS_SET(proxy->ops, start) ? proxy->ops->start(proxy, proxy->data) : 0;
 }
 
+static void on_rules_done(struct sluice_filter *filter, int error, uint32_t number, void *data)
+{
+	struct sluice_proxy *proxy = proxy_of(data);
+
+	if (PROXY_OPS_SET(proxy->ops, rules_done))
+		proxy->ops->rules_done(proxy, error, number, proxy->data);
+}
+
 static void on_stop(struct sluice_filter *filter, void *data)
 {
 	struct sluice_proxy *proxy = proxy_of(data);
@@ -125,7 +133,8 @@ int sluice_proxy_new(const struct sluice_proxy_ops *ops, void *data,
 						     .option = on_option,
 						     .start = on_start,
 						     .new_flow = on_new_flow,
-						     .stop = on_stop };
+						     .stop = on_stop,
+						     .rules_done = on_rules_done };
 	r = begin(proxy);
 	if (r < 0)
 		sluice_proxy_free(proxy);

@@ -9,7 +9,6 @@
  * one after the other.
  */
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,52 +60,6 @@ static bool is_copied(char *to, size_t n, const char *text)
 	return true;
 }
 
-static const char *read_bits(const char *text, unsigned int offset, uint8_t *ret_bits)
-{
-	unsigned int bits = 0;
-
-	if (!*text || strlen(text) > 3)
-		return "the address has no proper prefix length";
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return "the address has no proper prefix length";
-		bits = 10 * bits + (unsigned int)(*text - '0');
-	}
-	if (bits + offset > 128)
-		return "the prefix is longer than the address";
-	*ret_bits = (uint8_t)(bits + offset);
-	return NULL;
-}
-
-const char *filter_read_address(const char *text, uint8_t ret_address[16], uint8_t *ret_bits,
-				uint8_t *ret_family)
-{
-	static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
-	char address[INET6_ADDRSTRLEN] = "";
-	size_t n = text ? strcspn(text, "/") : 0;
-	bool is_v4;
-
-	if (!text)
-		return NULL;
-	is_v4 = !memchr(text, ':', n);
-	if (n < sizeof(address))
-		memcpy(address, text, n);
-	memcpy(ret_address, v4_prefix, is_v4 ? sizeof(v4_prefix) : 0);
-	if (inet_pton(is_v4 ? AF_INET : AF_INET6, address, ret_address + (is_v4 ? 12 : 0)) != 1)
-		return "not an address";
-	*ret_bits = 128;
-	if (text[n]) {
-		const char *problem = read_bits(text + n + 1, is_v4 ? 96 : 0, ret_bits);
-
-		if (problem)
-			return problem;
-	}
-	/* ::ffff:192.0.2.0/120 is IPv4 as well */
-	is_v4 = *ret_bits >= 96 && memcmp(ret_address, v4_prefix, sizeof(v4_prefix)) == 0;
-	*ret_family = is_v4 ? 4 : 6;
-	return NULL;
-}
-
 static const char *read_texts(const struct sluice_rule *rule, struct wire_rule *record)
 {
 	const char *host = rule->host ? rule->host : rule->domain;
@@ -124,6 +77,11 @@ static const char *read_texts(const struct sluice_rule *rule, struct wire_rule *
 		return "the path of the program is longer than 511 bytes";
 	if (!is_copied(record->interface, sizeof(record->interface), rule->interface))
 		return "the name of the interface is longer than 15 bytes";
+	if (!is_copied(record->cgroup, sizeof(record->cgroup), rule->cgroup))
+		return "the cgroup is longer than 255 bytes";
+	n = strlen(record->cgroup);
+	if (n > 1 && record->cgroup[n - 1] == '/')
+		record->cgroup[n - 1] = '\0';
 	if (rule->reason)
 		memcpy(record->reason, rule->reason,
 		       strnlen(rule->reason, sizeof(record->reason) - 1));
@@ -147,10 +105,10 @@ static const char *to_record(const struct sluice_rule *rule, struct wire_rule *r
 				      .rport_last = rule->remote_port_last,
 				      .lport = rule->local_port,
 				      .lport_last = rule->local_port_last };
-	problem = filter_read_address(rule->remote_address, record->remote, &record->bits,
+	problem = wire_rule_network(rule->remote_address, record->remote, &record->bits,
 				      &record->family);
 	if (!problem)
-		problem = filter_read_address(rule->local_address, record->local, &record->lbits,
+		problem = wire_rule_network(rule->local_address, record->local, &record->lbits,
 					      &record->lfamily);
 	if (!problem)
 		problem = read_texts(rule, record);
@@ -181,7 +139,7 @@ static int append(struct rule_list *list, const void *bytes, size_t n)
 static int pack(struct rule_list *list, const struct wire_rule *record)
 {
 	const char *const texts[] = { record->host, record->exe, record->interface,
-				      record->reason };
+				      record->cgroup, record->reason };
 	int r;
 
 	if (list->n == WIRE_RULES_MAX)
@@ -197,7 +155,7 @@ static int pack(struct rule_list *list, const struct wire_rule *record)
 static size_t unpack(const struct rule_list *list, size_t at, struct wire_rule *ret_record)
 {
 	char *const texts[] = { ret_record->host, ret_record->exe, ret_record->interface,
-				ret_record->reason };
+				ret_record->cgroup, ret_record->reason };
 
 	memset(ret_record, 0, sizeof(*ret_record));
 	memcpy(ret_record, list->bytes + at, NUMBERS_BYTES);

@@ -130,6 +130,9 @@ struct sluice_flow {
 				     * sluice_filter_rejudge(), its first bytes were read, or it
 				     * has waited for rules */
 	enum sluice_host_reading host_reading;
+	bool is_bound; /* outbound: the program has bound its socket to this interface */
+	uint64_t socket; /* the same in all flows of one socket, as UDP has many; never another's;
+			  * 0: unknown */
 };
 
 /* the largest peek: what a sender has in flight before its first acknowledgement */
@@ -258,6 +261,7 @@ struct sluice_rule {
 	 * takes later packets elsewhere. No rule keeps a program to an interface by this */
 	const char *interface;
 	const char *local_address; /* as remote_address, of this machine */
+	const char *cgroup; /* of struct sluice_flow: this one and all below it, at most 255 bytes */
 };
 
 /**

@@ -94,6 +94,9 @@ struct sluice_proxy_ops {
 	/* the session ends; open connections may go on until the process is killed, a second
 	 * later */
 	void (*stop)(struct sluice_proxy *proxy, void *data);
+	/* as that of struct sluice_filter_ops: the rules that were given last are in force, or not,
+	 * and then those of before are. @number counts the excluded ones first */
+	void (*rules_done)(struct sluice_proxy *proxy, int error, uint32_t number, void *data);
 };
 
 /**
@@ -178,7 +181,8 @@ SLUICE_API void sluice_proxy_close(int fd, int error);
  * @included: these are; what neither has is not
  *
  * The size of the first rule is that of all of them; action and reason are ignored. They take the
- * place of those of before, as a whole, for flows to come. Without any call every outbound flow
+ * place of those of before, as a whole, for flows to come; open ones stay where they are, in the
+ * proxy or beside it. What is refused changes nothing. Without any call every outbound flow
  * comes, but none of loopback, which takes an included rule with such an address.
  *
  * Return: as sluice_filter_rule() and sluice_filter_rules_commit().
@@ -186,6 +190,52 @@ SLUICE_API void sluice_proxy_close(int fd, int error);
 SLUICE_API int sluice_proxy_rules(struct sluice_proxy *proxy, const struct sluice_rule *included,
 				  size_t n_included, const struct sluice_rule *excluded,
 				  size_t n_excluded);
+
+/**
+ * struct sluice_proxy_settings - what a proxy is told elsewhere, as a whole
+ * @size: sizeof(struct sluice_proxy_settings)
+ *
+ * Lists of strings end with NULL. Nothing is ignored: members behind n_excluded are not supported by
+ * this version, for either kind of proxy, and a call that sets one is refused.
+ */
+struct sluice_proxy_settings {
+	size_t size;
+	const struct sluice_rule *included; /* as for sluice_proxy_rules() */
+	size_t n_included;
+	const struct sluice_rule *excluded;
+	size_t n_excluded;
+	/* not supported: */
+	const char *tunnel_remote_address;
+	const char *dns_protocol;
+	const char *const *dns_servers;
+	const char *const *dns_search_domains;
+	const char *dns_domain_name;
+	const char *const *dns_match_domains;
+	bool dns_match_domains_no_search;
+	const char *dns_server_name;
+	const char *dns_server_url;
+	bool proxy_auto_config;
+	const char *proxy_auto_config_url;
+	const char *proxy_auto_config_script;
+	bool http_proxy_enabled;
+	const char *http_proxy_server;
+	bool https_proxy_enabled;
+	const char *https_proxy_server;
+	bool proxy_excludes_simple_names;
+	const char *const *proxy_exceptions;
+	const char *const *proxy_match_domains;
+};
+
+/**
+ * sluice_proxy_settings() - sluice_proxy_rules(), and a refusal of all that is not supported
+ *
+ * What is refused changes nothing: the rules of before stay.
+ *
+ * Since 0.1. Return: as sluice_proxy_rules(); -EOPNOTSUPP: sluice_proxy_error() says
+ *         "unsupported field NAME"; -EINVAL: @size is too small.
+ */
+SLUICE_API int sluice_proxy_settings(struct sluice_proxy *proxy,
+				     const struct sluice_proxy_settings *settings);
 
 /** sluice_proxy_fail() - as sluice_filter_fail() */
 SLUICE_API int sluice_proxy_fail(struct sluice_proxy *proxy, int error, const char *fmt, ...)

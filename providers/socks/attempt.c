@@ -7,7 +7,7 @@
 #include <sys/epoll.h>
 #include <syslog.h>
 
-#include "flow.h"
+#include "association.h"
 
 #define PEEK_BYTES 4096U
 
@@ -24,27 +24,41 @@ static void set_reason(const struct flows *flows, struct flow *flow, const char 
 		       upstream_text(upstream_of(flows, flow), text), reason);
 }
 
-static void refuse(struct flows *flows, struct flow *flow)
+static void refuse(struct flows *flows, struct flow *flow, uint64_t now_ms)
 {
-	(void)sluice_proxy_open(flows->proxy, flow->id, flow->error, flow->reason);
+	if (flow->association)
+		association_refused(flows, flow->association, flow->error, flow->reason, now_ms);
+	else
+		(void)sluice_proxy_open(flows->proxy, flow->id, flow->error, flow->reason);
 	flow_end(flows, flow);
 }
 
-/* the proxy is of no use; that it does not take us counts more than what another one did */
-static void fail_attempt(struct flows *flows, struct flow *flow, int error, const char *reason,
-			 uint64_t now_ms)
+void attempt_fail_endpoint(struct flows *flows, const struct flow *flow, const char *reason,
+			   uint64_t now_ms)
 {
-	if (flow->error != -EACCES) {
-		flow->error = error;
-		set_reason(flows, flow, reason);
-	}
-	if (endpoints_failed(&flows->endpoints, flow->endpoint, now_ms)) {
-		char text[UPSTREAM_TEXT_BYTES];
+	char text[UPSTREAM_TEXT_BYTES];
 
+	if (endpoints_failed(&flows->endpoints, flow->endpoint, now_ms))
 		sluice_proxy_log(flows->proxy, LOG_WARNING,
 				 "%s %s; others are tried first for 30 seconds",
 				 upstream_text(upstream_of(flows, flow), text), reason);
-	}
+}
+
+static void set_error(const struct flows *flows, struct flow *flow, int error, const char *reason)
+{
+	/* that one does not take us counts more than what another one did */
+	if (flow->error == -EACCES)
+		return;
+	flow->error = error;
+	set_reason(flows, flow, reason);
+}
+
+/* the proxy is of no use */
+static void fail_attempt(struct flows *flows, struct flow *flow, int error, const char *reason,
+			 uint64_t now_ms)
+{
+	set_error(flows, flow, error, reason);
+	attempt_fail_endpoint(flows, flow, reason, now_ms);
 	flow_close_link(flows, flow, false);
 	attempt_next(flows, flow, now_ms);
 }
@@ -70,6 +84,18 @@ static int open_socket(const struct endpoint *endpoint)
 	return fd;
 }
 
+static void begin_handshake(struct flow *flow, const struct upstream *upstream)
+{
+	if (flow->association) {
+		handshake_associate(&flow->handshake, upstream);
+		return;
+	}
+	flow->to = flow->known;
+	if (upstream->scheme == UPSTREAM_SOCKS5)
+		flow->to.host[0] = '\0';
+	handshake_begin(&flow->handshake, upstream, &flow->to);
+}
+
 /* Return: 0: it is begun; -errno */
 static int begin_attempt(struct flows *flows, struct flow *flow)
 {
@@ -85,10 +111,7 @@ static int begin_attempt(struct flows *flows, struct flow *flow)
 		if (!flow->link.tls)
 			return -ENOMEM;
 	}
-	flow->to = flow->known;
-	if (upstream->scheme == UPSTREAM_SOCKS5)
-		flow->to.host[0] = '\0';
-	handshake_begin(&flow->handshake, upstream, &flow->to);
+	begin_handshake(flow, upstream);
 	if (connect(fd, &endpoint->address.generic, endpoint->n_address) < 0 &&
 	    errno != EINPROGRESS)
 		return -errno;
@@ -111,7 +134,7 @@ void attempt_next(struct flows *flows, struct flow *flow, uint64_t now_ms)
 	flow->is_secure_ready = false;
 	flow_wait(flows, flow, now_ms);
 	if (number < 0) {
-		refuse(flows, flow);
+		refuse(flows, flow, now_ms);
 		return;
 	}
 	flow->endpoint = number;
@@ -121,7 +144,7 @@ void attempt_next(struct flows *flows, struct flow *flow, uint64_t now_ms)
 		flow->error = -ECONNREFUSED;
 		(void)snprintf(flow->reason, sizeof(flow->reason), "no connection to a proxy: %s",
 			       strerror(-r));
-		refuse(flows, flow);
+		refuse(flows, flow, now_ms);
 	} else if (r < 0) {
 		fail_call(flows, flow, r, "is not reached", now_ms);
 	}
@@ -136,6 +159,34 @@ static void note_worked(struct flows *flows, const struct flow *flow)
 	if (endpoints_worked(&flows->endpoints, flow->endpoint))
 		sluice_proxy_log(flows->proxy, LOG_NOTICE, "%s works again",
 				 upstream_text(upstream_of(flows, flow), text));
+}
+
+static void succeed_associate(struct flows *flows, struct flow *flow, uint64_t now_ms)
+{
+	int r = association_stands(flows, flow);
+
+	if (r == -EBADMSG) {
+		fail_attempt(flows, flow, -ECONNREFUSED, "names no place for datagrams", now_ms);
+	} else if (is_shortage(r)) {
+		set_error(flows, flow, -ECONNREFUSED, strerror(-r));
+		refuse(flows, flow, now_ms);
+	} else if (r < 0) {
+		fail_call(flows, flow, r, "its place for datagrams is not reached", now_ms);
+	} else {
+		note_worked(flows, flow);
+		flow_wait_no_more(flows, flow);
+		flow->phase = PHASE_HOLDS;
+		flow_watch(flows, &flow->on_link, flow->link.fd, EPOLLIN);
+	}
+}
+
+/* who carries no datagrams for us may be well all the same */
+static void refuse_associate(struct flows *flows, struct flow *flow, uint64_t now_ms)
+{
+	note_worked(flows, flow);
+	set_error(flows, flow, flow->handshake.error, flow->handshake.reason);
+	flow_close_link(flows, flow, false);
+	attempt_next(flows, flow, now_ms);
 }
 
 static void succeed(struct flows *flows, struct flow *flow)
@@ -163,13 +214,20 @@ static void judge(struct flows *flows, struct flow *flow, uint64_t now_ms)
 
 	switch (handshake->state) {
 	case HANDSHAKE_DONE:
-		succeed(flows, flow);
+		if (flow->association)
+			succeed_associate(flows, flow, now_ms);
+		else
+			succeed(flows, flow);
 		break;
 	case HANDSHAKE_REFUSED:
+		if (flow->association) {
+			refuse_associate(flows, flow, now_ms);
+			break;
+		}
 		note_worked(flows, flow);
 		flow->error = handshake->error;
 		set_reason(flows, flow, handshake->reason);
-		refuse(flows, flow);
+		refuse(flows, flow, now_ms);
 		break;
 	case HANDSHAKE_FAILED:
 		fail_attempt(flows, flow, handshake->error, handshake->reason, now_ms);

@@ -5,9 +5,15 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "flow.h"
+#include "association.h"
 
 /* ---- lists ---- */
+
+void flow_bury(struct flows *flows, struct over *over)
+{
+	over->next = flows->over;
+	flows->over = over;
+}
 
 static void list_append(struct flow_list *list, struct flow *flow)
 {
@@ -49,7 +55,7 @@ void flow_wait(struct flows *flows, struct flow *flow, uint64_t now_ms)
 
 /* ---- descriptors ---- */
 
-/* a failure is left to the deadline, or to the other side's end */
+/* of epoll(7), a failure is left to the deadline, or to the other side's end */
 void flow_watch(struct flows *flows, struct watched *watched, int fd, uint32_t events)
 {
 	struct epoll_event event = { .events = events, .data.ptr = watched };
@@ -82,14 +88,14 @@ static void close_program(struct flows *flows, struct flow *flow, int error)
 
 void flow_end(struct flows *flows, struct flow *flow)
 {
-	*find_place(flows, flow->id) = flow->next_in_bucket;
+	if (!flow->association)
+		*find_place(flows, flow->id) = flow->next_in_bucket;
 	flow_wait_no_more(flows, flow);
 	flow_close_link(flows, flow, false);
 	close_program(flows, flow, 0);
 	free(flow->pump);
 	flow->phase = PHASE_OVER;
-	flow->next = flows->over;
-	flows->over = flow;
+	flow_bury(flows, &flow->over);
 }
 
 /* ---- bytes of a flow by TLS ---- */
@@ -113,8 +119,7 @@ static void on_pump(struct flows *flows, struct flow *flow)
 
 /* ---- from outside ---- */
 
-/* of the name only what a host name has goes into what a proxy is told */
-static void set_destination(struct destination *to, const struct sluice_flow *flow)
+void flow_set_destination(struct destination *to, const struct sluice_flow *flow)
 {
 	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				   "0123456789-_.";
@@ -127,25 +132,55 @@ static void set_destination(struct destination *to, const struct sluice_flow *fl
 		memcpy(to->host, flow->host, n + 1);
 }
 
-int flows_begin(struct flows *flows, const struct sluice_flow *asked, uint64_t now_ms)
+static void on_flow(struct flows *flows, void *owner, uint64_t now_ms)
+{
+	struct flow *flow = owner;
+
+	if (flow->phase == PHASE_CONNECTS)
+		attempt_connected(flows, flow, now_ms);
+	else if (flow->phase == PHASE_TALKS)
+		attempt_talk(flows, flow, now_ms);
+	else if (flow->phase == PHASE_PUMPS)
+		on_pump(flows, flow);
+	else if (flow->phase == PHASE_HOLDS)
+		association_held(flows, flow, now_ms);
+}
+
+struct flow *flow_new(struct association *association)
 {
 	struct flow *flow = calloc(1, sizeof(*flow));
 
 	if (!flow)
+		return NULL;
+	flow->association = association;
+	flow->link.fd = flow->program = -1;
+	flow->on_link = (struct watched){ .on_event = on_flow, .owner = flow };
+	flow->on_program = flow->on_link;
+	return flow;
+}
+
+int flows_begin(struct flows *flows, const struct sluice_flow *asked, uint64_t now_ms)
+{
+	struct flow *flow;
+
+	if (asked->protocol == IPPROTO_UDP)
+		return association_flow(flows, asked, now_ms);
+	flow = flow_new(NULL);
+	if (!flow)
 		return -ENOMEM;
 	flow->id = asked->id;
-	flow->link.fd = flow->program = -1;
-	flow->on_link.flow = flow->on_program.flow = flow;
-	set_destination(&flow->known, asked);
+	flow_set_destination(&flow->known, asked);
 	*find_place(flows, flow->id) = flow;
 	attempt_next(flows, flow, now_ms);
 	return 0;
 }
 
-void flows_opened(struct flows *flows, uint64_t id, int fd)
+void flows_opened(struct flows *flows, uint64_t id, int fd, uint64_t now_ms)
 {
 	struct flow *flow = *find_place(flows, id);
 
+	if (association_opened(flows, id, fd, now_ms))
+		return;
 	if (!flow || flow->phase != PHASE_OPENS) {
 		sluice_proxy_close(fd, -ECONNRESET);
 		return;
@@ -161,18 +196,25 @@ void flows_opened(struct flows *flows, uint64_t id, int fd)
 	}
 }
 
-void flows_cancelled(struct flows *flows, uint64_t id)
+void flows_cancelled(struct flows *flows, uint64_t id, uint64_t now_ms)
 {
 	struct flow *flow = *find_place(flows, id);
 
-	if (flow)
+	if (!association_ended(flows, id, now_ms) && flow)
 		flow_end(flows, flow);
 }
 
-void flows_ended(struct flows *flows, uint64_t id, enum sluice_proxy_end how)
+void flows_datagram(struct flows *flows, uint64_t id, const void *bytes, size_t n, uint64_t now_ms)
+{
+	association_datagram(flows, id, bytes, n, now_ms);
+}
+
+void flows_ended(struct flows *flows, uint64_t id, enum sluice_proxy_end how, uint64_t now_ms)
 {
 	struct flow *flow = *find_place(flows, id);
 
+	if (how == SLUICE_PROXY_FULL && association_ended(flows, id, now_ms))
+		return;
 	if (!flow || flow->phase != PHASE_PUMPS || how != SLUICE_PROXY_FULL)
 		return;
 	pump_unread(flow->pump);
@@ -181,14 +223,10 @@ void flows_ended(struct flows *flows, uint64_t id, enum sluice_proxy_end how)
 
 void flows_event(struct flows *flows, void *what, uint64_t now_ms)
 {
-	struct flow *flow = ((struct watched *)what)->flow;
+	struct watched *watched = what;
 
-	if (flow->phase == PHASE_CONNECTS)
-		attempt_connected(flows, flow, now_ms);
-	else if (flow->phase == PHASE_TALKS)
-		attempt_talk(flows, flow, now_ms);
-	else if (flow->phase == PHASE_PUMPS)
-		on_pump(flows, flow);
+	if (watched->events) /* what came of another event may have ended it */
+		watched->on_event(flows, watched->owner, now_ms);
 }
 
 void flows_expire(struct flows *flows, uint64_t now_ms)
@@ -196,29 +234,39 @@ void flows_expire(struct flows *flows, uint64_t now_ms)
 	/* one that fails with the next endpoint waits behind the others */
 	while (flows->waiting.first && flows->waiting.first->deadline_ms <= now_ms)
 		attempt_expired(flows, flows->waiting.first, now_ms);
+	association_expire(flows, now_ms);
 }
 
-int flows_wait_ms(const struct flows *flows, uint64_t now_ms)
+static int until_expired_ms(const struct flow *first, uint64_t now_ms)
 {
-	const struct flow *first = flows->waiting.first;
-
 	if (!first)
 		return -1;
 	return first->deadline_ms <= now_ms ? 0 : (int)(first->deadline_ms - now_ms);
 }
 
+int flows_wait_ms(const struct flows *flows, uint64_t now_ms)
+{
+	int attempt_ms = until_expired_ms(flows->waiting.first, now_ms);
+	int association_ms = association_wait_ms(flows, now_ms);
+
+	if (attempt_ms < 0 || (association_ms >= 0 && association_ms < attempt_ms))
+		return association_ms;
+	return attempt_ms;
+}
+
 void flows_reap(struct flows *flows)
 {
 	while (flows->over) {
-		struct flow *flow = flows->over;
+		struct over *over = flows->over;
 
-		flows->over = flow->next;
-		free(flow);
+		flows->over = over->next;
+		free(over);
 	}
 }
 
 int flows_init(struct flows *flows)
 {
+	TAILQ_INIT(&flows->idle);
 	flows->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return flows->epoll < 0 ? -errno : 0;
 }
@@ -232,6 +280,7 @@ void flows_deinit(struct flows *flows)
 			close_program(flows, flows->buckets[i], -ECONNRESET);
 			flow_end(flows, flows->buckets[i]);
 		}
+	association_deinit(flows);
 	flows_reap(flows);
 	tls_trust_free(flows->trust);
 	if (flows->epoll >= 0)

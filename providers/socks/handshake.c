@@ -31,6 +31,15 @@ void handshake_begin(struct handshake *handshake, const struct upstream *upstrea
 	protocols[upstream->scheme].begin(handshake);
 }
 
+void handshake_associate(struct handshake *handshake, const struct upstream *upstream)
+{
+	/* RFC 1928 6: zeros, as nobody knows yet where our datagrams come from */
+	static const struct destination any = { .address = { [10] = 0xff, [11] = 0xff } };
+
+	*handshake = (struct handshake){ .upstream = upstream, .destination = &any };
+	socks5_begin(handshake, SOCKS5_ASSOCIATE);
+}
+
 const uint8_t *handshake_output(const struct handshake *handshake, size_t *ret_n)
 {
 	*ret_n = handshake->n_output - handshake->n_sent;

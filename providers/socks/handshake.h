@@ -77,6 +77,10 @@ struct handshake {
 void handshake_begin(struct handshake *handshake, const struct upstream *upstream,
 		     const struct destination *destination);
 
+/** handshake_associate() - the same with an upstream of SOCKS5, which is to carry datagrams; when
+ *  it is DONE socks5_bound() says where they go */
+void handshake_associate(struct handshake *handshake, const struct upstream *upstream);
+
 /** handshake_output() - what is to be sent now; 0 bytes: nothing. Return: the first of them */
 const uint8_t *handshake_output(const struct handshake *handshake, size_t *ret_n);
 

@@ -3,10 +3,10 @@
 /**
  * DOC: socks - a bundled proxy
  *
- * Takes every TCP connection to an upstream proxy, SOCKS5 or HTTP CONNECT. The program's
- * connect(2) ends when the proxy has said what came of it, and with what it said. Where there
- * are several, the next one is tried when one is of no use. Nothing is ever declined: what cannot
- * go by a proxy does not go.
+ * Takes every TCP connection to an upstream proxy, SOCKS5 or HTTP CONNECT, and UDP to one of
+ * SOCKS5. The program's connect(2) ends when the proxy has said what came of it, and with what
+ * it said. Where there are several, the next one is tried when one is of no use. Nothing is ever
+ * declined: what cannot go by a proxy does not go, but UDP where the user has said so.
  */
 
 #include <errno.h>
@@ -26,6 +26,7 @@
 #define TIMEOUT_MAX_S 600UL
 
 struct socks {
+	struct sluice_proxy_ops ops;
 	struct flows flows;
 	struct upstream upstreams[UPSTREAMS_MAX];
 	unsigned int n_upstreams;
@@ -79,6 +80,15 @@ static int set_ca(struct sluice_proxy *proxy, struct socks *socks, const char *v
 	return socks->ca < 0 ? -errno : 0;
 }
 
+static int set_udp(struct sluice_proxy *proxy, struct socks *socks, const char *value, int fd)
+{
+	socks->ops.takes_udp = strcmp(value, "proxy") == 0;
+	if (!socks->ops.takes_udp && strcmp(value, "direct") != 0)
+		return sluice_proxy_fail(proxy, -EINVAL,
+					 "udp: \"%.20s\" is neither proxy nor direct", value);
+	return 0;
+}
+
 static int on_option(struct sluice_proxy *proxy, const char *key, const char *value, int fd,
 		     void *data)
 {
@@ -88,6 +98,7 @@ static int on_option(struct sluice_proxy *proxy, const char *key, const char *va
 			   int fd);
 	} options[] = { { "upstream", add_upstream },
 			{ "timeout", set_timeout },
+			{ "udp", set_udp },
 			{ "ca", set_ca } };
 	struct socks *socks = data;
 	int r;
@@ -101,7 +112,7 @@ static int on_option(struct sluice_proxy *proxy, const char *key, const char *va
 	socks->is_refused = true;
 	return sluice_proxy_fail(proxy, -EINVAL,
 				 "unknown option \"%s\": socks knows upstream=URL (repeatable), "
-				 "timeout=SECONDS and ca=FILE",
+				 "timeout=SECONDS, udp=proxy or direct, and ca=FILE",
 				 key);
 }
 
@@ -169,18 +180,33 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 
 static void on_opened(struct sluice_proxy *proxy, uint64_t flow_id, int fd, void *data)
 {
-	flows_opened(&((struct socks *)data)->flows, flow_id, fd);
+	flows_opened(&((struct socks *)data)->flows, flow_id, fd, now_ms());
 }
 
 static void on_cancelled(struct sluice_proxy *proxy, uint64_t flow_id, void *data)
 {
-	flows_cancelled(&((struct socks *)data)->flows, flow_id);
+	flows_cancelled(&((struct socks *)data)->flows, flow_id, now_ms());
+}
+
+static void on_datagram(struct sluice_proxy *proxy, uint64_t flow_id, const void *bytes, size_t n,
+			void *data)
+{
+	flows_datagram(&((struct socks *)data)->flows, flow_id, bytes, n, now_ms());
 }
 
 static void on_ended(struct sluice_proxy *proxy, uint64_t flow_id, enum sluice_proxy_end end,
 		     void *data)
 {
-	flows_ended(&((struct socks *)data)->flows, flow_id, end);
+	flows_ended(&((struct socks *)data)->flows, flow_id, end, now_ms());
+}
+
+/* The daemon goes first: datagrams that it hands over came before those in their flow's descriptor */
+static int hear(struct socks *socks, const struct epoll_event *events, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (events[i].data.ptr == socks)
+			return sluice_proxy_process(socks->flows.proxy);
+	return 0;
 }
 
 /* Return: as sluice_proxy_process() */
@@ -192,12 +218,14 @@ static int turn(struct socks *socks)
 
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	for (int i = 0; i < n; i++)
+	r = hear(socks, events, n);
+	for (int i = 0; i < n && r == 0; i++)
 		if (events[i].data.ptr != socks)
 			flows_event(flows, events[i].data.ptr, now_ms());
 	flows_expire(flows, now_ms());
 	/* also when nothing has come: answers may wait for room in the channel */
-	r = sluice_proxy_process(flows->proxy);
+	if (r == 0)
+		r = sluice_proxy_process(flows->proxy);
 	flows_reap(flows);
 	return r;
 }
@@ -218,17 +246,19 @@ static int run(struct socks *socks)
 int main(void)
 {
 	static struct socks socks = { .ca = -1,
+				      .ops = { .size = sizeof(socks.ops),
+					       .name = "socks",
+					       .kind = SLUICE_PROXY_TRANSPARENT,
+					       .option = on_option,
+					       .start = on_start,
+					       .new_flow = on_flow,
+					       .flow_opened = on_opened,
+					       .flow_cancelled = on_cancelled,
+					       .flow_datagram = on_datagram,
+					       .flow_ended = on_ended,
+					       .takes_udp = true },
 				      .flows = { .epoll = -1, .timeout_ms = TIMEOUT_S * 1000 } };
-	const struct sluice_proxy_ops ops = { .size = sizeof(ops),
-					      .name = "socks",
-					      .kind = SLUICE_PROXY_TRANSPARENT,
-					      .option = on_option,
-					      .start = on_start,
-					      .new_flow = on_flow,
-					      .flow_opened = on_opened,
-					      .flow_cancelled = on_cancelled,
-					      .flow_ended = on_ended };
-	int r = sluice_proxy_new(&ops, &socks, &socks.flows.proxy);
+	int r = sluice_proxy_new(&socks.ops, &socks, &socks.flows.proxy);
 
 	if (r) {
 		fprintf(stderr, "socks: %s\n",

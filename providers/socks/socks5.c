@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 
+#include "socks5-address.h"
 #include "socks5.h"
 
 #define VERSION 5
@@ -10,76 +10,11 @@
 #define METHOD_USER 2
 #define METHOD_NO_OTHER 0xff
 #define HEAD_BYTES 4U /* of an answer: version, reply, reserved, type of address */
-#define ADDRESS_MAX (1U + 1U + 255U + 2U)
-#define UDP_BEFORE_BYTES 3U /* reserved, fragment */
+
+#define REPLY_NOT_ALLOWED 2U
+#define REPLY_NO_COMMAND 7U
 
 enum step { STEP_METHOD, STEP_USER, STEP_REPLY };
-enum address_type { TYPE_IPV4 = 1, TYPE_NAME = 3, TYPE_IPV6 = 4 };
-
-static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-/* ---- addresses ---- */
-
-/* type, address, port. Return: bytes of it */
-static size_t write_address(const struct destination *destination, uint8_t out[ADDRESS_MAX])
-{
-	bool is_ipv4 = !memcmp(destination->address, mapped, sizeof(mapped));
-	size_t n = strlen(destination->host), at = 1;
-
-	if (n) {
-		out[0] = TYPE_NAME;
-		out[at++] = (uint8_t)n;
-		memcpy(out + at, destination->host, n);
-	} else {
-		out[0] = is_ipv4 ? TYPE_IPV4 : TYPE_IPV6;
-		n = is_ipv4 ? 4 : 16;
-		memcpy(out + at, destination->address + 16 - n, n);
-	}
-	at += n;
-	out[at++] = (uint8_t)(destination->port >> 8);
-	out[at++] = (uint8_t)destination->port;
-	return at;
-}
-
-/* type, address, port. Return: bytes of the whole; 0: more than @n are needed to say; -EBADMSG */
-static int measure_address(const uint8_t *bytes, size_t n)
-{
-	if (n == 0)
-		return 0;
-	switch (bytes[0]) {
-	case TYPE_IPV4:
-		return 1 + 4 + 2;
-	case TYPE_IPV6:
-		return 1 + 16 + 2;
-	case TYPE_NAME:
-		return n < 2 ? 0 : 1 + 1 + bytes[1] + 2;
-	default:
-		return -EBADMSG;
-	}
-}
-
-/* as measure_address(), of all of it */
-static int read_address(const uint8_t *bytes, size_t n, struct destination *ret_address)
-{
-	struct destination address = { 0 };
-	int n_whole = measure_address(bytes, n);
-
-	if (n_whole <= 0 || n < (size_t)n_whole)
-		return n_whole < 0 ? n_whole : 0;
-	if (bytes[0] == TYPE_NAME) {
-		if (bytes[1] == 0 || memchr(bytes + 2, '\0', bytes[1]))
-			return -EBADMSG;
-		memcpy(address.host, bytes + 2, bytes[1]);
-	} else {
-		size_t n_address = (size_t)n_whole - 3;
-
-		memcpy(address.address, mapped, sizeof(mapped));
-		memcpy(address.address + 16 - n_address, bytes + 1, n_address);
-	}
-	address.port = (uint16_t)(bytes[n_whole - 2] << 8 | bytes[n_whole - 1]);
-	*ret_address = address;
-	return n_whole;
-}
 
 /* ---- what is said ---- */
 
@@ -104,8 +39,8 @@ static void expect(struct handshake *handshake, enum step step)
 
 static void say_request(struct handshake *handshake)
 {
-	uint8_t request[3 + ADDRESS_MAX] = { VERSION, handshake->socks5.command, 0 };
-	size_t n = 3 + write_address(handshake->destination, request + 3);
+	uint8_t request[3 + SOCKS5_ADDRESS_MAX] = { VERSION, handshake->socks5.command, 0 };
+	size_t n = 3 + socks5_address_write(handshake->destination, request + 3);
 
 	handshake_say(handshake, request, n);
 	expect(handshake, STEP_REPLY);
@@ -173,6 +108,16 @@ static void take_user(struct handshake *handshake)
 			      "does not take this user and password");
 }
 
+/* no destination was named: it is about the proxy, which is well and may take connections */
+static void refuse_datagrams(struct handshake *handshake, uint8_t reply, const char *reason)
+{
+	bool is_policy = reply == REPLY_NOT_ALLOWED || reply == REPLY_NO_COMMAND;
+
+	handshake_end(handshake, HANDSHAKE_REFUSED, is_policy ? -EACCES : -ECONNREFUSED,
+		      "carries no UDP for us: failure number %u%s%s", reply, *reason ? ", " : "",
+		      reason);
+}
+
 static void refuse(struct handshake *handshake, uint8_t reply)
 {
 	static const struct {
@@ -189,8 +134,11 @@ static void refuse(struct handshake *handshake, uint8_t reply)
 		[7] = { HANDSHAKE_FAILED, -ECONNREFUSED, "command not supported" },
 		[8] = { HANDSHAKE_REFUSED, -ENETUNREACH, "type of address not supported" },
 	};
+	const size_t n_replies = sizeof(replies) / sizeof(replies[0]);
 
-	if (reply < sizeof(replies) / sizeof(replies[0]))
+	if (handshake->socks5.command == SOCKS5_ASSOCIATE)
+		refuse_datagrams(handshake, reply, reply < n_replies ? replies[reply].reason : "");
+	else if (reply < n_replies)
 		handshake_end(handshake, replies[reply].state, replies[reply].error, "says: %s",
 			      replies[reply].reason);
 	else
@@ -210,7 +158,7 @@ static void take_reply(struct handshake *handshake)
 		refuse(handshake, answer[1]);
 		return;
 	}
-	n_address = n < HEAD_BYTES ? 0 : measure_address(answer + 3, n - 3);
+	n_address = n < HEAD_BYTES ? 0 : socks5_address_size(answer + 3, n - 3);
 	if (n_address < 0)
 		fail(handshake, "answered with garbage");
 	else if (n_address > 0 && n == 3 + (size_t)n_address)
@@ -231,32 +179,17 @@ void socks5_take(struct handshake *handshake, uint8_t byte)
 
 enum handshake_wait socks5_waits_for(const struct handshake *handshake)
 {
-	bool is_asked = handshake->socks5.step == STEP_REPLY && handshake->socks5.n == 0;
+	/* an association of UDP has nothing to wait for */
+	bool is_asked = handshake->socks5.step == STEP_REPLY && handshake->socks5.n == 0 &&
+			handshake->socks5.command == SOCKS5_CONNECT;
 
 	return is_asked ? HANDSHAKE_WAITS_FOR_DESTINATION : HANDSHAKE_WAITS_FOR_PROXY;
 }
 
 int socks5_bound(const struct handshake *handshake, struct destination *ret_bound)
 {
-	int r = read_address(handshake->socks5.answer + 3, handshake->socks5.n - 3, ret_bound);
+	int r = socks5_address_read(handshake->socks5.answer + 3, handshake->socks5.n - 3,
+				    ret_bound);
 
 	return r > 0 ? 0 : -EBADMSG;
-}
-
-/* ---- datagrams: RFC 1928 7 ---- */
-
-size_t socks5_udp_head(const struct destination *destination, uint8_t head[SOCKS5_UDP_HEAD_MAX])
-{
-	memset(head, 0, UDP_BEFORE_BYTES);
-	return UDP_BEFORE_BYTES + write_address(destination, head + UDP_BEFORE_BYTES);
-}
-
-int socks5_udp_read(const uint8_t *datagram, size_t n, struct destination *ret_source)
-{
-	int n_address;
-
-	if (n < UDP_BEFORE_BYTES || datagram[2]) /* a fragment; who cannot join them drops them */
-		return -EBADMSG;
-	n_address = read_address(datagram + UDP_BEFORE_BYTES, n - UDP_BEFORE_BYTES, ret_source);
-	return n_address > 0 ? (int)UDP_BEFORE_BYTES + n_address : -EBADMSG;
 }

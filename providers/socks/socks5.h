@@ -16,14 +16,14 @@
  *	6 TTL expired			ETIMEDOUT, since proxies say so when they got no answer
  *	8 address type			ENETUNREACH, as of a machine without IPv6
  *
+ * Of SOCKS5_ASSOCIATE 2 and 7 are EACCES, others ECONNREFUSED: there is no destination.
+ *
  * An answer that has failed is believed as soon as its number is there.
  */
 
 #include "handshake.h"
 
 enum socks5_command { SOCKS5_CONNECT = 1, SOCKS5_ASSOCIATE = 3 };
-
-#define SOCKS5_UDP_HEAD_MAX (3U + 1U + 1U + 255U + 2U)
 
 /** socks5_begin() - in the place of handshake_begin() it needs @handshake->upstream and
  *  ->destination; of SOCKS5_ASSOCIATE the destination is what our datagrams come from, zeros: any */
@@ -37,14 +37,3 @@ enum handshake_wait socks5_waits_for(const struct handshake *handshake);
 /** socks5_bound() - DONE: the address that the proxy has named; for SOCKS5_ASSOCIATE where
  *  datagrams go, and zeros mean: where the proxy is. Return: 0, -EBADMSG for no name */
 int socks5_bound(const struct handshake *handshake, struct destination *ret_bound);
-
-/** socks5_udp_head() - what stands before the payload of a datagram. Return: its bytes */
-size_t socks5_udp_head(const struct destination *destination, uint8_t head[SOCKS5_UDP_HEAD_MAX]);
-
-/**
- * socks5_udp_read() - a datagram from the proxy
- * @ret_source: out: from whom it is
- *
- * Return: where its payload begins; -EBADMSG: drop it, also when it is a fragment.
- */
-int socks5_udp_read(const uint8_t *datagram, size_t n, struct destination *ret_source);

@@ -42,6 +42,11 @@ class Misuse(Error, ValueError):
     """a value out of range, or a call at the wrong time"""
 
 
+class Unsupported(Misuse):
+    """a setting that is not supported; its text names it"""
+    errno = errno.EOPNOTSUPP
+
+
 class BadRule(Misuse):
     """a rule that cannot be; its text begins with its number, counted from 1"""
 

@@ -51,6 +51,7 @@ class Filter(Answers):
     name = None  # for people and logs; the program's if not set
     error_text = "nothing has failed"  # the last failure in words
     _channel = None
+    _kind, _word = 1, "filter"
 
     # callbacks
 
@@ -82,7 +83,7 @@ class Filter(Answers):
         pass
 
     def _has(self, callback):
-        return getattr(type(self), callback) is not getattr(Filter, callback)
+        return getattr(type(self), callback) is not getattr(Filter, callback, None)
 
     # the session
 
@@ -97,7 +98,7 @@ class Filter(Answers):
         self._out, self._n_answers, self._is_corked = deque(), 0, False
         self._rules, self._set = deque(), 0
         self._channel = Channel()
-        self._send_now(wire.encode("HELLO", version=VERSION, kind=1, name=self.name))
+        self._send_now(wire.encode("HELLO", version=VERSION, kind=self._kind, name=self.name))
 
     def close(self):
         if self._channel:
@@ -261,15 +262,16 @@ class Filter(Answers):
             self._fail("a record", problem)
         except Error as failure:
             self._break(failure)
-        states, take = _RECORDS[record.name]
+        states, take = _RECORDS.get(record.name, (set(), None))
         if self._state not in states:
             self._fail(record.name, "not expected now")
-        if record.name == "OPTION":
-            take(self, fields, file)
+        take = getattr(self, take.__name__)  # a proxy has its own
+        if record.name in ("OPTION", "FLOW_SOCKET"):
+            take(fields, file)
             return True
         if file:
             file.close()
-        take(self, fields, tail)
+        take(fields, tail)
         return True
 
     def _take_welcome(self, fields, _):
@@ -304,7 +306,7 @@ class Filter(Answers):
     def _take_start(self, *_):
         if not self.is_refused:
             self._try(self.start, "cannot start")
-        ready = {"data": self._has("flow_data"), "closed": self._has("flow_closed")}
+        ready = self._wants()
         if self.is_refused:
             self._state = State.REFUSED
             self._rules.clear()
@@ -313,6 +315,9 @@ class Filter(Answers):
             self._state = State.STARTED
         self._is_corked = bool(self._rules)  # READY says that the rules are there
         self._send(wire.encode("READY", **ready), is_answer=False)
+
+    def _wants(self):
+        return {"data": self._has("flow_data"), "closed": self._has("flow_closed")}
 
     def _take_ping(self, fields, _):
         self._send(wire.encode("PONG", token=fields["token"]), is_answer=False)
@@ -367,6 +372,21 @@ class Filter(Answers):
         self.rules_done(fields["error"], fields["rule"])
 
 
+    # what only a Proxy gets
+
+    def _take_flow_socket(self, *_):
+        self._fail("FLOW_SOCKET", "nobody has asked for it")
+
+    def _take_flow_cancel(self, *_):
+        self._fail("FLOW_CANCEL", "not for a filter")
+
+    def _take_flow_end(self, *_):
+        self._fail("FLOW_END", "not for a filter")
+
+    def _take_flow_datagram(self, *_):
+        self._fail("FLOW_DATAGRAM", "nobody has asked for it")
+
+
 # every record the daemon may send, and in which states
 _RECORDS = {
     "WELCOME": ({State.NEW}, Filter._take_welcome),
@@ -380,6 +400,10 @@ _RECORDS = {
     "FLOW_DATA": ({State.STARTED}, Filter._take_flow_data),
     "FLOW_REPORT": ({State.STARTED}, Filter._take_flow_report),
     "FLOW_REFUSED": ({State.STARTED}, Filter._take_flow_refused),
+    "FLOW_SOCKET": ({State.STARTED}, Filter._take_flow_socket),
+    "FLOW_CANCEL": ({State.STARTED}, Filter._take_flow_cancel),
+    "FLOW_END": ({State.STARTED}, Filter._take_flow_end),
+    "FLOW_DATAGRAM": ({State.STARTED}, Filter._take_flow_datagram),
 }
 
 
@@ -389,7 +413,7 @@ def main(filter):
     try:
         filter.run()
     except NotStarted:
-        print(f"{filter.name}: not started by Sluice: run it with `sluice run --filter "
+        print(f"{filter.name}: not started by Sluice: run it with `sluice run --{filter._word} "
               f"{sys.argv[0]} -- COMMAND`", file=sys.stderr)
         sys.exit(1)
     except Error as failure:

@@ -80,9 +80,8 @@ class _Judged:
         self._filter.watch(self._id, rate)
 
 
-class Flow(_Judged):
-    """a new flow: judge it once, with allow(), drop(), drop_silent(), peek(), read_name() or need_rules(), now
-    or later"""
+class _Described:
+    """what is known of a new flow"""
 
     def __init__(self, session, record):
         self._filter, self._id = session, record["id"]
@@ -94,10 +93,26 @@ class Flow(_Judged):
         self.host_source = known(HostSource, record["host_source"])
         self.host_reading = known(HostReading, record["host_reading"])
         self.interface_kind = dict(enumerate(INTERFACE_KINDS)).get(record["interface_kind"], "other")
+        self.socket = record["cookie"]  # the same in all flows of one socket
         self.is_cut, self.is_again = bool(record["is_cut"]), bool(record["again"])
+        self.is_bound = bool(record["bound"])
         for name in ("host", "pid", "owner_pid", "uid", "gid", "owner_uid", "exe", "exe_inode",
                      "exe_device", "command", "cgroup", "unit", "container", "ifindex", "interface"):
             setattr(self, name, record[name])
+
+
+class ProxiedFlow(_Described):
+    """a new flow that a Proxy may take"""
+
+    def open(self, error=0, reason=""):
+        """the other side is reached: the program's connection comes to flow_opened(); or is not: connect(2)
+        of the program gives @error"""
+        self._filter.open_flow(self._id, error, reason)
+
+
+class Flow(_Described, _Judged):
+    """a new flow: judge it once, with allow(), drop(), drop_silent(), peek(), read_name() or need_rules(), now
+    or later"""
 
     def peek(self, outbound=None, inbound=None, reason=""):
         """not before seeing what it carries: bytes to be shown at once, 0: as they come,

@@ -114,6 +114,7 @@ RECORDS = (
         Field("cgroup", "str", 512, 0),  # cgroup, below the cgroup root
         Field("again", "u8", 1, 1),  # 1: judged before; its verdict stays until the answer
         Field("host_reading", "u8", 1, 4),  # first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read
+        Field("bound", "u8", 1, 1),  # 1: its socket is bound to that interface; outbound
     )),
     Record("FLOW_VERDICT", 17, 1, False, (  # the judgement
         Field("id", "u64", 8, 0),  # the flow of FLOW_NEW
@@ -157,6 +158,7 @@ RECORDS = (
         Field("host", "str", 256, 0),  # name, without a dot at its end
         Field("exe", "str", 512, 0),  # path of the executable; empty: any
         Field("interface", "str", 16, 0),  # name of the interface of FLOW_NEW; empty: any
+        Field("cgroup", "str", 256, 0),  # this cgroup and all below it, without a slash at its end; empty: any
         Field("reason", "str", 128, 0),  # why, for people
     )),
     Record("RULES_COMMIT", 23, 1, False, (  # the set is complete: put it in force

@@ -28,18 +28,20 @@ class Rule:
 
     def __init__(self, action, *, direction=RuleDirection.BOTH, protocol=0, uid=None, remote_port=0,
                  local_port=0, remote_address=None, host=None, domain=None, exe=None, reason="",
-                 interface=None, local_address=None):
+                 interface=None, local_address=None, cgroup=None):
         self.action, self.direction, self.protocol, self.uid = action, direction, protocol, uid
         self.remote_port, self.local_port = remote_port, local_port
         self.remote_address, self.host, self.domain = remote_address, host, domain
         self.exe, self.reason, self.interface, self.local_address = exe, reason, interface, local_address
+        self.cgroup = cgroup
 
     def encode(self):
         """its record; ValueError says what is wrong"""
         fields = {"action": _within(RuleAction, self.action, "the action"),
                   "direction": _within(RuleDirection, self.direction, "the direction"),
                   "protocol": self.protocol, "has_uid": self.uid is not None, "uid": self.uid or 0,
-                  "exe": _exe(self.exe), "interface": _interface(self.interface), "reason": self.reason}
+                  "exe": _exe(self.exe), "interface": _interface(self.interface),
+                  "cgroup": _cgroup(self.cgroup), "reason": self.reason}
         for name, ports in (("rport", self.remote_port), ("lport", self.local_port)):
             fields[name], fields[name + "_last"] = _ports(ports)
         if self.remote_address is not None:
@@ -146,6 +148,19 @@ def _interface(name):
     if len((name or "").encode("utf-8", "surrogateescape")) > 15:
         raise ValueError("the name of the interface is longer than 15 bytes")
     return name or ""
+
+
+def _cgroup(path):
+    path = path or ""
+    if len(path.encode("utf-8", "surrogateescape")) > 255:
+        raise ValueError("the cgroup is longer than 255 bytes")
+    if len(path) > 1 and path.endswith("/"):
+        path = path[:-1]
+    if path and not path.startswith("/"):
+        raise ValueError("the cgroup does not begin with /")
+    if len(path) > 1 and path.endswith("/"):
+        raise ValueError("the cgroup ends with /")
+    return path
 
 
 def encode_all(rules):

@@ -83,6 +83,13 @@ int files_remove_lists(const char *path, unsigned int *ret_n)
 	return r;
 }
 
+bool files_is_script(int fd)
+{
+	char head[2];
+
+	return pread(fd, head, sizeof(head), 0) == sizeof(head) && memcmp(head, "#!", 2) == 0;
+}
+
 int files_open_regular(const char *path)
 {
 	_cleanup_close_ int place = open(path, O_PATH | O_CLOEXEC);

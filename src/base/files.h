@@ -7,6 +7,7 @@
  * What more than one process does with them. Nothing is logged.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -43,6 +44,9 @@ int files_remove_lists(const char *path, unsigned int *ret_n);
  * Return: the caller's descriptor; -EINVAL: not a regular file; another negative errno.
  */
 int files_open_regular(const char *path);
+
+/** files_is_script() - is it run by an interpreter, which opens it? */
+bool files_is_script(int fd);
 
 /** files_remove_folder() - with the files in it and what is mounted there. Return: 0 or -errno */
 int files_remove_folder(const char *path);

@@ -302,6 +302,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	daemon->plane = plane_close(daemon->plane);
 	free_children(daemon);
 	ruling_close(daemon);
+	choosing_close(daemon);
 	lists_close(daemon);
 	sd_event_source_disable_unref(daemon->keeper_source);
 	sd_event_source_disable_unref(daemon->tick);

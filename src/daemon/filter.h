@@ -9,6 +9,7 @@
  *	providers.c       its process: started, read, lost, started again
  *	providers-talk.c  what is said to it, and what it says
  *	output.c          what it prints
+ *	choosing.c        which flows may come to a proxy
  *	ruling.c          static rules, by which flows are answered in its place
  *	reports.c         what becomes of flows, and what they have carried, told to it
  *	needing.c         flows for which it needs other rules first
@@ -72,11 +73,20 @@ struct output {
 	unsigned int n_said, n_lost;
 };
 
+/** struct chosen - which flows may come to a proxy, as its user says; NULL: no condition. In both
+ *  lists "allow" is: not for it. Owned */
+struct chosen {
+	struct rules *apps;  /* flows of these */
+	struct rules *flows; /* excluded, then included */
+};
+
 struct filter {
 	char name[32];
 	bool is_closed;
 	bool is_proxy; /* it comes behind all filters: divert/divert.h */
 	bool takes_udp;
+	struct chosen chosen;
+	int settings_fd; /* of a proxy: what says it; -1: none */
 	struct session session;
 	int sock; /* -1: no process */
 	pid_t pid;
@@ -209,6 +219,8 @@ int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int fil
 /** ruling_conclude() - memory_ops.rule */
 int ruling_conclude(unsigned int filter, const struct memory_question *question,
 		    struct memory_answer *ret_answer, void *data);
+/** ruling_is_chosen() - of struct chosen alone: may this flow come to this proxy? */
+bool ruling_is_chosen(struct daemon *daemon, const struct flow *flow, unsigned int filter);
 bool ruling_is_any(const struct daemon *daemon);
 /* RULES_BEGIN, RULE, RULES_COMMIT. Return: 0, -EPROTO */
 int ruling_take_begin(struct daemon *daemon, unsigned int index,
@@ -223,6 +235,14 @@ void ruling_tick(struct daemon *daemon);
 /** ruling_lost() - its process is gone: what is in force stays */
 void ruling_lost(struct filter *filter);
 void ruling_close(struct daemon *daemon);
+
+/* choosing.c */
+/** choosing_take() - what the file says now takes the place of what was said before, as a whole; @fd:
+ *  another file, is taken; -1: the one of before */
+void choosing_take(struct daemon *daemon, unsigned int index, int *fd);
+/** choosing_may() - may this flow come to this proxy at all? Its own rules are not looked at */
+bool choosing_may(struct daemon *daemon, unsigned int index, const struct flow *flow);
+void choosing_close(struct daemon *daemon);
 
 /* lists.c */
 /** lists_take() - LIST. Return: 0 */

@@ -22,7 +22,7 @@ static void take_filter(struct daemon *daemon, const struct wire_message *messag
 	text_copy(filter->name, sizeof(filter->name), record->name);
 	filter->is_closed = record->is_closed;
 	filter->is_proxy = record->proxy;
-	filter->sock = -1;
+	filter->sock = filter->settings_fd = -1;
 	session_init(&filter->session, daemon_now_us());
 	daemon->is_closed |= filter->is_closed;
 	daemon->n_filters++;
@@ -40,6 +40,14 @@ static void take_option(struct daemon *daemon, const struct wire_message *messag
 	text_copy(option->value, sizeof(option->value), record->value);
 	option->fd = TAKE_FD(*fd);
 	daemon->n_options++;
+}
+
+static void take_settings(struct daemon *daemon, const struct wire_message *message, int *fd)
+{
+	uint32_t index = WIRE_BODY(message, struct wire_k_settings)->index;
+
+	if (index < daemon->n_filters)
+		choosing_take(daemon, index, fd);
 }
 
 static void take_flows(struct daemon *daemon, const struct wire_message *message, int *fd)
@@ -119,6 +127,7 @@ static const struct {
 	{ WIRE_K_INSTANCE, take_instance },
 	{ WIRE_K_FILTER, take_filter },
 	{ WIRE_K_OPTION, take_option },
+	{ WIRE_K_SETTINGS, take_settings },
 	{ WIRE_K_FLOWS, take_flows },
 	{ WIRE_K_COMMIT, take_nothing },
 	{ WIRE_K_KEPT, take_kept },

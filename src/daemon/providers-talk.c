@@ -61,6 +61,7 @@ static void fill_flow(struct daemon *daemon, const struct flow *flow, struct wir
 					  .host_source = flow->host_source,
 					  .host_reading = flow->host_reading,
 					  .interface_kind = (uint8_t)link->kind,
+					  .bound = flow->is_bound,
 					  .sport = flow->lport,
 					  .dport = flow->key.rport };
 	memcpy(record->src, flow->side->laddr, sizeof(record->src));

@@ -40,6 +40,7 @@ struct divert {
 	uint64_t client;       /* cookie of @fd, also when it is the proxy's; 0: not known */
 	uint16_t port;	       /* of the program, as @fd sees it */
 	unsigned int proxy;
+	uint64_t kept_us; /* UDP: when the kernel was told last that it is still there */
 	struct divert_datagram *datagrams; /* UDP, the oldest first */
 	size_t n_waiting;		   /* bytes of them */
 	int fd;		   /* the connection, the caller's; -1: it has not come, or was told */

@@ -55,12 +55,10 @@ static int set_descriptors(int channel, int output)
 static int open_exe(const char *path)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char head[2] = "";
 
 	if (fd < 0 || dup3(fd, EXE_FD, O_CLOEXEC) < 0)
 		return -errno;
-	if (pread(EXE_FD, head, sizeof(head), 0) == sizeof(head) && head[0] == '#' &&
-	    head[1] == '!' && fcntl(EXE_FD, F_SETFD, 0) < 0)
+	if (files_is_script(EXE_FD) && fcntl(EXE_FD, F_SETFD, 0) < 0)
 		return -errno;
 	return 0;
 }

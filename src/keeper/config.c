@@ -27,6 +27,7 @@ static int take(struct keeper *keeper, const struct wire_message *message)
 		keeper->is_ended = !keeper->is_committed;
 		return 0;
 	case WIRE_K_OPTION:
+	case WIRE_K_SETTINGS:
 	case WIRE_K_FLOWS: /* sluiced's */
 		return 0;
 	default:

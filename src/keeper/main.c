@@ -263,10 +263,13 @@ static bool run_has_ended(struct keeper *keeper)
 	int fd = -1;
 	int r = channel_recv(keeper->run_sock, &wire_keeper_channel, 1, keeper->buffer, &message,
 			     NULL, &fd);
+	bool is_changed = r == 0 && message.record->type == WIRE_K_SETTINGS;
 
 	close_fd(fd);
+	if (is_changed) /* what the file says that each sluiced gets */
+		tell_daemon(keeper, WIRE_K_SETTINGS, message.body.bytes, -1);
 	keeper->is_ended = r == 0 && message.record->type == WIRE_K_END;
-	return r != -EAGAIN; /* after COMMIT it has nothing else to say */
+	return r != -EAGAIN && !is_changed; /* after COMMIT it has nothing else to say */
 }
 
 /* @run_sock: -1: it is not listened to any more. Return: has it ended? */

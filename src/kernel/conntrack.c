@@ -115,3 +115,15 @@ int conntrack_forget(int sock, const struct sl_tuple *tuple)
 	request->nlmsg_flags |= NLM_F_ACK;
 	return netlink_ask(sock, request, NULL, NULL);
 }
+
+/* without NLM_F_CREATE it changes what is there */
+int conntrack_keep(int sock, const struct sl_tuple *tuple, uint32_t seconds)
+{
+	_Alignas(struct nlmsghdr) char buffer[REQUEST_BYTES] = { 0 };
+	struct nlmsghdr *request = begin(buffer, IPCTNL_MSG_CT_NEW, CTA_TUPLE_ORIG, tuple);
+
+	mnl_attr_put_u16(request, CTA_ZONE, htons(SL_ZONE));
+	mnl_attr_put_u32(request, CTA_TIMEOUT, htonl(seconds));
+	request->nlmsg_flags |= NLM_F_ACK;
+	return netlink_ask(sock, request, NULL, NULL);
+}

@@ -241,3 +241,9 @@ void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_
 {
 	(void)conntrack_forget(netns->sockets[NETNS_RULES], tuple); /* it may be gone by itself */
 }
+
+void real_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			  uint32_t seconds)
+{
+	(void)conntrack_keep(netns->sockets[NETNS_RULES], tuple, seconds); /* the same */
+}

@@ -106,6 +106,12 @@ void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_
 	(void)fake_enter(fake_of(plane), FAKE_UNTRANSLATE);
 }
 
+void fake_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			  uint32_t seconds)
+{
+	(void)fake_enter(fake_of(plane), FAKE_KEEP_TRANSLATED);
+}
+
 void fake_close_clients(struct fake *fake)
 {
 	for (unsigned int i = 0; i < fake->n_clients; i++)

@@ -163,6 +163,8 @@ int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 		 struct plane_datagram *ret_datagram);
 int fake_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
 void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
+void fake_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			  uint32_t seconds);
 void fake_close_clients(struct fake *fake);
 
 /* fake-netns.c */

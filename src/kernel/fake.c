@@ -154,6 +154,7 @@ static const struct plane_ops fake_ops = {
 	.receive = fake_receive,
 	.connect_datagrams = fake_connect_datagrams,
 	.untranslate = fake_untranslate,
+	.keep_translated = fake_keep_translated,
 	.repair = fake_repair,
 	.packets = fake_set_packets,
 	.read_packets = fake_read_packets,

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/x_tables.h>
 #include <linux/netfilter/xt_bpf.h>
 #include <linux/netfilter/xt_NFQUEUE.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,11 +46,11 @@ static void add_cmp(struct nftnl_rule *rule, const void *data, uint32_t n)
 	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, n);
 }
 
-static void add_transport(struct nftnl_rule *rule, uint32_t offset, uint32_t n)
+static void add_payload(struct nftnl_rule *rule, uint32_t base, uint32_t offset, uint32_t n)
 {
 	struct nftnl_expr *e = add(rule, "payload");
 
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, n);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
@@ -74,7 +77,7 @@ static void add_port_is(struct nftnl_rule *rule, uint32_t offset, uint32_t port)
 {
 	uint16_t value = htons((uint16_t)port);
 
-	add_transport(rule, offset, sizeof(value));
+	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, offset, sizeof(value));
 	add_cmp(rule, &value, sizeof(value));
 }
 
@@ -82,9 +85,23 @@ static void add_is_syn(struct nftnl_rule *rule)
 {
 	uint8_t mask = TH_SYN | TH_ACK | TH_RST, none = 0, syn = TH_SYN;
 
-	add_transport(rule, offsetof(struct tcphdr, th_flags), 1);
+	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct tcphdr, th_flags), 1);
 	add_bitwise(rule, &mask, &none, 1);
 	add_cmp(rule, &syn, 1);
+}
+
+static void add_to_loopback(struct nftnl_rule *rule, uint32_t family)
+{
+	const uint8_t net = IN_LOOPBACKNET;
+
+	if (family == NFPROTO_IPV4) {
+		add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct iphdr, daddr), 1);
+		add_cmp(rule, &net, sizeof(net));
+	} else {
+		add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct ipv6hdr, daddr),
+			    sizeof(in6addr_loopback));
+		add_cmp(rule, &in6addr_loopback, sizeof(in6addr_loopback));
+	}
 }
 
 static void add_mark_is(struct nftnl_rule *rule, uint32_t value)
@@ -227,6 +244,9 @@ static int add_step(struct nftnl_rule *rule, const struct step *step, const stru
 		break;
 	case STEP_IS_SYN:
 		add_is_syn(rule);
+		break;
+	case STEP_TO_LOOPBACK:
+		add_to_loopback(rule, step->value);
 		break;
 	case STEP_MARK_IS:
 		add_mark_is(rule, step->value);

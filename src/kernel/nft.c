@@ -18,6 +18,7 @@
 #define PRIORITY_GATE (-149)
 #define PRIORITY_PACKET (-148)
 #define PRIORITY_DIVERT (-110) /* before the nat of others: a connection is translated once */
+#define PRIORITY_DIVERTED (-99) /* behind all nat, which the kernel does at -100 */
 
 struct chain {
 	const char *name;
@@ -43,6 +44,7 @@ static const struct chain chains[] = {
 	{ "packet_out", NF_INET_LOCAL_OUT, PRIORITY_PACKET, WHEN_PACKETS },
 	{ NFT_ZONE_CHAIN, NF_INET_LOCAL_OUT, PRIORITY_ZONE, WHEN_DIVERTING },
 	{ "divert_out", NF_INET_LOCAL_OUT, PRIORITY_DIVERT, WHEN_DIVERTING, .is_nat = true },
+	{ "diverted_out", NF_INET_LOCAL_OUT, PRIORITY_DIVERTED, WHEN_DIVERTING },
 	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE, ALWAYS },
 	{ "gate_in", NF_INET_LOCAL_IN, PRIORITY_GATE, ALWAYS },
 	{ "packet_in", NF_INET_LOCAL_IN, PRIORITY_PACKET, WHEN_PACKETS },
@@ -128,8 +130,14 @@ static const struct nft_rule rules[] = {
 	DIVERTED(WHEN_DIVERTING_IPV6, IPPROTO_TCP, NFPROTO_IPV6, REDIRECT(0, 1)),
 	DIVERTED(WHEN_DIVERTING_UDP, IPPROTO_UDP, NFPROTO_IPV4, REDIRECT(1, 0)),
 	DIVERTED(WHEN_DIVERTING_UDP6, IPPROTO_UDP, NFPROTO_IPV6, REDIRECT(1, 1)),
-	/* its socket is gone by now: it would leave */
-	RULE("divert_out", WHEN_DIVERTING, MARK_IS(SL_MARK_DIVERT), DROP),
+	/* a first packet that nobody has translated, not another instance either: its socket is gone by
+	 * now, and it would leave */
+	RULE("diverted_out", WHEN_DIVERTING, MARK_IS(SL_MARK_NONE), ACCEPT),
+	RULE("diverted_out", WHEN_DIVERTING, MARK_IS(SL_MARK_DIVERT), FAMILY_IS(NFPROTO_IPV4),
+	     TO_LOOPBACK(NFPROTO_IPV4), SET_MARK(SL_MARK_NONE), ACCEPT),
+	RULE("diverted_out", WHEN_DIVERTING, MARK_IS(SL_MARK_DIVERT), FAMILY_IS(NFPROTO_IPV6),
+	     TO_LOOPBACK(NFPROTO_IPV6), SET_MARK(SL_MARK_NONE), ACCEPT),
+	RULE("diverted_out", WHEN_DIVERTING, MARK_IS(SL_MARK_DIVERT), DROP),
 
 	RULE("reject", ALWAYS, REJECT_ICMP(NFT_REJECT_ICMPX_PORT_UNREACH)),
 };

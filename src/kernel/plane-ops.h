@@ -32,6 +32,8 @@ struct plane_ops {
 		       struct plane_datagram *ret_datagram);
 	int (*connect_datagrams)(struct plane *plane, const struct sockaddr_storage *from);
 	void (*untranslate)(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
+	void (*keep_translated)(struct plane *plane, struct netns *netns,
+				const struct sl_tuple *tuple, uint32_t seconds);
 
 	/* @netns: a free place, or one of a predecessor; it is filled in on success */
 	int (*join)(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);

@@ -245,6 +245,14 @@ void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple)
 		plane->ops->untranslate(plane, &plane->places[place], tuple);
 }
 
+void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint32_t seconds)
+{
+	int place = plane_find_netns(plane, tuple->netns);
+
+	if (place >= 0)
+		plane->ops->keep_translated(plane, &plane->places[place], tuple, seconds);
+}
+
 /* ---- packets ---- */
 
 int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,

@@ -193,6 +193,8 @@ int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *by
 int plane_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
 /** plane_untranslate() - a flow of UDP that was diverted is over: who has its ends next is another one */
 void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple);
+/** plane_keep_translated() - one that is open: conntrack is to know it for so long, also if nothing goes */
+void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint32_t seconds);
 
 /**
  * plane_repair() - look at the nft table and put back what others took away or changed

@@ -249,6 +249,7 @@ static const struct plane_ops real_ops = {
 	.receive = real_receive,
 	.connect_datagrams = real_connect_datagrams,
 	.untranslate = real_untranslate,
+	.keep_translated = real_keep_translated,
 	.join = real_join,
 	.leave = real_leave,
 	.refuse = real_refuse,

@@ -182,6 +182,8 @@ int real_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 		 struct plane_datagram *ret_datagram);
 int real_connect_datagrams(struct plane *plane, const struct sockaddr_storage *from);
 void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
+void real_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
+			  uint32_t seconds);
 
 /* conntrack.c */
 
@@ -195,6 +197,8 @@ void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_
 int conntrack_original(int sock, struct sl_tuple *tuple);
 /** conntrack_forget() - the flow with these original ends. Return: 0, -ENOENT, or another negative errno */
 int conntrack_forget(int sock, const struct sl_tuple *tuple);
+/** conntrack_keep() - it is forgotten so many seconds from now, or as the next packet says. Return: the same */
+int conntrack_keep(int sock, const struct sl_tuple *tuple, uint32_t seconds);
 
 /* repair.c */
 

@@ -112,6 +112,14 @@ static bool is_of_network(const uint8_t address[16], const uint8_t prefix[16], u
 	return (!family || is_v4 == (family == 4)) && is_in_prefix(address, prefix, bits);
 }
 
+/* this one, or one below it: "/a" is not above "/ab" */
+static bool is_in_cgroup(const char *cgroup, const char *top)
+{
+	size_t n = strcmp(top, "/") ? strlen(top) : 0;
+
+	return strncmp(cgroup, top, n) == 0 && (!cgroup[n] || cgroup[n] == '/');
+}
+
 static bool is_port(uint16_t first, uint16_t last, uint16_t port)
 {
 	return !first || (port >= first && port <= last);
@@ -137,6 +145,9 @@ static bool matches(const struct rules *rules, const struct rules_rule *rule,
 		return false;
 	if (rule->interface &&
 	    (!flow->interface || strcmp(flow->interface, rules->text + rule->interface) != 0))
+		return false;
+	if (rule->cgroup &&
+	    (!flow->cgroup || !is_in_cgroup(flow->cgroup, rules->text + rule->cgroup)))
 		return false;
 	if (rule->lfamily &&
 	    (!flow->local || !is_of_network(flow->local, rule->local, rule->lbits, rule->lfamily)))
@@ -272,6 +283,7 @@ static bool is_certain(const struct rules *rules, const struct rules_question *f
 
 	return (flow->exe || i < first[RULES_FIRST_EXE]) &&
 	       (flow->interface || i < first[RULES_FIRST_INTERFACE]) &&
+	       (flow->cgroup || i < first[RULES_FIRST_CGROUP]) &&
 	       (flow->local || i < first[RULES_FIRST_LOCAL]) &&
 	       (flow->knows_uid || i < first[RULES_FIRST_UID]) &&
 	       (flow->knows_local_port || i < first_port);

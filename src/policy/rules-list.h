@@ -32,14 +32,14 @@ enum rules_anchor {
  */
 struct rules_rule {
 	uint32_t next[2]; /* nodes; 0: it is the last */
-	uint32_t host, exe, interface, reason;
+	uint32_t host, exe, interface, cgroup, reason;
 	uint32_t uid;
 	uint16_t rport, rport_last, lport, lport_last;
 	uint8_t action, direction, protocol, family, bits, host_kind, has_uid, anchor;
 	uint8_t remote[16], local[16];
 	uint8_t lfamily, lbits, pad[2];
 };
-_Static_assert(sizeof(struct rules_rule) == 80, "rules_rule");
+_Static_assert(sizeof(struct rules_rule) == 84, "rules_rule");
 
 /** struct rules_key - of a chain; @value: not owned */
 struct rules_key {
@@ -67,6 +67,7 @@ enum rules_first {
 	RULES_FIRST_HOST,
 	RULES_FIRST_EXE,
 	RULES_FIRST_INTERFACE,
+	RULES_FIRST_CGROUP,
 	RULES_FIRST_LOCAL,
 	RULES_FIRST_UID,
 	RULES_FIRST_PORT_OUT, /* a local port, and may match outbound flows */

@@ -32,6 +32,7 @@ bool rules_get(const struct rules *rules, uint32_t number, struct wire_rule *ret
 	snprintf(ret_rule->exe, sizeof(ret_rule->exe), "%s", rules->text + rule->exe);
 	snprintf(ret_rule->interface, sizeof(ret_rule->interface), "%s",
 		 rules->text + rule->interface);
+	snprintf(ret_rule->cgroup, sizeof(ret_rule->cgroup), "%s", rules->text + rule->cgroup);
 	snprintf(ret_rule->reason, sizeof(ret_rule->reason), "%s", rules->text + rule->reason);
 	return true;
 }

@@ -160,6 +160,8 @@ static int add_texts(struct rules *rules, const struct wire_rule *record, struct
 	if (r == 0)
 		r = add_text(rules, record->interface, last->interface, &rule->interface);
 	if (r == 0)
+		r = add_text(rules, record->cgroup, last->cgroup, &rule->cgroup);
+	if (r == 0)
 		r = add_text(rules, record->reason, last->reason, &rule->reason);
 	return r;
 }
@@ -262,6 +264,7 @@ static void note_first(struct rules_scope *scope, const struct rules_rule *rule,
 		[RULES_FIRST_HOST] = rule->host_kind != 0,
 		[RULES_FIRST_EXE] = rule->exe != 0,
 		[RULES_FIRST_INTERFACE] = rule->interface != 0,
+		[RULES_FIRST_CGROUP] = rule->cgroup != 0,
 		[RULES_FIRST_LOCAL] = rule->lfamily != 0,
 		[RULES_FIRST_UID] = rule->has_uid,
 		[RULES_FIRST_PORT_OUT] = rule->lport && rule->direction != RULES_INBOUND,

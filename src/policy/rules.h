@@ -52,7 +52,7 @@ enum rules_error {
 	RULES_E_VARIES, /* it depends on what is not known, or on the name: ask, and remember nothing */
 };
 
-/** struct rules_question - a flow; @exe, @interface or @local NULL, knows_… false: not known */
+/** struct rules_question - a flow; @exe, @cgroup, @interface or @local NULL, knows_… false: not known */
 struct rules_question {
 	bool is_inbound, is_loopback, knows_uid, knows_local_port;
 	uint8_t protocol;
@@ -61,6 +61,7 @@ struct rules_question {
 	uint16_t remote_port, local_port; /* 0: it has none (ICMP) */
 	uint32_t uid;
 	const char *exe;
+	const char *cgroup;	  /* NULL: not known */
 	const char *interface;	  /* its name: names change, and so may what a list says */
 	const char *const *hosts; /* all names it may be meant by, in lower case */
 	size_t n_hosts;

@@ -4,9 +4,10 @@
 /**
  * DOC: Keeper channels: sluice-keeper (end 0) and `sluice run` or sluiced (end 1)
  *
- * `sluice run` describes the instance with INSTANCE, FILTER, OPTION…, COMMIT.
+ * `sluice run` describes the instance with INSTANCE, FILTER, OPTION…, SETTINGS, COMMIT.
  * The keeper keeps the records and repeats them to every sluiced it starts,
- * then gives back what it holds for it (KEPT) and says GO.
+ * then gives back what it holds for it (KEPT) and says GO. SETTINGS may come
+ * again while the instance runs: what the file says has changed.
  *
  * The end of its channel is the end of the instance: everything is put away,
  * but what governs a cgroup that is kept (`sluice serve`) stays in force in the
@@ -66,6 +67,9 @@
 	F(S, u32,  index,      15,  "which provider") \
 	F(S, str,  key,        32,  "name of the option") \
 	F(S, str,  value,      256, "its text; a file option carries the open file")
+
+#define WIRE_FIELDS_K_SETTINGS(F, S) \
+	F(S, u32,  index,      15,  "which proxy; the first one brings the file of its rules: wire/settings.h")
 
 #define WIRE_FIELDS_K_FLOWS(F, S) \
 	F(S, u8,   unused,     1,   "0; the descriptor is where flow records are appended")
@@ -135,6 +139,7 @@
 	R(K_BEAT,     wire_k_beat,     WIRE_FIELDS_K_BEAT,     10, 1, 0, "sluiced: alive") \
 	R(K_END,      wire_k_end,      WIRE_FIELDS_K_END,      11, 1, 0, "a kept instance: put everything away") \
 	R(K_ENTER,    wire_k_enter,    WIRE_FIELDS_K_ENTER,    12, 1, 0, "sluiced: open sockets in a namespace") \
+	R(K_SETTINGS, wire_k_settings, WIRE_FIELDS_K_SETTINGS, 13, 1, 0, "flows that may come to a proxy; also later") \
 	R(K_KEPT,     wire_k_kept,     WIRE_FIELDS_K_KEPT,     16, 0, 0, "a kept descriptor comes back") \
 	R(K_GO,       wire_k_go,       WIRE_FIELDS_K_GO,       17, 0, 0, "all is said: begin") \
 	R(K_CHILD,    wire_k_child,    WIRE_FIELDS_K_CHILD,    18, 0, 0, "answer to SPAWN") \

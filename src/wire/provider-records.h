@@ -152,7 +152,8 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, str,  command,    256, "command line, arguments joined by spaces") \
 	F(S, str,  cgroup,     512, "cgroup, below the cgroup root") \
 	F(S, u8,   again,      1,   "1: judged before; its verdict stays until the answer") \
-	F(S, u8,   host_reading, 4, "first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read")
+	F(S, u8,   host_reading, 4, "first bytes: 0 not read, 1 FLOW_NAME has them read for the host, 2 read, 3 read and refused, 4 they could not be read") \
+	F(S, u8,   bound,      1,   "1: its socket is bound to that interface; outbound")
 
 #define WIRE_FIELDS_FLOW_NAME(F, S) \
 	F(S, u64,  id,         0,   "the flow of FLOW_NEW") \
@@ -287,6 +288,7 @@ enum { HELLO_FILTER = 1, HELLO_PROXY, HELLO_APP_PROXY };
 	F(S, str,  host,       256, "name, without a dot at its end") \
 	F(S, str,  exe,        512, "path of the executable; empty: any") \
 	F(S, str,  interface,  16,  "name of the interface of FLOW_NEW; empty: any") \
+	F(S, str,  cgroup,     256, "this cgroup and all below it, without a slash at its end; empty: any") \
 	F(S, str,  reason,     128, "why, for people")
 
 #define WIRE_FIELDS_RULES_COMMIT(F, S) \

@@ -26,6 +26,51 @@ static bool has_bits_behind(const uint8_t address[16], unsigned int bits)
 	return false;
 }
 
+static const char *read_bits(const char *text, unsigned int offset, uint8_t *ret_bits)
+{
+	unsigned int bits = 0;
+
+	if (!*text || strlen(text) > 3)
+		return "the address has no proper prefix length";
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return "the address has no proper prefix length";
+		bits = 10 * bits + (unsigned int)(*text - '0');
+	}
+	if (bits + offset > 128)
+		return "the prefix is longer than the address";
+	*ret_bits = (uint8_t)(bits + offset);
+	return NULL;
+}
+
+const char *wire_rule_network(const char *text, uint8_t ret_address[16], uint8_t *ret_bits,
+			      uint8_t *ret_family)
+{
+	char address[INET6_ADDRSTRLEN] = "";
+	size_t n = text ? strcspn(text, "/") : 0;
+	bool is_v4;
+
+	if (!text)
+		return NULL;
+	is_v4 = !memchr(text, ':', n);
+	if (n < sizeof(address))
+		memcpy(address, text, n);
+	memcpy(ret_address, v4_prefix, is_v4 ? sizeof(v4_prefix) : 0);
+	if (inet_pton(is_v4 ? AF_INET : AF_INET6, address, ret_address + (is_v4 ? 12 : 0)) != 1)
+		return "not an address";
+	*ret_bits = 128;
+	if (text[n]) {
+		const char *problem = read_bits(text + n + 1, is_v4 ? 96 : 0, ret_bits);
+
+		if (problem)
+			return problem;
+	}
+	/* ::ffff:192.0.2.0/120 is IPv4 as well */
+	is_v4 = *ret_bits >= 96 && memcmp(ret_address, v4_prefix, sizeof(v4_prefix)) == 0;
+	*ret_family = is_v4 ? 4 : 6;
+	return NULL;
+}
+
 static const char *network_problem(const uint8_t address[16], uint8_t bits, uint8_t family)
 {
 	bool is_v4 = memcmp(address, v4_prefix, sizeof(v4_prefix)) == 0;
@@ -48,6 +93,17 @@ static bool is_of_names(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 	       strchr("-_.\\", c);
+}
+
+static const char *cgroup_problem(const char *cgroup)
+{
+	size_t n = strlen(cgroup);
+
+	if (n && cgroup[0] != '/')
+		return "the cgroup does not begin with /";
+	if (n > 1 && cgroup[n - 1] == '/')
+		return "the cgroup ends with /";
+	return NULL;
 }
 
 /* a rule that no flow can meet is none, and was meant to be one */
@@ -104,5 +160,5 @@ const char *wire_rule_problem(const struct wire_rule *rule)
 		problem = host_problem(rule);
 	if (!problem && rule->exe[0] && rule->exe[0] != '/')
 		problem = "the path of the program does not begin with /";
-	return problem;
+	return problem ? problem : cgroup_problem(rule->cgroup);
 }

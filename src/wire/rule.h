@@ -15,3 +15,7 @@
 
 /** wire_rule_problem() - Return: what is wrong, a constant for people; NULL: nothing */
 const char *wire_rule_problem(const struct wire_rule *rule);
+
+/** wire_rule_network() - "192.0.2.0/24"; @text NULL: any. Return: NULL, or what is wrong */
+const char *wire_rule_network(const char *text, uint8_t ret_address[16], uint8_t *ret_bits,
+			      uint8_t *ret_family);

@@ -43,6 +43,8 @@ static void take_word(struct sluice_rule *rule, char *word)
 		rule->local_address = value;
 	else if (!strcmp(word, "interface"))
 		rule->interface = value;
+	else if (!strcmp(word, "cgroup"))
+		rule->cgroup = value;
 	else if (!strcmp(word, "reason"))
 		rule->reason = value;
 }

@@ -260,12 +260,14 @@ static void show(struct sluice_filter *filter, const struct sluice_flow *flow)
 
 	sluice_filter_log(filter, LOG_INFO,
 			  "flow %llu: direction %d protocol %u ports %u %u source %d pids %u %u "
-			  "ids %u %u %u exe %llu %u ifindex %u cut %d again %d reading %d",
+			  "ids %u %u %u exe %llu %u ifindex %u cut %d again %d reading %d "
+			  "bound %d socket %llu",
 			  (unsigned long long)flow->id, flow->direction, flow->protocol,
 			  flow->local_port, flow->remote_port, flow->host_source, flow->pid,
 			  flow->owner_pid, flow->uid, flow->gid, flow->owner_uid,
 			  (unsigned long long)flow->exe_inode, flow->exe_device, flow->ifindex,
-			  flow->is_cut, flow->is_again, flow->host_reading);
+			  flow->is_cut, flow->is_again, flow->host_reading, flow->is_bound,
+			  (unsigned long long)flow->socket);
 	sluice_filter_log(filter, LOG_INFO, "from %s to %s by %s, %s",
 			  sluice_address_to_text(flow->local_address, local, sizeof(local)),
 			  sluice_address_to_text(flow->remote_address, remote, sizeof(remote)),

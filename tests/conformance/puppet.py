@@ -136,7 +136,8 @@ class Puppet(sluice.Filter):
         self.say(f"flow {flow.id}: direction {flow.direction:d} protocol {flow.protocol} ports {flow.local_port} "
                  f"{flow.remote_port} source {flow.host_source:d} pids {flow.pid} {flow.owner_pid} ids {flow.uid} "
                  f"{flow.gid} {flow.owner_uid} exe {flow.exe_inode} {flow.exe_device} ifindex {flow.ifindex} "
-                 f"cut {flow.is_cut:d} again {flow.is_again:d} reading {flow.host_reading:d}")
+                 f"cut {flow.is_cut:d} again {flow.is_again:d} reading {flow.host_reading:d} "
+                 f"bound {flow.is_bound:d} socket {flow.socket}")
         self.say(f"from {flow.local_address} to {flow.remote_address} by {flow.interface}, {flow.interface_kind}")
         self.say("|".join((flow.exe, flow.command, flow.cgroup, flow.unit, flow.container)))
 

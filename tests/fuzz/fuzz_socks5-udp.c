@@ -7,7 +7,7 @@
  */
 
 #include "handshake-target.h"
-#include "providers/socks/socks5.h"
+#include "providers/socks/socks5-udp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(exact);
 	if (n < 0)
 		return 0;
-	require((size_t)n <= size);
+	require((size_t)n <= size && memcmp(data, "\0\0\0", 3) == 0);
 	/* an IPv4 address may also come as one of IPv6: it is written as what it is */
 	if (source.host[0] || data[3] != 4 ||
 	    memcmp(source.address, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12)) {

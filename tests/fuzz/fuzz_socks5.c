@@ -11,11 +11,10 @@
 
 static void check_bound(const struct upstream *upstream, const uint8_t *bytes, size_t n)
 {
-	const struct destination any = { 0 };
-	struct handshake handshake = { .upstream = upstream, .destination = &any };
+	struct handshake handshake;
 	struct destination bound;
 
-	socks5_begin(&handshake, SOCKS5_ASSOCIATE);
+	handshake_associate(&handshake, upstream);
 	feed_exact(&handshake, bytes, n);
 	check_outcome(&handshake);
 	if (handshake.state == HANDSHAKE_DONE && socks5_bound(&handshake, &bound) == 0)

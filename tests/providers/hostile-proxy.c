@@ -27,7 +27,7 @@
 #define LATE_S 6 /* a flow has 5 */
 
 enum { FLOW_TAKE = 48, FLOW_OPENED, FLOW_SOCKET, FLOW_CANCEL, FLOW_ASK_END };
-enum { OPENED_BYTES = 140, HELLO_PROXY = 2 };
+enum { OPENED_BYTES = 141, HELLO_PROXY = 2 };
 
 static char attempt[64];
 static uint32_t session; /* 1: the first process */
@@ -71,7 +71,7 @@ static void decline(uint64_t id)
 
 /* ---- attempts ---- */
 
-/* it was not taken: it stays a question */
+/* that takes it: the rest comes too late */
 static void open_untaken(uint64_t id)
 {
 	opened(id, 0);

@@ -30,7 +30,7 @@ void hostile_say(const char *what, const char *whom, const char *outcome);
 enum { HELLO = 1, WELCOME, OPTION, START, READY, PING, PONG, STOP, STOPPED, LOG };
 enum { FLOW_NEW = 16, FLOW_VERDICT, FLOW_CLOSED, FLOW_FORGET, FLOW_UPDATE };
 enum { RULES_BEGIN = 21, RULE, RULES_COMMIT };
-enum { RULE_BYTES = 965, RULE_LOCAL_PORT = 15, RULE_REMOTE = 19 }; /* of the body */
+enum { RULE_BYTES = 1221, RULE_LOCAL_PORT = 15, RULE_REMOTE = 19 }; /* of the body */
 enum {
 	VERDICT_BYTES = 138,
 	UPDATE_BYTES = 137,

@@ -38,6 +38,8 @@ static int set_condition(struct sluice_rule *rule, const char *key, const char *
 		rule->local_address = value;
 	else if (!strcmp(key, "interface"))
 		rule->interface = value;
+	else if (!strcmp(key, "cgroup"))
+		rule->cgroup = value;
 	else if (!strcmp(key, "reason"))
 		rule->reason = value;
 	else if (!strcmp(key, "port"))

@@ -12,6 +12,7 @@
  *	deny-uid=N                   user of the socket
  *	deny-exe=PATH                executable
  *	deny-host=NAME               host name of the flow
+ *	deny-bound=1                 outbound, of a socket that is bound to an interface
  *	deny-all=1
  *	silent=1                     denials look like a black hole
  *	scope=flow|address|name      how far verdicts reach
@@ -58,7 +59,7 @@
 #define N_RULES 64
 #define N_LATE 16384 /* answers that wait for delay-ms */
 
-enum field { BY_ADDRESS, BY_PORT, BY_LOCAL_PORT, BY_UID, BY_EXE, BY_HOST, BY_ANYTHING };
+enum field { BY_ADDRESS, BY_PORT, BY_LOCAL_PORT, BY_UID, BY_EXE, BY_HOST, BY_BOUND, BY_ANYTHING };
 
 struct rule {
 	enum field field;
@@ -161,7 +162,7 @@ static const struct {
 } rule_keys[] = {
 	{ "deny-address", BY_ADDRESS },	      { "deny-port", BY_PORT }, { "deny-uid", BY_UID },
 	{ "deny-local-port", BY_LOCAL_PORT }, { "deny-exe", BY_EXE },	{ "deny-host", BY_HOST },
-	{ "deny-all", BY_ANYTHING },
+	{ "deny-bound", BY_BOUND },	      { "deny-all", BY_ANYTHING },
 };
 
 #define NUMBER(key, member)                                                                        \
@@ -291,6 +292,8 @@ static bool rule_matches(const struct rule *rule, const struct sluice_flow *flow
 		return !strcmp(flow->exe, rule->text);
 	case BY_HOST:
 		return !strcmp(flow->host, rule->text);
+	case BY_BOUND:
+		return flow->is_bound;
 	case BY_ANYTHING:
 		return true;
 	}

@@ -11,6 +11,9 @@
  *			has only half closed gets "half" for an answer
  *	only=DOMAIN	only flows to this domain come here, to=ADDRESS: to this network;
  *			not=ADDRESS: but none of this network
+ *	switch=PORT	a flow there has the rules changed first: to next-to=ADDRESS, next-not=ADDRESS
+ *	bad=PORT	the same, with rules that cannot be, and with settings that are not supported
+ *	device=NAME	its own connections leave by this interface
  *	files=NUMBER	it may have so many descriptors
  *
  * Any other flow is forwarded to where it wanted to go. Started as app-proxy, declining refuses.
@@ -32,7 +35,7 @@
 
 #define FLOWS_MAX 65536
 
-enum act { FORWARD, DECLINE, HOLD, FAIL, ENDS };
+enum act { FORWARD, DECLINE, HOLD, FAIL, ENDS, SWITCH, BAD };
 
 struct rule {
 	enum act act;
@@ -50,7 +53,10 @@ struct test_proxy {
 	struct sluice_proxy_ops ops;
 	struct rule rules[16];
 	unsigned int n_rules;
-	char only[256], to[64], not [64];
+	char only[256];
+	char to[64], not [64];		  /* rules of its start, */
+	char next_to[64], next_not[64]; /* and of SWITCH */
+	char device[16];
 	struct reading readings[FLOWS_MAX];
 	char ended[200]; /* "PORT:kind …" that was not logged yet: lines are few */
 	int epoll;
@@ -59,7 +65,8 @@ struct test_proxy {
 static const struct {
 	const char *key;
 	enum act act;
-} keys[] = { { "decline", DECLINE }, { "hold", HOLD }, { "fail", FAIL }, { "ends", ENDS } };
+} keys[] = { { "decline", DECLINE }, { "hold", HOLD }, { "fail", FAIL }, { "ends", ENDS },
+	     { "switch", SWITCH }, { "bad", BAD } };
 
 static int limit_files(int most)
 {
@@ -71,18 +78,35 @@ static int limit_files(int most)
 	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }
 
+static bool take_text(struct test_proxy *self, const char *key, const char *value)
+{
+	const struct {
+		const char *key;
+		char *text;
+		size_t n;
+	} texts[] = { { "only", self->only, sizeof(self->only) },
+		      { "to", self->to, sizeof(self->to) },
+		      { "not", self->not, sizeof(self->not) },
+		      { "next-to", self->next_to, sizeof(self->next_to) },
+		      { "next-not", self->next_not, sizeof(self->next_not) },
+		      { "device", self->device, sizeof(self->device) } };
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (!strcmp(texts[i].key, key)) {
+			strncpy(texts[i].text, value, texts[i].n - 1);
+			return true;
+		}
+	return false;
+}
+
 static int on_option(struct sluice_proxy *proxy, const char *key, const char *value, int fd,
 		     void *data)
 {
 	struct test_proxy *self = data;
 
 	(void)fd;
-	if (!strcmp(key, "only"))
-		strncpy(self->only, value, sizeof(self->only) - 1);
-	else if (!strcmp(key, "to"))
-		strncpy(self->to, value, sizeof(self->to) - 1);
-	else if (!strcmp(key, "not"))
-		strncpy(self->not, value, sizeof(self->not) - 1);
+	if (take_text(self, key, value))
+		return 0;
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!strcmp(key, keys[i].key) && self->n_rules < 16) {
 			self->rules[self->n_rules++] = (struct rule){ keys[i].act, atoi(value) };
@@ -90,31 +114,55 @@ static int on_option(struct sluice_proxy *proxy, const char *key, const char *va
 		}
 	if (!strcmp(key, "files"))
 		return limit_files(atoi(value));
-	if (!strcmp(key, "only") || !strcmp(key, "to") || !strcmp(key, "not"))
-		return 0;
 	return sluice_proxy_fail(proxy, -EINVAL, "test-proxy has no option \"%s\"", key);
+}
+
+static int give_rules(struct sluice_proxy *proxy, const char *only, const char *to, const char *but)
+{
+	struct sluice_rule included = { .size = sizeof(included),
+					.domain = only[0] ? only : NULL,
+					.remote_address = to[0] ? to : NULL };
+	struct sluice_rule excluded = { .size = sizeof(excluded), .remote_address = but };
+
+	return sluice_proxy_rules(proxy, &included, 1, &excluded, but[0] != 0);
 }
 
 static int on_start(struct sluice_proxy *proxy, void *data)
 {
 	struct test_proxy *self = data;
-	struct sluice_rule included = { .size = sizeof(included),
-					.domain = self->only[0] ? self->only : NULL,
-					.remote_address = self->to[0] ? self->to : NULL };
-	struct sluice_rule excluded = { .size = sizeof(excluded), .remote_address = self->not };
 
 	if (!self->only[0] && !self->to[0] && !self->not [0])
 		return 0;
-	return sluice_proxy_rules(proxy, &included, 1, &excluded, self->not[0] != 0);
+	return give_rules(proxy, self->only, self->to, self->not);
 }
 
-static int connect_to(const struct sluice_flow *flow)
+static void give_bad_rules(struct sluice_proxy *proxy)
+{
+	static const char *const servers[] = { "192.0.2.53", NULL };
+	struct sluice_proxy_settings settings = { .size = sizeof(settings), .dns_servers = servers };
+
+	(void)give_rules(proxy, "", "10.0.0.0/8", "nowhere");
+	sluice_proxy_log(proxy, LOG_NOTICE, "bad rules: %s", sluice_proxy_error(proxy));
+	(void)sluice_proxy_settings(proxy, &settings);
+	sluice_proxy_log(proxy, LOG_NOTICE, "bad settings: %s", sluice_proxy_error(proxy));
+}
+
+static void on_rules_done(struct sluice_proxy *proxy, int error, uint32_t number, void *data)
+{
+	(void)data;
+	sluice_proxy_log(proxy, LOG_NOTICE, "rules done: %d %u", error, number);
+}
+
+static int connect_to(const struct test_proxy *self, const struct sluice_flow *flow)
 {
 	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(flow->remote_port) };
 	int type = flow->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	memcpy(&to.sin6_addr, flow->remote_address, sizeof(to.sin6_addr));
+	if (fd >= 0 && self->device[0] &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, self->device, sizeof(self->device)) < 0)
+		return -EACCES;
 	if (fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS))
 		return fd;
 	if (fd >= 0)
@@ -122,9 +170,10 @@ static int connect_to(const struct sluice_flow *flow)
 	return -errno;
 }
 
-static void forward(struct sluice_proxy *proxy, const struct sluice_flow *flow)
+static void forward(struct sluice_proxy *proxy, const struct test_proxy *self,
+		    const struct sluice_flow *flow)
 {
-	int upstream = connect_to(flow);
+	int upstream = connect_to(self, flow);
 
 	if (upstream < 0)
 		sluice_proxy_open(proxy, flow->id, upstream, "cannot connect");
@@ -163,8 +212,16 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 		*reading = (struct reading){ .flow = flow->id, .fd = -1, .sport = flow->local_port };
 		sluice_proxy_open(proxy, flow->id, 0, "ends");
 		break;
+	case SWITCH:
+		(void)give_rules(proxy, "", self->next_to, self->next_not);
+		forward(proxy, self, flow);
+		break;
+	case BAD:
+		give_bad_rules(proxy);
+		forward(proxy, self, flow);
+		break;
 	case FORWARD:
-		forward(proxy, flow);
+		forward(proxy, self, flow);
 		break;
 	}
 	return SLUICE_PROXY_TAKE;
@@ -293,7 +350,8 @@ int main(int argc, char **argv)
 					      .flow_cancelled = on_cancelled,
 					      .flow_ended = on_ended,
 					      .takes_udp = getenv("NO_UDP") == NULL,
-					      .stop = on_stop };
+					      .stop = on_stop,
+					      .rules_done = on_rules_done };
 	self.epoll = epoll_create1(EPOLL_CLOEXEC);
 	r = sluice_proxy_new(&self.ops, &self, &proxy);
 	if (r)

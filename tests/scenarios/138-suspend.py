@@ -81,9 +81,9 @@ def command_of(lab, run):
                 if machine.parent_of(pid) == run.pid and not machine.exe_of(pid).startswith(lab.build))
 
 
-def parts(lab, run):
+def parts(lab, run, provider="test-filter"):
     """all of the instance: its processes, and the cgroups of its filter and of the program"""
-    cgroups = (run.wait_pid("test-filter"), command_of(lab, run))
+    cgroups = (run.wait_pid(provider), command_of(lab, run))
     return [*(Stopped(run.wait_pid(name)) for name in DAEMONS), *(Frozen(cgroup_path(pid)) for pid in cgroups)]
 
 
@@ -161,6 +161,35 @@ def cycles(t, lab, program, chance):
     return sum(max(both) > JUDGED_MS for both in took)
 
 
+def check_proxy(t, lab, chance):
+    """the same with a proxy: it has the first flow after each wake, too (4.07)"""
+    program = Ordered(lab, [], fail="closed", options=["--proxy", lab.path("tests/providers/test-proxy")])
+    try:
+        t.equal(program.ask("tcp", ALLOWED, 7)["error"], "0", "a proxied flow")
+        everything = parts(lab, program.run, "test-proxy")
+        n, late_ms = 1 + max(4, t.cycles // 3), []
+        with awake_at_the_end(everything):
+            for i in range(1, n):
+                for part in chance.sample(everything, len(everything)):
+                    part.stop()
+                pull_out(lab)
+                flow = program.order("tcp", ALLOWED, 7)
+                time.sleep(LONG_S[0] if i == 1 else chance.choice(NIGHTS_S))
+                plug_in(lab)
+                for part in chance.sample(everything, len(everything)):
+                    part.go()
+                began = time.monotonic()
+                answer = program.answer(flow)
+                t.equal(answer["error"], "0", f"after wake {i}")
+                late_ms.append(max(0, answer["ended"] - began) * 1000)
+        say(t, "the next proxied flow", late_ms)
+        t.equal([flow["via"] for flow in program.run.flows(event="new", dst=ALLOWED)], ["test-proxy"] * n, "who has each")
+        alarms = [line for line in program.run.stderr.splitlines() if any(word in line for word in NO_ALARM)]
+        t.equal(alarms, [], "what was taken for a fault")
+    finally:
+        program.end()
+
+
 def scenario(t):
     seed = t.seed or random.randrange(1, 1 << 31)
     t.note(f"{t.cycles} cycles, seed {seed}")
@@ -178,6 +207,7 @@ def scenario(t):
             finally:
                 program.end()
         check_load(t, load, wire, ALLOWED, DENIED, also=NO_LINK if t.patience < FOR_EVER_S else ())
+        check_proxy(t, lab, random.Random(seed))
 
 
 if __name__ == "__main__":

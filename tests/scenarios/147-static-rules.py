@@ -46,6 +46,16 @@ def check_actions(t, lab, proto):
             ["rule 2: near", "rule 1", "rule 3", "asked 1", "asked 2", "rule 6"], f"{proto}: who decided")
 
 
+def check_cgroup(t, lab):
+    """a cgroup, and those below it, but none that only begins alike"""
+    options = ["--instance", f"cg{os.getpid()}"]
+    where = lab.run([lab.test_filter()], ["sh", "-c", flow(lab, "tcp", "10.79.47.1")], options=options).wait_flow(event="new")["cgroup"]
+    for top, wanted in ((where, DENIED), (where + "/", DENIED), (os.path.dirname(where) or "/", DENIED), ("/", DENIED),
+                        (where[:-1], ALLOWED), (where + "/below", ALLOWED)):
+        got, run = flows(lab, [lab.test_filter(rule="drop;cgroup=" + top)], flow(lab, "tcp", "10.79.47.1"), options=options)
+        t.equal((got, reason(run, "10.79.47.1") == "rule 1"), ([wanted], wanted is DENIED), f"cgroup {where}, rule of {top}")
+
+
 def check_otherwise(t, lab):
     """no rule matches: the set says what then; the second of two filters has its say"""
     got, run = flows(lab, [lab.test_filter(otherwise="allow", deny_all=1), lab.test_filter(rule="drop;port=7007")],
@@ -242,6 +252,7 @@ def scenario(t):
         check_otherwise(t, lab)
         check_remembered(t, lab)
         check_interface(t, lab)
+        check_cgroup(t, lab)
         check_two_paths(t, lab)
         check_names(t, lab)
         check_inbound(t, lab)

@@ -6,6 +6,7 @@
         └ sluice run --proxy test-proxy
 """
 import os
+import shlex
 
 from lib import main
 from lib.wait import wait_for
@@ -68,13 +69,31 @@ def check_looked_at(t, lab):
         t.equal(denied.wait_flow(event="changed")["verdict"], "drop", f"its record: {direction}")
 
 
+def check_two(t, lab):
+    """each of two instances in one network has its first packet, whichever of them came first"""
+    words = f"{shlex.join(lab.actor('told', HOST4, 7, 1))}; {shlex.join(lab.actor('connects', f'{HOST4},7'))}"
+    go = lab.new_file("go")
+    two = [lab.start([], ["sh", "-c", f"touch {go}.{i}; until [ -e {go} ]; do sleep 0.1; done; {words}"], **proxy(lab))
+           for i in range(2)]
+    wait_for(lambda: all(os.path.exists(f"{go}.{i}") for i in range(2)), 30, "both to stand")
+    before = lab.counter("Tcp.RetransSegs")
+    open(go, "w").close()
+    for run in two:
+        run.wait()
+        told, connects = run.jsons()
+        t.equal((told["told"], [one["error"] for one in connects]), (["0"], ["0", "0"]), "UDP and TCP beside another proxy")
+    t.equal(lab.counter("Tcp.RetransSegs") - before, 0, "segments sent again")
+
+
 def scenario(t):
     t.needs("tests/providers/test-proxy")
     with t.lab() as lab:
         lab.udp_echo(7)
+        lab.tcp_echo(7)
         check_there_and_back(t, lab)
         check_peers(t, lab)
         check_ends(t, lab)
+        check_two(t, lab)
         check_refused(t, lab)
         check_looked_at(t, lab)
 

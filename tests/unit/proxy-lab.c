@@ -69,6 +69,15 @@ static void on_ended(struct sluice_proxy *proxy, uint64_t id, enum sluice_proxy_
 	proxied->end = end;
 }
 
+static void on_rules_done(struct sluice_proxy *proxy, int error, uint32_t number, void *data)
+{
+	struct proxied *proxied = data;
+
+	proxied->n_done++;
+	proxied->done_error = error;
+	proxied->done_number = number;
+}
+
 static void on_stop(struct sluice_proxy *proxy, void *data)
 {
 	struct proxied *proxied = data;
@@ -84,7 +93,8 @@ const struct sluice_proxy_ops proxy_full_ops = { .size = sizeof(proxy_full_ops),
 						 .flow_opened = on_opened,
 						 .flow_cancelled = on_cancelled,
 						 .flow_ended = on_ended,
-						 .stop = on_stop };
+						 .stop = on_stop,
+						 .rules_done = on_rules_done };
 const struct sluice_proxy_ops proxy_app_ops = { .size = sizeof(proxy_app_ops),
 						.name = "test-app",
 						.kind = SLUICE_PROXY_APP,

@@ -22,6 +22,9 @@ struct proxied {
 	unsigned int n_flows, n_opened, n_cancelled, n_ended, n_stops;
 	uint64_t flow, opened, cancelled, ended;
 	enum sluice_proxy_end end;
+	unsigned int n_done; /* rules_done, and with what */
+	int done_error;
+	uint32_t done_number;
 	int fd; /* of flow_opened, the test's; -1: none */
 };
 

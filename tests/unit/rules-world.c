@@ -38,6 +38,7 @@ static const char *const hosts[] = { "example",	  "a.example", "b.a.example", "x
 				     "b.example", "test",      "a.test",      "a" };
 static const char *const exes[] = { "/bin/a", "/bin/b", "/bin/ab" };
 static const char *const interfaces[] = { "eth0", "wg0", "eth" };
+static const char *const cgroups[] = { "/a", "/a/b", "/ab", "/" };
 static const uint16_t ports[] = { 0, 1, 2, 3, 4, 66, 4099, 65535 }; /* 0: none */
 #define N_PORTS ARRAY_SIZE(ports)
 static const uint8_t protocols[] = { 0, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP };
@@ -57,7 +58,7 @@ struct flow {
 	const uint8_t *remote, *local;
 	uint16_t rport, lport;
 	uint32_t uid;
-	const char *exe, *interface;
+	const char *exe, *interface, *cgroup;
 	const char *hosts[N_HOSTS_MAX];
 	size_t n_hosts;
 };
@@ -97,6 +98,16 @@ static bool oracle_names_loopback(const struct wire_rule *rule)
 	return rule->family == 4 && rule->bits >= 104 && has_prefix(rule->remote, all4, 104);
 }
 
+/* of "/a" are "/a" and all that begins with "/a/"; of "/" is everything */
+static bool oracle_cgroup(const char *top, const char *cgroup)
+{
+	char slashed[2][64];
+
+	snprintf(slashed[0], sizeof(slashed[0]), "%s%s", top, strcmp(top, "/") ? "/" : "");
+	snprintf(slashed[1], sizeof(slashed[1]), "%s/", cgroup);
+	return strstr(slashed[1], slashed[0]) == slashed[1];
+}
+
 static bool oracle_matches(const struct wire_rule *rule, const struct flow *flow, const char *host)
 {
 	unsigned int family = has_prefix(flow->remote, addresses[0], 96) ? 4 : 6;
@@ -122,6 +133,8 @@ static bool oracle_matches(const struct wire_rule *rule, const struct flow *flow
 	if (rule->exe[0] && strcmp(rule->exe, flow->exe) != 0)
 		return false;
 	if (rule->interface[0] && strcmp(rule->interface, flow->interface) != 0)
+		return false;
+	if (rule->cgroup[0] && !oracle_cgroup(rule->cgroup, flow->cgroup))
 		return false;
 	if (rule->lfamily &&
 	    (rule->lfamily != family || !has_prefix(flow->local, rule->local, rule->lbits)))
@@ -167,7 +180,8 @@ static struct word oracle(const struct rules_world *world, const struct flow *fl
 #define MAY_HAVE_HOST 8U /* of what is known, and not */
 #define KNOWS_INTERFACE 16U
 #define KNOWS_LOCAL 32U
-#define KNOWS_ALL (7U | KNOWS_INTERFACE | KNOWS_LOCAL)
+#define KNOWS_CGROUP 64U
+#define KNOWS_ALL (7U | KNOWS_INTERFACE | KNOWS_LOCAL | KNOWS_CGROUP)
 
 static struct word ask(const struct rules_world *world, const struct flow *flow, unsigned int known)
 {
@@ -182,6 +196,7 @@ static struct word ask(const struct rules_world *world, const struct flow *flow,
 					   .exe = known & 4 ? flow->exe : NULL,
 					   .interface =
 						   known & KNOWS_INTERFACE ? flow->interface : NULL,
+					   .cgroup = known & KNOWS_CGROUP ? flow->cgroup : NULL,
 					   .local = known & KNOWS_LOCAL ? flow->local : NULL,
 					   .hosts = flow->hosts,
 					   .n_hosts = flow->n_hosts,
@@ -211,7 +226,8 @@ static bool next_flow(struct flow *other, unsigned int known, unsigned int i)
 		      { 2, N_PORTS },
 		      { 4, 4 },
 		      { KNOWS_INTERFACE, 4 },
-		      { KNOWS_LOCAL, 3 } };
+		      { KNOWS_LOCAL, 3 },
+		      { KNOWS_CGROUP, 5 } };
 	unsigned int at[ARRAY_SIZE(parts)];
 
 	for (size_t k = 0; k < ARRAY_SIZE(parts); k++) {
@@ -230,6 +246,8 @@ static bool next_flow(struct flow *other, unsigned int known, unsigned int i)
 		other->interface = at[3] < 3 ? interfaces[at[3]] : "other0";
 	if (!(known & KNOWS_LOCAL))
 		other->local = locals[is_v6][at[4]];
+	if (!(known & KNOWS_CGROUP))
+		other->cgroup = at[5] < 4 ? cgroups[at[5]] : "/other";
 	return i == 0;
 }
 
@@ -347,6 +365,8 @@ static const char *add(struct rules_world *world, const uint8_t *event)
 		snprintf(rule.exe, sizeof(rule.exe), "%s", exes[event[20] % 3]);
 	if (event[21] % 6 == 0)
 		snprintf(rule.interface, sizeof(rule.interface), "%s", interfaces[event[22] % 3]);
+	if (event[21] % 6 == 1)
+		snprintf(rule.cgroup, sizeof(rule.cgroup), "%s", cgroups[event[22] % 4]);
 	add_local(&rule, event[23]);
 	is_good = !wire_rule_problem(&rule);
 	is_added = rules_add(world->rules, &rule, &problem) == 0;
@@ -375,6 +395,7 @@ static const char *ask_about(struct rules_world *world, const uint8_t *event)
 			     .uid = event[6] % (N_UIDS + 1),
 			     .exe = event[7] % 4 < 3 ? exes[event[7] % 4] : "/bin/other",
 			     .interface = event[13] % 4 < 3 ? interfaces[event[13] % 4] : "other0",
+			     .cgroup = cgroups[event[13] / 4 % 4],
 			     .n_hosts = event[8] % (N_HOSTS_MAX + 1) };
 
 	flow.local = locals[!has_prefix(flow.remote, addresses[0], 96)][event[14] % 3];
@@ -385,7 +406,7 @@ static const char *ask_about(struct rules_world *world, const uint8_t *event)
 	}
 	for (size_t i = 0; i < flow.n_hosts; i++)
 		flow.hosts[i] = hosts[event[9 + i] % 8];
-	return check(world, &flow, (event[12] & 7U) | (event[12] & 24U) << 1);
+	return check(world, &flow, (event[12] & 7U) | (event[12] & 56U) << 1);
 }
 
 const char *rules_world_step(struct rules_world *world,

@@ -72,10 +72,17 @@ static int get_lists(void *data, struct json_object **ret_lists)
 	"\"remote\":\"192.0.2.0/24\",\"remote_port\":" port_ ",\"remote_port_last\":443,"          \
 	"\"local\":null,\"local_port\":null,\"local_port_last\":null,\"host\":null,"               \
 	"\"domain\":null,\"exe\":\"/bin/\\u001b[31m\",\"uid\":0,\"interface\":null,"               \
-	"\"reason\":\"" reason_ "\"}"
+	"\"cgroup\":\"/a\",\"reason\":\"" reason_ "\"}"
+#define CHOSEN                                                                                     \
+	",\"chosen\":{\"apps\":{\"otherwise\":\"ask\",\"rules\":[]},"                                \
+	"\"flows\":{\"otherwise\":\"allow\",\"rules\":[{\"number\":1,\"action\":\"ask\","            \
+	"\"direction\":\"any\",\"protocol\":17,\"remote\":null,\"remote_port\":null,"                 \
+	"\"remote_port_last\":null,\"local\":null,\"local_port\":null,\"local_port_last\":null,"        \
+	"\"host\":null,\"domain\":\"a.example\",\"exe\":null,\"uid\":null,\"interface\":null,"         \
+	"\"cgroup\":null,\"reason\":null}]}}"
 #define PAGE(filter_, set_, count_, otherwise_, rules_)                                            \
 	"{\"filter\":\"" filter_ "\",\"filters\":2,\"set\":" set_ ",\"count\":" count_             \
-	",\"otherwise\":\"" otherwise_ "\",\"rules\":[" rules_ "]}"
+	",\"otherwise\":\"" otherwise_ "\",\"rules\":[" rules_ "]" CHOSEN "}"
 /* clang-format on */
 
 /* two filters; the set of the first one is exchanged before its second page is read */
@@ -372,12 +379,16 @@ static void test_a_living_instance(void **state)
 	assert_true(output_matches("rules.json"));
 	assert_int_equal(run("rules"), 0);
 	assert_non_null(strstr(output,
-			       "one               1 drop        outbound, tcp, program /bin/?[31m, "
-			       "user 0, remote 192.0.2.0/24, remote port 443 a\n"
-			       "one               2 drop        outbound, tcp, program /bin/?[31m, "
-			       "user 0, remote 192.0.2.0/24, remote ports 80-443 b\n"
-			       "one                 allow       every other flow\n"
+			       "two                 may come    every application\n"
+			       "two               1 may come    udp, domain a.example\n"
+			       "two                 passes by   every other flow\n"
 			       "two                 ask         every flow\n"));
+	assert_non_null(strstr(output,
+			       "one               1 drop        outbound, tcp, program /bin/?[31m, "
+			       "user 0, remote 192.0.2.0/24, remote port 443, cgroup /a a\n"
+			       "one               2 drop        outbound, tcp, program /bin/?[31m, "
+			       "user 0, remote 192.0.2.0/24, remote ports 80-443, cgroup /a b\n"
+			       "one                 allow       every other flow\n"));
 	(void)run("doctor --json");
 	assert_true(output_matches("doctor.json"));
 	assert_non_null(strstr(output, "\"canary\""));

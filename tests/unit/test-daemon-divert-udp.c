@@ -151,6 +151,22 @@ static void test_it_is_idle(void **state)
 	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
 }
 
+/* conntrack would forget one that is silent */
+static void test_it_is_silent(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int n_calls;
+
+	divert_open_flow(lab, PROXY, &udp);
+	come(lab, &udp, "x");
+	lab_live(lab, IDLE_UDP_US / 2);
+	n_calls = fake_n_calls(lab->kernel, FAKE_KEEP_TRANSLATED);
+	assert_in_range(n_calls, 5, 7); /* of a minute */
+	lab_end_socket(lab, &udp);
+	lab_live(lab, IDLE_UDP_US / 2);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_KEEP_TRANSLATED), n_calls);
+}
+
 /* a datagram does not wait as a SYN does, and who was to open it for nothing hears of that */
 static void test_what_is_taken_waits_for_ten_seconds(void **state)
 {
@@ -256,7 +272,7 @@ int main(void)
 		TEST(test_one_socket_with_many_peers),
 		TEST(test_its_end),
 		TEST(test_its_end_before_its_socket),
-		TEST(test_it_is_idle),
+		TEST(test_it_is_idle), TEST(test_it_is_silent),
 		TEST(test_what_is_taken_waits_for_ten_seconds),
 		TEST(test_its_proxy_dies),
 		TEST(test_a_full_channel),

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,7 @@
 #include <cmocka.h>
 
 #include "proxy-lab.h"
+#include "wire/settings.h"
 
 /* ---- it begins ---- */
 
@@ -417,6 +419,103 @@ static void test_rules_of_a_later_program(void **state)
 	assert_int_equal(sluice_proxy_rules(proxied->proxy, &included[0].rule, 2, NULL, 0), -E2BIG);
 }
 
+/* ---- settings ---- */
+
+/* each member that is not supported is refused by its name, and the rules beside it are not taken */
+static void test_settings_that_are_not_supported(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t at, n;
+	} fields[] = {
+#define FIELD(member)                                                                              \
+	{ #member, offsetof(struct sluice_proxy_settings, member),                                 \
+	  sizeof(((struct sluice_proxy_settings *)0)->member) },
+		WIRE_UNSUPPORTED_SETTINGS(FIELD)
+	};
+	const struct sluice_rule rule = { .size = sizeof(rule), .remote_port = 443 };
+	size_t end = offsetof(struct sluice_proxy_settings, n_excluded) + sizeof(size_t);
+	struct proxied *proxied = *state;
+	char words[80];
+
+	proxy_start(proxied, &proxy_full_ops);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		struct sluice_proxy_settings settings = { .size = sizeof(settings),
+							  .included = &rule,
+							  .n_included = 1 };
+
+		/* no member is left out: they follow each other, but for what alignment needs */
+		assert_in_range(fields[i].at - end, 0, sizeof(void *) - 1);
+		end = fields[i].at + fields[i].n;
+		((uint8_t *)&settings)[end - 1] = 1;
+		assert_int_equal(sluice_proxy_settings(proxied->proxy, &settings), -EOPNOTSUPP);
+		snprintf(words, sizeof(words), "unsupported field %s", fields[i].name);
+		assert_string_equal(sluice_proxy_error(proxied->proxy), words);
+		assert_int_equal(proxy_process(proxied), 0);
+		proxy_expect_nothing(proxied);
+		assert_string_equal(wire_settings_unsupported(fields[i].name), fields[i].name);
+	}
+	assert_in_range(sizeof(struct sluice_proxy_settings) - end, 0, sizeof(void *) - 1);
+}
+
+static void test_settings_of_another_version(void **state)
+{
+	struct {
+		struct sluice_proxy_settings now;
+		uint64_t later;
+	} settings = { .now = { .size = sizeof(settings) }, .later = 1 };
+	struct proxied *proxied = *state;
+
+	proxy_start(proxied, &proxy_full_ops);
+	assert_int_equal(sluice_proxy_settings(proxied->proxy, &settings.now), -EOPNOTSUPP);
+	assert_string_equal(sluice_proxy_error(proxied->proxy),
+			    "unsupported field of a later version");
+	settings.later = 0;
+	assert_int_equal(sluice_proxy_settings(proxied->proxy, &settings.now), 0);
+	settings.now.size = offsetof(struct sluice_proxy_settings, n_excluded);
+	assert_int_equal(sluice_proxy_settings(proxied->proxy, &settings.now), -EINVAL);
+}
+
+static void test_settings_are_rules(void **state)
+{
+	const struct sluice_rule included = { .size = sizeof(included), .remote_port = 443 };
+	const struct sluice_rule excluded = { .size = sizeof(excluded), .host = "a.example" };
+	const struct sluice_proxy_settings settings = { .size = sizeof(settings),
+							.included = &included,
+							.n_included = 1,
+							.excluded = &excluded,
+							.n_excluded = 1 };
+	struct proxied *proxied = *state;
+
+	proxy_start(proxied, &proxy_full_ops);
+	assert_int_equal(sluice_proxy_settings(proxied->proxy, &settings), 0);
+	assert_int_equal(proxy_process(proxied), 0);
+	filter_expect(proxied->seen, WIRE_RULES_BEGIN);
+	expect_rule(proxied, SLUICE_RULE_ALLOW, "a.example", 0);
+	expect_rule(proxied, SLUICE_RULE_ASK, "", 443);
+	expect_commit(proxied);
+}
+
+/* what came of them */
+static void test_rules_are_done(void **state)
+{
+	const struct wire_rules_done outcomes[] = {
+		{ .set = 1 },
+		{ .set = 1, .error = EOVERFLOW, .rule = 2, .text = "too many" },
+	};
+	struct proxied *proxied = *state;
+
+	proxy_start(proxied, &proxy_full_ops);
+	assert_int_equal(sluice_proxy_rules(proxied->proxy, NULL, 0, NULL, 0), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		filter_send_record(proxied->seen, WIRE_RULES_DONE, &outcomes[i]);
+		assert_int_equal(proxy_process(proxied), 0);
+		assert_int_equal(proxied->n_done, i + 1);
+		assert_int_equal(proxied->done_error, i ? -EOVERFLOW : 0);
+		assert_int_equal(proxied->done_number, i ? 2 : 0);
+	}
+}
+
 static void give_rules(struct proxied *proxied)
 {
 	const struct sluice_rule rule = { .size = sizeof(rule), .remote_port = 443 };
@@ -481,6 +580,10 @@ int main(void)
 		TEST(test_excluded_rules_come_first),
 		TEST(test_a_rule_that_is_wrong),
 		TEST(test_rules_of_a_later_program),
+		TEST(test_settings_that_are_not_supported),
+		TEST(test_settings_of_another_version),
+		TEST(test_settings_are_rules),
+		TEST(test_rules_are_done),
 		TEST(test_rules_of_its_start_come_before_it_is_ready),
 		TEST(test_a_line_for_the_log),
 	};

@@ -266,6 +266,7 @@ static void test_rules_are_read_back(void **state)
 						.host = "ads.example",
 						.exe = "/bin/a",
 						.interface = "eth0",
+						.cgroup = "/a",
 						.reason = "why" };
 	const struct wire_rule any = { .action = RULES_ALLOW };
 	struct wire_rule got;

@@ -115,7 +115,7 @@ static void test_names(void **state)
 		int proxy = lab_accept(number);
 
 		hear_text(proxy, names[i].request);
-		flows_cancelled(&lab.flows, id);
+		flows_cancelled(&lab.flows, id, lab.now_ms);
 		close(proxy);
 		lab_down(number);
 		lab.n_ports = lab.flows.endpoints.n = 0;
@@ -316,7 +316,7 @@ static void test_times(void **state)
 	assert_int_equal(lab.answer.n, 0);
 	lab_pass(1); /* 15 s */
 	assert_int_equal(lab.answer.n, 0);
-	flows_cancelled(&lab.flows, later);
+	flows_cancelled(&lab.flows, later, lab.now_ms);
 	lab_pass(5000); /* 20 s */
 	lab_refused(-ECONNREFUSED, "does not answer in time");
 	assert_int_equal(lab.answer.id, LAB_FLOW);
@@ -399,10 +399,10 @@ static void test_cancelled(void **state)
 	int proxy = lab_accept(first);
 
 	lab_hear(proxy, BYTES(HELLO));
-	flows_cancelled(&lab.flows, id);
+	flows_cancelled(&lab.flows, id, lab.now_ms);
 	lab_hear_end(proxy, 0);
-	flows_cancelled(&lab.flows, id);
-	flows_cancelled(&lab.flows, 12345);
+	flows_cancelled(&lab.flows, id, lab.now_ms);
+	flows_cancelled(&lab.flows, 12345, lab.now_ms);
 	assert_int_equal(lab.answer.n, 0);
 	assert_int_equal(flows_wait_ms(&lab.flows, lab.now_ms), -1);
 	close(proxy);

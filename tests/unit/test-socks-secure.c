@@ -211,7 +211,7 @@ static SSL *reach(int *ret_program, const char *behind)
 	say(ssl, answer, strlen(answer));
 	assert_int_equal(lab_answered(), -1);
 	make_pair(ret_program, &provider);
-	flows_opened(&lab.flows, id, provider);
+	flows_opened(&lab.flows, id, provider, lab.now_ms);
 	return ssl;
 }
 
@@ -357,9 +357,9 @@ static void test_program_closes(void **state)
 	close(program);
 	lab_turn();
 	assert_int_equal(lab.answer.n_closed, 0);
-	flows_ended(&lab.flows, LAB_FLOW, SLUICE_PROXY_HALF);
+	flows_ended(&lab.flows, LAB_FLOW, SLUICE_PROXY_HALF, lab.now_ms);
 	assert_int_equal(lab.answer.n_closed, 0);
-	flows_ended(&lab.flows, LAB_FLOW, SLUICE_PROXY_FULL);
+	flows_ended(&lab.flows, LAB_FLOW, SLUICE_PROXY_FULL, lab.now_ms);
 	expect_closed(0);
 	hear(ssl, "last", 4);
 	assert_int_equal(hear_some(ssl, &byte, 1), 0);
@@ -379,11 +379,11 @@ static void test_late(void **state)
 	assert_int_equal(lab_answered(), -1);
 	/* nobody has given up the proxy in the meantime */
 	lab_pass(3600000);
-	flows_cancelled(&lab.flows, id);
+	flows_cancelled(&lab.flows, id, lab.now_ms);
 	assert_true(hear_some(ssl, &byte, 1) <= 0);
 	/* and who comes now is not wanted */
 	make_pair(&program, &provider);
-	flows_opened(&lab.flows, id, provider);
+	flows_opened(&lab.flows, id, provider, lab.now_ms);
 	expect_closed(-ECONNRESET);
 	close(program);
 	free_one(ssl);

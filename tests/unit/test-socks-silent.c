@@ -146,7 +146,7 @@ static void test_cancelled(void **state)
 	int proxy = accept_asked(first);
 
 	lab_pass(LONG_MS);
-	flows_cancelled(&lab.flows, id);
+	flows_cancelled(&lab.flows, id, lab.now_ms);
 	lab_hear_end(proxy, 0);
 	close(proxy);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/macros.h"
+#include "providers/socks/socks5-udp.h"
 #include "providers/socks/socks5.h"
 #include "socks-lab.h"
 
@@ -290,8 +291,11 @@ static void test_datagrams(void **state)
 			assert_memory_equal(&source, &untouched, sizeof(source));
 			free(exact);
 		}
-		datagram[2] = 1; /* a fragment */
-		assert_int_equal(socks5_udp_read(datagram, n, &source), -EBADMSG);
+		for (size_t j = 0; j < 3; j++) { /* reserved; a fragment */
+			datagram[j] = 1;
+			assert_int_equal(socks5_udp_read(datagram, n, &source), -EBADMSG);
+			datagram[j] = 0;
+		}
 	}
 }
 

@@ -7,13 +7,19 @@
  * gets a reset that the other never hears of: who only reads would wait for ever. Or conntrack
  * takes what comes afterwards for invalid, and it is repeated in vain. So both ends are looked at
  * again and again, and what is broken is ended.
+ *
+ * Of UDP conntrack forgets what has been silent for half a minute, or two if much was said. A program that
+ * waits for longer would not hear of its peer, as what the proxy writes would not be translated. So it is
+ * told again and again that the flow is there, until the flow is idle.
  */
 #include <errno.h>
 
 #include "base/log.h"
 #include "daemon/judge/judge.h"
 
-#define LOOK_US 1000000U /* between two rounds */
+#define LOOK_US 1000000U  /* between two rounds */
+#define KEEP_US 10000000U /* of UDP */
+#define KEEP_S 140	  /* an idle flow has ended by then: IDLE_UDP_US, and a tenth to find it */
 #define LOOKS_A_TICK (PLANE_COUNTS_MAX / _END_N)
 #define REPEATS 3 /* on loopback, where nothing is lost */
 
@@ -23,6 +29,15 @@ enum { PROXY, PROGRAM, _END_N };
 static bool is_worth_looking(const struct divert *divert)
 {
 	return divert->is_told && divert->client && !divert->is_abandoned && !divert->is_over;
+}
+
+static void keep(struct daemon *daemon, struct divert *divert, uint64_t now_us)
+{
+	if (divert->tuple.proto != IPPROTO_UDP || !divert->is_told || divert->is_over ||
+	    now_us - divert->kept_us < KEEP_US)
+		return;
+	divert->kept_us = now_us;
+	plane_keep_translated(daemon->plane, &divert->tuple, KEEP_S);
 }
 
 static bool is_broken(const struct plane_count counts[_END_N])
@@ -71,9 +86,11 @@ static void look_on(struct daemon *daemon, uint64_t now_us)
 	bool is_round;
 
 	n = diverts_walk(daemon->diverts, found, LOOKS_A_TICK, &is_round);
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
+		keep(daemon, found[i], now_us);
 		if (is_worth_looking(found[i]))
 			found[n_worth++] = found[i];
+	}
 	if (n_worth)
 		look(daemon, found, n_worth);
 	if (is_round)

@@ -103,7 +103,7 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		judge_flow(daemon, flow, SL_ALLOW, -1, "no filter");
 		return;
 	}
-	if (filter->is_proxy && !divert_may(daemon, flow->asked, flow)) {
+	if (filter->is_proxy && !choosing_may(daemon, flow->asked, flow)) {
 		pass_by(daemon, flow, FLOW_RULED);
 		return;
 	}

@@ -25,8 +25,11 @@ unsigned int fail_late(struct daemon *daemon, const struct flow *flow, unsigned 
 	struct memory_answer answer;
 
 	for (unsigned int i = asked + 1; i < daemon->n_filters; i++) {
-		int ruled = ruling_find(daemon, flow, i, &answer);
+		int ruled;
 
+		if (daemon->filters[i].is_proxy && !choosing_may(daemon, i, flow))
+			continue;
+		ruled = ruling_find(daemon, flow, i, &answer);
 		if (ruled == RULING_E_ASK) {
 			is_closed |= daemon->filters[i].is_closed;
 		} else if (ruled == 0 && answer.verdict != SL_ALLOW && !is_closed) {

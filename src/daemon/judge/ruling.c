@@ -85,6 +85,7 @@ static struct rules_question describe(struct daemon *daemon, const struct flow *
 	question.knows_uid = true;
 	question.uid = identity->who.uid;
 	question.exe = identity_exe(identity);
+	question.cgroup = identity->cgroup;
 	return question;
 }
 
@@ -144,11 +145,44 @@ int ruling_find(struct daemon *daemon, const struct flow *flow, unsigned int fil
 	return r ? RULING_E_ASK : 0;
 }
 
+/* Return: false: @list lets it pass by */
+static bool is_meant(const struct rules *list, const struct rules_question *question)
+{
+	struct rules_answer answer;
+
+	return !list || rules_find(list, question, &answer) != 0;
+}
+
+bool ruling_is_chosen(struct daemon *daemon, const struct flow *flow, unsigned int filter)
+{
+	const struct chosen *chosen = &daemon->filters[filter].chosen;
+	const char *hosts[NAMES_PER_ADDRESS_MAX + 1];
+	struct rules_question question;
+
+	if (!chosen->apps && !chosen->flows)
+		return true;
+	question = describe(daemon, flow);
+	question.hosts = hosts;
+	question.n_hosts = list_hosts(daemon, flow, hosts);
+	if (!is_meant(chosen->flows, &question))
+		return false;
+	question.is_loopback = false; /* an application has no address */
+	return is_meant(chosen->apps, &question);
+}
+
+static struct memory_answer pass_by(unsigned int filter)
+{
+	return (struct memory_answer){ .verdict = SL_ALLOW,
+				       .filter = filter,
+				       .reason = "no proxy takes it" };
+}
+
 int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 		    struct memory_answer *ret_answer, void *data)
 {
 	struct daemon *daemon = data;
 	struct ruling *ruling = &daemon->filters[filter].ruling;
+	const struct chosen *chosen = &daemon->filters[filter].chosen;
 	const char *hosts[NAMES_PER_ADDRESS_MAX];
 	struct rules_question question = { .exe = flows->exe,
 					   .knows_uid = true,
@@ -163,16 +197,18 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 
 	if (daemon->filters[filter].is_proxy && flows->to.proto != IPPROTO_TCP &&
 	    (flows->to.proto != IPPROTO_UDP || !daemon->filters[filter].takes_udp)) {
-		*ret_answer = (struct memory_answer){ .verdict = SL_ALLOW,
-						      .filter = filter,
-						      .reason = "no proxy takes it" };
+		*ret_answer = pass_by(filter);
+		return 0;
+	}
+	memcpy(question.remote, flows->to.raddr, sizeof(question.remote));
+	for (size_t i = 0; i < question.n_hosts; i++)
+		hosts[i] = flows->names[i].name;
+	if (!is_meant(chosen->flows, &question) || !is_meant(chosen->apps, &question)) {
+		*ret_answer = pass_by(filter);
 		return 0;
 	}
 	if (!ruling->in_force)
 		return MEMORY_E_ASK;
-	memcpy(question.remote, flows->to.raddr, sizeof(question.remote));
-	for (size_t i = 0; i < question.n_hosts; i++)
-		hosts[i] = flows->names[i].name;
 	r = rules_find(ruling->in_force, &question, &answer);
 	if (r)
 		return r == RULES_E_ASK ? MEMORY_E_ASK : MEMORY_E_VARIES;
@@ -183,7 +219,8 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 bool ruling_is_any(const struct daemon *daemon)
 {
 	for (unsigned int i = 0; i < daemon->n_filters; i++)
-		if (daemon->filters[i].ruling.in_force)
+		if (daemon->filters[i].ruling.in_force || daemon->filters[i].chosen.apps ||
+		    daemon->filters[i].chosen.flows)
 			return true;
 	return false;
 }

@@ -86,6 +86,7 @@ static struct json_object *rule_json(const struct wire_rule *rule, uint32_t numb
 	json_add(json, "exe", text_or_null(rule->exe, rule->exe[0]));
 	json_add(json, "uid", number_or_null(rule->uid, rule->has_uid));
 	json_add(json, "interface", text_or_null(rule->interface, rule->interface[0]));
+	json_add(json, "cgroup", text_or_null(rule->cgroup, rule->cgroup[0]));
 	json_add(json, "reason", text_or_null(rule->reason, rule->reason[0]));
 	return json;
 }
@@ -127,6 +128,31 @@ static struct json_object *packets_rules_json(const struct packet_filter *filter
 	return json;
 }
 
+static struct json_object *chosen_rules_json(const struct rules *rules)
+{
+	struct json_object *json = json_object_new_object(), *list = json_object_new_array();
+	struct wire_rule rule;
+
+	for (uint32_t i = 1; rules_get(rules, i, &rule); i++)
+		json_append(list, rule_json(&rule, i));
+	json_add(json, "otherwise", json_object_new_string(action_name(rules_otherwise(rules))));
+	json_add(json, "rules", list);
+	return json;
+}
+
+/* NULL: it is no proxy, or its user has said nothing. They are few: WIRE_SETTINGS_MAX */
+static struct json_object *chosen_json(const struct chosen *chosen)
+{
+	struct json_object *json;
+
+	if (!chosen->apps && !chosen->flows)
+		return NULL;
+	json = json_object_new_object();
+	json_add(json, "apps", chosen_rules_json(chosen->apps));
+	json_add(json, "flows", chosen_rules_json(chosen->flows));
+	return json;
+}
+
 static struct json_object *page_json(const struct daemon *daemon, unsigned int index, uint32_t from)
 {
 	const struct ruling *ruling = &daemon->filters[index].ruling;
@@ -144,6 +170,7 @@ static struct json_object *page_json(const struct daemon *daemon, unsigned int i
 	json_add(json, "rules", list);
 	json_add(json, "packets",
 		 from == 1 ? packets_rules_json(&daemon->filters[index].packets) : NULL);
+	json_add(json, "chosen", from == 1 ? chosen_json(&daemon->filters[index].chosen) : NULL);
 	return json;
 }
 

@@ -185,8 +185,8 @@ class Lab:
     def tcp_echo(self, port, namespace=None):
         self._servers.append(servers.tcp_echo(namespace or self.server, port))
 
-    def udp_echo(self, port, namespace=None):
-        self._servers.append(servers.UdpServer(namespace or self.server, port, lambda data: data))
+    def udp_echo(self, port, namespace=None, **settings):
+        self._servers.append(servers.UdpServer(namespace or self.server, port, lambda data: data, **settings))
         return self._servers[-1]
 
     def capture(self):

@@ -2,7 +2,7 @@
 """Upstream proxies of the lab, SOCKS5 and HTTP CONNECT: well behaved, and not.
 
 Threads of the test; they listen in one namespace and connect from there. `asked` has what each
-was asked for, as it was named: ("10.79.66.1", 80) or ("example.com", 80).
+was asked for, as it was named: ("10.79.66.1", 80) or ("example.com", 80). UDP: associate.py.
 """
 
 import base64
@@ -15,10 +15,12 @@ import ssl
 import struct
 import threading
 
+from .associate import Association
 from .servers import serve
 
 TIMEOUT_S = 2  # of a destination that does not answer
 FORBIDDEN_PORT = 25
+ASSOCIATE = 3
 
 
 def _readable(ends, timeout_s=None):
@@ -115,20 +117,38 @@ class _Socks5(_Proxy):
         self.request.sendall(b"\x01\x00" if is_right else b"\x01\x01")
         return is_right
 
-    def read_address(self):
-        kind = self.read(4)[3]
+    def read_request(self):
+        """command, host, port"""
+        _, command, _, kind = self.read(4)
         if kind == 3:
             host = self.read(self.read(1)[0]).decode()
         else:
             host = socket.inet_ntop(*((socket.AF_INET, self.read(4)) if kind == 1 else
                                       (socket.AF_INET6, self.read(16))))
-        return host, struct.unpack("!H", self.read(2))[0]
+        return command, host, struct.unpack("!H", self.read(2))[0]
+
+    def associate(self):
+        if self.server.twist == "refuses":
+            self.request.sendall(b"\x05\x07\x00\x01" + bytes(6))
+            return
+        association = Association(self)
+        self.server.associations.append(association)
+        try:
+            self.request.sendall(b"\x05\x00\x00" + association.bound())
+            association.serve()
+        finally:
+            self.server.ended.append(association)
+            association.close()
 
     def serve(self):
         if not self.is_welcome():
             return
+        command, *destination = self.read_request()
+        if command == ASSOCIATE:
+            self.associate()
+            return
         try:
-            upstream = self.reach(*self.read_address())
+            upstream = self.reach(*destination)
         except _Refused as refused:
             self.request.sendall(bytes([5, self.REPLIES.get(refused.number, 1), 0, 1]) + bytes(6))
             return
@@ -238,9 +258,10 @@ class _Says(socketserver.BaseRequestHandler):
         self.server.n_left += 1
 
 
-def socks5(namespace, port, user=None, names=()):
-    """`user`: "NAME:PASSWORD"; `names`: what it resolves"""
-    return serve(namespace, port, _Socks5, place=namespace, user=user, names=dict(names), asked=[])
+def socks5(namespace, port, user=None, names=(), twist=None):
+    """`user`: "NAME:PASSWORD"; `names`: what it resolves; `twist`: what is wrong with its UDP"""
+    return serve(namespace, port, _Socks5, place=namespace, user=user, names=dict(names), asked=[], twist=twist,
+                 associations=[], ended=[])
 
 
 def connect(namespace, port, user=None, names=()):

@@ -149,7 +149,18 @@ class _Servers:
         _quietly(*git, "clone", "--bare", work, os.path.join(self.folder, "repository.git"))
 
 
-class RealServers(_Servers):
+class QuicServer(_Servers):
+    def _quic(self):
+        self._start(QUIC_SERVER, "-q", "-d", self.folder, self._address, str(QUIC), self._certificate,
+                    self._certificate + ".crt")
+
+    def _wait_more(self):
+        wait_for_udp(self._running[-1].pid, QUIC)
+
+    BEGINS = (_quic,)
+
+
+class RealServers(QuicServer):
     def _git(self):
         self._start("git", "-c", "safe.directory=*", "daemon", f"--base-path={self.folder}", "--export-all",
                     "--reuseaddr")
@@ -182,14 +193,7 @@ class RealServers(_Servers):
     def _h2(self):
         self._start("nghttpd", "-d", self.folder, str(H2), self._certificate, self._certificate + ".crt")
 
-    def _quic(self):
-        self._start(QUIC_SERVER, "-q", "-d", self.folder, self._address, str(QUIC), self._certificate,
-                    self._certificate + ".crt")
-
-    def _wait_more(self):
-        wait_for_udp(self._running[-1].pid, QUIC)
-
-    BEGINS = (_git, _rsync, _ssh, _smb, _h2, _quic)
+    BEGINS = (_git, _rsync, _ssh, _smb, _h2, *QuicServer.BEGINS)
     PORTS = (9418, 873, 22, 445, H2)
 
 

@@ -143,9 +143,9 @@ class _DnsStream(socketserver.StreamRequestHandler):
 
 
 class UdpServer:
-    """answers each datagram with `reply(data)`; None: no answer, a list: several"""
+    """answers each datagram with `reply(data)`; None: no answer, a list: several. Once more after `again_s`"""
 
-    def __init__(self, namespace, port, reply):
+    def __init__(self, namespace, port, reply, again_s=None):
         with namespace:
             self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -154,7 +154,7 @@ class UdpServer:
         self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
         self._socket.bind(("::", port))
-        self._reply = reply
+        self._reply, self._again_s = reply, again_s
         self.n_received = 0
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -171,11 +171,19 @@ class UdpServer:
             # answer from where it was asked, by whatever route leads back
             where = [(level, kind, info[:16] + bytes(4)) for level, kind, info in extra
                      if kind == IPV6_PKTINFO]
-            for one in reply if isinstance(reply, list) else [reply]:
-                try:
-                    self._socket.sendmsg([one], where, 0, peer)
-                except OSError:
-                    pass
+            replies = reply if isinstance(reply, list) else [reply]
+            self._send(replies, where, peer)
+            if self._again_s:
+                later = threading.Timer(self._again_s, self._send, (replies, where, peer))
+                later.daemon = True
+                later.start()
+
+    def _send(self, replies, where, peer):
+        for one in replies:
+            try:
+                self._socket.sendmsg([one], where, 0, peer)
+            except OSError:
+                pass
 
     def shutdown(self):
         self._socket.close()

@@ -13,6 +13,8 @@ def provider(lab, *urls, **options):
     words = [f"upstream={one}" for one in urls] + [f"{key}={value}" for key, value in options.items()]
     if any(one.startswith("https") for one in urls):
         words.append("ca=" + lab.certificate + ".crt")
+    if all(one.startswith("http") for one in urls):
+        words.append("udp=direct")  # so that names are looked up; 170 is about UDP
     return "socks:" + ",".join(words)
 
 

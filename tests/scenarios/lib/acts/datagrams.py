@@ -2,9 +2,12 @@
 """Datagrams there and back: bursts, one by one, one socket and many peers."""
 
 import socket
+import threading
 import time
 
 from sockets import family_of
+
+from .calls import errno_of
 
 
 def _receive(s, n):
@@ -64,3 +67,83 @@ def act_sockets(address, port, n, seconds):
             right += _receive(s, 1)[0] == [b"x"]
     time.sleep(float(seconds))
     return {"right": right}
+
+
+def act_each_peer(port, *addresses):
+    """one socket that is not connected, also of two families. Return: from whom answers came"""
+    is_dual = any(":" in address for address in addresses)
+    with socket.socket(socket.AF_INET6 if is_dual else socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(3)
+        came = []
+        for address in addresses:
+            s.sendto(address.encode(), (address if ":" in address or not is_dual else "::ffff:" + address, int(port)))
+            data, peer = s.recvfrom(1000)
+            came.append([data.decode(), peer[0].removeprefix("::ffff:"), peer[1]])
+        return {"came": came}
+
+
+def act_by_name(name, port, n):
+    """to what the name has for an address"""
+    address = socket.getaddrinfo(name, int(port), socket.AF_INET, socket.SOCK_DGRAM)[0][4]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(3)
+        s.connect(address)
+        right = 0
+        for i in range(int(n)):
+            s.send(b"%d" % i)
+            right += s.recv(100) == b"%d" % i
+        return {"right": right, "address": address[0]}
+
+
+def _forward(here, server):
+    """a resolver that knows nothing by itself"""
+    while True:
+        query, client = here.recvfrom(1000)
+        with socket.socket(family_of(server), socket.SOCK_DGRAM) as there:
+            there.settimeout(3)
+            there.sendto(query, (server, 53))
+            here.sendto(there.recv(1000), client)
+
+
+def act_resolver(local, server, port, address, query):
+    """one socket asks a resolver of the machine, which asks elsewhere, and an echo. Return: both answers"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        here.bind((local, 53))
+        threading.Thread(target=_forward, args=(here, server), daemon=True).start()
+        s.settimeout(5)
+        came = []
+        for data, peer in ((bytes.fromhex(query), (local, 53)), (b"echo", (address, int(port)))) * 2:
+            s.sendto(data, peer)
+            answer, source = s.recvfrom(1000)
+            came.append([answer.hex(), source == peer])
+        return {"came": came}
+
+
+def act_after_idle(address, port, seconds):
+    """asks, gets the same by itself after that time, and asks again"""
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+        s.connect((address, int(port)))
+        came = []
+        for data, n in ((b"first", 2), (b"second", 1)):
+            s.send(data)
+            for i in range(n):
+                s.settimeout(5 + i * float(seconds))
+                came.append(s.recv(100).decode())
+        return {"came": came}
+
+
+def act_told(address, port, n, pause_s=0, seconds=3):
+    """a connected socket asks again and again. Return: what its calls are told"""
+    def ask(s):
+        s.send(b"x")
+        return s.recv(100)
+
+    told = []
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+        s.settimeout(float(seconds))
+        s.connect((address, int(port)))
+        for _ in range(int(n)):
+            told.append(errno_of(lambda: ask(s), late="ETIMEDOUT"))
+            time.sleep(float(pause_s))
+    return {"told": told}

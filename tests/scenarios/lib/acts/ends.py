@@ -30,7 +30,10 @@ def _connect(address, port, is_blocking):
             # the kernel wakes who waits before it has noted what an ICMP error means
             if error == 0 and s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in (TCP_SYN_SENT, TCP_CLOSE):
                 error = errno.EINPROGRESS
-        peer = s.getpeername()[:2] if error == 0 else None
+        try:
+            peer = s.getpeername()[:2] if error == 0 else None
+        except OSError:  # it was, and is reset
+            peer = None
         local = s.getsockname()[0] if error == 0 else None
     return {"error": errno.errorcode.get(error, "0"), "took": time.monotonic() - began,
             "peer": peer, "local": local}

@@ -133,3 +133,33 @@ def act_hold_many(address, port, count):
     open_ones.clear()
     then = [_end(begin) for _ in range(10)]
     return {"all": _count(ends), "those": _count(those), "then": _count(then)}
+
+
+def _wait_for_file(path, within=40):
+    end = time.monotonic() + within
+    while not os.path.exists(path):
+        if time.monotonic() > end:
+            raise TimeoutError(path)
+        time.sleep(0.01)
+
+
+def act_stay(folder, address, port, n):
+    """a connection more for each file FOLDER/go-0, go-1 …; all of them talk each time, and FOLDER/done-0 …
+    says so. Return: how each call ended"""
+    stays, said = [], []
+
+    def talk(s):
+        s.sendall(b"still here")
+        if s.recv(100) != b"still here":
+            raise OSError(errno.EPROTO, "another echo")
+
+    for i in range(int(n)):
+        _wait_for_file(f"{folder}/go-{i}")
+        s = socket.socket(family_of(address), socket.SOCK_STREAM)
+        s.settimeout(15)
+        said.append([_end(lambda: s.connect((address, int(port))))])
+        stays.append(s)
+        said[-1] += [_end(lambda: talk(s)) for s in stays]
+        with open(f"{folder}/done-{i}.new", "w"):
+            os.rename(f"{folder}/done-{i}.new", f"{folder}/done-{i}")
+    return said

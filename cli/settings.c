@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/settings.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/files.h"
+#include "base/macros.h"
+#include "cli/cli.h"
+#include "wire/rule.h"
+
+#define LINE_BYTES 1024
+
+/* ---- conditions ---- */
+
+/* Return: NULL, or what is wrong */
+static const char *take_text(const char *value, char *text, size_t n)
+{
+	if (!*value)
+		return "it is empty";
+	if (strlen(value) >= n)
+		return "it is too long";
+	memcpy(text, value, strlen(value) + 1);
+	return NULL;
+}
+
+static const char *take_number(const char *value, unsigned long most, unsigned long *ret_number)
+{
+	char *end;
+
+	errno = 0;
+	*ret_number = strtoul(value, &end, 10);
+	if (value[0] < '0' || value[0] > '9' || *end || errno || *ret_number > most)
+		return "it is no number that can be";
+	return NULL;
+}
+
+static const char *take_exe(const char *value, struct wire_rule *rule)
+{
+	return take_text(value, rule->exe, sizeof(rule->exe));
+}
+
+static const char *take_cgroup(const char *value, struct wire_rule *rule)
+{
+	return take_text(value, rule->cgroup, sizeof(rule->cgroup));
+}
+
+static const char *take_interface(const char *value, struct wire_rule *rule)
+{
+	return take_text(value, rule->interface, sizeof(rule->interface));
+}
+
+static const char *take_name(const char *value, uint8_t kind, struct wire_rule *rule)
+{
+	if (rule->host_kind && rule->host_kind != kind)
+		return "a host and a domain: one of the two";
+	rule->host_kind = kind;
+	return take_text(value, rule->host, sizeof(rule->host));
+}
+
+static const char *take_host(const char *value, struct wire_rule *rule)
+{
+	return take_name(value, 1, rule);
+}
+
+static const char *take_domain(const char *value, struct wire_rule *rule)
+{
+	return take_name(value, 2, rule);
+}
+
+static const char *take_uid(const char *value, struct wire_rule *rule)
+{
+	const struct passwd *user = getpwnam(value);
+	unsigned long uid = user ? user->pw_uid : 0;
+	const char *problem = user ? NULL : take_number(value, UINT32_MAX - 1, &uid);
+
+	rule->has_uid = true;
+	rule->uid = (uint32_t)uid;
+	return problem ? "there is no such user" : NULL;
+}
+
+static const char *take_protocol(const char *value, struct wire_rule *rule)
+{
+	static const struct {
+		const char *name;
+		uint8_t protocol;
+	} known[] = { { "tcp", IPPROTO_TCP }, { "udp", IPPROTO_UDP } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (!strcmp(value, known[i].name))
+			rule->protocol = known[i].protocol;
+	return rule->protocol ? NULL : "proxies have tcp and udp";
+}
+
+static const char *take_remote(const char *value, struct wire_rule *rule)
+{
+	return wire_rule_network(value, rule->remote, &rule->bits, &rule->family);
+}
+
+static const char *take_local(const char *value, struct wire_rule *rule)
+{
+	return wire_rule_network(value, rule->local, &rule->lbits, &rule->lfamily);
+}
+
+/* "80" or "80-90" */
+static const char *take_ports(const char *value, uint16_t *ret_first, uint16_t *ret_last)
+{
+	char first[8] = "";
+	size_t n = strcspn(value, "-");
+	unsigned long number = 0, last = 0;
+	const char *problem = NULL;
+
+	memcpy(first, value, MIN(n, sizeof(first) - 1));
+	problem = take_number(first, UINT16_MAX, &number);
+	if (!problem && value[n])
+		problem = take_number(value + n + 1, UINT16_MAX, &last);
+	if (!problem && (number == 0 || (value[n] && last == 0)))
+		problem = "ports begin at 1";
+	*ret_first = (uint16_t)number;
+	*ret_last = (uint16_t)last;
+	return problem;
+}
+
+static const char *take_remote_port(const char *value, struct wire_rule *rule)
+{
+	return take_ports(value, &rule->rport, &rule->rport_last);
+}
+
+static const char *take_local_port(const char *value, struct wire_rule *rule)
+{
+	return take_ports(value, &rule->lport, &rule->lport_last);
+}
+
+static const char *take_direction(const char *value, struct wire_rule *rule)
+{
+	return strcmp(value, "outbound") ? "flows that come in are not shown to proxies" : NULL;
+}
+
+static const struct {
+	const char *word;
+	const char *(*take)(const char *value, struct wire_rule *rule);
+} conditions[] = {
+	{ "exe", take_exe },
+	{ "cgroup", take_cgroup },
+	{ "uid", take_uid },
+	{ "host", take_host },
+	{ "domain", take_domain },
+	{ "remote", take_remote },
+	{ "remote_port", take_remote_port },
+	{ "local", take_local },
+	{ "local_port", take_local_port },
+	{ "protocol", take_protocol },
+	{ "interface", take_interface },
+	{ "direction", take_direction },
+};
+
+static int unknown_word(const char *word)
+{
+	char known[256] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(conditions); i++)
+		n += (size_t)snprintf(known + n, sizeof(known) - n, " %s", conditions[i].word);
+	return cli_error(-1, "\"%s\" is no condition of a rule; there are%s", word, known);
+}
+
+static int take_condition(char *text, struct wire_rule *rule)
+{
+	char *value = strchr(text, '=');
+	const char *problem = NULL;
+	size_t i = 0;
+
+	if (!value)
+		return cli_error(-1, "\"%s\" is not of the form WORD=VALUE", text);
+	*value++ = '\0';
+	while (i < ARRAY_SIZE(conditions) && strcmp(conditions[i].word, text))
+		i++;
+	if (i == ARRAY_SIZE(conditions))
+		return unknown_word(text);
+	problem = conditions[i].take(value, rule);
+	return problem ? cli_error(-1, "%s=%s: %s", text, value, problem) : 0;
+}
+
+int settings_read_rule(char *text, struct wire_rule *rule)
+{
+	const char *problem;
+	char *word;
+
+	while ((word = strsep(&text, ",")))
+		if (take_condition(word, rule))
+			return -1;
+	problem = wire_rule_problem(rule);
+	return problem ? cli_error(-1, "%s", problem) : 0;
+}
+
+/* ---- the words ---- */
+
+static int add(struct settings *settings, enum wire_settings_part part,
+	       const struct wire_rule *rule)
+{
+	struct settings_rule *rules;
+
+	if (settings->n == WIRE_SETTINGS_MAX)
+		return cli_error(-1, "more than %u rules of one proxy", WIRE_SETTINGS_MAX);
+	rules = reallocarray(settings->rules, settings->n + 1, sizeof(*rules));
+	if (!rules)
+		return cli_error(-1, "%s", strerror(ENOMEM));
+	settings->rules = rules;
+	rules[settings->n++] = (struct settings_rule){ part, *rule };
+	return 0;
+}
+
+static int take_rule(struct settings *settings, enum wire_settings_part part, const char *value)
+{
+	_cleanup_free_ char *text = strdup(value);
+	struct wire_rule rule = { 0 };
+
+	if (!text)
+		return cli_error(-1, "%s", strerror(ENOMEM));
+	return settings_read_rule(text, &rule) ? -1 : add(settings, part, &rule);
+}
+
+/* what it is called, then conditions. Each program of it is a rule */
+static int take_app(struct settings *settings, const struct applications *applications,
+		    const char *value)
+{
+	_cleanup_free_ char *name = strndup(value, strcspn(value, ","));
+	_cleanup_free_ char *text = NULL;
+	const char *rest = strchr(value, ',');
+	struct wire_rule rule;
+	unsigned int n = 0;
+	int r;
+
+	if (strchr(name ? name : "", '='))
+		return take_rule(settings, WIRE_SETTINGS_APPS, value);
+	for (;; n++) {
+		r = name ? applications_find(applications, name, n, &rule)
+			 : cli_error(-1, "%s", strerror(ENOMEM));
+		if (r == SETTINGS_E_OTHER)
+			return 0;
+		free(text);
+		text = r || !rest ? NULL : strdup(rest + 1);
+		if (r || (text && settings_read_rule(text, &rule)) ||
+		    add(settings, WIRE_SETTINGS_APPS, &rule))
+			return -1;
+	}
+}
+
+static const struct {
+	const char *key;
+	enum wire_settings_part part;
+} keys[] = { { "App", WIRE_SETTINGS_APPS },
+	     { "Include", WIRE_SETTINGS_INCLUDED },
+	     { "Exclude", WIRE_SETTINGS_EXCLUDED } };
+
+int settings_refuse(const char *key)
+{
+	const char *field = wire_settings_unsupported(key);
+
+	return field ? cli_error(-1, "unsupported field %s: take it out: Sluice does not ignore it",
+				 field)
+		     : 0;
+}
+
+int settings_refuse_option(const char *word)
+{
+	_cleanup_free_ char *name = strndup(word, strcspn(word, "="));
+
+	return name && !strncmp(name, "--", 2) ? settings_refuse(name) : 0;
+}
+
+/* of the command line, a configuration or a file alike */
+static int take_key(struct settings *settings, const struct applications *applications,
+		    const char *key, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (strcmp(keys[i].key, key))
+			continue;
+		return keys[i].part == WIRE_SETTINGS_APPS
+			       ? take_app(settings, applications, value)
+			       : take_rule(settings, keys[i].part, value);
+	}
+	return settings_refuse(key) ? -1 : SETTINGS_E_OTHER;
+}
+
+/* ---- the file ---- */
+
+static char *trim(char *text)
+{
+	size_t n;
+
+	text += strspn(text, " \t");
+	n = strlen(text);
+	while (n > 0 && strchr(" \t\r\n", text[n - 1]))
+		text[--n] = '\0';
+	return text;
+}
+
+static int read_line(char *line, int (*take)(void *data, char *key, char *value), void *data)
+{
+	char *key = trim(line), *value = strchr(key, '=');
+
+	if (!*key || *key == '#')
+		return 0;
+	if (value)
+		*value++ = '\0';
+	return take(data, trim(key), value ? trim(value) : NULL);
+}
+
+int settings_read_lines(FILE *file, const char *path,
+			int (*take)(void *data, char *key, char *value), void *data)
+{
+	char line[LINE_BYTES];
+	unsigned int number = 0;
+	int r = 0;
+
+	while (!r && fgets(line, sizeof(line), file)) {
+		number++;
+		r = strlen(line) < sizeof(line) - 1
+			    ? read_line(line, take, data)
+			    : cli_error(-1, "a line is longer than %d bytes", LINE_BYTES - 2);
+	}
+	if (!r && ferror(file))
+		return cli_error(-1, "cannot read %s: %s", path, strerror(errno));
+	return r ? cli_error(-1, "%s:%u: correct this line", path, number) : 0;
+}
+
+struct reader {
+	struct settings *settings;
+	const struct applications *applications;
+};
+
+static int take_line(void *data, char *key, char *value)
+{
+	struct reader *reader = data;
+	int r;
+
+	if (!value)
+		return cli_error(-1, "\"%s\" is not of the form App=, Include= or Exclude=", key);
+	r = take_key(reader->settings, reader->applications, key, value);
+	return r == SETTINGS_E_OTHER
+		       ? cli_error(-1, "there is no setting \"%s\"; there are App, Include, Exclude",
+				   key)
+		       : r;
+}
+
+/* behind those that are there. Return: 0; -1, and said why */
+static int read_file(struct settings *settings, const struct applications *applications)
+{
+	int fd = files_open_regular(settings->path);
+	FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+	struct reader reader = { settings, applications };
+	int r;
+
+	if (!file) {
+		(void)cli_error(0, "cannot read %s: %s", settings->path,
+				fd == -EINVAL ? "it is not a regular file"
+				: fd < 0      ? strerror(-fd)
+					      : strerror(errno));
+		close_fd(fd);
+		return -1;
+	}
+	r = fstat(fd, &settings->seen) < 0 ? cli_error(-1, "%s", strerror(errno))
+					   : settings_read_lines(file, settings->path, take_line,
+								 &reader);
+	fclose(file);
+	return r;
+}
+
+static int take_file(struct settings *settings, const struct applications *applications,
+		     const char *path)
+{
+	if (settings->path[0])
+		return cli_error(-1, "Settings: one file of a proxy");
+	if (!path[0] || strlen(path) >= sizeof(settings->path))
+		return cli_error(-1, "Settings: \"%s\" is no path of 1 to %zu bytes", path,
+				 sizeof(settings->path) - 1);
+	memcpy(settings->path, path, strlen(path) + 1);
+	return read_file(settings, applications);
+}
+
+int settings_take(struct settings *settings, const struct applications *applications,
+		  const char *key, const char *value)
+{
+	int r;
+
+	if (!strcmp(key, "Settings"))
+		return take_file(settings, applications, value);
+	r = take_key(settings, applications, key, value);
+	if (r == 0 && settings->path[0])
+		return cli_error(-1, "%s comes before Settings, which are looked at again", key);
+	if (r == 0)
+		settings->n_inline = settings->n;
+	return r;
+}
+
+/* ---- changes ---- */
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* beside those in force, so that these stay when something is wrong */
+static int read_again(const struct settings *settings, const struct applications *applications,
+		      struct settings *ret_fresh)
+{
+	struct settings fresh = *settings;
+
+	fresh.n = settings->n_inline;
+	fresh.rules = NULL;
+	if (fresh.n) {
+		fresh.rules = reallocarray(NULL, fresh.n, sizeof(*fresh.rules));
+		if (!fresh.rules)
+			return cli_error(-1, "%s", strerror(ENOMEM));
+		memcpy(fresh.rules, settings->rules, fresh.n * sizeof(*fresh.rules));
+	}
+	if (read_file(&fresh, applications)) {
+		free(fresh.rules);
+		return -1;
+	}
+	*ret_fresh = fresh;
+	return 0;
+}
+
+/* one that is away for a moment is being replaced */
+bool settings_tick(struct settings *settings, const struct applications *applications,
+		   const char *proxy)
+{
+	struct settings fresh;
+	struct stat now;
+
+	if (!settings->path[0] || stat(settings->path, &now) < 0 ||
+	    is_same(&now, &settings->seen))
+		return false;
+	settings->seen = now;
+	if (read_again(settings, applications, &fresh)) {
+		(void)cli_error(0, "proxy %s: the settings of before stay", proxy);
+		return false;
+	}
+	free(settings->rules);
+	*settings = fresh;
+	(void)cli_error(0, "proxy %s: the settings of %s are in force for flows to come", proxy,
+			settings->path);
+	return true;
+}
+
+int settings_write(struct settings *settings)
+{
+	const struct wire_settings_head head = { !settings->half, settings->n };
+	int r = 0;
+
+	if (!settings->file)
+		settings->file = memfd_create("sluice-settings", MFD_CLOEXEC) + 1;
+	if (!settings->file)
+		return -errno;
+	for (unsigned int i = 0; i < settings->n && r == 0; i++)
+		r = wire_settings_write(settings->file - 1, &head, i, settings->rules[i].part,
+					&settings->rules[i].rule);
+	if (r == 0)
+		r = wire_settings_commit(settings->file - 1, &head);
+	settings->half = r == 0 ? head.half : settings->half;
+	return r;
+}
+
+void settings_close(struct settings *settings)
+{
+	free(settings->rules);
+	close_fd(settings->file - 1);
+	*settings = (struct settings){ 0 };
+}
