@@ -179,7 +179,9 @@ void socks5_take(struct handshake *handshake, uint8_t byte)
 
 enum handshake_wait socks5_waits_for(const struct handshake *handshake)
 {
-	bool is_asked = handshake->socks5.step == STEP_REPLY && handshake->socks5.n == 0;
+	/* an association of UDP has nothing to wait for */
+	bool is_asked = handshake->socks5.step == STEP_REPLY && handshake->socks5.n == 0 &&
+			handshake->socks5.command == SOCKS5_CONNECT;
 
 	return is_asked ? HANDSHAKE_WAITS_FOR_DESTINATION : HANDSHAKE_WAITS_FOR_PROXY;
 }

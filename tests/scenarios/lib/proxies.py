@@ -6,6 +6,7 @@ was asked for, as it was named: ("10.79.66.1", 80) or ("example.com", 80). UDP: 
 """
 
 import base64
+import contextlib
 import errno
 import ipaddress
 import select
@@ -57,6 +58,8 @@ def _pump(source, sink):
         if error.errno == errno.ECONNRESET:
             for end in (source, sink):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(OSError):
+                sink.shutdown(socket.SHUT_RD)  # who reads there hears of it
 
 
 class _Proxy(socketserver.BaseRequestHandler):
