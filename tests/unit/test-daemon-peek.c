@@ -223,6 +223,19 @@ static void test_what_was_let_go_is_not_looked_at_again(void **state)
 	peek_expect(lab, 0, 0, "ab"); /* the other direction is */
 }
 
+/* there is no socket for it, and no flow: the kernel says what it says to such */
+static void test_what_comes_behind_the_end(void **state)
+{
+	const struct lab_packet late = peek_in(ACK, 5001, "ab");
+	struct lab *lab = *state;
+
+	(void)peek_looked_at(lab, true, 2);
+	peek_connect(lab, &peek_syn, 5001);
+	lab_end_socket(lab, &peek_syn);
+	assert_null(lab_flow(lab, &peek_syn));
+	assert_int_equal(lab_fate(lab, lab_put(lab, &late)), FATE_ALLOWED);
+}
+
 /* its sender repeats it, and nobody's memory is used up for what never comes */
 static void test_what_is_behind_a_gap_is_not_held_for_ever(void **state)
 {
@@ -422,6 +435,7 @@ int main(void)
 		TEST(test_a_user_does_not_fill_memory_or_the_queue, peek_one_closed),
 		TEST(test_one_that_has_no_place_any_more_is_cut, peek_one_closed),
 		TEST(test_what_was_let_go_is_not_looked_at_again, peek_one_closed),
+		TEST(test_what_comes_behind_the_end, peek_one_closed),
 		TEST(test_what_is_behind_a_gap_is_not_held_for_ever, peek_one_closed),
 		TEST(test_what_comes_in, peek_one_closed),
 		TEST(test_what_is_held_ends_with_its_connection, peek_one_closed),

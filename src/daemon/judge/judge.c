@@ -313,7 +313,8 @@ static bool take_decided(struct daemon *daemon, struct flow *flow, const struct 
 	}
 	if (!is_late(flow, view, is_inbound))
 		return false;
-	verdict_let_go(daemon, flow, kept, SL_ALLOW);
+	(void)plane_answer(daemon->plane, kept->id, QUEUE_ACCEPT,
+			   verdict_mark(kept->mark, SL_MARK_NONE));
 	(void)plane_forget_peek(daemon->plane, &view->tuple, held->cookie);
 	judge_settled(daemon, &view->tuple);
 	return true;
