@@ -212,7 +212,7 @@ def check_refused(t, lab):
         for host, told in ((HOST4, told4), (HOST6, told6)):
             capture = lab.capture()
             with capture:
-                ran = run(lab, urls, lab.actor("told", host, ECHO, 2))
+                ran = run(lab, urls, lab.actor("told_each_time", host, ECHO, 2))
             t.equal(ran.json()["told"], [told, told], f"{urls}, {host}")
             flow = ran.wait_flow(proto="udp")
             t.equal(flow["verdict"], "drop", f"{urls}: its record")
@@ -255,7 +255,7 @@ def check_twisted(t, lab):
         ran = run(lab, url(port=port, host=host), lab.actor("sockets", HOST4, ECHO, 2, 0))
         t.equal(ran.json(), {"right": 2}, f"it names 0.0.0.0 or ::, and is at {host}")
     for proxy.twist in ("no port", "loopback", "a name"):
-        ran = run(lab, url(port=port), lab.actor("told", HOST4, ECHO, 1))
+        ran = run(lab, url(port=port), lab.actor("told_each_time", HOST4, ECHO, 1))
         t.equal(ran.json()["told"], ["ECONNREFUSED"], f"it names {proxy.twist}")
         t.check("names no place" in ran.wait_flow(proto="udp")["reason"], f"{proxy.twist}: why")
         ran = run(lab, (url(port=port), url()), lab.actor("sockets", HOST4, ECHO, 2, 0))
@@ -265,7 +265,7 @@ def check_twisted(t, lab):
 def check_gone(t, lab):
     """the control connection ends: so does the association, and the next datagram has another one"""
     proxy = forget(lab)
-    ran = start(lab, url(), lab.actor("told", HOST4, ECHO, 40, 0.1, 0.5))
+    ran = start(lab, url(), lab.actor("told_each_time", HOST4, ECHO, 40, 0.1, 0.5))
     pid = ran.wait_pid("socks")
     wait_for(lambda: proxy.associations and len(proxy.associations[0].sent) > 3, 30, "a few datagrams")
     proxy.associations[0].control.shutdown(socket.SHUT_RDWR)
@@ -276,7 +276,7 @@ def check_gone(t, lab):
     t.equal(len(ran.flows(event="new")), 1, "it is the same flow")
     port = TWISTED + 2
     lab.proxies[port] = lab.proxy("socks5", port, twist="ends")
-    ran = run(lab, (url(port=port), url()), lab.actor("told", HOST4, ECHO, 20, 0.1, 0.5))
+    ran = run(lab, (url(port=port), url()), lab.actor("told_each_time", HOST4, ECHO, 20, 0.1, 0.5))
     t.equal(ran.json()["told"][-1], "0", "one that always leaves, and another one")
     t.check("has ended its association" in ran.stderr, f"it is told: {ran.stderr}")
     t.equal(len(lab.proxies[port].associations), 1, "and it is not tried again")
@@ -286,7 +286,7 @@ def check_gone(t, lab):
 def check_restart(t, lab):
     """the provider is killed: the program's socket goes on with the next one"""
     proxy = forget(lab)
-    ran = start(lab, url(), lab.actor("told", HOST4, ECHO, 40, 0.1, 0.5))
+    ran = start(lab, url(), lab.actor("told_each_time", HOST4, ECHO, 40, 0.1, 0.5))
     pid = ran.wait_pid("socks")
     wait_for(lambda: proxy.associations and len(proxy.associations[0].sent) > 3, 30, "a few datagrams")
     os.kill(pid, 9)

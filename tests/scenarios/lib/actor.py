@@ -17,7 +17,8 @@ PARTS = (carry, datagrams, early, echo, endure, ends, fetch, local, many, obey, 
 
 
 def find(name):
-    return next(vars(part)["act_" + name] for part in PARTS if "act_" + name in vars(part))
+    found, = (vars(part)["act_" + name] for part in PARTS if "act_" + name in vars(part))  # one part has it
+    return found
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def act_after_idle(address, port, seconds):
         return {"came": came}
 
 
-def act_told(address, port, n, pause_s=0, seconds=3):
+def act_told_each_time(address, port, n, pause_s=0, seconds=3):
     """a connected socket asks again and again. Return: what its calls are told"""
     def ask(s):
         s.send(b"x")
