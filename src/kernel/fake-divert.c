@@ -82,8 +82,9 @@ int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 
 		if (datagram->tuple.netns != netns->cookie)
 			continue;
-		*ret_datagram =
-			(struct plane_datagram){ .tuple = datagram->tuple, .n = datagram->n };
+		*ret_datagram = (struct plane_datagram){ .tuple = datagram->tuple,
+							 .ours = datagram->tuple,
+							 .n = datagram->n };
 		memcpy(bytes, datagram->bytes, datagram->n);
 		fake->n_datagrams--;
 		memmove(&fake->datagrams[i], &fake->datagrams[i + 1],

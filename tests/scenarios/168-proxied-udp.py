@@ -71,7 +71,7 @@ def check_looked_at(t, lab):
 
 def check_two(t, lab):
     """each of two instances in one network has its first packet, whichever of them came first"""
-    words = f"{shlex.join(lab.actor('told', HOST4, 7, 1))}; {shlex.join(lab.actor('connects', f'{HOST4},7'))}"
+    words = f"{shlex.join(lab.actor('told_each_time', HOST4, 7, 1))}; {shlex.join(lab.actor('connects', f'{HOST4},7'))}"
     go = lab.new_file("go")
     two = [lab.start([], ["sh", "-c", f"touch {go}.{i}; until [ -e {go} ]; do sleep 0.1; done; {words}"], **proxy(lab))
            for i in range(2)]

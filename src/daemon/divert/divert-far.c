@@ -51,42 +51,52 @@ static void ask(struct daemon *daemon, struct divert_asked *asked, int place)
 	keeper_enter(daemon, asked->token, 0, netns->sockets[NETNS_RULES], kind + 1);
 }
 
-/* those of the line that still want one, as far as the keeper may be asked */
-static void ask_on(struct daemon *daemon)
+static void take_first(struct daemon *daemon, struct divert_asked *asked)
+{
+	struct divert_far *far = &daemon->far;
+	const struct divert_asked first = far->waiting[far->first_waiting];
+	int place = plane_find_netns(daemon->plane, first.ours.netns);
+	struct divert *divert = diverts_find_flow(daemon->diverts, first.flow);
+
+	far->first_waiting = (far->first_waiting + 1) % DIVERT_WAITING_FAR;
+	far->n_waiting--;
+	if (place < 0 || !wants_socket(divert))
+		return;
+	if ((unsigned int)place == plane_home(daemon->plane)) {
+		connect_one(daemon, divert, (unsigned int)place, -1, &first.ours);
+		return;
+	}
+	*asked = first;
+	ask(daemon, asked, place);
+}
+
+void divert_make_sockets(struct daemon *daemon)
 {
 	struct divert_far *far = &daemon->far;
 	struct divert_asked *asked;
 
-	while (far->n_waiting && (asked = find_asked(daemon, 0))) {
-		const struct divert_asked *first = &far->waiting[far->first_waiting];
-		int place = plane_find_netns(daemon->plane, first->ours.netns);
-
-		far->first_waiting = (far->first_waiting + 1) % DIVERT_WAITING_FAR;
-		far->n_waiting--;
-		if (place < 0 || !wants_socket(diverts_find_flow(daemon->diverts, first->flow)))
-			continue;
-		*asked = *first;
-		ask(daemon, asked, place);
-	}
+	if (far->is_making) /* what comes to a new socket may want others */
+		return;
+	far->is_making = true;
+	while (far->n_waiting && (asked = find_asked(daemon, 0)))
+		take_first(daemon, asked);
+	far->is_making = false;
 }
 
-void divert_get_socket(struct daemon *daemon, struct divert *divert, unsigned int place,
-		       const struct sl_tuple *ours)
+void divert_want_socket(struct daemon *daemon, struct divert *divert, const struct sl_tuple *ours)
 {
 	struct divert_far *far = &daemon->far;
 
-	if (!wants_socket(divert) || divert->is_socket_asked)
-		return;
-	if (place == plane_home(daemon->plane)) {
-		connect_one(daemon, divert, place, -1, ours);
-		return;
-	}
-	if (far->n_waiting == DIVERT_WAITING_FAR)
+	if (!wants_socket(divert) || divert->is_socket_asked || divert_is_line_full(daemon))
 		return;
 	divert->is_socket_asked = true;
 	far->waiting[(far->first_waiting + far->n_waiting++) % DIVERT_WAITING_FAR] =
 		(struct divert_asked){ .flow = divert->flow, .ours = *ours };
-	ask_on(daemon);
+}
+
+bool divert_is_line_full(const struct daemon *daemon)
+{
+	return daemon->far.n_waiting == DIVERT_WAITING_FAR;
 }
 
 static void take_socket(struct daemon *daemon, struct divert *divert, const struct sl_tuple *ours,
@@ -116,6 +126,6 @@ bool divert_entered(struct daemon *daemon, const struct wire_k_entered *record, 
 	divert = diverts_find_flow(daemon->diverts, answered.flow);
 	if (wants_socket(divert))
 		take_socket(daemon, divert, &answered.ours, record, fd);
-	ask_on(daemon);
+	divert_make_sockets(daemon);
 	return true;
 }

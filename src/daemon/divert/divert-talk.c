@@ -194,8 +194,35 @@ void divert_accept_of(struct daemon *daemon, const struct divert *divert)
 
 /* ---- UDP ---- */
 
-static void take_datagram(struct daemon *daemon, unsigned int place,
-			  const struct plane_datagram *datagram, const uint8_t *bytes);
+static void take_datagram(struct daemon *daemon, const struct plane_datagram *datagram,
+			  const uint8_t *bytes)
+{
+	struct divert *divert = diverts_find_ends(daemon->diverts, &datagram->tuple);
+
+	if (!divert)
+		return; /* of a flow that is over, or of who sends to us by himself */
+	(void)diverts_put_datagram(divert, bytes, datagram->n); /* or it is lost, as any may be */
+	divert_want_socket(daemon, divert, &datagram->ours);
+	say(daemon, divert);
+}
+
+/* Return: as divert_receive() */
+static int receive(struct daemon *daemon, unsigned int place)
+{
+	_cleanup_free_ uint8_t *bytes = malloc(PLANE_DATAGRAM_MAX);
+	bool is_home = place == plane_home(daemon->plane);
+	struct plane_datagram datagram;
+	int r = bytes ? 0 : -ENOMEM;
+
+	for (int i = 0; i < CLIENTS_A_ROUND && (r == 0 || r == -ENOENT); i++) {
+		if (is_home && divert_is_line_full(daemon)) /* it has to wait for nobody */
+			break;
+		r = plane_receive(daemon->plane, place, -1, bytes, &datagram);
+		if (r == 0)
+			take_datagram(daemon, &datagram, bytes);
+	}
+	return r == -ENOENT ? 0 : r;
+}
 
 /* what came to the new socket before it was connected may be of any flow */
 static void drain(struct daemon *daemon, unsigned int place, int fd)
@@ -207,27 +234,14 @@ static void drain(struct daemon *daemon, unsigned int place, int fd)
 	while (r == 0 || r == -ENOENT) {
 		r = plane_receive(daemon->plane, place, fd, bytes, &datagram);
 		if (r == 0)
-			take_datagram(daemon, place, &datagram, bytes);
+			take_datagram(daemon, &datagram, bytes);
 	}
-}
-
-static void take_datagram(struct daemon *daemon, unsigned int place,
-			  const struct plane_datagram *datagram, const uint8_t *bytes)
-{
-	struct divert *divert = diverts_find_ends(daemon->diverts, &datagram->tuple);
-
-	if (!divert)
-		return; /* of a flow that is over, or of who sends to us by himself */
-	(void)diverts_put_datagram(divert, bytes, datagram->n); /* or it is lost, as any may be */
-	divert_get_socket(daemon, divert, place, &datagram->ours);
-	say(daemon, divert);
 }
 
 /* the proxy gets it when nothing of others' is in it any more, and behind what came before */
 void divert_connected(struct daemon *daemon, struct divert *divert, unsigned int place, int fd)
 {
-	if (place != plane_home(daemon->plane)) /* there the datagram that came last brings it */
-		(void)divert_receive(daemon, place);
+	(void)receive(daemon, place);
 	drain(daemon, place, fd);
 	divert->fd = fd;
 	divert->is_socket_asked = false;
@@ -236,16 +250,10 @@ void divert_connected(struct daemon *daemon, struct divert *divert, unsigned int
 
 int divert_receive(struct daemon *daemon, unsigned int place)
 {
-	_cleanup_free_ uint8_t *bytes = malloc(PLANE_DATAGRAM_MAX);
-	struct plane_datagram datagram;
-	int r = bytes ? 0 : -ENOMEM;
+	int r = receive(daemon, place);
 
-	for (int i = 0; i < CLIENTS_A_ROUND && (r == 0 || r == -ENOENT); i++) {
-		r = plane_receive(daemon->plane, place, -1, bytes, &datagram);
-		if (r == 0)
-			take_datagram(daemon, place, &datagram, bytes);
-	}
-	return r == -ENOENT ? 0 : r;
+	divert_make_sockets(daemon); /* so that all that has come goes in front of them */
+	return r;
 }
 
 /* ---- the end ---- */

@@ -131,8 +131,8 @@ bool divert_may(const struct daemon *daemon, unsigned int index, const struct fl
 	bool is_wanted = proto == IPPROTO_TCP ||
 			 (proto == IPPROTO_UDP && filter_may_take_udp(&daemon->filters[index]));
 
-	return daemon->diverts && is_wanted && behalf_may(flow, index) && flow->direction == SL_DIR_OUT &&
-	       !flow->is_restored && !is_of_link(flow->key.raddr);
+	return daemon->diverts && is_wanted && behalf_may(flow, index) &&
+	       flow->direction == SL_DIR_OUT && !flow->is_restored && !is_of_link(flow->key.raddr);
 }
 
 /* loopback may have come up, or got its address, since the namespace was entered */

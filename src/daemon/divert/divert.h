@@ -30,7 +30,7 @@ struct space;
 struct wire_k_entered;
 struct wire_message;
 
-/** struct divert_far - flows of UDP in other network namespaces, whose sockets the keeper makes */
+/** struct divert_far - flows of UDP that want a socket; in other network namespaces the keeper makes it */
 struct divert_far {
 	struct divert_asked {
 		uint64_t token, flow; /* 0: free */
@@ -38,6 +38,7 @@ struct divert_far {
 	} asked[DIVERT_ASKED_MAX];
 	struct divert_asked waiting[DIVERT_WAITING_FAR]; /* a ring; a flow may be over */
 	unsigned int first_waiting, n_waiting;
+	bool is_making;
 };
 
 /** divert_is_used() - is one of the providers a proxy? */
@@ -98,10 +99,13 @@ void divert_lost(struct daemon *daemon, unsigned int index);
 void divert_connected(struct daemon *daemon, struct divert *divert, unsigned int place, int fd);
 
 /* divert-far.c */
-/** divert_get_socket() - with these ends, now or later: divert_connected(); nothing if it has one, or
- *  had */
-void divert_get_socket(struct daemon *daemon, struct divert *divert, unsigned int place,
-		       const struct sl_tuple *ours);
+/** divert_want_socket() - with these ends, from divert_make_sockets() on: divert_connected(); nothing if it
+ *  has one, or had */
+void divert_want_socket(struct daemon *daemon, struct divert *divert, const struct sl_tuple *ours);
+/** divert_is_line_full() - nobody more can want one */
+bool divert_is_line_full(const struct daemon *daemon);
+/** divert_make_sockets() - those that are wanted, as far as the keeper may be asked */
+void divert_make_sockets(struct daemon *daemon);
 /** divert_entered() - one of the keeper's answers. Return: has it been asked for this? Then @fd is taken */
 bool divert_entered(struct daemon *daemon, const struct wire_k_entered *record, int *fd);
 
