@@ -17,6 +17,7 @@
 
 #include "kernel/real.h"
 
+#define WAITING_BYTES (4 << 20) /* the default is full with some 250 first datagrams of a burst */
 #define BACKLOG 4096 /* somaxconn's default: more SYNs than this would be answered by cookies */
 
 /* SO_ORIGINAL_DST of linux/netfilter_ipv4.h, IP6T_SO_ORIGINAL_DST of netfilter_ipv6/ip6_tables.h: these
@@ -66,6 +67,7 @@ static int listen_on(int sock, bool is_udp, const union address *loopback, sockl
 		     uint16_t *ret_port)
 {
 	union address bound = { 0 };
+	const int waiting = WAITING_BYTES;
 	int yes = 1;
 	socklen_t n_family = sizeof(int), n_bound = sizeof(bound);
 	int family;
@@ -86,6 +88,8 @@ static int listen_on(int sock, bool is_udp, const union address *loopback, sockl
 		return -errno;
 	if (bind(sock, &loopback->any, n) < 0)
 		return errno == EADDRNOTAVAIL ? 0 : -errno;
+	if (is_udp) /* without the right it is as large as it is */
+		(void)setsockopt(sock, SOL_SOCKET, SO_RCVBUFFORCE, &waiting, sizeof(waiting));
 	if (!is_udp && set_inherited(sock) < 0)
 		return -errno;
 	if ((!is_udp && listen(sock, BACKLOG) < 0) || getsockname(sock, &bound.any, &n_bound) < 0)
@@ -270,7 +274,8 @@ int real_connect_datagrams(struct plane *plane, const struct netns *netns, int s
 void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
 		      uint16_t zone)
 {
-	(void)conntrack_forget(netns->sockets[NETNS_RULES], tuple, zone); /* it may be gone by itself */
+	(void)conntrack_forget(netns->sockets[NETNS_RULES], tuple,
+			       zone); /* it may be gone by itself */
 }
 
 void real_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,

@@ -8,8 +8,8 @@
  *	a datagram comes ──ENTER──▶ keeper ──ENTERED──▶ divert_entered() ──FLOW_SOCKET──▶ the proxy
  *
  * What comes meanwhile goes to the proxy as FLOW_DATAGRAM. The keeper is asked for a few at one
- * time: it has more to do, and its channel must never be full. Who finds no place in the line asks
- * again with his next datagram.
+ * time: it has more to do, and its channel must never be full. While the line of those that wait is full
+ * nothing more is read.
  */
 #include <errno.h>
 #include <string.h>

@@ -210,12 +210,11 @@ static void take_datagram(struct daemon *daemon, const struct plane_datagram *da
 static int receive(struct daemon *daemon, unsigned int place)
 {
 	_cleanup_free_ uint8_t *bytes = malloc(PLANE_DATAGRAM_MAX);
-	bool is_home = place == plane_home(daemon->plane);
 	struct plane_datagram datagram;
 	int r = bytes ? 0 : -ENOMEM;
 
 	for (int i = 0; i < CLIENTS_A_ROUND && (r == 0 || r == -ENOENT); i++) {
-		if (is_home && divert_is_line_full(daemon)) /* it has to wait for nobody */
+		if (divert_is_line_full(daemon)) /* the rest waits where it is */
 			break;
 		r = plane_receive(daemon->plane, place, -1, bytes, &datagram);
 		if (r == 0)
