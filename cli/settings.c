@@ -269,7 +269,7 @@ bool settings_tick(struct settings *settings, const struct applications *applica
 
 int settings_write(struct settings *settings)
 {
-	const struct wire_settings_head head = { !settings->half, settings->n };
+	const struct wire_settings_head head = { settings->generation + 1, settings->n };
 	int r = 0;
 
 	if (!settings->file)
@@ -281,7 +281,7 @@ int settings_write(struct settings *settings)
 					&settings->rules[i].rule);
 	if (r == 0)
 		r = wire_settings_commit(settings->file - 1, &head);
-	settings->half = r == 0 ? head.half : settings->half;
+	settings->generation = r == 0 ? head.generation : settings->generation;
 	return r;
 }
 

@@ -35,7 +35,7 @@ struct settings {
 	char path[256];		  /* of the file; "": none */
 	struct stat seen;	  /* as it was read */
 	int file;		  /* for the keeper: its descriptor and 1; 0: none yet */
-	uint32_t half;		  /* of it, that counts */
+	uint32_t generation;	  /* of it, that counts; 0: none */
 };
 
 /**

@@ -24,7 +24,8 @@ static off_t place_of(const struct wire_settings_head *head, unsigned int number
 {
 	size_t n_frame = offsetof(struct frame, record) + record_bytes();
 
-	return (off_t)(sizeof(*head) + (head->half * WIRE_SETTINGS_MAX + number) * n_frame);
+	return (off_t)(sizeof(*head) +
+		       (head->generation % 2 * WIRE_SETTINGS_MAX + number) * n_frame);
 }
 
 int wire_settings_write(int fd, const struct wire_settings_head *head, unsigned int number,
@@ -50,7 +51,7 @@ int wire_settings_open(int fd, struct wire_settings_head *ret_head)
 {
 	struct wire_settings_head head;
 
-	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || head.half > 1 ||
+	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || !head.generation ||
 	    head.n > WIRE_SETTINGS_MAX)
 		return -EBADMSG;
 	*ret_head = head;
@@ -74,6 +75,13 @@ int wire_settings_read(int fd, const struct wire_settings_head *head, unsigned i
 	*ret_part = frame.part;
 	*ret_rule = *WIRE_BODY(&message, struct wire_rule);
 	return 0;
+}
+
+bool wire_settings_is_current(int fd, const struct wire_settings_head *head)
+{
+	struct wire_settings_head now;
+
+	return wire_settings_open(fd, &now) == 0 && now.generation == head->generation;
 }
 
 /* "DnsServers" is "dns_servers" */

@@ -8,11 +8,14 @@
  * the proxy if it is of one of the applications, is not excluded, and is included; a part without
  * a rule is no condition. They lie in a file without a name, whose descriptor comes with the first
  * SETTINGS of the keeper channel. The command line writes new ones beside those that count, and then
- * says in the head that they do: so they change as a whole, also for a sluiced that begins just then.
+ * says in the head that they do. Who reads looks at the head before and afterwards: so they change as a
+ * whole, also for a sluiced that begins just then.
  *
  * What proxies of other systems are told besides, and ours do nothing with, has a name here:
  * whoever says it is told that it is not supported, and nobody ignores it (4.13).
  */
+
+#include <stdbool.h>
 
 #include "wire/provider-records.h"
 
@@ -25,12 +28,13 @@ enum wire_settings_part {
 	_WIRE_SETTINGS_N,
 };
 
-/** struct wire_settings_head - of the file; the other half is for the next ones */
+/** struct wire_settings_head - of the file, which has two halves: the one of an even @generation, counted
+ *  from 1 on, and the one of an odd one */
 struct wire_settings_head {
-	uint32_t half, n;
+	uint32_t generation, n;
 };
 
-/** wire_settings_write() - rule @number, from 0, of the half of @head. Return: 0 or -errno */
+/** wire_settings_write() - rule @number, from 0, of those of @head. Return: 0 or -errno */
 int wire_settings_write(int fd, const struct wire_settings_head *head, unsigned int number,
 			enum wire_settings_part part, const struct wire_rule *rule);
 /** wire_settings_commit() - all of them are written: they count. Return: 0 or -errno */
@@ -40,6 +44,9 @@ int wire_settings_open(int fd, struct wire_settings_head *ret_head);
 /** wire_settings_read() - rule @number of them. Return: 0, -EBADMSG */
 int wire_settings_read(int fd, const struct wire_settings_head *head, unsigned int number,
 		       enum wire_settings_part *ret_part, struct wire_rule *ret_rule);
+
+/** wire_settings_is_current() - @head counts still: what was read is of one generation */
+bool wire_settings_is_current(int fd, const struct wire_settings_head *head);
 
 /* members of struct sluice_proxy_settings */
 /* clang-format off */

@@ -55,9 +55,9 @@ static int file_of(const struct wire_settings_head *head, const enum wire_settin
 }
 
 /* one rule of a port. Return: as file_of() */
-static int port(uint32_t half, enum wire_settings_part part, uint16_t number)
+static int port(enum wire_settings_part part, uint16_t number)
 {
-	const struct wire_settings_head head = { half, 1 };
+	const struct wire_settings_head head = { 1, 1 };
 	const struct wire_rule rule = { .rport = number };
 
 	return file_of(&head, &part, &rule);
@@ -103,7 +103,7 @@ static void test_each_part(void **state)
 
 	assert_int_equal(asked(lab, 10), PROXY); /* who says nothing wants all */
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		choose(lab, port(i % 2, cases[i].part, cases[i].is_it ? tcp.rport : OTHER_PORT));
+		choose(lab, port(cases[i].part, cases[i].is_it ? tcp.rport : OTHER_PORT));
 		assert_int_equal(asked(lab, (uint8_t)(11 + i)), cases[i].asked);
 	}
 }
@@ -113,7 +113,7 @@ static void test_excluded_and_included(void **state)
 {
 	const enum wire_settings_part parts[] = { WIRE_SETTINGS_INCLUDED, WIRE_SETTINGS_EXCLUDED };
 	const struct wire_rule rules[] = { { .rport = tcp.rport }, { .rport = tcp.rport } };
-	const struct wire_settings_head both = { 0, 2 };
+	const struct wire_settings_head both = { 1, 2 };
 
 	choose(*state, file_of(&both, parts, rules));
 	assert_int_equal(asked(*state, 10), SECOND);
@@ -122,9 +122,9 @@ static void test_excluded_and_included(void **state)
 /* the other half of the same file, and then its head */
 static void test_the_file_changes(void **state)
 {
-	const struct wire_settings_head next = { 1, 0 };
+	const struct wire_settings_head next = { 2, 0 };
 	struct lab *lab = *state;
-	int fd = port(0, WIRE_SETTINGS_EXCLUDED, tcp.rport), kept = dup(fd), none = -1;
+	int fd = port(WIRE_SETTINGS_EXCLUDED, tcp.rport), kept = dup(fd), none = -1;
 
 	choose(lab, fd);
 	assert_int_equal(asked(lab, 10), SECOND);
@@ -135,25 +135,73 @@ static void test_the_file_changes(void **state)
 	close(kept);
 }
 
+/* ---- they change while they are read ---- */
+
+static struct {
+	int fd; /* -1: nothing is written */
+	unsigned int n_changes;
+} writer = { .fd = -1 };
+
+int __real_wire_settings_read(int fd, const struct wire_settings_head *head, unsigned int number,
+			      enum wire_settings_part *ret_part, struct wire_rule *ret_rule);
+int __wrap_wire_settings_read(int fd, const struct wire_settings_head *head, unsigned int number,
+			      enum wire_settings_part *ret_part, struct wire_rule *ret_rule);
+
+/* one rule more each time; the second ones are written where those of before the first were */
+static void write_next(void)
+{
+	const struct wire_settings_head head = { 2 + writer.n_changes, 1 + writer.n_changes };
+	const struct wire_rule rule = { .rport = tcp.rport };
+
+	for (unsigned int i = 0; i < head.n; i++)
+		assert_int_equal(
+			wire_settings_write(writer.fd, &head, i,
+					    i ? WIRE_SETTINGS_EXCLUDED : WIRE_SETTINGS_INCLUDED,
+					    &rule),
+			0);
+	assert_int_equal(wire_settings_commit(writer.fd, &head), 0);
+	writer.n_changes++;
+}
+
+int __wrap_wire_settings_read(int fd, const struct wire_settings_head *head, unsigned int number,
+			      enum wire_settings_part *ret_part, struct wire_rule *ret_rule)
+{
+	while (writer.fd >= 0 && writer.n_changes < 2)
+		write_next();
+	return __real_wire_settings_read(fd, head, number, ret_part, ret_rule);
+}
+
+/* of the last ones the first rule alone would include what the second excludes */
+static void test_a_change_while_they_are_read(void **state)
+{
+	int fd = port(WIRE_SETTINGS_INCLUDED, OTHER_PORT);
+
+	writer.fd = dup(fd);
+	choose(*state, fd);
+	writer.fd = close_fd(writer.fd);
+	assert_int_equal(writer.n_changes, 2);
+	assert_int_equal(asked(*state, 10), SECOND);
+}
+
 /* what cannot be read changes nothing */
 static void test_files_that_are_wrong(void **state)
 {
 	const struct wire_rule nonsense = { .rport = 9, .rport_last = 1 };
 	const enum wire_settings_part part = WIRE_SETTINGS_INCLUDED;
-	const struct wire_settings_head one = { 0, 1 }, many = { 0, WIRE_SETTINGS_MAX + 1 },
-					third = { 2, 0 };
+	const struct wire_settings_head one = { 1, 1 }, many = { 1, WIRE_SETTINGS_MAX + 1 },
+					none = { 0, 0 };
 	struct lab *lab = *state;
 	int fds[] = { memfd_create("empty", MFD_CLOEXEC),
-		      port(0, WIRE_SETTINGS_INCLUDED, OTHER_PORT),
-		      port(0, WIRE_SETTINGS_INCLUDED, OTHER_PORT),
-		      port(0, WIRE_SETTINGS_INCLUDED, OTHER_PORT),
-		      port(0, (enum wire_settings_part)_WIRE_SETTINGS_N, OTHER_PORT),
+		      port(WIRE_SETTINGS_INCLUDED, OTHER_PORT),
+		      port(WIRE_SETTINGS_INCLUDED, OTHER_PORT),
+		      port(WIRE_SETTINGS_INCLUDED, OTHER_PORT),
+		      port((enum wire_settings_part)_WIRE_SETTINGS_N, OTHER_PORT),
 		      file_of(&one, &part, &nonsense) };
 
-	choose(lab, port(0, WIRE_SETTINGS_EXCLUDED, tcp.rport));
+	choose(lab, port(WIRE_SETTINGS_EXCLUDED, tcp.rport));
 	assert_int_equal(ftruncate(fds[1], 20), 0);
 	assert_int_equal(wire_settings_commit(fds[2], &many), 0);
-	assert_int_equal(wire_settings_commit(fds[3], &third), 0);
+	assert_int_equal(wire_settings_commit(fds[3], &none), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		choose(lab, fds[i]);
 		assert_int_equal(asked(lab, (uint8_t)(10 + i)), SECOND);
@@ -181,7 +229,7 @@ static void test_a_late_filter(void **state)
 
 	lab->daemon->filters[0].is_closed = false;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		int fd = port(0, WIRE_SETTINGS_EXCLUDED, cases[i].excluded);
+		int fd = port(WIRE_SETTINGS_EXCLUDED, cases[i].excluded);
 
 		choosing_take(lab->daemon, 1, &fd);
 		no = lab_put(lab, &cases[i].packet);
@@ -197,9 +245,9 @@ static void test_no_memory(void **state)
 	struct lab *lab = *state;
 	bool has_failed = true;
 
-	choose(lab, port(0, WIRE_SETTINGS_EXCLUDED, tcp.rport));
+	choose(lab, port(WIRE_SETTINGS_EXCLUDED, tcp.rport));
 	for (unsigned int nth = 1; has_failed; nth++) {
-		int fd = port(0, WIRE_SETTINGS_INCLUDED, tcp.rport);
+		int fd = port(WIRE_SETTINGS_INCLUDED, tcp.rport);
 
 		assert_in_range(nth, 1, 100);
 		alloc_fail(nth, false);
@@ -218,6 +266,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_each_part, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_excluded_and_included, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_file_changes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_change_while_they_are_read, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_files_that_are_wrong, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_late_filter, set_up_behind_a_filter,
 						tear_down),

@@ -13,6 +13,8 @@
 #include "daemon/daemon.h"
 #include "wire/settings.h"
 
+#define TRIES 100 /* they change once a second at most */
+
 static struct chosen free_chosen(struct chosen *chosen)
 {
 	rules_free(chosen->apps);
@@ -20,18 +22,23 @@ static struct chosen free_chosen(struct chosen *chosen)
 	return (struct chosen){ 0 };
 }
 
-/* @part of the file becomes rules of @list with @action. Return: how many, or -errno */
-static int add_part(struct rules *list, int fd, enum wire_settings_part wanted,
+/* those that count, of a file */
+struct source {
+	int fd;
+	struct wire_settings_head head;
+};
+
+/* a part of them becomes rules of @list with @action. Return: how many, or -errno */
+static int add_part(struct rules *list, const struct source *source, enum wire_settings_part wanted,
 		    enum rules_action action)
 {
-	struct wire_settings_head head;
 	enum wire_settings_part part;
 	struct wire_rule rule;
 	const char *problem;
-	int n = 0, r = wire_settings_open(fd, &head);
+	int n = 0, r = 0;
 
-	for (unsigned int i = 0; r == 0 && i < head.n; i++) {
-		r = wire_settings_read(fd, &head, i, &part, &rule);
+	for (unsigned int i = 0; r == 0 && i < source->head.n; i++) {
+		r = wire_settings_read(source->fd, &source->head, i, &part, &rule);
 		if (r == 0 && part == wanted) {
 			rule.action = (uint8_t)action;
 			r = rules_add(list, &rule, &problem);
@@ -42,25 +49,44 @@ static int add_part(struct rules *list, int fd, enum wire_settings_part wanted,
 }
 
 /* who includes nothing includes all. Return: 0 or -errno */
-static int include(struct rules *list, int fd, enum wire_settings_part part)
+static int include(struct rules *list, const struct source *source, enum wire_settings_part part)
 {
-	int n = add_part(list, fd, part, RULES_ASK);
+	int n = add_part(list, source, part, RULES_ASK);
 
 	rules_set_otherwise(list, n > 0 ? RULES_ALLOW : RULES_ASK);
 	return MIN(n, 0);
 }
 
-static int read_chosen(struct daemon *daemon, int fd, struct chosen *chosen)
+static int read_once(struct daemon *daemon, const struct source *source, struct chosen *chosen)
 {
 	int r = rules_new(daemon->seed, &chosen->apps);
 
 	if (r == 0)
 		r = rules_new(daemon->seed, &chosen->flows);
 	if (r == 0)
-		r = include(chosen->apps, fd, WIRE_SETTINGS_APPS);
+		r = include(chosen->apps, source, WIRE_SETTINGS_APPS);
 	if (r == 0)
-		r = MIN(add_part(chosen->flows, fd, WIRE_SETTINGS_EXCLUDED, RULES_ALLOW), 0);
-	return r < 0 ? r : include(chosen->flows, fd, WIRE_SETTINGS_INCLUDED);
+		r = MIN(add_part(chosen->flows, source, WIRE_SETTINGS_EXCLUDED, RULES_ALLOW), 0);
+	return r < 0 ? r : include(chosen->flows, source, WIRE_SETTINGS_INCLUDED);
+}
+
+/* of one generation: what is written while we read is read again. Return: 0 or -errno */
+static int read_chosen(struct daemon *daemon, int fd, struct chosen *chosen)
+{
+	struct source source = { .fd = fd };
+	int r = -EAGAIN;
+
+	for (unsigned int i = 0; i < TRIES && r == -EAGAIN; i++) {
+		(void)free_chosen(chosen);
+		*chosen = (struct chosen){ 0 };
+		r = wire_settings_open(fd, &source.head);
+		if (r < 0)
+			return r;
+		r = read_once(daemon, &source, chosen);
+		if (!wire_settings_is_current(fd, &source.head))
+			r = -EAGAIN;
+	}
+	return r;
 }
 
 void choosing_take(struct daemon *daemon, unsigned int index, int *fd)
@@ -74,7 +100,6 @@ void choosing_take(struct daemon *daemon, unsigned int index, int *fd)
 		filter->settings_fd = TAKE_FD(*fd);
 	}
 	r = read_chosen(daemon, filter->settings_fd, &fresh);
-
 	if (r < 0) {
 		(void)free_chosen(&fresh);
 		log_error("%s: its settings cannot be read: %s: those of before stay", filter->name,
