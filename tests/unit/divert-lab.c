@@ -3,12 +3,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
 
 #include "base/macros.h"
+#include "daemon/judge/judge.h"
 #include "divert-lab.h"
 
 #define FILL_UID 5000U
@@ -121,4 +123,18 @@ unsigned int divert_fill(struct lab *lab, unsigned int index)
 		lab_put(lab, &packet);
 	}
 	return n;
+}
+
+const char *divert_member(struct lab *lab, uint64_t id, const char *name)
+{
+	static char text[200];
+	const struct flow *flow = flow_table_find_id(lab->daemon->flows, id);
+	struct json_object *json = flow ? records_json(lab->daemon, flow) : NULL;
+	const char *value;
+
+	assert_non_null(json);
+	value = json_object_get_string(json_object_object_get(json, name));
+	snprintf(text, sizeof(text), "%s", value ? value : "none");
+	json_object_put(json);
+	return text;
 }

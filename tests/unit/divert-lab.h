@@ -33,3 +33,6 @@ bool divert_is_closed(int fd);
 
 /** divert_fill() - questions, until the channel of a proxy is full. Return: how many flows wait */
 unsigned int divert_fill(struct lab *lab, unsigned int index);
+
+/** divert_member() - of the record of a flow, as text; valid until the next call */
+const char *divert_member(struct lab *lab, uint64_t id, const char *name);

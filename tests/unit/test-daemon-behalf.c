@@ -101,33 +101,33 @@ static void expect_behalf(struct asked asked, const char *through, uint64_t beha
 
 /* ---- the order ---- */
 
+/* what @proxy connects to, on behalf of a flow of its own: the filter is asked, and lets it go. Return: its id */
+static uint64_t connect_on(struct lab *lab, unsigned int proxy, const struct lab_packet *packet,
+			   uint64_t id, const char *through, unsigned int *ret_no)
+{
+	struct asked record;
+
+	say_upstream(lab, proxy, packet, id);
+	*ret_no = lab_put(lab, packet);
+	record = asked(lab, FILTER);
+	expect_behalf(record, through, id);
+	assert_int_equal(record.flow.uid, LAB_PROVIDERS_UID + proxy);
+	lab_judge(lab, FILTER, record.flow.id, 0);
+	assert_null(lab_take(lab, PROXY, WIRE_FLOW_NEW));
+	return record.flow.id;
+}
+
 static void test_filters_then_the_proxies_behind_it(void **state)
 {
 	struct lab *lab = *state;
 	uint64_t id = taken(lab), first_id, second_id;
-	struct asked record;
 	unsigned int no;
 
-	say_upstream(lab, PROXY, &first, id);
-	no = lab_put(lab, &first);
-	record = asked(lab, FILTER);
-	expect_behalf(record, "filter1", id);
-	assert_int_equal(record.flow.uid, LAB_PROVIDERS_UID + PROXY);
-	first_id = record.flow.id;
-	lab_judge(lab, FILTER, first_id, 0);
-	assert_null(lab_take(lab, PROXY, WIRE_FLOW_NEW));
+	first_id = connect_on(lab, PROXY, &first, id, "filter1", &no);
 	expect_behalf(asked(lab, SECOND), "filter1", id);
 	assert_int_equal(lab_fate(lab, no), FATE_HELD);
 	divert_take_flow(lab, SECOND, first_id);
-
-	say_upstream(lab, SECOND, &second, first_id);
-	no = lab_put(lab, &second);
-	record = asked(lab, FILTER);
-	expect_behalf(record, "filter1, filter2", first_id);
-	assert_int_equal(record.flow.uid, LAB_PROVIDERS_UID + SECOND);
-	second_id = record.flow.id;
-	lab_judge(lab, FILTER, second_id, 0);
-	assert_null(lab_take(lab, PROXY, WIRE_FLOW_NEW));
+	second_id = connect_on(lab, SECOND, &second, first_id, "filter1, filter2", &no);
 	assert_null(lab_take(lab, SECOND, WIRE_FLOW_NEW));
 	assert_int_equal(lab_fate(lab, no), FATE_ALLOWED);
 	divert_say_opened(lab, SECOND, first_id, 0);
@@ -264,20 +264,6 @@ static void test_nothing_of_it_is_remembered(void **state)
 	expect_behalf(asked(lab, FILTER), "filter1", id);
 }
 
-static const char *member(struct lab *lab, uint64_t id, const char *name)
-{
-	static char text[200];
-	const struct flow *flow = flow_table_find_id(lab->daemon->flows, id);
-	struct json_object *json = flow ? records_json(lab->daemon, flow) : NULL;
-	const char *value;
-
-	assert_non_null(json);
-	value = json_object_get_string(json_object_object_get(json, name));
-	snprintf(text, sizeof(text), "%s", value ? value : "none");
-	json_object_put(json);
-	return text;
-}
-
 static void test_records_show_it(void **state)
 {
 	struct lab *lab = *state;
@@ -290,15 +276,15 @@ static void test_records_show_it(void **state)
 	lab_judge(lab, FILTER, first_id, 0);
 	lab_judge(lab, SECOND, first_id, 0);
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)id);
-	assert_string_equal(member(lab, first_id, "through"), "filter1");
-	assert_string_equal(member(lab, first_id, "on_behalf_of"), number);
-	assert_string_equal(member(lab, first_id, "origin_exe"), "/bin/curl");
+	assert_string_equal(divert_member(lab, first_id, "through"), "filter1");
+	assert_string_equal(divert_member(lab, first_id, "on_behalf_of"), number);
+	assert_string_equal(divert_member(lab, first_id, "origin_exe"), "/bin/curl");
 	snprintf(number, sizeof(number), "%u", LAB_PID);
-	assert_string_equal(member(lab, first_id, "origin_pid"), number);
+	assert_string_equal(divert_member(lab, first_id, "origin_pid"), number);
 	divert_say_opened(lab, PROXY, id, 0);
-	assert_string_equal(member(lab, id, "through"), "none");
-	assert_string_equal(member(lab, id, "on_behalf_of"), "none");
-	assert_string_equal(member(lab, id, "origin_uid"), "none");
+	assert_string_equal(divert_member(lab, id, "through"), "none");
+	assert_string_equal(divert_member(lab, id, "on_behalf_of"), "none");
+	assert_string_equal(divert_member(lab, id, "origin_uid"), "none");
 }
 
 static void test_each_proxy_has_a_zone(void **state)

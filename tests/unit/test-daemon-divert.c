@@ -51,20 +51,6 @@ static unsigned int put(struct lab *lab, const struct lab_packet *packet, uint64
 	return no;
 }
 
-static const char *member(struct lab *lab, uint64_t id, const char *name)
-{
-	static char text[200];
-	const struct flow *flow = flow_table_find_id(lab->daemon->flows, id);
-	struct json_object *json = flow ? records_json(lab->daemon, flow) : NULL;
-	const char *value;
-
-	assert_non_null(json);
-	value = json_object_get_string(json_object_object_get(json, name));
-	snprintf(text, sizeof(text), "%s", value ? value : "none");
-	json_object_put(json);
-	return text;
-}
-
 /* ---- in order ---- */
 
 static void test_filters_first_then_proxies_in_order(void **state)
@@ -85,9 +71,10 @@ static void test_filters_first_then_proxies_in_order(void **state)
 	assert_int_equal(lab_fate(lab, no), FATE_ALLOWED);
 	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_ALLOW);
 	assert_int_equal(lab_flow(lab, &tcp)->flags & SL_FLOW_DIVERTED, 0);
-	assert_string_equal(member(lab, id, "via"), "none");
-	assert_string_equal(member(lab, id, "provider"), "filter0"); /* what it said stands */
-	assert_string_equal(member(lab, id, "reason"), "unit");
+	assert_string_equal(divert_member(lab, id, "via"), "none");
+	assert_string_equal(divert_member(lab, id, "provider"),
+			    "filter0"); /* what it said stands */
+	assert_string_equal(divert_member(lab, id, "reason"), "unit");
 	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
 }
 
@@ -111,8 +98,8 @@ static void test_a_proxy_denies_a_flow_as_a_filter_does(void **state)
 	lab_judge(lab, PROXY, id, 1);
 	assert_int_equal(lab_fate(lab, no), FATE_REJECTED);
 	assert_null(lab_take(lab, SECOND, WIRE_FLOW_NEW));
-	assert_string_equal(member(lab, id, "provider"), "filter1");
-	assert_string_equal(member(lab, id, "via"), "none");
+	assert_string_equal(divert_member(lab, id, "provider"), "filter1");
+	assert_string_equal(divert_member(lab, id, "via"), "none");
 }
 
 static void test_no_proxy_takes_it(void **state)
@@ -124,8 +111,8 @@ static void test_no_proxy_takes_it(void **state)
 	lab_judge(lab, 0, id, 0);
 	lab_judge(lab, 1, lab_take_flow(lab, 1), 0);
 	assert_int_equal(lab_fate(lab, no), FATE_ALLOWED);
-	assert_string_equal(member(lab, id, "reason"), "no proxy takes it");
-	assert_string_equal(member(lab, id, "provider"), "none");
+	assert_string_equal(divert_member(lab, id, "reason"), "no proxy takes it");
+	assert_string_equal(divert_member(lab, id, "provider"), "none");
 }
 
 /* ---- taken ---- */
@@ -191,10 +178,10 @@ static void test_opened(void **state)
 	assert_int_equal(lab_flow(lab, &tcp)->verdict, SL_ALLOW);
 	assert_true(lab_flow(lab, &tcp)->flags & SL_FLOW_DIVERTED);
 	assert_null(lab_take(lab, SECOND, WIRE_FLOW_NEW));
-	assert_string_equal(member(lab, id, "via"), "filter1");
-	assert_string_equal(member(lab, id, "provider"), "filter1");
-	assert_string_equal(member(lab, id, "verdict"), "allow");
-	assert_string_equal(member(lab, id, "reason"), record.reason);
+	assert_string_equal(divert_member(lab, id, "via"), "filter1");
+	assert_string_equal(divert_member(lab, id, "provider"), "filter1");
+	assert_string_equal(divert_member(lab, id, "verdict"), "allow");
+	assert_string_equal(divert_member(lab, id, "reason"), record.reason);
 }
 
 /* the second proxy has what the first declines */
@@ -211,8 +198,8 @@ static void test_the_second_proxy_takes_it(void **state)
 	assert_int_equal(lab->daemon->filters[PROXY].n_late, 1);
 	divert_say_opened(lab, SECOND, id, 0);
 	assert_int_equal(lab_fate(lab, no), FATE_DIVERTED);
-	assert_string_equal(member(lab, id, "via"), "filter2");
-	assert_string_equal(member(lab, id, "reason"), "opened");
+	assert_string_equal(divert_member(lab, id, "via"), "filter2");
+	assert_string_equal(divert_member(lab, id, "reason"), "opened");
 }
 
 static void test_ipv6_is_for_proxies(void **state)
@@ -276,9 +263,9 @@ static void test_each_errno_has_its_mark(void **state)
 		assert_int_equal(lab_fate(lab, no), FATE_REJECTED);
 		assert_int_equal(mark_of(lab, no), errors[i].mark);
 		assert_int_equal(lab_flow(lab, &packet)->verdict, SL_REJECT);
-		assert_string_equal(member(lab, id, "via"), "none");
-		assert_string_equal(member(lab, id, "verdict"), "drop");
-		assert_string_equal(member(lab, id, "reason"), strerror(errors[i].error));
+		assert_string_equal(divert_member(lab, id, "via"), "none");
+		assert_string_equal(divert_member(lab, id, "verdict"), "drop");
+		assert_string_equal(divert_member(lab, id, "reason"), strerror(errors[i].error));
 		assert_null(lab_take(lab, PROXY, WIRE_FLOW_CANCEL));
 		assert_null(lab_take(lab, SECOND, WIRE_FLOW_NEW));
 	}
