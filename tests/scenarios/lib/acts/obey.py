@@ -12,6 +12,7 @@ import time
 from sockets import family_of
 
 from .calls import flow_to
+from .carry import say
 
 
 class _Stream:
@@ -66,6 +67,14 @@ def _echo(beat, address, port):
         except TimeoutError:
             continue
         time.sleep(0.01)
+
+
+def _serve(port):
+    """sends back what comes first, of each connection"""
+    with socket.create_server(("", int(port))) as listener:
+        while True:
+            with listener.accept()[0] as s:
+                s.sendall(s.recv(100))
 
 
 class _Load:
@@ -125,6 +134,10 @@ def _obey(streams, number, kind, *words):
         streams[kind], answer = _Load(*words), {}
     elif kind == "unload":
         answer = streams.pop("load").stop()
+    elif kind == "serve":
+        _serve(*words)
+    elif kind == "say":
+        answer = {"told": say(*words, b"hello")}
     elif kind == "gaps":
         answer = {name: {"gap_ms": s.gap_ms(), "error": s.error, "n": s.n} for name, s in streams.items() if isinstance(s, _Stream)}
     else:
