@@ -11,7 +11,7 @@ import time
 
 from sockets import family_of
 
-from .calls import flow_to
+from .calls import errno_of, flow_to
 from .carry import say
 
 
@@ -77,6 +77,17 @@ def _serve(port):
                 s.sendall(s.recv(100))
 
 
+def _read_from(address, port, sport):
+    """from that port, until the other side has ended"""
+    with socket.socket(family_of(address)) as s:
+        s.settimeout(10)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("", int(sport)))
+        s.connect((address, int(port)))
+        while s.recv(100):
+            pass
+
+
 class _Load:
     """connects at a steady rate, to each end in turn; a new socket each, for @patience_s at most"""
 
@@ -138,6 +149,8 @@ def _obey(streams, number, kind, *words):
         _serve(*words)
     elif kind == "say":
         answer = {"told": say(*words, b"hello")}
+    elif kind == "read":
+        answer = {"error": errno_of(lambda: _read_from(*words))}
     elif kind == "gaps":
         answer = {name: {"gap_ms": s.gap_ms(), "error": s.error, "n": s.n} for name, s in streams.items() if isinstance(s, _Stream)}
     else:
