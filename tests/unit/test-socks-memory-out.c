@@ -108,6 +108,13 @@ static void carry_again(unsigned int first, int program)
 	udp_leave(&side);
 }
 
+static void expect_nothing_left(void)
+{
+	for (unsigned int i = 0; i < FLOWS_BUCKETS; i++)
+		assert_true(LIST_EMPTY(&lab.flows.associations[i]) &&
+			    LIST_EMPTY(&lab.flows.peers_by_id[i]) && !lab.flows.buckets[i]);
+}
+
 static void tell_udp(void)
 {
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
@@ -115,8 +122,10 @@ static void tell_udp(void)
 	uint64_t id, other;
 	int program;
 
-	if (!begin(1, 7, &id))
+	if (!begin(1, 7, &id)) {
+		expect_nothing_left();
 		return;
+	}
 	side = udp_associate(first, "127.0.0.1");
 	udp_expect_opened(id);
 	if (begin(1, 8, &other))
@@ -143,8 +152,10 @@ static void tell_tcp(void)
 	int r = flows_begin(&lab.flows, &flow, lab.now_ms), proxy;
 
 	assert_true(r == 0 || (r == -ENOMEM && alloc_has_failed()));
-	if (r < 0)
+	if (r < 0) {
+		expect_nothing_left();
 		return;
+	}
 	proxy = lab_accept(first);
 	lab_hear(proxy, BYTES(HELLO));
 	lab_say(proxy, BYTES(GO_ON));
