@@ -365,8 +365,8 @@ static void put_in_force(struct daemon *daemon, unsigned int index, struct rules
 	if (!replace(daemon, index, fresh))
 		return;
 	judge_loopback(daemon);
-	if (daemon->filters[index]
-		    .is_proxy) /* what goes on cannot be taken any more, or given back */
+	/* what goes on cannot be taken any more, or given back */
+	if (daemon->filters[index].is_proxy)
 		return;
 	live_rules_changed(daemon, index); /* what waits for an answer is met by the walk */
 	needing_rules_changed(daemon, index);
