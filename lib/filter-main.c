@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/spin.h"
 #include "lib/filter-internal.h"
 
 static void cleanup_filter(struct sluice_filter **filter)
@@ -25,12 +25,12 @@ int filter_main_new_failed(const char *name, const char *kind, int r)
 	return 1;
 }
 
-static int wait_for_channel(struct sluice_filter *filter)
+static int wait_for_channel(struct sluice_filter *filter, struct spin *spin)
 {
 	struct pollfd pollfd = { .fd = sluice_filter_get_fd(filter),
 				 .events = sluice_filter_get_events(filter) };
 
-	if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
+	if (spin_poll(spin, &pollfd, 1, -1) < 0 && errno != EINTR)
 		return -errno;
 	return 0;
 }
@@ -49,13 +49,14 @@ int filter_main_end(const struct sluice_filter *filter, int r)
 int sluice_filter_main(const struct sluice_filter_ops *ops, void *data)
 {
 	_cleanup_(cleanup_filter) struct sluice_filter *filter = NULL;
+	struct spin spin = { 0 };
 	int r;
 
 	r = sluice_filter_new(ops, data, &filter);
 	if (r)
 		return filter_main_new_failed(ops ? ops->name : NULL, "filter", r);
 	while (r == 0) {
-		r = wait_for_channel(filter);
+		r = wait_for_channel(filter, &spin);
 		if (r == 0)
 			r = sluice_filter_process(filter);
 	}

@@ -11,6 +11,8 @@
 #include <sluice/proxy.h>
 #include <sluice/relay.h>
 
+#include "base/spin.h"
+
 #include "lib/filter-internal.h"
 #include "lib/relay-internal.h"
 
@@ -27,14 +29,14 @@ struct forward {
 	struct forward *next_owed; /* is_owed: of those */
 	struct sluice_proxy *proxy;
 	uint64_t flow;
-	int upstream;	/* connecting, or waiting for the program's; -1: the relay has it */
-	bool is_polled; /* it was waited for: it is in the set, and silent if it is connected */
-	int program;	/* UDP; -1: it has not come */
-	bool is_udp;
 	struct sluice_relay *relay;
+	int upstream;	   /* connecting, or waiting for the program's; -1: the relay has it */
+	int program;	   /* UDP; -1: it has not come */
 	int error;	   /* of its upstream: a positive errno, 0: it is reached, */
 	bool is_connected; /* which is known, */
 	bool is_owed;	   /* and not said yet: there was no place for it */
+	bool is_polled;	   /* it was waited for: it is in the set, and silent if it is connected */
+	bool is_udp;
 };
 
 struct sluice_proxy {
@@ -43,6 +45,7 @@ struct sluice_proxy {
 	struct sluice_filter *filter;
 	struct sluice_filter_ops adapted;
 	int epoll;
+	struct spin spin;
 	short events;		      /* that the session is polled for */
 	uint64_t asked;		      /* flow that new_flow is running for; 0: none */
 	bool is_taken;		      /* it has been opened, which takes it */

@@ -215,12 +215,16 @@ static int process(struct sluice_proxy *proxy, const struct round *round)
 int sluice_proxy_wait(struct sluice_proxy *proxy, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_A_ROUND];
+	struct pollfd pollfd = { .fd = proxy->epoll, .events = POLLIN };
 	struct round round;
-	int n;
+	int n = 0;
 
 	if (proxy->filter->broken || proxy->filter->state == FILTER_ENDED)
 		timeout_ms = 0; /* that is to be said */
-	n = epoll_wait(proxy->epoll, events, EVENTS_A_ROUND, timeout_ms);
+	if (timeout_ms)
+		n = spin_poll(&proxy->spin, &pollfd, 1, timeout_ms);
+	if (n >= 0)
+		n = epoll_wait(proxy->epoll, events, EVENTS_A_ROUND, 0);
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	note_all(proxy, events, n, &round);

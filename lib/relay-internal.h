@@ -99,20 +99,20 @@ struct relay_side {
 struct relay_way {
 	struct relay_buffer *first, *last; /* that wait, oldest first. Not at the same time as: */
 	struct relay_pipe *pipe;
+	uint64_t bytes;	    /* that the other side has taken */
 	uint32_t n_waiting; /* bytes, in both */
 	uint32_t n_buffers;
 	uint32_t n_bulk;   /* read in a row, many at once */
-	uint64_t bytes;	   /* that the other side has taken */
 	bool has_read_end; /* nothing more is read */
 	bool has_ended;	   /* and the other side knows it */
 	bool is_discarded; /* nobody wants these bytes */
 };
 
 struct relay_timer {
-	struct sluice_relay *relay;
 	uint64_t due_us; /* RELAY_NEVER: it is not in the heap */
 	uint64_t served; /* of those that are due at once the least is first */
-	size_t heap_at;
+	uint32_t heap_at;
+	uint32_t at; /* in its relay's @timers */
 };
 
 /* from BROKEN on its ends are resets */

@@ -67,7 +67,7 @@ static struct sluice_relay *new_relay(struct sluice_relays *relays)
 	relay->set = relays;
 	relay->sides[PROGRAM].fd = relay->sides[UPSTREAM].fd = -1;
 	for (unsigned int i = 0; i < ARRAY_SIZE(relay->timers); i++)
-		relay->timers[i] = (struct relay_timer){ .relay = relay, .due_us = RELAY_NEVER };
+		relay->timers[i] = (struct relay_timer){ .due_us = RELAY_NEVER, .at = i };
 	relay->before = &relays->all;
 	relay->next = relays->all;
 	if (relay->next)

@@ -52,7 +52,7 @@ static bool is_before(const struct relay_timer *a, const struct relay_timer *b)
 static void place(struct sluice_relays *relays, size_t at, struct relay_timer *timer)
 {
 	relays->heap[at] = timer;
-	timer->heap_at = at;
+	timer->heap_at = (uint32_t)at;
 }
 
 static void sift_up(struct sluice_relays *relays, struct relay_timer *timer, size_t at)
@@ -97,7 +97,7 @@ void relays_wake_at(struct sluice_relays *relays, struct relay_timer *timer, uin
 	if (timer->due_us <= due_us)
 		return;
 	if (timer->due_us == RELAY_NEVER)
-		timer->heap_at = relays->n_heap++;
+		timer->heap_at = (uint32_t)relays->n_heap++;
 	timer->due_us = due_us;
 	sift_up(relays, timer, timer->heap_at);
 }
@@ -111,13 +111,18 @@ void relays_serve(struct sluice_relays *relays, struct relay_timer *timer)
 	relays_wake_at(relays, timer, due_us);
 }
 
+static struct sluice_relay *relay_of(struct relay_timer *timer)
+{
+	return CONTAINER_OF(timer - timer->at, struct sluice_relay, timers);
+}
+
 static void queue_due(struct sluice_relays *relays)
 {
 	while (relays->n_heap && relays->heap[0]->due_us <= relays_now_us(relays)) {
 		struct relay_timer *timer = relays->heap[0];
 
 		forget_timer(relays, timer);
-		relays_queue(timer->relay);
+		relays_queue(relay_of(timer));
 	}
 }
 

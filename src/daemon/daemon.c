@@ -6,11 +6,13 @@
  * and in a unit test the test's.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "base/log.h"
+#include "base/spin.h"
 #include "daemon/daemon.h"
 
 #define TICK_ACCURACY_US 1000U	/* sd-event takes 0 for a quarter of a second */
@@ -246,10 +248,27 @@ static void take_last_events(struct daemon *daemon)
 	} while (daemon_now_us() < began_us + patience_us);
 }
 
+/* on a machine that is busy nobody is to be kept from running. Return: as sd_event_run() */
+static int run_once(struct daemon *daemon, struct spin *spin)
+{
+	struct pollfd pollfd = { .fd = sd_event_get_fd(daemon->event), .events = POLLIN };
+	bool is_urgent = daemon_now_us() < daemon->urgent.until_us;
+	int r = sd_event_prepare(daemon->event);
+
+	if (r == 0 && !is_urgent)
+		(void)spin_poll(spin, &pollfd, 1, -1); /* what has failed, the next call tells */
+	if (r == 0)
+		r = sd_event_wait(daemon->event, is_urgent ? UINT64_MAX : 0);
+	return r > 0 ? sd_event_dispatch(daemon->event) : r;
+}
+
 int daemon_run(struct daemon *daemon)
 {
-	int r = sd_event_loop(daemon->event);
+	struct spin spin = { 0 };
+	int r = 0;
 
+	while (r >= 0 && sd_event_get_state(daemon->event) != SD_EVENT_FINISHED)
+		r = run_once(daemon, &spin);
 	if (daemon->is_ending)
 		return 0;
 	return r < 0 ? r : -ECANCELED;

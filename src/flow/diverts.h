@@ -38,23 +38,23 @@ struct divert {
 	uint64_t flow, cookie;
 	struct sl_tuple tuple; /* as the program sees it */
 	uint64_t client;       /* cookie of @fd, also when it is the proxy's; 0: not known */
-	uint16_t port;	       /* of the program, as @fd sees it */
-	unsigned int proxy;
-	uint16_t zone; /* UDP: of conntrack, for the caller */
-	uint64_t kept_us; /* UDP: when the kernel was told last that it is still there */
+	uint64_t kept_us;      /* UDP: when the kernel was told last that it is still there */
 	struct divert_datagram *datagrams; /* UDP, the oldest first */
-	size_t n_waiting;		   /* bytes of them */
-	int fd;		      /* the connection, the caller's; -1: it has not come, or was told */
-	bool is_client;	      /* its connection is waited for */
-	bool is_socket_asked; /* UDP: @fd is being made */
-	bool is_told;	      /* the proxy has it */
-	bool is_abandoned;    /* the program has closed its last descriptor, */
-	bool is_end_told;     /* and the proxy knows */
-	bool is_asked;	      /* the proxy has asked whether it has */
-	bool is_quiet;	      /* it is told nothing of it before it has asked */
-	bool is_cancelled;    /* it comes to nothing, which the proxy is to be told */
-	bool is_over;	      /* nothing is left of it but what is to be told */
-	bool is_queued;	      /* in the list of those that wait */
+	uint32_t n_waiting;		   /* bytes of them */
+	int fd;	       /* the connection, the caller's; -1: it has not come, or was told */
+	uint16_t port; /* of the program, as @fd sees it */
+	uint16_t zone; /* UDP: of conntrack, for the caller */
+	uint16_t proxy;
+	bool is_client : 1;	  /* its connection is waited for */
+	bool is_socket_asked : 1; /* UDP: @fd is being made */
+	bool is_told : 1;	  /* the proxy has it */
+	bool is_abandoned : 1;	  /* the program has closed its last descriptor, */
+	bool is_end_told : 1;	  /* and the proxy knows */
+	bool is_asked : 1;	  /* the proxy has asked whether it has */
+	bool is_quiet : 1;	  /* it is told nothing of it before it has asked */
+	bool is_cancelled : 1;	  /* it comes to nothing, which the proxy is to be told */
+	bool is_over : 1;	  /* nothing is left of it but what is to be told */
+	bool is_queued : 1;	  /* in the list of those that wait */
 };
 
 struct diverts;
