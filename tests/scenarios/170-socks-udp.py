@@ -265,7 +265,7 @@ def check_twisted(t, lab):
     for host in (PROXY, f"[{PROXY6}]"):
         ran = run(lab, url(port=port, host=host), lab.actor("sockets", HOST4, ECHO, 2, 0))
         t.equal(ran.json(), {"right": 2}, f"it names 0.0.0.0 or ::, and is at {host}")
-    for proxy.twist in ("no port", "loopback", "a name"):
+    for proxy.twist in ("no port", "loopback", "a name", "its client"):
         ran = run(lab, url(port=port), lab.actor("told_each_time", HOST4, ECHO, 1))
         t.equal(ran.json()["told"], ["ECONNREFUSED"], f"it names {proxy.twist}")
         t.check("names no place" in ran.wait_flow(proto="udp")["reason"], f"{proxy.twist}: why")
