@@ -265,8 +265,6 @@ bool settings_tick(struct settings *settings, const struct applications *applica
 	}
 	free(settings->rules);
 	*settings = fresh;
-	(void)cli_error(0, "proxy %s: the settings of %s are in force for flows to come", proxy,
-			settings->path);
 	return true;
 }
 

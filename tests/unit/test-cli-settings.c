@@ -20,7 +20,9 @@
 #include "alloc.h"
 #include "base/macros.h"
 #include "cli/cli.h"
+#include "cli/instance.h"
 #include "cli/settings.h"
+#include "wire/channel.h"
 
 #define TELLINGS_MAX 1000U
 
@@ -286,6 +288,67 @@ static void test_change_without_memory(void **state)
 	alloc_tell_each(tell_change, NULL, true, 1, 5, TELLINGS_MAX);
 }
 
+/* ---- what is told of a change ---- */
+
+static unsigned int drain(int fd)
+{
+	uint8_t buffer[WIRE_RECORD_MAX];
+	struct wire_message message;
+	unsigned int n = 0;
+	int passed = -1;
+
+	for (; channel_recv(fd, &wire_keeper_channel, WIRE_FROM_ANY, buffer, &message, NULL,
+			    &passed) == 0;
+	     n++)
+		assert_int_equal(message.record->type, WIRE_K_SETTINGS);
+	return n;
+}
+
+static void tick(struct instance *instance)
+{
+	forget_said();
+	instance->looked_ms = 1; /* long ago */
+	instance_tick(instance);
+}
+
+/* the keeper reads nothing for a while: sluiced hears of the change all the same */
+static void test_told_late(void **state)
+{
+	static const char before[] = "App = sh\n", behind[] = "App = sh,uid=8\n";
+	static struct instance instance;
+	struct settings *settings = &instance.filters[0].settings;
+	const struct wire_k_settings record = { 0 };
+	char path[64];
+	int keeper;
+
+	instance_init(&instance);
+	assert_int_equal(channel_pair(&instance.keeper_sock, &keeper), 0);
+	instance.n_filters = 1;
+	instance.filters[0].is_proxy = true;
+	write_file("rules", before, sizeof(before) - 1, path);
+	assert_int_equal(settings_take(settings, NULL, "Settings", path), 0);
+	tick(&instance);
+	assert_int_equal(drain(keeper), 0);
+	while (channel_send(instance.keeper_sock, &wire_keeper_channel, WIRE_K_SETTINGS, &record,
+			    NULL, 0, -1) == 0)
+		;
+	write_file("rules", behind, sizeof(behind) - 1, path);
+	tick(&instance);
+	assert_non_null(strstr(said.text, "does not listen"));
+	tick(&instance);
+	assert_int_equal(said.n, 0); /* once is enough */
+	drain(keeper);
+	tick(&instance);
+	assert_non_null(strstr(said.text, "are in force"));
+	assert_int_equal(drain(keeper), 1);
+	tick(&instance);
+	assert_int_equal(drain(keeper) + said.n, 0);
+	settings_close(settings);
+	close_fd(instance.keeper_sock);
+	close_fd(keeper);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_words_without_memory),
 		cmocka_unit_test(test_change_without_memory),
+		cmocka_unit_test(test_told_late),
 	};
 
 	return cmocka_run_group_tests_name("cli-settings", tests, begin, finish);
