@@ -300,12 +300,13 @@ def check_served(t, place):
 
 
 def check_python(t, place):
-    """the example in Python: a proxy that answers by itself what its rules include"""
+    """the example in Python: a proxy that answers by itself what its rules include, beside a filter, too"""
     lab = place.lab
     top = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../..")
     url = f"http://{HOSTS[0]}/"
-    for options, wanted in (([], ["403", "not from here"]), (["--exclude", "remote=10.0.0.0/8"], ["200"])):
-        ran = lab.run([], ["curl", "-q", "-s", "-m", "10", "-w", "%{http_code}\n", url],
+    for filters, options, wanted in (([], [], ["403", "not from here"]), ([], ["--exclude", "remote=10.0.0.0/8"], ["200"]),
+                                     ([lab.test_filter()], [], ["403", "not from here"])):
+        ran = lab.run(filters, ["curl", "-q", "-s", "-m", "10", "-w", "%{http_code}\n", url],
                       options=["--proxy", os.path.join(top, "examples/hello-proxy.py"), *options])
         t.equal(sorted(ran.stdout.splitlines())[:1 + ("403" in wanted)], wanted, f"hello-proxy.py, {options} {ran.stderr}")
         t.equal(ran.wait_flow(dport=80)["via"], "hello-proxy.py" if "403" in wanted else None, "who has it")
