@@ -163,8 +163,8 @@ struct daemon {
 	struct identity *idle_oldest, *idle_newest;
 	unsigned int n_idle;
 	struct known_link links[LINKS_MAX];
-	struct sl_flow_key
-		cut[CUT_MAX]; /* TCP of ours, ended lately: its reset may be on its way */
+	/* TCP of ours, ended lately: its reset may be on its way */
+	struct sl_flow_key cut[CUT_MAX];
 	unsigned int n_cut;
 	uint64_t links_read_us;
 	unsigned int n_links;

@@ -156,9 +156,9 @@ bool plane_diverts(const struct plane *plane, uint64_t netns, uint8_t proto, boo
 /** struct plane_client - a connection that was diverted */
 struct plane_client {
 	int fd; /* the caller's: connected with the program; a close(2) resets it */
-	struct sl_tuple
-		tuple;	 /* as the program sees it, but for its port, which conntrack may change */
 	uint64_t cookie; /* of @fd */
+	/* as the program sees it, but for its port, which conntrack may change */
+	struct sl_tuple tuple;
 };
 
 /** plane_accept() - one more of a family. Return: 0; -EAGAIN: none is there; or another negative errno */

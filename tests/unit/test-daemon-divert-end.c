@@ -586,6 +586,31 @@ static unsigned int drain(struct lab *lab, uint64_t id, uint16_t order[3])
 	return n;
 }
 
+/* who asks about another proxy's flow, and reads nothing, takes no word of it away from that one */
+static void test_words_of_anothers_flow_that_wait(void **state)
+{
+	struct lab *lab = divert_lab(0, 2, true);
+	unsigned int no = lab_put(lab, &tcp);
+	uint64_t id = lab_take_flow(lab, 0);
+	_cleanup_close_ int program = -1;
+
+	lab_judge(lab, 0, id, 0);
+	assert_int_equal(lab_take_flow(lab, 1), id);
+	divert_say_opened(lab, 1, id, 0);
+	assert_int_equal(lab_fate(lab, no), FATE_DIVERTED);
+	program = divert_connect(lab, &tcp);
+	assert_non_null(lab_take(lab, 1, WIRE_FLOW_SOCKET));
+	divert_fill(lab, 0);
+	divert_ask_end(lab, 0, id);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 2);
+	divert_ask_end(lab, 1, id);
+	assert_false(((const struct wire_flow_end *)lab_take(lab, 1, WIRE_FLOW_END))->full);
+	lab_end_socket(lab, &tcp);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 1);
+	program = close_fd(program);
+	lab_free(lab);
+}
+
 static void test_a_connection_and_its_end_wait_in_order(void **state)
 {
 	struct lab *lab = *state;
@@ -780,6 +805,7 @@ int main(void)
 		TEST(test_it_dies_with_a_flow_that_it_has_taken),
 		TEST(test_it_dies_and_no_other_comes),
 		TEST(test_it_dies_before_the_connection_comes),
+		cmocka_unit_test(test_words_of_anothers_flow_that_wait),
 		TEST(test_a_connection_and_its_end_wait_in_order),
 		TEST(test_what_is_over_waits_as_well),
 		TEST(test_a_cancel_waits),

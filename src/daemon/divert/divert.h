@@ -39,6 +39,7 @@ struct divert_far {
 	struct divert_asked waiting[DIVERT_WAITING_FAR]; /* a ring; a flow may be over */
 	unsigned int first_waiting, n_waiting;
 	bool is_making;
+	bool is_paused; /* somewhere datagrams wait unread until the line has room */
 };
 
 /** divert_is_used() - is one of the providers a proxy? */
@@ -66,6 +67,8 @@ int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire
 
 /** divert_tick() - listeners that could not be heard are heard again */
 void divert_tick(struct daemon *daemon);
+/** divert_line_moved() - so are those whose datagrams had to wait, if there is room */
+void divert_line_moved(struct daemon *daemon);
 
 /** divert_proxy() - name of the one that has this diverted flow */
 const char *divert_proxy(const struct daemon *daemon, const struct flow *flow);
