@@ -184,6 +184,8 @@ struct daemon {
 	struct upstreams *upstreams; /* of proxies that are governed; NULL: none is */
 	struct divert_far far;
 	uint64_t diverts_looked_us;
+	struct plane_end resting[PLANE_COUNTS_MAX]; /* of connections that are over */
+	unsigned int n_resting;
 	bool is_deaf;	  /* what comes for one could not be taken: until the next tick */
 	uint64_t deaf_us; /* when that was so last */
 	struct namespaces namespaces;

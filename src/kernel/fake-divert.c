@@ -24,13 +24,17 @@ bool fake_is_diverting(const struct fake *fake)
 
 int fake_put_client(struct fake *fake, const struct sl_tuple *tuple)
 {
+	struct plane_client client = { .tuple = *tuple };
+	socklen_t n = sizeof(client.cookie);
 	int pair[2];
 
 	if (fake->n_clients == FAKE_CLIENTS_MAX ||
 	    eventfd_write(fake_netns_of(fake, tuple->netns)->clients_fd, 1) < 0 ||
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ||
+	    getsockopt(pair[0], SOL_SOCKET, SO_COOKIE, &client.cookie, &n) < 0)
 		abort();
-	fake->clients[fake->n_clients++] = (struct plane_client){ .fd = pair[0], .tuple = *tuple };
+	client.fd = pair[0];
+	fake->clients[fake->n_clients++] = client;
 	return pair[1];
 }
 

@@ -119,6 +119,8 @@ int fake_destroy(struct plane *plane, struct netns *netns, const struct plane_en
 int fake_hold_again(struct plane *plane, uint64_t cookie);
 void fake_count(struct plane *plane, struct netns *netns, const struct plane_end *ends,
 		unsigned int n, struct plane_count *ret_counts);
+void fake_end_rests(struct plane *plane, struct netns *netns, const struct plane_end *ends,
+		    unsigned int n);
 
 /* fake-queue.c */
 int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,
