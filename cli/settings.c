@@ -184,7 +184,7 @@ static int read_file(struct settings *settings, const struct applications *appli
 		close_fd(fd);
 		return -1;
 	}
-	r = fstat(fd, &settings->seen) < 0
+	r = fstat(fd, &settings->taken) < 0
 		    ? cli_error(-1, "%s", strerror(errno))
 		    : settings_read_lines(file, settings->path, take_line, &reader);
 	fclose(file);
@@ -249,16 +249,21 @@ static int read_again(const struct settings *settings, const struct applications
 	return 0;
 }
 
-/* one that is away for a moment is being replaced */
+/* one that is away for a moment is being replaced, and one that changes is being written */
 bool settings_tick(struct settings *settings, const struct applications *applications,
 		   const char *proxy)
 {
 	struct settings fresh;
 	struct stat now;
+	bool is_still;
 
-	if (!settings->path[0] || stat(settings->path, &now) < 0 || is_same(&now, &settings->seen))
+	if (!settings->path[0] || stat(settings->path, &now) < 0)
 		return false;
+	is_still = is_same(&now, &settings->seen);
 	settings->seen = now;
+	if (!is_still || is_same(&now, &settings->taken))
+		return false;
+	settings->taken = now;
 	if (read_again(settings, applications, &fresh)) {
 		(void)cli_error(0, "proxy %s: the settings of before stay", proxy);
 		return false;

@@ -261,6 +261,7 @@ static bool tell_change(unsigned int nth, bool is_always, void *data)
 	assert_int_equal(settings_take(&settings, NULL, "Settings", path), 0);
 	note(&settings, &usual);
 	write_file("rules", behind, sizeof(behind) - 1, path);
+	assert_false(settings_tick(&settings, NULL, "one"));
 	forget_said();
 	alloc_fail(nth, is_always);
 	alloc_enter();
@@ -286,6 +287,29 @@ static void test_change_without_memory(void **state)
 	assert_false(tell_change(0, false, NULL));
 	alloc_tell_each(tell_change, NULL, false, 1, 5, TELLINGS_MAX);
 	alloc_tell_each(tell_change, NULL, true, 1, 5, TELLINGS_MAX);
+}
+
+/* who writes into the file is not through yet: no rules at all would let everything come */
+static void test_half_written(void **state)
+{
+	static const char whole[] = "App = sh,uid=9\n", other[] = "App = sh,uid=8\n";
+	struct settings settings = { 0 };
+	char path[64];
+
+	write_file("rules", whole, sizeof(whole) - 1, path);
+	assert_int_equal(settings_take(&settings, NULL, "Settings", path), 0);
+	assert_false(settings_tick(&settings, NULL, "one"));
+	write_file("rules", "", 0, path);
+	assert_false(settings_tick(&settings, NULL, "one"));
+	write_file("rules", other, sizeof(other) - 1, path);
+	assert_false(settings_tick(&settings, NULL, "one"));
+	assert_int_equal(settings.n, 1);
+	assert_int_equal(settings.rules[0].rule.uid, 9);
+	assert_true(settings_tick(&settings, NULL, "one"));
+	assert_int_equal(settings.rules[0].rule.uid, 8);
+	assert_false(settings_tick(&settings, NULL, "one"));
+	settings_close(&settings);
+	unlink(path);
 }
 
 /* ---- what is told of a change ---- */
@@ -334,6 +358,7 @@ static void test_told_late(void **state)
 		;
 	write_file("rules", behind, sizeof(behind) - 1, path);
 	tick(&instance);
+	tick(&instance);
 	assert_non_null(strstr(said.text, "does not listen"));
 	tick(&instance);
 	assert_int_equal(said.n, 0); /* once is enough */
@@ -357,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_words_without_memory),
 		cmocka_unit_test(test_change_without_memory),
+		cmocka_unit_test(test_half_written),
 		cmocka_unit_test(test_told_late),
 	};
 
