@@ -511,7 +511,8 @@ struct sl_event {
 	__u8 raddr[16]; /* TCP only, with rport */
 	__u16 rport;
 	__u16 kind;
-	__u32 is_forgotten; /* TCP: its entry in sl_flows is gone already */
+	__u16 is_forgotten; /* TCP: its entry in sl_flows is gone already */
+	__u16 peer_rests;   /* TCP: the peer has closed before, and is in TIME_WAIT */
 };
 _Static_assert(sizeof(struct sl_event) == 48, "sl_event");
 

@@ -10,6 +10,7 @@
  *	sl_out_held	no verdict, or a denial: to the queue, sluiced answers both
  *	sl_out_crowd	of these, one too many of a user: not to the queue, where others wait
  *	sl_out_ours	belongs to a governed socket, also one that is closed by now
+ *	sl_out_allowed	the verdict on its own conversation lets it go, and its socket is there
  *	sl_out_denied, sl_out_silent
  *			a denial is remembered for this conversation; it is a silent one
  *	sl_out_query	never matches; notes who sends datagrams, and asks a name server, on loopback
@@ -351,6 +352,24 @@ SEC("socket")
 int sl_out_silent(struct __sk_buff *skb)
 {
 	return out_verdict(skb) == SL_SILENT;
+}
+
+/* SL_SOCK_ALLOWED does not tell: the socket may have another peer by now than the packet */
+SEC("socket")
+int sl_out_allowed(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	struct sl_flow *flow;
+	struct packet p;
+
+	if (!sock || read_packet(skb, &p, true))
+		return 0;
+	p.tuple.lo = lo_of_sent(skb, p.tuple.raddr);
+	flow = find_flow(&p, sock->listener ? sock->listener : cookie);
+	if (!flow || flow->verdict != SL_PEEK)
+		return flow && flow->verdict == SL_ALLOW;
+	return !is_looked_at(skb, &p, flow, SL_DIR_OUT);
 }
 
 SEC("socket")

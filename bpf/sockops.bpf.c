@@ -179,6 +179,7 @@ static __always_inline void count(struct bpf_sock_ops *ctx, struct sl_event *eve
 static __always_inline void tell_closed(struct bpf_sock_ops *ctx, const struct sl_flow_key *key,
 					bool is_forgotten)
 {
+	__u32 before = ctx->args[0];
 	struct sl_event *event = event_new(SL_EV_TCP_CLOSED, key->cookie);
 
 	if (!event)
@@ -186,6 +187,7 @@ static __always_inline void tell_closed(struct bpf_sock_ops *ctx, const struct s
 	__builtin_memcpy(event->raddr, key->raddr, 16);
 	event->rport = key->rport;
 	event->is_forgotten = is_forgotten;
+	event->peer_rests = before == BPF_TCP_LAST_ACK || before == BPF_TCP_CLOSING;
 	count(ctx, event);
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }

@@ -36,6 +36,7 @@ struct settings {
 	struct stat seen;	  /* as it was read */
 	int file;		  /* for the keeper: its descriptor and 1; 0: none yet */
 	uint32_t generation;	  /* of it, that counts; 0: none */
+	bool is_untold;		  /* sluiced has not heard that it has changed */
 };
 
 /**

@@ -23,17 +23,24 @@
 
 #define SPIN_MOST_NS 200000U /* a wait that is longer was one to sleep for */
 #define SPIN_FIRST_NS 50000U
+#define SPIN_TAKEN_NS 50000U /* somebody else had the processor for so long between two looks */
 
 /** struct spin - how long to look again; zeroed at first: not at all */
 struct spin {
 	uint32_t limit_ns;
 };
 
+/* one alone does not take all that many have made */
+static inline void spin_shrink(struct spin *spin)
+{
+	spin->limit_ns = spin->limit_ns > SPIN_FIRST_NS ? spin->limit_ns / 2 : 0;
+}
+
 /** spin_learn() - @took_ns: so long nothing came, awake or asleep */
 static inline void spin_learn(struct spin *spin, uint64_t took_ns)
 {
 	if (took_ns > SPIN_MOST_NS)
-		spin->limit_ns = spin->limit_ns > SPIN_FIRST_NS ? spin->limit_ns / 2 : 0;
+		spin_shrink(spin);
 	else if (took_ns > spin->limit_ns)
 		spin->limit_ns =
 			spin->limit_ns ? MIN(2 * spin->limit_ns, SPIN_MOST_NS) : SPIN_FIRST_NS;
@@ -47,17 +54,37 @@ static inline uint64_t spin_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
 }
 
+/* Return: as poll(2); 0: it is time to sleep */
+static inline int spin_awake(struct spin *spin, struct pollfd *fds, nfds_t n_fds, uint64_t began_ns)
+{
+	uint64_t now_ns = began_ns, last_ns = began_ns;
+	int n = 0;
+
+	while (n == 0 && now_ns - began_ns < spin->limit_ns) {
+		n = poll(fds, n_fds, 0);
+		if (n)
+			break;
+		(void)sched_yield();
+		now_ns = spin_now_ns();
+		if (now_ns - last_ns > SPIN_TAKEN_NS) {
+			spin_shrink(spin);
+			return poll(fds, n_fds, 0);
+		}
+		last_ns = now_ns;
+	}
+	return n;
+}
+
 /** spin_poll() - as poll(2), whose @timeout_ms begins when it sleeps. 0: it neither sleeps nor learns */
 static inline int spin_poll(struct spin *spin, struct pollfd *fds, nfds_t n_fds, int timeout_ms)
 {
 	uint64_t began_ns;
-	int n = 0;
+	int n;
 
 	if (!timeout_ms)
 		return poll(fds, n_fds, 0);
 	began_ns = spin_now_ns();
-	while (spin_now_ns() - began_ns < spin->limit_ns && (n = poll(fds, n_fds, 0)) == 0)
-		(void)sched_yield();
+	n = spin_awake(spin, fds, n_fds, began_ns);
 	if (n == 0)
 		n = poll(fds, n_fds, timeout_ms);
 	spin_learn(spin, spin_now_ns() - began_ns);

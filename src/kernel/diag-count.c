@@ -30,8 +30,11 @@ struct round {
 	struct plane_count *counts;
 };
 
-static size_t write_requests(char *buffer, const struct plane_end *ends, unsigned int n)
+/* @type: SOCK_DESTROY takes the socket with this cookie alone, SOCK_DIAG_BY_FAMILY any */
+static size_t write_requests(char *buffer, uint16_t type, const struct plane_end *ends,
+			     unsigned int n)
 {
+	bool is_any = type == SOCK_DIAG_BY_FAMILY;
 	size_t at = 0;
 
 	for (unsigned int i = 0; i < n; i++, at += REQUEST_BYTES) {
@@ -39,11 +42,12 @@ static size_t write_requests(char *buffer, const struct plane_end *ends, unsigne
 		struct inet_diag_req_v2 *req =
 			mnl_nlmsg_put_extra_header(header, sizeof(struct inet_diag_req_v2));
 
-		header->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+		header->nlmsg_type = type;
 		header->nlmsg_flags = NLM_F_REQUEST;
 		header->nlmsg_seq = i + 1;
-		diag_request(&ends[i].tuple, ends[i].ifindex, UINT64_MAX, req);
-		req->idiag_ext = 1 << (INET_DIAG_INFO - 1);
+		diag_request(&ends[i].tuple, ends[i].ifindex, is_any ? UINT64_MAX : ends[i].cookie,
+			     req);
+		req->idiag_ext = is_any ? 1 << (INET_DIAG_INFO - 1) : 0;
 	}
 	return at;
 }
@@ -116,7 +120,7 @@ void diag_count(int sock, const struct plane_end *ends, unsigned int n,
 	for (unsigned int i = 0; i < n; i++)
 		ret_counts[i] = (struct plane_count){ .error = -ENODATA };
 	netlink_drain(sock);
-	if (send(sock, buffer, write_requests(buffer, ends, n), 0) < 0)
+	if (send(sock, buffer, write_requests(buffer, SOCK_DIAG_BY_FAMILY, ends, n), 0) < 0)
 		return;
 	/* the kernel has answered all of them when send(2) is back, or never will */
 	while (round.n_open > 0) {
@@ -132,4 +136,12 @@ void diag_count(int sock, const struct plane_end *ends, unsigned int n,
 		for (; mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left))
 			take_answer(header, &round);
 	}
+}
+
+/* an answer comes of those alone that are not there; who asks next reads it away */
+void diag_end_rests(int sock, const struct plane_end *ends, unsigned int n)
+{
+	_Alignas(struct nlmsghdr) char buffer[PLANE_COUNTS_MAX * REQUEST_BYTES];
+
+	(void)send(sock, buffer, write_requests(buffer, SOCK_DESTROY, ends, n), 0);
 }

@@ -40,6 +40,9 @@ struct plane_count;
 void diag_count(int sock, const struct plane_end *ends, unsigned int n,
 		struct diag_socket *ret_found, struct plane_count *ret_counts);
 
+/** diag_end_rests() - @n TCP connections, 64 at most, by their ends and cookies; those that are gone are gone */
+void diag_end_rests(int sock, const struct plane_end *ends, unsigned int n);
+
 /** diag_request() - for what is known by these ends; any @cookie: UINT64_MAX */
 struct inet_diag_req_v2;
 void diag_request(const struct sl_tuple *tuple, uint32_t ifindex, uint64_t cookie,

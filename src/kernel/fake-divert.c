@@ -24,13 +24,17 @@ bool fake_is_diverting(const struct fake *fake)
 
 int fake_put_client(struct fake *fake, const struct sl_tuple *tuple)
 {
+	struct plane_client client = { .tuple = *tuple };
+	socklen_t n = sizeof(client.cookie);
 	int pair[2];
 
 	if (fake->n_clients == FAKE_CLIENTS_MAX ||
 	    eventfd_write(fake_netns_of(fake, tuple->netns)->clients_fd, 1) < 0 ||
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ||
+	    getsockopt(pair[0], SOL_SOCKET, SO_COOKIE, &client.cookie, &n) < 0)
 		abort();
-	fake->clients[fake->n_clients++] = (struct plane_client){ .fd = pair[0], .tuple = *tuple };
+	client.fd = pair[0];
+	fake->clients[fake->n_clients++] = client;
 	return pair[1];
 }
 
@@ -61,7 +65,7 @@ void fake_put_datagram(struct fake *fake, const struct sl_tuple *tuple, const vo
 	struct fake_datagram *fresh = &fake->datagrams[fake->n_datagrams];
 
 	if (fake->n_datagrams == FAKE_CLIENTS_MAX || n > sizeof(fresh->bytes) ||
-	    eventfd_write(fake_netns_of(fake, tuple->netns)->clients_fd, 1) < 0)
+	    eventfd_write(fake_netns_of(fake, tuple->netns)->datagrams_fd, 1) < 0)
 		abort();
 	fake->n_datagrams++;
 	fresh->tuple = *tuple;
@@ -74,6 +78,7 @@ int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 {
 	struct fake *fake = fake_of(plane);
 	int r = fake_enter(fake, FAKE_RECEIVE);
+	eventfd_t told;
 
 	if (r < 0)
 		return r;
@@ -91,6 +96,8 @@ int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 			(fake->n_datagrams - i) * sizeof(fake->datagrams[0]));
 		return 0;
 	}
+	if (sock < 0)
+		(void)eventfd_read(netns->sockets[NETNS_DATAGRAMS4], &told);
 	return -EAGAIN;
 }
 

@@ -45,3 +45,14 @@ void fake_count(struct plane *plane, struct netns *netns, const struct plane_end
 			ret_counts[i] = (struct plane_count){ .error = r ? r : -ENOENT };
 	}
 }
+
+void fake_end_rests(struct plane *plane, struct netns *netns, const struct plane_end *ends,
+		    unsigned int n)
+{
+	struct fake *fake = fake_of(plane);
+
+	int r = fake_enter(fake, FAKE_END_RESTS);
+
+	for (unsigned int i = 0; r == 0 && i < n; i++)
+		fake_put(fake, FAKE_ENDED, &ends[i].tuple, &ends[i]);
+}

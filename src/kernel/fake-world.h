@@ -30,7 +30,8 @@ struct fake_netns {
 	int pipe[2];
 	int asked_fd;	/* readable while packets wait in its queue of packets */
 	int watch_fd;	/* readable after fake_touch() */
-	int clients_fd; /* readable while there are clients, or datagrams */
+	int clients_fd; /* readable while there are clients */
+	int datagrams_fd;
 	bool is_touched, has_rules, is_refused;
 };
 
@@ -118,6 +119,8 @@ int fake_destroy(struct plane *plane, struct netns *netns, const struct plane_en
 int fake_hold_again(struct plane *plane, uint64_t cookie);
 void fake_count(struct plane *plane, struct netns *netns, const struct plane_end *ends,
 		unsigned int n, struct plane_count *ret_counts);
+void fake_end_rests(struct plane *plane, struct netns *netns, const struct plane_end *ends,
+		    unsigned int n);
 
 /* fake-queue.c */
 int fake_read(struct plane *plane, struct netns *netns, uint8_t *buffer,

@@ -184,6 +184,7 @@ static const struct plane_ops fake_ops = {
 	.destroy = fake_destroy,
 	.hold_again = fake_hold_again,
 	.count = fake_count,
+	.end_rests = fake_end_rests,
 	.set_memory = fake_set_memory,
 	.get_memory = fake_get_memory,
 	.forget_memory = fake_forget_memory,

@@ -55,6 +55,7 @@ static const struct {
 	{ "sl_out_held", offsetof(struct nft_programs, out_held) },
 	{ "sl_out_crowd", offsetof(struct nft_programs, out_crowd) },
 	{ "sl_out_ours", offsetof(struct nft_programs, out_ours) },
+	{ "sl_out_allowed", offsetof(struct nft_programs, out_allowed) },
 	{ "sl_out_denied", offsetof(struct nft_programs, out_denied) },
 	{ "sl_out_silent", offsetof(struct nft_programs, out_silent) },
 	{ "sl_out_query", offsetof(struct nft_programs, out_query) },

@@ -33,6 +33,7 @@ static const struct chain chains[] = {
 	{ "reject", -1, 0, ALWAYS },
 	{ "hold_out", -1, 0, ALWAYS },
 	{ "hold_in", -1, 0, ALWAYS },
+	{ "again_out", -1, 0, ALWAYS },
 	{ "unjudged_out", -1, 0, ALWAYS },
 	{ "unjudged_in", -1, 0, ALWAYS },
 	{ "out_loopback", -1, 0, ALWAYS },
@@ -50,6 +51,10 @@ static const struct chain chains[] = {
 	{ "packet_in", NF_INET_LOCAL_IN, PRIORITY_PACKET, WHEN_PACKETS },
 };
 
+/* A successor has what was held queued again, and this is not held any more: the verdict was written, and
+ * who wrote it died before he let the packet go */
+#define AGAIN_OUT MARK_IS(SL_MARK_HELD), BPF(out_allowed), GOTO("again_out")
+
 #define DIVERTED(when, proto, family, redirect)                                                    \
 	RULE("divert_out", when, PROTO_IS(proto), FAMILY_IS(family), BPF(out_diverted),            \
 	     SET_MARK(SL_MARK_NONE), redirect)
@@ -58,10 +63,16 @@ static const struct chain chains[] = {
 static const struct nft_rule rules[] = {
 	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), GOTO("out_loopback")),
 	RULE("out", ALWAYS, BPF(out_held), GOTO("hold_out")),
+	RULE("out", ALWAYS, AGAIN_OUT),
 
 	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_UDP), BPF(out_query)),
 	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_TCP), DPORT_IS(PORT_DNS), BPF(out_query)),
 	RULE("out_loopback", WHEN_LOOPBACK, BPF(out_loopback), BPF(out_held), GOTO("hold_out")),
+	RULE("out_loopback", ALWAYS, AGAIN_OUT),
+
+	/* the gate would take it for one that nobody has judged */
+	RULE("again_out", WHEN_DIVERTING, BPF(out_diverted), SET_MARK(SL_MARK_DIVERT), ACCEPT),
+	RULE("again_out", ALWAYS, SET_MARK(SL_MARK_NONE)),
 
 	/* denied before or undecided: sluiced answers both, so that the application
 	 * meets the same error; a drop or a reject right here would be EPERM */
@@ -85,6 +96,8 @@ static const struct nft_rule rules[] = {
 	RULE("unjudged_out", ALWAYS, BPF(out_denied), GOTO("reject")),
 	RULE("unjudged_out", ALWAYS, SET_MARK(SL_MARK_NONE)),
 
+	/* a successor has it queued again: if it is still to be held, it is marked again */
+	RULE("in", ALWAYS, MARK_IS(SL_MARK_HELD), SET_MARK(SL_MARK_NONE)),
 	RULE("in", ALWAYS, SPORT_IS(PORT_DNS), BPF(in_answer), SET_MARK(SL_MARK_NAMES), QUEUE),
 	/* a proxy answers from there, and filters look at it */
 	RULE("in", WHEN_DIVERTING_PEEKED, IIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_TCP), BPF(in_peeked),
@@ -202,8 +215,9 @@ static bool is_used(enum rule_when when, const struct nft_plan *plan)
 enum keeping {
 	KEEP_NOTHING, /* another table in the place of an older one that may be there */
 	KEEP_CHAINS,  /* their hooks stay, and what they queued with them */
-	KEEP_ZONE, /* and the rule of that chain: the kernel empties all queues when one goes that sets a
-		       * zone, a moment after the transaction (nft_ct_set_destroy) */
+	/* and the rules of that chain: the kernel empties all queues when one goes that sets a zone, a
+	 * moment after the transaction (nft_ct_set_destroy) */
+	KEEP_ZONE,
 };
 
 static bool is_kept(enum keeping keeping, const char *chain)

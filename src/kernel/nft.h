@@ -19,7 +19,8 @@
 
 /** struct nft_programs - descriptors of the loaded matches; borrowed */
 struct nft_programs {
-	int out_held, out_crowd, out_ours, out_denied, out_silent, out_query, out_loopback;
+	int out_held, out_crowd, out_ours, out_allowed, out_denied, out_silent, out_query;
+	int out_loopback;
 	int in_held, in_peeked, in_ours, in_denied, in_silent, in_answer, in_loopback;
 	int packet_out, packet_out_place, packet_out_denied;
 	int packet_in, packet_in_place, packet_in_denied;

@@ -92,6 +92,8 @@ struct plane_ops {
 	int (*hold_again)(struct plane *plane, uint64_t cookie);
 	void (*count)(struct plane *plane, struct netns *netns, const struct plane_end *ends,
 		      unsigned int n, struct plane_count *ret_counts);
+	void (*end_rests)(struct plane *plane, struct netns *netns, const struct plane_end *ends,
+			  unsigned int n);
 
 	int (*set_memory)(struct plane *plane, const struct sl_memory_key *key,
 			  const struct sl_memory *memory);

@@ -156,9 +156,9 @@ bool plane_diverts(const struct plane *plane, uint64_t netns, uint8_t proto, boo
 /** struct plane_client - a connection that was diverted */
 struct plane_client {
 	int fd; /* the caller's: connected with the program; a close(2) resets it */
-	struct sl_tuple
-		tuple;	 /* as the program sees it, but for its port, which conntrack may change */
 	uint64_t cookie; /* of @fd */
+	/* as the program sees it, but for its port, which conntrack may change */
+	struct sl_tuple tuple;
 };
 
 /** plane_accept() - one more of a family. Return: 0; -EAGAIN: none is there; or another negative errno */
@@ -344,6 +344,9 @@ struct plane_count {
  */
 void plane_count(struct plane *plane, const struct plane_end *ends, unsigned int n,
 		 struct plane_count *ret_counts);
+/** plane_end_rests() - of TCP connections of which nothing but TIME_WAIT is left, PLANE_COUNTS_MAX at most.
+ *  Where the kernel does not do it they stay for their minute */
+void plane_end_rests(struct plane *plane, const struct plane_end *ends, unsigned int n);
 /** plane_hold_again() - a TCP socket that was allowed: its packets meet its flow's verdict again */
 int plane_hold_again(struct plane *plane, uint64_t cookie);
 

@@ -220,6 +220,12 @@ static void real_count(struct plane *plane, struct netns *netns, const struct pl
 			ret_counts[i].error = -ENOENT;
 }
 
+static void real_end_rests(struct plane *plane, struct netns *netns, const struct plane_end *ends,
+			   unsigned int n)
+{
+	diag_end_rests(netns->sockets[NETNS_DIAG], ends, n);
+}
+
 static int real_drain(struct plane *plane, plane_event_fn fn, void *data)
 {
 	struct real *real = real_of(plane);
@@ -287,6 +293,7 @@ static const struct plane_ops real_ops = {
 	.destroy = real_destroy,
 	.hold_again = real_hold_again,
 	.count = real_count,
+	.end_rests = real_end_rests,
 	.set_memory = real_set_memory,
 	.get_memory = real_get_memory,
 	.forget_memory = real_forget_memory,

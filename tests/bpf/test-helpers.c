@@ -208,6 +208,7 @@ static bool is_out_well(struct world *world, const struct lab_ends *ends)
 	fill(&packet, ends);
 	return run_out(world, "sl_out_held", &packet, &nobody) == 1 &&
 	       run_out(world, "sl_out_ours", &packet, &nobody) == 1 &&
+	       run_out(world, "sl_out_allowed", &packet, &nobody) == 0 &&
 	       run_out(world, "sl_out_held", &packet, &denied) == 1 &&
 	       run_out(world, "sl_out_held", &packet, &streaming) == 1 &&
 	       run_out(world, "sl_out_held", &packet, &allowed) >= 0 &&

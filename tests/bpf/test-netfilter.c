@@ -227,6 +227,7 @@ static void check_answer(struct lab *lab, const char *server, const char *client
 struct sender {
 	const struct lab_ends *ends;
 	enum sl_verdict verdict; /* SL_UNDECIDED: no flow in the map */
+	uint32_t flags;		 /* of its socket, as well */
 };
 
 static void prepare(struct lab *lab, uint64_t cookie, void *data)
@@ -234,7 +235,8 @@ static void prepare(struct lab *lab, uint64_t cookie, void *data)
 	const struct sender *sender = data;
 	struct sl_flow_key key = ends_key(sender->ends, SL_DIR_OUT, cookie);
 
-	set_sock(lab, cookie, sender->ends->proto == IPPROTO_TCP ? SL_SOCK_STREAM : 0);
+	set_sock(lab, cookie,
+		 sender->flags | (sender->ends->proto == IPPROTO_TCP ? SL_SOCK_STREAM : 0));
 	if (sender->verdict != SL_UNDECIDED)
 		set_flow(lab, &key, sender->verdict);
 }
@@ -365,8 +367,9 @@ static void check_places(struct lab *lab, const struct lab_ends *ends)
 
 static void check_out_foreign(struct lab *lab, const struct lab_ends *ends)
 {
-	static const char *const programs[] = { "sl_out_held",	 "sl_out_ours",	 "sl_out_denied",
-						"sl_out_silent", "sl_out_query", "sl_out_crowd" };
+	static const char *const programs[] = { "sl_out_held",	 "sl_out_ours",	 "sl_out_allowed",
+						"sl_out_denied", "sl_out_silent", "sl_out_query",
+						"sl_out_crowd" };
 	struct lab_packet packet;
 	bool is_ok = true;
 
@@ -409,6 +412,28 @@ static void check_out_verdict(struct lab *lab, const struct lab_ends *ends)
 		      run_out(lab, "sl_out_denied", ends, SL_SILENT, &cookie) == 1 &&
 		      run_out(lab, "sl_out_silent", ends, SL_SILENT, &cookie) == 1,
 	      "silenced %s is dropped on its way out", text);
+}
+
+/* queued again, and not held any more */
+static void check_out_again(struct lab *lab, const struct lab_ends *ends)
+{
+	static const enum sl_verdict going[] = { SL_ALLOW, SL_PEEK };
+	static const enum sl_verdict staying[] = { SL_UNDECIDED, SL_REJECT, SL_SILENT };
+	struct sender connected_since = { .ends = ends, .flags = SL_SOCK_ALLOWED };
+	const char *text = ends_text(ends);
+	struct lab_packet packet;
+	bool is_ok = true;
+	uint64_t cookie;
+
+	for (size_t i = 0; i < ARRAY_SIZE(going); i++)
+		is_ok = is_ok && run_out(lab, "sl_out_allowed", ends, going[i], &cookie) == 1;
+	check(is_ok, "%s is allowed when its verdict is, or looks at none of it", text);
+	for (size_t i = 0; i < ARRAY_SIZE(staying); i++)
+		is_ok = is_ok && run_out(lab, "sl_out_allowed", ends, staying[i], &cookie) == 0;
+	check(is_ok, "undecided, rejected or silenced %s is not", text);
+	ends_packet(&packet, ends);
+	check(lab_run_as(lab, "sl_out_allowed", &packet, prepare, &connected_since, &cookie) == 0,
+	      "%s is not, when only its socket is, to another peer since", text);
 }
 
 static void check_query(struct lab *lab, const char *program)
@@ -552,6 +577,7 @@ static void check_all(struct lab *lab)
 		check_proxy(lab, all_ends[i]);
 		check_places(lab, all_ends[i]);
 		check_out_verdict(lab, all_ends[i]);
+		check_out_again(lab, all_ends[i]);
 		check_cut(lab, all_ends[i], 0);
 		check_cut(lab, all_ends[i], ARRAY_SIZE(kinds));
 	}

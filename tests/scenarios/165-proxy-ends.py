@@ -9,14 +9,17 @@
 """
 import collections
 import re
+import subprocess
 import time
 
 from lib import machine, main
+from lib.orders import Ordered
 from lib.wait import wait_for
 
 HOST4, HOST6 = "10.79.65.1", "fd00:79::65:1"
 DOWNLOAD = 10_000_000
 FIN_WAIT_2 = "05"
+SPORT, PEERS = 20165, [f"{net}{i}" for i in range(1, 21) for net in ("10.79.66.", "fd00:79::66:")]
 
 
 def start(lab, command, *options, **settings):
@@ -61,6 +64,21 @@ def check_nothing_stays(t, lab):
     t.equal(in_state(lab.client, FIN_WAIT_2), 0, "sockets of the proxy in FIN_WAIT_2 after 7 s")
 
 
+def check_same_port(t, lab):
+    """of a connection that the other side has ended nothing is left where the next one from this port, to anybody, comes"""
+    program = Ordered(lab, [], options=["--proxy", lab.path("tests/providers/test-proxy")])
+    told, again = [], lab.counter("TcpExt.TCPSynRetrans")
+    try:
+        for peer in PEERS:
+            told.append(program.ask("read", peer, 9, SPORT)["error"])
+            with lab.client:  # else it gives the next one another port
+                subprocess.run(["conntrack", "-F"], check=True, capture_output=True)
+    finally:
+        program.end()
+    t.equal(collections.Counter(told), {"0": len(PEERS)}, "connections from one port, one after the other")
+    t.equal(lab.counter("TcpExt.TCPSynRetrans") - again, 0, "SYNs that met what was left of the one before, and were sent again")
+
+
 def check_killed(t, lab):
     """a proxy that dies: open flows are reset, new ones are served by the next"""
     script = lab.actor("until_end", HOST4, 7)
@@ -83,13 +101,15 @@ def check_killed(t, lab):
 
 
 def scenario(t):
-    t.needs("curl", "tests/providers/test-proxy")
+    t.needs("conntrack", "curl", "tests/providers/test-proxy")
     with t.lab() as lab:
         lab.http()
         lab.tcp_echo(7)
         check_kinds(t, lab)
         check_half(t, lab)
         check_nothing_stays(t, lab)
+        lab.acceptor(9)
+        check_same_port(t, lab)
         check_killed(t, lab)
 
 

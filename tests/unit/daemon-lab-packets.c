@@ -215,11 +215,13 @@ const struct sl_flow *lab_flow(const struct lab *lab, const struct lab_packet *p
 	return fake_get(lab->kernel, FAKE_FLOWS, &key);
 }
 
-static void end_socket(struct lab *lab, const struct lab_packet *packet, bool is_forgotten)
+static void end_socket(struct lab *lab, const struct lab_packet *packet, bool is_forgotten,
+		       bool peer_rests)
 {
 	struct sl_flow_key key = lab_key(packet);
 	struct sl_event event = { .cookie = key.cookie,
 				  .is_forgotten = is_forgotten,
+				  .peer_rests = peer_rests,
 				  .bytes_in = 300,
 				  .bytes_out = 200,
 				  .rport = key.rport,
@@ -249,10 +251,15 @@ void lab_see(struct lab *lab, uint64_t cookie)
 
 void lab_end_socket(struct lab *lab, const struct lab_packet *packet)
 {
-	end_socket(lab, packet, false);
+	end_socket(lab, packet, false, false);
+}
+
+void lab_end_socket_last(struct lab *lab, const struct lab_packet *packet)
+{
+	end_socket(lab, packet, false, true);
 }
 
 void lab_close_socket(struct lab *lab, const struct lab_packet *packet)
 {
-	end_socket(lab, packet, true);
+	end_socket(lab, packet, true, false);
 }

@@ -239,6 +239,47 @@ static void test_the_end_of_what_is_over(void **state)
 	close(program);
 }
 
+/* Return: the cookie of the proxy's end, if what was left of it was ended; 0: it was not */
+static uint64_t ended_rest(struct lab *lab, uint16_t port)
+{
+	struct sl_tuple tuple = lab_tuple(&tcp);
+	struct sl_tuple rest = plane_accepted(lab->daemon->plane, &tuple, port);
+	const struct plane_end *end = fake_get(lab->kernel, FAKE_ENDED, &rest);
+
+	return end ? end->cookie : 0;
+}
+
+/* by the port that its connection has come from */
+static void test_what_is_left_of_a_proxys_end(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet moved = tcp;
+	uint64_t id = divert_open_flow(lab, PROXY, &tcp), client;
+	_cleanup_close_ int program = -1;
+
+	moved.lport++;
+	program = divert_connect(lab, &moved);
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_SOCKET), id);
+	client = diverts_find_flow(lab->daemon->diverts, id)->client;
+	lab_end_socket_last(lab, &tcp);
+	assert_int_equal(ended_rest(lab, moved.lport), client);
+	assert_int_equal(fake_n(lab->kernel, FAKE_ENDED), 1);
+	assert_int_equal(lab->daemon->n_resting, 0);
+}
+
+static void test_the_end_of_a_program_that_closes_first(void **state)
+{
+	struct lab *lab = *state;
+	int program, own;
+
+	begin(lab, &tcp, &program, &own);
+	lab_end_socket(lab, &tcp);
+	assert_int_equal(ended_rest(lab, tcp.lport), 0);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_END_RESTS), 0);
+	close(own);
+	close(program);
+}
+
 /* it has written, and closed: the kernel tells of that before we look at the listener */
 static void test_a_program_that_is_gone_before_its_connection_is_looked_at(void **state)
 {
@@ -545,6 +586,31 @@ static unsigned int drain(struct lab *lab, uint64_t id, uint16_t order[3])
 	return n;
 }
 
+/* who asks about another proxy's flow, and reads nothing, takes no word of it away from that one */
+static void test_words_of_anothers_flow_that_wait(void **state)
+{
+	struct lab *lab = divert_lab(0, 2, true);
+	unsigned int no = lab_put(lab, &tcp);
+	uint64_t id = lab_take_flow(lab, 0);
+	_cleanup_close_ int program = -1;
+
+	lab_judge(lab, 0, id, 0);
+	assert_int_equal(lab_take_flow(lab, 1), id);
+	divert_say_opened(lab, 1, id, 0);
+	assert_int_equal(lab_fate(lab, no), FATE_DIVERTED);
+	program = divert_connect(lab, &tcp);
+	assert_non_null(lab_take(lab, 1, WIRE_FLOW_SOCKET));
+	divert_fill(lab, 0);
+	divert_ask_end(lab, 0, id);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 2);
+	divert_ask_end(lab, 1, id);
+	assert_false(((const struct wire_flow_end *)lab_take(lab, 1, WIRE_FLOW_END))->full);
+	lab_end_socket(lab, &tcp);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 1);
+	program = close_fd(program);
+	lab_free(lab);
+}
+
 static void test_a_connection_and_its_end_wait_in_order(void **state)
 {
 	struct lab *lab = *state;
@@ -722,6 +788,8 @@ int main(void)
 		TEST(test_an_end_that_is_told_when_it_is_wanted),
 		TEST(test_a_half_end_is_followed_by_a_full_one),
 		TEST(test_the_end_of_what_is_over),
+		TEST(test_what_is_left_of_a_proxys_end),
+		TEST(test_the_end_of_a_program_that_closes_first),
 		TEST(test_a_program_that_is_gone_before_its_connection_is_looked_at),
 		TEST(test_a_program_that_is_gone_before_it_is_connected),
 		TEST(test_a_program_that_gives_up),
@@ -737,6 +805,7 @@ int main(void)
 		TEST(test_it_dies_with_a_flow_that_it_has_taken),
 		TEST(test_it_dies_and_no_other_comes),
 		TEST(test_it_dies_before_the_connection_comes),
+		cmocka_unit_test(test_words_of_anothers_flow_that_wait),
 		TEST(test_a_connection_and_its_end_wait_in_order),
 		TEST(test_what_is_over_waits_as_well),
 		TEST(test_a_cancel_waits),

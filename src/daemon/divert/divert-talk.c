@@ -289,14 +289,45 @@ void divert_ended(struct daemon *daemon, uint64_t flow)
 		end(daemon, divert);
 }
 
-void divert_closed(struct daemon *daemon, const struct sl_event *event)
+/* Return: the one that this is the end of; NULL: none */
+static struct divert *find_closed(struct daemon *daemon, const struct sl_event *event)
 {
 	struct divert *divert =
 		daemon->diverts ? diverts_find(daemon->diverts, event->cookie) : NULL;
 
-	if (divert && !divert->is_over && divert->tuple.rport == event->rport &&
-	    !memcmp(divert->tuple.raddr, event->raddr, sizeof(event->raddr)))
+	return divert && !divert->is_over && divert->tuple.rport == event->rport &&
+			       !memcmp(divert->tuple.raddr, event->raddr, sizeof(event->raddr))
+		       ? divert
+		       : NULL;
+}
+
+void divert_closed(struct daemon *daemon, const struct sl_event *event)
+{
+	struct divert *divert = find_closed(daemon, event);
+
+	if (divert)
 		end(daemon, divert);
+}
+
+void divert_rests(struct daemon *daemon, const struct sl_event *event)
+{
+	const struct divert *divert = event->peer_rests ? find_closed(daemon, event) : NULL;
+
+	if (!divert || !divert->client)
+		return;
+	if (daemon->n_resting == PLANE_COUNTS_MAX)
+		divert_end_rests(daemon);
+	daemon->resting[daemon->n_resting++] =
+		(struct plane_end){ .cookie = divert->client,
+				    .tuple = plane_accepted(daemon->plane, &divert->tuple,
+							    divert->port) };
+}
+
+void divert_end_rests(struct daemon *daemon)
+{
+	if (daemon->n_resting)
+		plane_end_rests(daemon->plane, daemon->resting, daemon->n_resting);
+	daemon->n_resting = 0;
 }
 
 int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire_message *message)

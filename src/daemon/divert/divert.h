@@ -39,6 +39,7 @@ struct divert_far {
 	struct divert_asked waiting[DIVERT_WAITING_FAR]; /* a ring; a flow may be over */
 	unsigned int first_waiting, n_waiting;
 	bool is_making;
+	bool is_paused; /* somewhere datagrams wait unread until the line has room */
 };
 
 /** divert_is_used() - is one of the providers a proxy? */
@@ -66,6 +67,8 @@ int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire
 
 /** divert_tick() - listeners that could not be heard are heard again */
 void divert_tick(struct daemon *daemon);
+/** divert_line_moved() - so are those whose datagrams had to wait, if there is room */
+void divert_line_moved(struct daemon *daemon);
 
 /** divert_proxy() - name of the one that has this diverted flow */
 const char *divert_proxy(const struct daemon *daemon, const struct flow *flow);
@@ -88,6 +91,16 @@ int divert_receive(struct daemon *daemon, unsigned int place);
 void divert_ended(struct daemon *daemon, uint64_t flow);
 /** divert_closed() - so is one whose flow is not known any more */
 void divert_closed(struct daemon *daemon, const struct sl_event *event);
+/**
+ * divert_rests() - the proxy's end of one that is over is in TIME_WAIT, with divert_end_rests() not any more
+ *
+ * For a minute it would be there for what comes late, and on loopback nothing does. But all flows have the
+ * listener for their peer: a program that uses its local port again, for whichever destination, meets
+ * it. Where the numbers of the new connection are not above those of the old one the SYN has to be sent
+ * again, 8 ms later, and a second later if that meets another one.
+ */
+void divert_rests(struct daemon *daemon, const struct sl_event *event);
+void divert_end_rests(struct daemon *daemon);
 /** divert_cancel() - tell a proxy that there will be no connection */
 void divert_cancel(struct daemon *daemon, unsigned int index, uint64_t flow);
 /** divert_send() - what is to be told to a proxy, as far as its channel has room */

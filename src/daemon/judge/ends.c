@@ -60,6 +60,7 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 				   .proto = IPPROTO_TCP };
 	struct flow *flow;
 
+	divert_rests(daemon, event);
 	memcpy(key.raddr, event->raddr, sizeof(key.raddr));
 	flow = flow_table_find(daemon->flows, &key);
 	if (!flow && sl_is_loopback(key.raddr)) { /* the event does not tell by which interface */
@@ -126,7 +127,10 @@ static void on_event(const struct sl_event *event, void *data)
 
 bool ends_drain(struct daemon *daemon)
 {
-	return plane_drain(daemon->plane, on_event, daemon) == 1;
+	bool has_more = plane_drain(daemon->plane, on_event, daemon) == 1;
+
+	divert_end_rests(daemon);
+	return has_more;
 }
 
 /* after many flows have ended: what they had, and what was allocated for them and is free */

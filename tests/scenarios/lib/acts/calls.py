@@ -14,7 +14,7 @@ def errno_of(call, late="nothing"):
     except TimeoutError:
         return late
     except OSError as error:
-        return errno.errorcode[error.errno]
+        return errno.errorcode.get(error.errno, error.strerror)
     return "0"
 
 

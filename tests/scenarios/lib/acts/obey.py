@@ -11,7 +11,8 @@ import time
 
 from sockets import family_of
 
-from .calls import flow_to
+from .calls import errno_of, flow_to
+from .carry import say
 
 
 class _Stream:
@@ -66,6 +67,25 @@ def _echo(beat, address, port):
         except TimeoutError:
             continue
         time.sleep(0.01)
+
+
+def _serve(port):
+    """sends back what comes first, of each connection"""
+    with socket.create_server(("", int(port))) as listener:
+        while True:
+            with listener.accept()[0] as s:
+                s.sendall(s.recv(100))
+
+
+def _read_from(address, port, sport):
+    """from that port, until the other side has ended"""
+    with socket.socket(family_of(address)) as s:
+        s.settimeout(10)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("", int(sport)))
+        s.connect((address, int(port)))
+        while s.recv(100):
+            pass
 
 
 class _Load:
@@ -125,6 +145,12 @@ def _obey(streams, number, kind, *words):
         streams[kind], answer = _Load(*words), {}
     elif kind == "unload":
         answer = streams.pop("load").stop()
+    elif kind == "serve":
+        _serve(*words)
+    elif kind == "say":
+        answer = {"told": say(*words, b"hello")}
+    elif kind == "read":
+        answer = {"error": errno_of(lambda: _read_from(*words))}
     elif kind == "gaps":
         answer = {name: {"gap_ms": s.gap_ms(), "error": s.error, "n": s.n} for name, s in streams.items() if isinstance(s, _Stream)}
     else:
