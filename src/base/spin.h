@@ -16,6 +16,7 @@
 
 #include <poll.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -54,23 +55,21 @@ static inline uint64_t spin_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
 }
 
-/* Return: as poll(2); 0: it is time to sleep */
-static inline int spin_awake(struct spin *spin, struct pollfd *fds, nfds_t n_fds, uint64_t began_ns)
+/* Return: as poll(2); 0: it is time to sleep. @ret_is_taken: because somebody wants the processor */
+static inline int spin_awake(struct pollfd *fds, nfds_t n_fds, uint64_t began_ns, uint32_t limit_ns,
+			     bool *ret_is_taken)
 {
-	uint64_t now_ns = began_ns, last_ns = began_ns;
+	uint64_t now_ns = began_ns, last_ns;
 	int n = 0;
 
-	while (n == 0 && now_ns - began_ns < spin->limit_ns) {
+	*ret_is_taken = false;
+	while (n == 0 && now_ns - began_ns < limit_ns && !*ret_is_taken) {
 		n = poll(fds, n_fds, 0);
-		if (n)
-			break;
-		(void)sched_yield();
-		now_ns = spin_now_ns();
-		if (now_ns - last_ns > SPIN_TAKEN_NS) {
-			spin_shrink(spin);
-			return poll(fds, n_fds, 0);
-		}
+		if (n == 0)
+			(void)sched_yield();
 		last_ns = now_ns;
+		now_ns = spin_now_ns();
+		*ret_is_taken = now_ns - last_ns > SPIN_TAKEN_NS;
 	}
 	return n;
 }
@@ -79,14 +78,18 @@ static inline int spin_awake(struct spin *spin, struct pollfd *fds, nfds_t n_fds
 static inline int spin_poll(struct spin *spin, struct pollfd *fds, nfds_t n_fds, int timeout_ms)
 {
 	uint64_t began_ns;
+	bool is_taken;
 	int n;
 
 	if (!timeout_ms)
 		return poll(fds, n_fds, 0);
 	began_ns = spin_now_ns();
-	n = spin_awake(spin, fds, n_fds, began_ns);
+	n = spin_awake(fds, n_fds, began_ns, spin->limit_ns, &is_taken);
 	if (n == 0)
 		n = poll(fds, n_fds, timeout_ms);
-	spin_learn(spin, spin_now_ns() - began_ns);
+	if (is_taken)
+		spin_shrink(spin);
+	else
+		spin_learn(spin, spin_now_ns() - began_ns);
 	return n;
 }
