@@ -220,13 +220,6 @@ int settings_take(struct settings *settings, const struct applications *applicat
 
 /* ---- changes ---- */
 
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 /* beside those in force, so that these stay when something is wrong */
 static int read_again(const struct settings *settings, const struct applications *applications,
 		      struct settings *ret_fresh)
@@ -259,9 +252,9 @@ bool settings_tick(struct settings *settings, const struct applications *applica
 
 	if (!settings->path[0] || stat(settings->path, &now) < 0)
 		return false;
-	is_still = is_same(&now, &settings->seen);
+	is_still = files_is_same(&now, &settings->seen);
 	settings->seen = now;
-	if (!is_still || is_same(&now, &settings->taken))
+	if (!is_still || files_is_same(&now, &settings->taken))
 		return false;
 	settings->taken = now;
 	if (read_again(settings, applications, &fresh)) {
