@@ -96,7 +96,7 @@ class _Ends(socketserver.BaseRequestHandler):
 
 
 class _Resets(socketserver.BaseRequestHandler):
-    """the first `n_resets` connections are reset, the others are ended"""
+    """so many connections are reset, and the others end"""
 
     def handle(self):
         if self.server.n_resets:
@@ -262,8 +262,9 @@ def ends(namespace, port):
     return serve(namespace, port, _Ends, lock=threading.Lock(), n_open=0, ended=[])
 
 
-def resets(namespace, port, n):
-    return serve(namespace, port, _Resets, n_resets=n)
+def resets(namespace, port):
+    """`n_resets`: of how many to come"""
+    return serve(namespace, port, _Resets, n_resets=0)
 
 
 def greeter(namespace, port):
