@@ -186,6 +186,8 @@ struct daemon {
 	uint64_t diverts_looked_us;
 	struct plane_end resting[PLANE_COUNTS_MAX]; /* of connections that are over */
 	unsigned int n_resting;
+	struct divert_missed missed[DIVERT_MISSED_MAX];
+	unsigned int n_missed;
 	bool is_deaf;	  /* what comes for one could not be taken: until the next tick */
 	uint64_t deaf_us; /* when that was so last */
 	struct namespaces namespaces;

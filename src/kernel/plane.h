@@ -198,8 +198,8 @@ int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *by
  */
 int plane_connect_datagrams(struct plane *plane, unsigned int place, int sock,
 			    const struct sl_tuple *ours);
-/** plane_untranslate() - a flow of UDP that was diverted is over: who has its ends next is another one. @zone:
- *  SL_ZONE, or sl_zone_of_proxy() */
+/** plane_untranslate() - conntrack is to forget who has these ends: a flow of UDP that was diverted is over, or one
+ *  of TCP was never translated. @zone: SL_ZONE, or sl_zone_of_proxy(); of TCP 0 */
 void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone);
 /** plane_keep_translated() - one that is open: conntrack is to know it for so long, also if nothing goes */
 void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone,

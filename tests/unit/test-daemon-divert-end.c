@@ -67,6 +67,36 @@ static void test_the_connection_is_the_proxys(void **state)
 	close(program);
 }
 
+/* conntrack knows its ends, and takes its SYN for an older connection's */
+static void test_a_connection_that_does_not_come(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int n_calls = fake_n_calls(lab->kernel, FAKE_UNTRANSLATE);
+	int program;
+
+	divert_open_flow(lab, PROXY, &tcp);
+	lab_pass(lab, TICK_US);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_UNTRANSLATE), n_calls);
+	lab_live(lab, 500000);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_UNTRANSLATE), n_calls + 1);
+	program = divert_connect(lab, &tcp); /* the next SYN */
+	assert_non_null(lab_take(lab, PROXY, WIRE_FLOW_SOCKET));
+	close(program);
+}
+
+static void test_a_connection_that_comes_is_left_alone(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int n_calls = fake_n_calls(lab->kernel, FAKE_UNTRANSLATE);
+	int program, own;
+
+	begin(lab, &tcp, &program, &own);
+	lab_live(lab, 500000);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_UNTRANSLATE), n_calls);
+	close(own);
+	close(program);
+}
+
 /* conntrack gave it another port */
 static void test_a_connection_from_another_port(void **state)
 {
@@ -780,6 +810,8 @@ int main(void)
 #define FILTERED(fn) cmocka_unit_test_setup_teardown(fn, set_up_with_filter, running_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_connection_is_the_proxys),
+		TEST(test_a_connection_that_does_not_come),
+		TEST(test_a_connection_that_comes_is_left_alone),
 		TEST(test_a_connection_from_another_port),
 		TEST(test_a_stranger_is_closed),
 		cmocka_unit_test(test_many_connections),

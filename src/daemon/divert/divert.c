@@ -296,8 +296,10 @@ static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int ind
 	verdict_decide(daemon, flow, SL_ALLOW);
 	if (!flow->is_diverted) /* the kernel did not take it */
 		divert_ended(daemon, flow->id);
-	else if ((divert = diverts_find_flow(daemon->diverts, flow->id)))
+	else if ((divert = diverts_find_flow(daemon->diverts, flow->id))) {
 		divert_accept_of(daemon, divert); /* on loopback it is there at once */
+		divert_miss(daemon, divert);
+	}
 }
 
 int divert_take_opened(struct daemon *daemon, unsigned int index,

@@ -42,6 +42,12 @@ struct divert_far {
 	bool is_paused; /* somewhere datagrams wait unread until the line has room */
 };
 
+/** struct divert_missed - a flow of TCP whose connection was not there at once */
+#define DIVERT_MISSED_MAX 64U
+struct divert_missed {
+	uint64_t flow, since_us;
+};
+
 /** divert_is_used() - is one of the providers a proxy? */
 bool divert_is_used(const struct daemon *daemon);
 /** divert_open() - there may be proxies. Return: 0 or a negative errno */
@@ -125,5 +131,7 @@ bool divert_entered(struct daemon *daemon, const struct wire_k_entered *record, 
 /* divert-mend.c */
 /** divert_mend() - connections of which one end is gone, and the other has not heard of it */
 void divert_mend(struct daemon *daemon, uint64_t now_us);
+/** divert_miss() - its connection ought to be there */
+void divert_miss(struct daemon *daemon, const struct divert *divert);
 /** divert_end_all() - before the rules go, behind which alone these connections are on loopback */
 void divert_end_all(struct daemon *daemon);
