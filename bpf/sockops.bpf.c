@@ -187,7 +187,7 @@ static __always_inline void tell_closed(struct bpf_sock_ops *ctx, const struct s
 	__builtin_memcpy(event->raddr, key->raddr, 16);
 	event->rport = key->rport;
 	event->is_forgotten = is_forgotten;
-	event->peer_rests = before == BPF_TCP_LAST_ACK || before == BPF_TCP_CLOSING;
+	event->peer_rests = before == BPF_TCP_LAST_ACK;
 	count(ctx, event);
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
