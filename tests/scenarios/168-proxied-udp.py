@@ -82,11 +82,13 @@ def check_looked_at(t, lab):
 
 
 def check_two(t, lab):
-    """each of two instances in one network has its first packet, whichever of them came first"""
+    """each of two instances in one network has its first packet, whichever of them came first. Neither ends before the
+    other is through: the kernel empties all queues of a network when a table with hooks goes"""
     words = f"{shlex.join(lab.actor('told_each_time', HOST4, 7, 1))}; {shlex.join(lab.actor('connects', f'{HOST4},7'))}"
     go = lab.new_file("go")
-    two = [lab.start([], ["sh", "-c", f"touch {go}.{i}; until [ -e {go} ]; do sleep 0.1; done; {words}"], **proxy(lab))
-           for i in range(2)]
+    both = f"until [ -e {go}.0.through ] && [ -e {go}.1.through ]; do sleep 0.1; done"
+    two = [lab.start([], ["sh", "-c", f"touch {go}.{i}; until [ -e {go} ]; do sleep 0.1; done; {words}; "
+                          f"touch {go}.{i}.through; {both}"], **proxy(lab)) for i in range(2)]
     wait_for(lambda: all(os.path.exists(f"{go}.{i}") for i in range(2)), 30, "both to stand")
     before = lab.counter("Tcp.RetransSegs")
     open(go, "w").close()
