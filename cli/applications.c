@@ -65,15 +65,16 @@ static int take_program(const char *path, struct wire_rule *rule)
 /* Return: false: no program of $PATH has this name */
 static bool find_in_path(const char *name, char *path, size_t n)
 {
-	const char *folders = getenv("PATH");
-	_cleanup_free_ char *copy = strdup(folders ? folders : "/usr/bin:/bin");
-	char *rest, *folder = copy ? strtok_r(copy, ":", &rest) : NULL;
+	const char *folder = getenv("PATH");
+	struct stat st;
 
-	for (; folder; folder = strtok_r(NULL, ":", &rest)) {
-		struct stat st;
+	for (folder = folder ? folder : "/usr/bin:/bin"; *folder; folder += *folder == ':') {
+		size_t n_folder = strcspn(folder, ":");
 
-		snprintf(path, n, "%s/%s", folder, name);
-		if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0)
+		snprintf(path, n, "%.*s/%s", (int)n_folder, folder, name);
+		folder += n_folder;
+		if (n_folder && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+		    access(path, X_OK) == 0)
 			return true;
 	}
 	return false;

@@ -31,13 +31,6 @@
 #define END_MS 100  /* between two looks for a signal */
 #define AWAY_LOOKS (10000U / COMPILED_LOOK_MS)
 
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 /* ---- the compiler ---- */
 
 static int limit(void)
@@ -155,7 +148,7 @@ static int take_result(struct compiled *compiled, int status)
 			 strsignal(WTERMSIG(status)));
 	if (status != 0)
 		return complain(compiled, why[0] ? why : "its compiler failed");
-	if (fstat(compiled->file, &now) < 0 || !is_same(&now, &compiled->taken)) {
+	if (fstat(compiled->file, &now) < 0 || !files_is_same(&now, &compiled->taken)) {
 		compiled->taken = (struct stat){ 0 };
 		return 0;
 	}
@@ -341,9 +334,9 @@ void compiled_tick(struct compiled *compiled)
 		return;
 	}
 	compiled->n_away = 0;
-	is_still = is_same(&now, &compiled->seen);
+	is_still = files_is_same(&now, &compiled->seen);
 	compiled->seen = now;
-	if (is_still && !is_same(&now, &compiled->taken))
+	if (is_still && !files_is_same(&now, &compiled->taken))
 		begin_again(compiled);
 }
 

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 
 #include <linux/bpf.h>
-#include <linux/fib_rules.h>
 #include <linux/if_tun.h>
 #include <linux/inet_diag.h>
 #include <linux/netfilter.h>
@@ -20,7 +19,6 @@
 #include <linux/netfilter/x_tables.h>
 #include <linux/netfilter/xt_NFQUEUE.h>
 #include <linux/netfilter/xt_bpf.h>
-#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 
 #include <libnftnl/expr.h>
@@ -256,152 +254,4 @@ void probe_tun(struct probe_result *result)
 		probe_says(result, PROBE_WARNING, "tun with TSO, without USO (kernel 6.2)");
 	else
 		probe_says(result, PROBE_OK, "tun with TSO and USO");
-}
-
-struct owners {
-	unsigned int n;
-	uint32_t first_mark, first_mask;
-};
-
-static int on_rule(const struct nlmsghdr *message, void *data)
-{
-	uint32_t mark = 0, mask = UINT32_MAX;
-	struct owners *owners = data;
-	const struct nlattr *attr;
-
-	mnl_attr_for_each(attr, message, sizeof(struct fib_rule_hdr))
-	{
-		if (mnl_attr_get_type(attr) == FRA_FWMARK)
-			mark = mnl_attr_get_u32(attr);
-		if (mnl_attr_get_type(attr) == FRA_FWMASK)
-			mask = mnl_attr_get_u32(attr);
-	}
-	if (mark && (mask & DOCTOR_MARK_MASK) && owners->n++ == 0) {
-		owners->first_mark = mark;
-		owners->first_mask = mask;
-	}
-	return MNL_CB_OK;
-}
-
-/* Return: 0 or a negative errno; each answer went to @fn */
-static int dump(int protocol, struct nlmsghdr *message, mnl_cb_t fn, void *data)
-{
-	struct mnl_socket *sock = mnl_socket_open2(protocol, SOCK_CLOEXEC);
-	char buffer[ANSWER_BYTES];
-	int r = MNL_CB_OK;
-	ssize_t n;
-
-	if (!sock)
-		return -errno;
-	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(sock, message, message->nlmsg_len) < 0)
-		r = MNL_CB_ERROR;
-	while (r > MNL_CB_STOP) {
-		n = mnl_socket_recvfrom(sock, buffer, sizeof(buffer));
-		r = n < 0 ? MNL_CB_ERROR : mnl_cb_run(buffer, (size_t)n, 0, 0, fn, data);
-	}
-	r = r < 0 ? -errno : 0;
-	mnl_socket_close(sock);
-	return r;
-}
-
-static int read_rules(uint8_t family, struct owners *owners)
-{
-	char buffer[256] = { 0 };
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-	struct fib_rule_hdr *header;
-
-	message->nlmsg_type = RTM_GETRULE;
-	header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
-	header->family = family;
-	return dump(NETLINK_ROUTE, message, on_rule, owners);
-}
-
-/* reads only, as the one below: these probes look at the namespace of the caller */
-void probe_mark_owners(struct probe_result *result)
-{
-	struct owners owners = { 0 };
-	int r = read_rules(AF_INET, &owners);
-
-	if (!r)
-		r = read_rules(AF_INET6, &owners);
-	if (r)
-		probe_says(result, PROBE_WARNING, "rules cannot be read: %s", strerror(-r));
-	else if (owners.n)
-		probe_says(result, PROBE_WARNING,
-			   "%u routing rules match in our bits 0x%x, the first 0x%x/0x%x", owners.n,
-			   DOCTOR_MARK_MASK, owners.first_mark, owners.first_mask);
-	else
-		probe_says(result, PROBE_OK, "no routing rule matches in our bits 0x%x",
-			   DOCTOR_MARK_MASK);
-}
-
-struct foreign_nat {
-	unsigned int n;
-	char first[PROBE_DETAIL_BYTES / 4];
-	int priority;
-};
-
-static const struct nlattr *find_attr(const struct nlmsghdr *message, uint16_t type)
-{
-	const struct nlattr *attr;
-
-	mnl_attr_for_each(attr, message,
-			  sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) == type) return attr;
-	return NULL;
-}
-
-static bool is_at_output(const struct nlattr *hook, int *ret_priority)
-{
-	const struct nlattr *attr;
-	bool is_output = false;
-
-	mnl_attr_for_each_nested(attr, hook)
-	{
-		if (mnl_attr_get_type(attr) == NFTA_HOOK_HOOKNUM)
-			is_output = ntohl(mnl_attr_get_u32(attr)) == NF_INET_LOCAL_OUT;
-		if (mnl_attr_get_type(attr) == NFTA_HOOK_PRIORITY)
-			*ret_priority = (int)ntohl(mnl_attr_get_u32(attr));
-	}
-	return is_output;
-}
-
-static int on_chain(const struct nlmsghdr *message, void *data)
-{
-	const struct nlattr *table = find_attr(message, NFTA_CHAIN_TABLE),
-			    *type = find_attr(message, NFTA_CHAIN_TYPE),
-			    *hook = find_attr(message, NFTA_CHAIN_HOOK);
-	struct foreign_nat *nat = data;
-	int priority = 0;
-
-	if (!table || !type || !hook || strcmp(mnl_attr_get_str(type), "nat") != 0 ||
-	    !is_at_output(hook, &priority) || priority >= DOCTOR_NAT_PRIORITY || nat->n++ > 0)
-		return MNL_CB_OK;
-	snprintf(nat->first, sizeof(nat->first), "%s", mnl_attr_get_str(table));
-	nat->priority = priority;
-	return MNL_CB_OK;
-}
-
-void probe_foreign_nat(struct probe_result *result)
-{
-	char buffer[256] = { 0 };
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-	struct foreign_nat nat = { 0 };
-	int r;
-
-	message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN;
-	(void)mnl_nlmsg_put_extra_header(message, sizeof(struct nfgenmsg));
-	r = dump(NETLINK_NETFILTER, message, on_chain, &nat);
-	if (r)
-		probe_says(result, PROBE_WARNING, "chains cannot be read: %s", strerror(-r));
-	else if (nat.n)
-		probe_says(
-			result, PROBE_WARNING,
-			"%u nat chains at output come before ours (%d), the first in table %s (%d): "
-			"what they translate gets no answer when a proxy takes it",
-			nat.n, DOCTOR_NAT_PRIORITY, nat.first, nat.priority);
-	else
-		probe_says(result, PROBE_OK, "no nat chain at output comes before ours (%d)",
-			   DOCTOR_NAT_PRIORITY);
 }

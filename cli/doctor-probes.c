@@ -223,6 +223,7 @@ const struct probe probes[] = {
 	{ "glue ct", probe_glue, LOST("nothing: a later chain saves the mark") },
 	{ "mark owners", probe_mark_owners, LOST("whoever shares our mark bits may steer our packets") },
 	{ "nat of others", probe_foreign_nat, LOST("connections that a proxy takes and that another's nat translates first") },
+	{ "drop of others", probe_foreign_filter, LOST("answers to programs whose flows a proxy takes, if it lets loopback go by the interface alone") },
 };
 /* clang-format on */
 const size_t n_probes = ARRAY_SIZE(probes);

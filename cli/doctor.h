@@ -7,6 +7,7 @@
  *	doctor.c         the order, the daemon's own checks, the report
  *	doctor-probes.c  the table of probes, and those that need no network
  *	doctor-net.c     probes in a network namespace of their own
+ *	doctor-others.c  probes that look at rules of others
  *
  * A probe tries the thing: it loads a trivial program, adds a trivial rule.
  * Each runs in a child process; those marked is_netns run in a fresh network
@@ -58,3 +59,4 @@ void probe_sock_destroy(struct probe_result *result);
 void probe_tun(struct probe_result *result);
 void probe_mark_owners(struct probe_result *result);
 void probe_foreign_nat(struct probe_result *result);
+void probe_foreign_filter(struct probe_result *result);

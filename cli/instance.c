@@ -137,18 +137,23 @@ static int compile(struct instance *instance, unsigned int index)
 	return r;
 }
 
-/* those in force are told when the keeper takes them, or to the next sluiced */
+/* a keeper that does not read is told at the next look */
 static void renew_settings(struct instance *instance, uint32_t index)
 {
 	struct run_filter *filter = &instance->filters[index];
-	int r;
+	struct settings *settings = &filter->settings;
+	bool is_new = settings_tick(settings, instance->applications, filter->name);
+	int r = 0;
 
-	if (!settings_tick(&filter->settings, instance->applications, filter->name))
+	if (!is_new && !settings->is_untold)
 		return;
 	r = send_settings(instance, index, false);
-	if (r < 0)
-		(void)cli_error(0, "proxy %s: sluice-keeper does not listen: %s: the next settings "
-				   "will be told",
+	settings->is_untold = r < 0;
+	if (r == 0)
+		(void)cli_error(0, "proxy %s: the settings of %s are in force for flows to come",
+				filter->name, settings->path);
+	else if (is_new)
+		(void)cli_error(0, "proxy %s: sluice-keeper does not listen: %s: it is told again",
 				filter->name, strerror(-r));
 }
 

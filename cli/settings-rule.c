@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pwd.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +52,6 @@ static const char *take_interface(const char *value, struct wire_rule *rule)
 
 static const char *take_name(const char *value, uint8_t kind, struct wire_rule *rule)
 {
-	if (rule->host_kind && rule->host_kind != kind)
-		return "a host and a domain: one of the two";
 	rule->host_kind = kind;
 	return take_text(value, rule->host, sizeof(rule->host));
 }
@@ -109,7 +108,8 @@ static const char *take_ports(const char *value, uint16_t *ret_first, uint16_t *
 	unsigned long number = 0, last = 0;
 	const char *problem = NULL;
 
-	memcpy(first, value, MIN(n, sizeof(first) - 1));
+	if (n < sizeof(first)) /* else it stays empty, and is none */
+		memcpy(first, value, n);
 	problem = take_number(first, UINT16_MAX, &number);
 	if (!problem && value[n])
 		problem = take_number(value + n + 1, UINT16_MAX, &last);
@@ -135,23 +135,38 @@ static const char *take_direction(const char *value, struct wire_rule *rule)
 	return strcmp(value, "outbound") ? "flows that come in are not shown to proxies" : NULL;
 }
 
+/* what a condition sets is not 0; NOTHING is set by one that may be said and changes nothing */
+#define SETS(member) offsetof(struct wire_rule, member), sizeof(((struct wire_rule *)0)->member)
+#define NOTHING 0, 0
+
 static const struct {
 	const char *word;
 	const char *(*take)(const char *value, struct wire_rule *rule);
+	size_t at, n;
 } conditions[] = {
-	{ "exe", take_exe },
-	{ "cgroup", take_cgroup },
-	{ "uid", take_uid },
-	{ "host", take_host },
-	{ "domain", take_domain },
-	{ "remote", take_remote },
-	{ "remote_port", take_remote_port },
-	{ "local", take_local },
-	{ "local_port", take_local_port },
-	{ "protocol", take_protocol },
-	{ "interface", take_interface },
-	{ "direction", take_direction },
+	{ "exe", take_exe, SETS(exe) },
+	{ "cgroup", take_cgroup, SETS(cgroup) },
+	{ "uid", take_uid, SETS(has_uid) },
+	{ "host", take_host, SETS(host_kind) },
+	{ "domain", take_domain, SETS(host_kind) },
+	{ "remote", take_remote, SETS(family) },
+	{ "remote_port", take_remote_port, SETS(rport) },
+	{ "local", take_local, SETS(lfamily) },
+	{ "local_port", take_local_port, SETS(lport) },
+	{ "protocol", take_protocol, SETS(protocol) },
+	{ "interface", take_interface, SETS(interface) },
+	{ "direction", take_direction, NOTHING },
 };
+
+static bool is_said(const struct wire_rule *rule, size_t at, size_t n)
+{
+	const uint8_t *bytes = (const uint8_t *)rule + at;
+
+	for (; n > 0; n--)
+		if (*bytes++)
+			return true;
+	return false;
+}
 
 static int unknown_word(const char *word)
 {
@@ -176,6 +191,10 @@ static int take_condition(char *text, struct wire_rule *rule)
 		i++;
 	if (i == ARRAY_SIZE(conditions))
 		return unknown_word(text);
+	/* a flow would have to meet both, and the last one alone would hold */
+	if (is_said(rule, conditions[i].at, conditions[i].n))
+		return cli_error(-1, "%s=%s: this rule has one already: one of the two", text,
+				 value);
 	problem = conditions[i].take(value, rule);
 	return problem ? cli_error(-1, "%s=%s: %s", text, value, problem) : 0;
 }

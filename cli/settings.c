@@ -30,14 +30,19 @@ static int add(struct settings *settings, enum wire_settings_part part,
 	return 0;
 }
 
-static int take_rule(struct settings *settings, enum wire_settings_part part, const char *value)
+/* conditions; @rule has some already, of what an application is called */
+static int read_rule(const char *value, struct wire_rule *rule)
 {
 	_cleanup_free_ char *text = strdup(value);
+
+	return text ? settings_read_rule(text, rule) : cli_error(-1, "%s", strerror(ENOMEM));
+}
+
+static int take_rule(struct settings *settings, enum wire_settings_part part, const char *value)
+{
 	struct wire_rule rule = { 0 };
 
-	if (!text)
-		return cli_error(-1, "%s", strerror(ENOMEM));
-	return settings_read_rule(text, &rule) ? -1 : add(settings, part, &rule);
+	return read_rule(value, &rule) ? -1 : add(settings, part, &rule);
 }
 
 /* what it is called, then conditions. Each program of it is a rule */
@@ -45,22 +50,19 @@ static int take_app(struct settings *settings, const struct applications *applic
 		    const char *value)
 {
 	_cleanup_free_ char *name = strndup(value, strcspn(value, ","));
-	_cleanup_free_ char *text = NULL;
 	const char *rest = strchr(value, ',');
 	struct wire_rule rule;
-	unsigned int n = 0;
 	int r;
 
-	if (strchr(name ? name : "", '='))
+	if (!name)
+		return cli_error(-1, "%s", strerror(ENOMEM));
+	if (strchr(name, '='))
 		return take_rule(settings, WIRE_SETTINGS_APPS, value);
-	for (;; n++) {
-		r = name ? applications_find(applications, name, n, &rule)
-			 : cli_error(-1, "%s", strerror(ENOMEM));
+	for (unsigned int n = 0;; n++) {
+		r = applications_find(applications, name, n, &rule);
 		if (r == SETTINGS_E_OTHER)
 			return 0;
-		free(text);
-		text = r || !rest ? NULL : strdup(rest + 1);
-		if (r || (text && settings_read_rule(text, &rule)) ||
+		if (r || (rest && read_rule(rest + 1, &rule)) ||
 		    add(settings, WIRE_SETTINGS_APPS, &rule))
 			return -1;
 	}
@@ -136,9 +138,10 @@ int settings_read_lines(FILE *file, const char *path,
 
 	while (!r && fgets(line, sizeof(line), file)) {
 		number++;
-		r = strlen(line) < sizeof(line) - 1
+		r = strchr(line, '\n') || feof(file)
 			    ? read_line(line, take, data)
-			    : cli_error(-1, "a line is longer than %d bytes", LINE_BYTES - 2);
+			    : cli_error(-1, "a line is longer than %d bytes, or is no text",
+					LINE_BYTES - 2);
 	}
 	if (!r && ferror(file))
 		return cli_error(-1, "cannot read %s: %s", path, strerror(errno));
@@ -181,7 +184,7 @@ static int read_file(struct settings *settings, const struct applications *appli
 		close_fd(fd);
 		return -1;
 	}
-	r = fstat(fd, &settings->seen) < 0
+	r = fstat(fd, &settings->taken) < 0
 		    ? cli_error(-1, "%s", strerror(errno))
 		    : settings_read_lines(file, settings->path, take_line, &reader);
 	fclose(file);
@@ -217,13 +220,6 @@ int settings_take(struct settings *settings, const struct applications *applicat
 
 /* ---- changes ---- */
 
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 /* beside those in force, so that these stay when something is wrong */
 static int read_again(const struct settings *settings, const struct applications *applications,
 		      struct settings *ret_fresh)
@@ -246,24 +242,27 @@ static int read_again(const struct settings *settings, const struct applications
 	return 0;
 }
 
-/* one that is away for a moment is being replaced */
+/* one that is away for a moment is being replaced, and one that changes is being written */
 bool settings_tick(struct settings *settings, const struct applications *applications,
 		   const char *proxy)
 {
 	struct settings fresh;
 	struct stat now;
+	bool is_still;
 
-	if (!settings->path[0] || stat(settings->path, &now) < 0 || is_same(&now, &settings->seen))
+	if (!settings->path[0] || stat(settings->path, &now) < 0)
 		return false;
+	is_still = files_is_same(&now, &settings->seen);
 	settings->seen = now;
+	if (!is_still || files_is_same(&now, &settings->taken))
+		return false;
+	settings->taken = now;
 	if (read_again(settings, applications, &fresh)) {
 		(void)cli_error(0, "proxy %s: the settings of before stay", proxy);
 		return false;
 	}
 	free(settings->rules);
 	*settings = fresh;
-	(void)cli_error(0, "proxy %s: the settings of %s are in force for flows to come", proxy,
-			settings->path);
 	return true;
 }
 

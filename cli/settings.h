@@ -33,9 +33,10 @@ struct settings {
 	} * rules;
 	unsigned int n, n_inline; /* the first ones are not the file's */
 	char path[256];		  /* of the file; "": none */
-	struct stat seen;	  /* as it was read */
+	struct stat seen, taken;  /* at the last look, and as it was read */
 	int file;		  /* for the keeper: its descriptor and 1; 0: none yet */
 	uint32_t generation;	  /* of it, that counts; 0: none */
+	bool is_untold;		  /* sluiced has not heard that it has changed */
 };
 
 /**
@@ -52,8 +53,8 @@ int settings_refuse(const char *key);
 int settings_refuse_option(const char *word);
 /** settings_write() - to the file that sluiced reads. Return: 0 or -errno */
 int settings_write(struct settings *settings);
-/** settings_tick() - has the file changed? Return: true: the rules are new ones. What is wrong is
- *  said once, and the rules of before stay */
+/** settings_tick() - has the file changed, and does not any more since the last look? Return: true: the rules
+ *  are new ones. What is wrong is said once, and the rules of before stay */
 bool settings_tick(struct settings *settings, const struct applications *applications,
 		   const char *proxy);
 void settings_close(struct settings *settings);

@@ -144,7 +144,7 @@ int filter_new(const struct sluice_filter_ops *ops, void *data, uint8_t kind,
 int filter_main_new_failed(const char *name, const char *kind, int r);
 int filter_main_end(const struct sluice_filter *filter, int r);
 
-/* proxy.c: records of the daemon. Return: as filter_take_record() */
+/* proxy-records.c: records of the daemon. Return: as filter_take_record() */
 int proxy_take_socket(struct sluice_filter *filter, const struct wire_message *message, int *fd);
 int proxy_take_cancel(struct sluice_filter *filter, const struct wire_message *message, int *fd);
 int proxy_take_end(struct sluice_filter *filter, const struct wire_message *message, int *fd);
@@ -161,7 +161,8 @@ void filter_drop_rules(struct sluice_filter *filter);
 /** filter_take_packets() - PACKETS. Return: as filter_take_record() */
 int filter_take_packets(struct sluice_filter *filter, const struct wire_message *message);
 
-/** filter_take_record() - act on one record, which came with @fd, or -1; who keeps it leaves -1. Return: 0, or the negative errno that ended the session */
+/** filter_take_record() - act on one record, which came with @fd, or -1; who keeps it leaves -1. Return:
+ *  0, or the negative errno that ended the session */
 int filter_take_record(struct sluice_filter *filter, const struct wire_message *message, int *fd);
 
 /** filter_take_report() - FLOW_REPORT, all that are in it. Return: as filter_take_record() */

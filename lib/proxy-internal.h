@@ -46,6 +46,7 @@ struct sluice_proxy {
 	struct sluice_filter_ops adapted;
 	int epoll;
 	struct spin spin;
+	unsigned int n_rounds;	      /* since the session has spoken; ROUNDS_AWAKE: or more */
 	short events;		      /* that the session is polled for */
 	uint64_t asked;		      /* flow that new_flow is running for; 0: none */
 	bool is_taken;		      /* it has been opened, which takes it */

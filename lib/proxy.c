@@ -10,6 +10,7 @@
 #include "lib/proxy-internal.h"
 
 #define EVENTS_A_ROUND 64
+#define ROUNDS_AWAKE 16 /* after the session has spoken: flows are being opened */
 
 static struct sluice_proxy *proxy_of(void *data)
 {
@@ -212,22 +213,30 @@ static int process(struct sluice_proxy *proxy, const struct round *round)
 	return r ? r : renew_watch(proxy);
 }
 
+/* bytes of connections that stand are not waited for like this: a stream would be slower for it.
+ * Return: a timeout for epoll_wait(2) */
+static int stay_awake(struct sluice_proxy *proxy, int timeout_ms)
+{
+	struct pollfd pollfd = { .fd = proxy->epoll, .events = POLLIN };
+
+	return spin_poll(&proxy->spin, &pollfd, 1, timeout_ms) < 0 ? timeout_ms : 0;
+}
+
 int sluice_proxy_wait(struct sluice_proxy *proxy, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_A_ROUND];
-	struct pollfd pollfd = { .fd = proxy->epoll, .events = POLLIN };
 	struct round round;
-	int n = 0;
+	int n;
 
 	if (proxy->filter->broken || proxy->filter->state == FILTER_ENDED)
 		timeout_ms = 0; /* that is to be said */
-	if (timeout_ms)
-		n = spin_poll(&proxy->spin, &pollfd, 1, timeout_ms);
-	if (n >= 0)
-		n = epoll_wait(proxy->epoll, events, EVENTS_A_ROUND, 0);
+	if (timeout_ms && proxy->n_rounds < ROUNDS_AWAKE)
+		timeout_ms = stay_awake(proxy, timeout_ms);
+	n = epoll_wait(proxy->epoll, events, EVENTS_A_ROUND, timeout_ms);
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	note_all(proxy, events, n, &round);
+	proxy->n_rounds = round.is_session ? 0 : MIN(proxy->n_rounds + 1, ROUNDS_AWAKE);
 	return process(proxy, &round);
 }
 

@@ -118,7 +118,7 @@ SLUICE_API struct sluice_proxy *sluice_proxy_free(struct sluice_proxy *proxy);
 SLUICE_API int sluice_proxy_get_fd(const struct sluice_proxy *proxy);
 
 /** sluice_proxy_process() - do what is due, and run callbacks; never blocks. Return: as
- *  sluice_filter_process() */
+ *  sluice_proxy_wait() */
 SLUICE_API int sluice_proxy_process(struct sluice_proxy *proxy);
 
 /**
@@ -156,7 +156,7 @@ SLUICE_API int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, i
  * no callback follows but flow_cancelled.
  *
  * Return: as sluice_filter_answer(); -EALREADY: it is forwarded, and stays so; -ENOMEM, -errno of
- *         getsockopt(2), epoll_create1(2) or epoll_ctl(2): the flow is refused.
+ *         getsockopt(2), timerfd_create(2) or epoll_ctl(2): the flow is refused.
  */
 SLUICE_API int sluice_proxy_forward(struct sluice_proxy *proxy, uint64_t flow_id, int upstream);
 

@@ -53,7 +53,8 @@ struct ask {
 	uint64_t asked_ms; /* when it was; 0: it was not yet */
 	uint64_t patience_ms;
 	enum sluice_verdict otherwise;
-	int answers; /* negative: nobody is there any more */
+	bool is_given;
+	int answers; /* negative: nobody is there any more, or not @is_given */
 	char line[16];
 	size_t n_line;
 };
@@ -236,6 +237,7 @@ static int take_answers(struct ask *ask, const char *value, int fd)
 	if (ask->answers >= 0)
 		close(ask->answers);
 	ask->answers = dup(fd);
+	ask->is_given = true;
 	return ask->answers < 0 ? -errno : 0;
 }
 
@@ -287,7 +289,7 @@ static int on_start(struct sluice_filter *filter, void *data)
 {
 	struct ask *ask = data;
 
-	if (ask->answers < 0)
+	if (!ask->is_given)
 		return sluice_filter_fail(filter, -EINVAL,
 					  "no answers: give a file, e.g. answers=/dev/tty");
 	return 0;

@@ -56,6 +56,34 @@ static bool is_loopback(const struct sockaddr_storage *address)
 	return IN6_IS_ADDR_LOOPBACK(&ipv6->sin6_addr);
 }
 
+static const void *address_of(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET)
+		return &((const struct sockaddr_in *)address)->sin_addr;
+	return &((const struct sockaddr_in6 *)address)->sin6_addr;
+}
+
+/* is what @fd is connected with this machine? To an address of its own the kernel goes from that one */
+static bool is_own(int fd)
+{
+	struct sockaddr_storage here = { 0 }, there = { 0 };
+	socklen_t n_here = sizeof(here), n_there = sizeof(there);
+
+	return getsockname(fd, (struct sockaddr *)&here, &n_here) == 0 &&
+	       getpeername(fd, (struct sockaddr *)&there, &n_there) == 0 &&
+	       memcmp(address_of(&here), address_of(&there), here.ss_family == AF_INET ? 4 : 16) ==
+		       0;
+}
+
+/* Return: 0; -EBADMSG: it is this machine, and the proxy is not; or another negative errno */
+static int connect_relay(int fd, const struct sockaddr_storage *relay, socklen_t n,
+			 const struct flow *control)
+{
+	if (connect(fd, (const struct sockaddr *)relay, n) < 0)
+		return -errno;
+	return is_own(fd) && !is_own(control->link.fd) ? -EBADMSG : 0;
+}
+
 int relay_open(struct flows *flows, const struct flow *control)
 {
 	struct sockaddr_storage relay, proxy = { 0 };
@@ -72,8 +100,8 @@ int relay_open(struct flows *flows, const struct flow *control)
 	if (fd < 0)
 		return -errno;
 	association_upstream(flows, control->association, fd);
-	if (connect(fd, (const struct sockaddr *)&relay, n) < 0) {
-		r = -errno;
+	r = connect_relay(fd, &relay, n, control);
+	if (r < 0) {
 		close(fd);
 		return r;
 	}

@@ -94,6 +94,7 @@ class Filter(Answers):
             raise Misuse(f"the name \"{self.name}\" has not 1 to 31 bytes")
         self.is_refused = False
         self._behalf = None  # FLOW_NEW of that flow is to follow
+        self._wants_upstreams = False  # of a proxy: what it connects to are flows
         self._broken = None
         self._state = State.NEW
         self._out, self._n_answers, self._is_corked = deque(), 0, False
@@ -304,6 +305,9 @@ class Filter(Answers):
                 file.seek(0)  # after a restart the same open file comes again
             self._try(self.option, f"option {key}", key, fields["value"], file)
 
+    def _take_upstreams(self, fields, _):
+        self._wants_upstreams = bool(fields["wanted"])
+
     def _take_start(self, *_):
         if not self.is_refused:
             self._try(self.start, "cannot start")
@@ -335,9 +339,13 @@ class Filter(Answers):
     def _take_flow_behalf(self, fields, _):
         self._behalf = fields
 
-    def _take_flow_new(self, fields, _):
+    def _take_behalf(self, flow_id):
+        """what was said of it just before, or None"""
         behalf, self._behalf = self._behalf, None
-        self.new_flow(Flow(self, fields, behalf if behalf and behalf["id"] == fields["id"] else None))
+        return behalf if behalf and behalf["id"] == flow_id else None
+
+    def _take_flow_new(self, fields, _):
+        self.new_flow(Flow(self, fields, self._take_behalf(fields["id"])))
 
     def _take_flow_data(self, fields, tail):
         if not self._has("flow_data"):
@@ -396,6 +404,7 @@ class Filter(Answers):
 _RECORDS = {
     "WELCOME": ({State.NEW}, Filter._take_welcome),
     "OPTION": ({State.WELCOMED}, Filter._take_option),
+    "UPSTREAMS": ({State.WELCOMED}, Filter._take_upstreams),
     "START": ({State.WELCOMED}, Filter._take_start),
     "PING": ({State.WELCOMED, State.STARTED, State.REFUSED}, Filter._take_ping),
     "STOP": ({State.NEW, State.WELCOMED, State.STARTED, State.REFUSED}, Filter._take_stop),

@@ -113,6 +113,10 @@ class ProxiedFlow(_Described):
         of the program gives @error"""
         self._filter.open_flow(self._id, error, reason)
 
+    def upstream(self, connection):
+        """this socket, which is not connected yet, is for it: see Proxy.upstream()"""
+        self._filter.upstream(self._id, connection)
+
 
 class Flow(_Described, _Judged):
     """a new flow: judge it once, with allow(), drop(), drop_silent(), peek(), read_name() or need_rules(), now

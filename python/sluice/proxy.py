@@ -12,6 +12,8 @@ from .filter import Filter
 from .flow import ProxiedFlow
 from .rules import RuleAction
 
+SO_COOKIE = 57  # socket has no name for it
+
 # of struct sluice_proxy_settings: nobody ignores them
 UNSUPPORTED = ("tunnel_remote_address", "dns_protocol", "dns_servers", "dns_search_domains", "dns_domain_name",
                "dns_match_domains", "dns_match_domains_no_search", "dns_server_name", "dns_server_url", "proxy_auto_config",
@@ -63,6 +65,13 @@ class Proxy(Filter):
         self._say("FLOW_OPENED", id=flow_id, error=min(error, 4095), reason=reason)
         self._is_taken |= flow_id == self._asked
 
+    def upstream(self, flow_id, connection):
+        """a socket, before connect(), or of UDP before it sends: it is for this flow. Where what a proxy connects to
+        is a flow as well, filters and later proxies are told on whose behalf it is; elsewhere nothing is said"""
+        if self._wants_upstreams:
+            cookie, = struct.unpack("=Q", connection.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8))
+            self._say("FLOW_UPSTREAM", id=flow_id, cookie=cookie)
+
     def ask_end(self, flow_id):
         """the connection was read to its end: is it a half close or a full one? flow_ended() answers"""
         self._say("FLOW_ASK_END", id=flow_id)
@@ -90,7 +99,7 @@ class Proxy(Filter):
 
     def _take_flow_new(self, fields, _):
         self._asked, self._is_taken = fields["id"], False
-        takes = self.new_flow(ProxiedFlow(self, fields))
+        takes = self.new_flow(ProxiedFlow(self, fields, self._take_behalf(fields["id"])))
         if self._is_taken:
             pass  # it has been opened already
         elif takes:

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /** files_sibling() - path of the program beside the running one, or of any file there.
@@ -44,6 +45,9 @@ int files_remove_lists(const char *path, unsigned int *ret_n);
  * Return: the caller's descriptor; -EINVAL: not a regular file; another negative errno.
  */
 int files_open_regular(const char *path);
+
+/** files_is_same() - is it the same file, and as it was? */
+bool files_is_same(const struct stat *a, const struct stat *b);
 
 /** files_is_script() - is it run by an interpreter, which opens it? */
 bool files_is_script(int fd);

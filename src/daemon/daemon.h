@@ -163,8 +163,8 @@ struct daemon {
 	struct identity *idle_oldest, *idle_newest;
 	unsigned int n_idle;
 	struct known_link links[LINKS_MAX];
-	struct sl_flow_key
-		cut[CUT_MAX]; /* TCP of ours, ended lately: its reset may be on its way */
+	/* TCP of ours, ended lately: its reset may be on its way */
+	struct sl_flow_key cut[CUT_MAX];
 	unsigned int n_cut;
 	uint64_t links_read_us;
 	unsigned int n_links;
@@ -186,6 +186,8 @@ struct daemon {
 	uint64_t diverts_looked_us;
 	struct plane_end resting[PLANE_COUNTS_MAX]; /* of connections that are over */
 	unsigned int n_resting;
+	struct divert_missed missed[DIVERT_MISSED_MAX];
+	unsigned int n_missed;
 	bool is_deaf;	  /* what comes for one could not be taken: until the next tick */
 	uint64_t deaf_us; /* when that was so last */
 	struct namespaces namespaces;

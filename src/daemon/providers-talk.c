@@ -135,6 +135,24 @@ static void refuse_kind(struct daemon *daemon, struct filter *filter)
 	providers_tell_when_ready(daemon, filter);
 }
 
+/* Return: 0; -EAGAIN; or another negative errno */
+static int send_options(struct daemon *daemon, unsigned int index)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < daemon->n_options; i++) {
+		const struct option *option = &daemon->options[i];
+		struct wire_option record = { 0 };
+
+		if (option->filter != index)
+			continue;
+		text_copy(record.key, sizeof(record.key), option->key);
+		text_copy(record.value, sizeof(record.value), option->value);
+		r = providers_say(&daemon->filters[index], WIRE_OPTION, &record, option->fd);
+	}
+	return r;
+}
+
 static int take_hello(struct daemon *daemon, unsigned int index, const struct wire_message *message)
 {
 	const struct wire_hello *hello = WIRE_BODY(message, struct wire_hello);
@@ -158,16 +176,8 @@ static int take_hello(struct daemon *daemon, unsigned int index, const struct wi
 		return 0;
 	}
 	r = providers_say(filter, WIRE_WELCOME, &welcome, -1);
-	for (unsigned int i = 0; r == 0 && i < daemon->n_options; i++) {
-		const struct option *option = &daemon->options[i];
-		struct wire_option record = { 0 };
-
-		if (option->filter != index)
-			continue;
-		text_copy(record.key, sizeof(record.key), option->key);
-		text_copy(record.value, sizeof(record.value), option->value);
-		r = providers_say(filter, WIRE_OPTION, &record, option->fd);
-	}
+	if (r == 0)
+		r = send_options(daemon, index);
 	if (r == 0 && filter->is_proxy && behalf_is_wanted(daemon))
 		r = providers_say(filter, WIRE_UPSTREAMS, &(struct wire_upstreams){ .wanted = 1 },
 				  -1);

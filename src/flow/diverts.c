@@ -130,11 +130,16 @@ struct divert *diverts_find(struct diverts *diverts, uint64_t cookie)
 
 struct divert *diverts_find_flow(struct diverts *diverts, uint64_t flow)
 {
-	struct divert *divert = *flow_bucket(diverts, flow);
+	struct divert *divert = *flow_bucket(diverts, flow), *found = NULL;
 
-	while (divert && divert->flow != flow)
-		divert = divert->next_flow;
-	return divert;
+	for (; divert; divert = divert->next_flow) {
+		if (divert->flow != flow)
+			continue;
+		if (divert->cookie)
+			return divert;
+		found = divert;
+	}
+	return found;
 }
 
 static bool is_between(const struct divert *divert, const struct sl_tuple *tuple)
@@ -205,7 +210,6 @@ void diverts_drop_datagram(struct divert *divert)
 	divert->n_waiting -= datagram->n;
 	free(datagram);
 }
-
 
 void diverts_queue(struct diverts *diverts, struct divert *divert)
 {

@@ -72,7 +72,8 @@ void diverts_remove(struct diverts *diverts, struct divert *divert);
 
 /** diverts_find() - TCP: the newest of this socket; NULL: it is not diverted */
 struct divert *diverts_find(struct diverts *diverts, uint64_t cookie);
-/** diverts_find_flow() - NULL: this flow is not */
+/** diverts_find_flow() - NULL: this flow is not. One without a cookie is found if there is no other: it is
+ *  there for what is to be told to a proxy that does not have the flow */
 struct divert *diverts_find_flow(struct diverts *diverts, uint64_t flow);
 /** diverts_forget_client() - its connection is not waited for any more */
 void diverts_forget_client(struct diverts *diverts, struct divert *divert);

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UPSTREAMS_MAX                                                                              \
-	16384U /* of one proxy; of one that is older than these nobody knows any more */
+/* of one proxy; of one that is older than these nobody knows any more */
+#define UPSTREAMS_MAX 16384U
 
 struct upstreams;
 

@@ -65,7 +65,7 @@ void fake_put_datagram(struct fake *fake, const struct sl_tuple *tuple, const vo
 	struct fake_datagram *fresh = &fake->datagrams[fake->n_datagrams];
 
 	if (fake->n_datagrams == FAKE_CLIENTS_MAX || n > sizeof(fresh->bytes) ||
-	    eventfd_write(fake_netns_of(fake, tuple->netns)->clients_fd, 1) < 0)
+	    eventfd_write(fake_netns_of(fake, tuple->netns)->datagrams_fd, 1) < 0)
 		abort();
 	fake->n_datagrams++;
 	fresh->tuple = *tuple;
@@ -78,6 +78,7 @@ int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 {
 	struct fake *fake = fake_of(plane);
 	int r = fake_enter(fake, FAKE_RECEIVE);
+	eventfd_t told;
 
 	if (r < 0)
 		return r;
@@ -95,6 +96,8 @@ int fake_receive(struct plane *plane, struct netns *netns, int sock, uint8_t *by
 			(fake->n_datagrams - i) * sizeof(fake->datagrams[0]));
 		return 0;
 	}
+	if (sock < 0)
+		(void)eventfd_read(netns->sockets[NETNS_DATAGRAMS4], &told);
 	return -EAGAIN;
 }
 

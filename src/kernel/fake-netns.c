@@ -27,8 +27,9 @@ void fake_make_netns(struct fake *fake, uint64_t cookie)
 	fresh->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fresh->asked_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fresh->clients_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	fresh->datagrams_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fresh->watch_fd < 0 || fresh->asked_fd < 0 || fresh->clients_fd < 0 ||
-	    pipe2(fresh->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+	    fresh->datagrams_fd < 0 || pipe2(fresh->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		abort();
 }
 
@@ -38,6 +39,7 @@ void fake_close_netns(struct fake *fake)
 		close_fd(fake->netns[i].watch_fd);
 		close_fd(fake->netns[i].asked_fd);
 		close_fd(fake->netns[i].clients_fd);
+		close_fd(fake->netns[i].datagrams_fd);
 		close_fd(fake->netns[i].pipe[0]);
 		close_fd(fake->netns[i].pipe[1]);
 	}
@@ -66,15 +68,27 @@ bool fake_is_of(struct fake *fake, int fd, uint64_t cookie)
 	return from && from->cookie == cookie;
 }
 
+static int source_of(const struct fake_netns *from, enum netns_socket kind)
+{
+	switch (kind) {
+	case NETNS_WATCH:
+		return from->watch_fd;
+	case NETNS_PACKETS:
+		return from->asked_fd;
+	case NETNS_LISTEN4:
+		return from->clients_fd;
+	case NETNS_DATAGRAMS4:
+		return from->datagrams_fd;
+	default:
+		return from->pipe[0];
+	}
+}
+
 static void open_rest(struct fake_netns *from, struct netns *netns)
 {
 	for (int i = 0; i < _NETNS_SOCKET_N; i++)
 		if (netns->sockets[i] < 0)
-			netns->sockets[i] = fcntl(i == NETNS_WATCH     ? from->watch_fd
-						  : i == NETNS_PACKETS ? from->asked_fd
-						  : i == NETNS_LISTEN4 || i == NETNS_DATAGRAMS4
-							  ? from->clients_fd
-							  : from->pipe[0],
+			netns->sockets[i] = fcntl(source_of(from, (enum netns_socket)i),
 						  F_DUPFD_CLOEXEC, 3);
 	netns->inode = (uint32_t)from->cookie + 1000;
 	memset(netns->divert_port, 1, sizeof(netns->divert_port));

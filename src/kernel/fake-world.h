@@ -30,7 +30,8 @@ struct fake_netns {
 	int pipe[2];
 	int asked_fd;	/* readable while packets wait in its queue of packets */
 	int watch_fd;	/* readable after fake_touch() */
-	int clients_fd; /* readable while there are clients, or datagrams */
+	int clients_fd; /* readable while there are clients */
+	int datagrams_fd;
 	bool is_touched, has_rules, is_refused;
 };
 

@@ -24,10 +24,10 @@ struct netns {
 	int sockets[_NETNS_SOCKET_N]; /* owned; -1: none, or not yet */
 	uint16_t queue_num;
 	uint16_t packet_num; /* of the queue of packets; 0: none */
-	uint16_t divert_port[2]
-			    [2]; /* of NETNS_LISTEN4 and 6, then DATAGRAMS; 0: it does not listen */
-	bool wants_requeue;	 /* a predecessor's packets are in its queue */
-	uint64_t digest;	 /* of the table after our last transaction; 0: unknown */
+	/* of NETNS_LISTEN4 and 6, then DATAGRAMS; 0: it does not listen */
+	uint16_t divert_port[2][2];
+	bool wants_requeue; /* a predecessor's packets are in its queue */
+	uint64_t digest;    /* of the table after our last transaction; 0: unknown */
 };
 
 /** netns_clear() - a free place; what it had is the caller's */

@@ -215,8 +215,9 @@ static bool is_used(enum rule_when when, const struct nft_plan *plan)
 enum keeping {
 	KEEP_NOTHING, /* another table in the place of an older one that may be there */
 	KEEP_CHAINS,  /* their hooks stay, and what they queued with them */
-	KEEP_ZONE, /* and the rule of that chain: the kernel empties all queues when one goes that sets a
-		       * zone, a moment after the transaction (nft_ct_set_destroy) */
+	/* and the rules of that chain: the kernel empties all queues when one goes that sets a zone, a
+	 * moment after the transaction (nft_ct_set_destroy) */
+	KEEP_ZONE,
 };
 
 static bool is_kept(enum keeping keeping, const char *chain)

@@ -156,9 +156,9 @@ bool plane_diverts(const struct plane *plane, uint64_t netns, uint8_t proto, boo
 /** struct plane_client - a connection that was diverted */
 struct plane_client {
 	int fd; /* the caller's: connected with the program; a close(2) resets it */
-	struct sl_tuple
-		tuple;	 /* as the program sees it, but for its port, which conntrack may change */
 	uint64_t cookie; /* of @fd */
+	/* as the program sees it, but for its port, which conntrack may change */
+	struct sl_tuple tuple;
 };
 
 /** plane_accept() - one more of a family. Return: 0; -EAGAIN: none is there; or another negative errno */
@@ -198,8 +198,8 @@ int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *by
  */
 int plane_connect_datagrams(struct plane *plane, unsigned int place, int sock,
 			    const struct sl_tuple *ours);
-/** plane_untranslate() - a flow of UDP that was diverted is over: who has its ends next is another one. @zone:
- *  SL_ZONE, or sl_zone_of_proxy() */
+/** plane_untranslate() - conntrack is to forget who has these ends: a flow of UDP that was diverted is over, or one
+ *  of TCP was never translated. @zone: SL_ZONE, or sl_zone_of_proxy(); of TCP 0 */
 void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone);
 /** plane_keep_translated() - one that is open: conntrack is to know it for so long, also if nothing goes */
 void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <syslog.h>
 
 #include <sluice/proxy.h>
@@ -48,6 +49,15 @@ static int do_ask(const struct order *order)
 	return sluice_proxy_ask_end(order->proxy, order->id);
 }
 
+static int do_upstream(const struct order *order)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r = sluice_proxy_upstream(order->proxy, order->id, fd);
+
+	close(fd);
+	return r;
+}
+
 static int do_flows(const struct order *order)
 {
 	struct sluice_rule included = { .size = sizeof(included),
@@ -76,6 +86,7 @@ static const struct {
 	{ "take", do_take, false },
 	{ "open", do_open, false },
 	{ "ask", do_ask, false },
+	{ "upstream", do_upstream, false },
 	{ "flows", do_flows, true },
 	{ "unsupported", do_unsupported, true },
 };
@@ -135,6 +146,10 @@ static enum sluice_proxy_choice on_flow(struct sluice_proxy *proxy, const struct
 					void *data)
 {
 	puppet.takes = false;
+	if (flow->through[0])
+		sluice_proxy_log(proxy, LOG_INFO, "through %s for %llu of %u %u %s", flow->through,
+				 (unsigned long long)flow->on_behalf_of, flow->origin_pid,
+				 flow->origin_uid, flow->origin_exe);
 	obey(proxy, flow->id, flow->host);
 	return puppet.takes ? SLUICE_PROXY_TAKE : SLUICE_PROXY_DECLINE;
 }

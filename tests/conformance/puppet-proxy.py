@@ -6,6 +6,7 @@
 """
 import errno
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../python"))
@@ -39,6 +40,9 @@ class Puppet(sluice.Proxy):
             self.open_flow(flow_id, int(words[0]), words[1] if words[1:] else "")
         elif name == "ask":
             self.ask_end(flow_id)
+        elif name == "upstream":
+            with socket.socket() as connection:
+                self.upstream(flow_id, connection)
         elif name == "flows":
             self.set_flows([sluice.Rule(sluice.RuleAction.DROP, remote_port=int(words[0]))],
                            [sluice.Rule(sluice.RuleAction.ASK, remote_address=words[1] if words[1:] else "")])
@@ -55,6 +59,8 @@ class Puppet(sluice.Proxy):
         self.obey(0, self.at_start)
 
     def new_flow(self, flow):
+        if flow.through:
+            self.log(f"through {flow.through} for {flow.on_behalf_of} of {flow.origin_pid} {flow.origin_uid} {flow.origin_exe}", LOG_INFO)
         return self.obey(flow.id, flow.host)
 
     def flow_opened(self, flow_id, connection):

@@ -79,6 +79,24 @@ def check_same_port(t, lab):
     t.equal(lab.counter("TcpExt.TCPSynRetrans") - again, 0, "SYNs that met what was left of the one before, and were sent again")
 
 
+def check_port_of_a_reset(t, lab):
+    """conntrack remembers for 10 s that another program was reset, whom nobody governs. The next one from its port is
+    the proxy's all the same: its first SYN is taken for one of the connection before, and its second is not"""
+    server = lab.resets(13)
+    program, other = Ordered(lab, [], options=["--proxy", lab.path("tests/providers/test-proxy")]), Ordered(lab)
+    try:
+        t.equal(program.ask("tcp", HOST4, 7)["error"], "0", "conntrack works from now on")
+        again = lab.counter("TcpExt.TCPSynRetrans")
+        for peer in (HOST4, HOST6):
+            server.n_resets = 1
+            t.equal(other.ask("read", peer, 13, SPORT + 1)["error"], "ECONNRESET", f"another program, {peer}")
+            t.equal(program.ask("read", peer, 13, SPORT + 1)["error"], "0", f"the next one from its port, {peer}")
+        t.note(f"{lab.counter('TcpExt.TCPSynRetrans') - again} SYNs of 2 sent again")
+    finally:
+        other.end()
+        program.end()
+
+
 def check_killed(t, lab):
     """a proxy that dies: open flows are reset, new ones are served by the next"""
     script = lab.actor("until_end", HOST4, 7)
@@ -110,6 +128,7 @@ def scenario(t):
         check_nothing_stays(t, lab)
         lab.acceptor(9)
         check_same_port(t, lab)
+        check_port_of_a_reset(t, lab)
         check_killed(t, lab)
 
 

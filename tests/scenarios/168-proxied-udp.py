@@ -38,6 +38,18 @@ def check_peers(t, lab):
     t.equal(len(run.flows(event="new", via="test-proxy")), 100, "each of them is a flow")
 
 
+def check_own_end(t, lab):
+    """a flow has the address and the port that its socket has, bound or not"""
+    for host, bound in ((HOST4, "10.77.0.1"), (HOST6, "fd00:77::1")):
+        for words in ("", f"s.bind(({bound!r}, 0)); "):
+            family = "AF_INET6" if ":" in host else "AF_INET"
+            run = lab.run([], ["python3", "-c", f"import socket, json; s = socket.socket(socket.{family}, socket.SOCK_DGRAM); {words}"
+                               f"s.settimeout(10); s.sendto(b'x', ({host!r}, 7)); s.recv(9); print(json.dumps(s.getsockname()[1]))"],
+                          **proxy(lab))
+            flow = run.wait_flow(proto="udp", dport=7)
+            t.equal((flow["via"], flow["src"], flow["sport"]), ("test-proxy", bound, run.json()), f"{host}, {words or 'not bound'}")
+
+
 def n_descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -92,6 +104,7 @@ def scenario(t):
         lab.tcp_echo(7)
         check_there_and_back(t, lab)
         check_peers(t, lab)
+        check_own_end(t, lab)
         check_ends(t, lab)
         check_two(t, lab)
         check_refused(t, lab)

@@ -395,6 +395,7 @@ def check_tables(t, lab):
                                (FIREWALL % "", "closed", "nothing")):
         place.nft(text)
         t.equal(doctor_says(lab, "nat of others")["state"], "warning" if text == NAT % -130 else "ok", "sluice doctor")
+        t.equal(doctor_says(lab, "drop of others")["state"], "warning" if text == FIREWALL % "" else "ok", f"sluice doctor: {text}")
         place.run(f"foreign rules {text.split(';')[0][-30:]}", TALK, [wanted], fail)
         place.nft("delete table inet foreign")
 

@@ -138,6 +138,17 @@ def check_names(t, lab):
         t.check([(PROXY, 53)] in [one.sent[:1] for one in proxy.associations], f"{kind}: the name server was asked by it")
 
 
+def check_names_of_one(t, lab):
+    """the proxy of one application has the questions of that one, and no other's"""
+    words = lab.actor("by_name", NAME, ECHO, 1)
+    forget(lab)
+    ran = lab.run([], ["sh", "-c", f"{shlex.join(words)}; curl -q -s -m 10 http://{NAME}:{CLOSED}/"],
+                  options=["--proxy", f"socks:upstream={url()}", "--app", words[0]])
+    vias = {program: {flow["via"] for flow in ran.flows(event="new", dport=53) if flow["exe"].endswith(program)}
+            for program in (os.path.realpath(words[0]), "curl")}
+    t.equal(list(vias.values()), [{"socks"}, {None}], f"who has the questions to name servers: {vias} {ran.stderr}")
+
+
 def query(name):
     return (struct.pack("!6H", 77, 0x100, 1, 0, 0, 0) +
             b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + struct.pack("!B2H", 0, 1, 1))
@@ -254,7 +265,7 @@ def check_twisted(t, lab):
     for host in (PROXY, f"[{PROXY6}]"):
         ran = run(lab, url(port=port, host=host), lab.actor("sockets", HOST4, ECHO, 2, 0))
         t.equal(ran.json(), {"right": 2}, f"it names 0.0.0.0 or ::, and is at {host}")
-    for proxy.twist in ("no port", "loopback", "a name"):
+    for proxy.twist in ("no port", "loopback", "a name", "its client"):
         ran = run(lab, url(port=port), lab.actor("told_each_time", HOST4, ECHO, 1))
         t.equal(ran.json()["told"], ["ECONNREFUSED"], f"it names {proxy.twist}")
         t.check("names no place" in ran.wait_flow(proto="udp")["reason"], f"{proxy.twist}: why")
@@ -352,13 +363,14 @@ def check_quic(t, lab):
 
 
 def scenario(t):
-    t.needs("git", "gtlsclient", "openssl", "ssh-keygen", "tc", QUIC_SERVER, "providers/socks")
+    t.needs("curl", "git", "gtlsclient", "openssl", "ssh-keygen", "tc", QUIC_SERVER, "providers/socks")
     with t.lab() as lab:
         prepare(lab)
         idle = begin_idle(lab)
         check_there_and_back(t, lab)
         check_peers(t, lab)
         check_names(t, lab)
+        check_names_of_one(t, lab)
         check_resolver(t, lab)
         check_calls(t, lab)
         check_slow_way(t, lab)

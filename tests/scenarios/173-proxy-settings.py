@@ -12,11 +12,11 @@ import shutil
 
 from lib import machine, main
 from lib.capture import Capture
-from lib.lab import WIDE4
+from lib.lab import WIDE4, WIDE6
 from lib.wait import wait_for
 
 HOSTS = ["10.79.73.1", "fd00:79::73:1"]
-OTHER = "10.79.73.2"
+OTHER, OTHER6 = "10.79.73.2", "fd00:79::73:2"
 DENIED = "ECONNREFUSED"
 PYTHON = "/usr/bin/python3"
 
@@ -300,12 +300,13 @@ def check_served(t, place):
 
 
 def check_python(t, place):
-    """the example in Python: a proxy that answers by itself what its rules include"""
+    """the example in Python: a proxy that answers by itself what its rules include, beside a filter, too"""
     lab = place.lab
     top = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../..")
     url = f"http://{HOSTS[0]}/"
-    for options, wanted in (([], ["403", "not from here"]), (["--exclude", "remote=10.0.0.0/8"], ["200"])):
-        ran = lab.run([], ["curl", "-q", "-s", "-m", "10", "-w", "%{http_code}\n", url],
+    for filters, options, wanted in (([], [], ["403", "not from here"]), ([], ["--exclude", "remote=10.0.0.0/8"], ["200"]),
+                                     ([lab.test_filter()], [], ["403", "not from here"])):
+        ran = lab.run(filters, ["curl", "-q", "-s", "-m", "10", "-w", "%{http_code}\n", url],
                       options=["--proxy", os.path.join(top, "examples/hello-proxy.py"), *options])
         t.equal(sorted(ran.stdout.splitlines())[:1 + ("403" in wanted)], wanted, f"hello-proxy.py, {options} {ran.stderr}")
         t.equal(ran.wait_flow(dport=80)["via"], "hello-proxy.py" if "403" in wanted else None, "who has it")
@@ -363,23 +364,27 @@ def check_bound(t, place):
 
 def check_device(t, place):
     """a proxy that carries what it has by another interface: by that alone, and what is not its own by none of it"""
-    lab = place.lab
-    for words in ("link add side type veth peer name far netns " + lab.server.path, "address add 10.78.73.2/24 dev side", "link set side up"):
-        lab.client.ip(words)
-    for words in ("address add 10.78.73.1/24 dev far", "link set far up"):
-        lab.server.ip(words)
-    lab.client.ip(f"route add {WIDE4} via 10.78.73.1 dev side metric 999")
-    lines = [place.flow(program, host, proto=proto) for host in (HOSTS[0], OTHER) for proto in ("tcp", "udp") for program in (0, 1)]
-    for options in ([], ["--include", f"remote={OTHER}"]):
+    lab, others = place.lab, (OTHER, OTHER6)
+    lab.client.ip("link add side type veth peer name far netns " + lab.server.path)
+    for netns, name, last in ((lab.client, "side", 2), (lab.server, "far", 1)):
+        netns.ip(f"address add 10.78.73.{last}/24 dev {name}")
+        netns.ip(f"address add fd00:78:73::{last}/64 dev {name} nodad")
+        netns.ip(f"link set {name} up")
+    for wide, gateway in ((WIDE4, "10.78.73.1"), (WIDE6, "fd00:78:73::1")):
+        lab.client.ip(f"route add {wide} via {gateway} dev side metric 9999")
+    destinations = [*HOSTS, *others]
+    lines = [place.flow(program, host, proto=proto) for host in destinations for proto in ("tcp", "udp") for program in (0, 1)]
+    for options in ([], [word for host in others for word in ("--include", f"remote={host}")]):
         with Capture(lab.server, "far") as side, lab.capture() as wire:
             got, via, ran = place.run(lines, ["--app", place.programs[0], *options], device="side")
         t.equal(set(got), {"0"}, f"all arrive {ran.stderr}")
         flows = [flow for flow in ran.flows(event="new") if flow["via"]]
         n = len(flows)
-        t.check(n == (2 if options else 4) and {flow["interface"] for flow in flows} == {"uplink"}, f"it has them: {flows}")
-        for dst in (HOSTS[0], OTHER):
-            n_by = [len({(packet.proto, packet.sport) for packet in seen.packets(lambda packet: packet.dst == dst)}) for seen in (side, wire)]
-            t.equal(n_by, [2, 2] if dst == OTHER or not options else [0, 4], f"{options}: flows to {dst} by the side, and by the uplink")
+        t.check(n == (4 if options else 8) and {flow["interface"] for flow in flows} == {"uplink"}, f"it has them: {flows}")
+        for dst in destinations:
+            n_by = [len({(packet.proto, packet.sport) for packet in seen.packets(lambda packet: packet.dst == dst and packet.sport)})
+                    for seen in (side, wire)]
+            t.equal(n_by, [2, 2] if dst in others or not options else [0, 4], f"{options}: flows to {dst} by the side, and by the uplink")
 
 
 def check_bad_rules(t, place):

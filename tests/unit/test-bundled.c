@@ -3,7 +3,7 @@
 /**
  * DOC: The bundled providers as they are shipped, with this test playing the daemon
  *
- *	test-bundled BLOCKLIST HELLO-FILTER
+ *	test-bundled BLOCKLIST HELLO-FILTER ASK
  */
 
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@
 #define CHANNEL_FD 3
 #define PATIENCE_MS 60000 /* a provider that says nothing for so long has failed the test */
 
-static const char *blocklist_exe, *hello_exe;
+static const char *blocklist_exe, *hello_exe, *ask_exe;
 
 struct child {
 	pid_t pid;
@@ -375,6 +376,25 @@ static void test_hello_filter_has_a_default(void **state)
 	end(child, 0);
 }
 
+/* as /dev/null does: the person may be gone sooner than the session begins */
+static void test_answers_may_end_before_the_start(void **state)
+{
+	struct child *child = spawn(ask_exe);
+	struct wire_option option = { .key = "answers", .value = "a file" };
+	int fds[2];
+	char byte;
+
+	begin(child);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(shutdown(fds[0], SHUT_WR), 0);
+	send_with(child, WIRE_OPTION, &option, fds[1]);
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &byte, 1), 0); /* it has read the end, and closed it */
+	close(fds[0]);
+	assert_int_equal(start(child)->error, 0);
+	end(child, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,13 +408,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_blocklist_joins_its_lists),
 		cmocka_unit_test(test_hello_filter_denies_one_host_and_prints),
 		cmocka_unit_test(test_hello_filter_has_a_default),
+		cmocka_unit_test(test_answers_may_end_before_the_start),
 	};
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: test-bundled BLOCKLIST HELLO-FILTER\n");
+	if (argc != 4) {
+		fprintf(stderr, "usage: test-bundled BLOCKLIST HELLO-FILTER ASK\n");
 		return 2;
 	}
 	blocklist_exe = argv[1];
 	hello_exe = argv[2];
+	ask_exe = argv[3];
 	return cmocka_run_group_tests_name("bundled", tests, NULL, NULL);
 }

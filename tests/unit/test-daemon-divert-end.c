@@ -67,6 +67,36 @@ static void test_the_connection_is_the_proxys(void **state)
 	close(program);
 }
 
+/* conntrack knows its ends, and takes its SYN for an older connection's */
+static void test_a_connection_that_does_not_come(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int n_calls = fake_n_calls(lab->kernel, FAKE_UNTRANSLATE);
+	int program;
+
+	divert_open_flow(lab, PROXY, &tcp);
+	lab_pass(lab, TICK_US);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_UNTRANSLATE), n_calls);
+	lab_live(lab, 500000);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_UNTRANSLATE), n_calls + 1);
+	program = divert_connect(lab, &tcp); /* the next SYN */
+	assert_non_null(lab_take(lab, PROXY, WIRE_FLOW_SOCKET));
+	close(program);
+}
+
+static void test_a_connection_that_comes_is_left_alone(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int n_calls = fake_n_calls(lab->kernel, FAKE_UNTRANSLATE);
+	int program, own;
+
+	begin(lab, &tcp, &program, &own);
+	lab_live(lab, 500000);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_UNTRANSLATE), n_calls);
+	close(own);
+	close(program);
+}
+
 /* conntrack gave it another port */
 static void test_a_connection_from_another_port(void **state)
 {
@@ -586,6 +616,31 @@ static unsigned int drain(struct lab *lab, uint64_t id, uint16_t order[3])
 	return n;
 }
 
+/* who asks about another proxy's flow, and reads nothing, takes no word of it away from that one */
+static void test_words_of_anothers_flow_that_wait(void **state)
+{
+	struct lab *lab = divert_lab(0, 2, true);
+	unsigned int no = lab_put(lab, &tcp);
+	uint64_t id = lab_take_flow(lab, 0);
+	_cleanup_close_ int program = -1;
+
+	lab_judge(lab, 0, id, 0);
+	assert_int_equal(lab_take_flow(lab, 1), id);
+	divert_say_opened(lab, 1, id, 0);
+	assert_int_equal(lab_fate(lab, no), FATE_DIVERTED);
+	program = divert_connect(lab, &tcp);
+	assert_non_null(lab_take(lab, 1, WIRE_FLOW_SOCKET));
+	divert_fill(lab, 0);
+	divert_ask_end(lab, 0, id);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 2);
+	divert_ask_end(lab, 1, id);
+	assert_false(((const struct wire_flow_end *)lab_take(lab, 1, WIRE_FLOW_END))->full);
+	lab_end_socket(lab, &tcp);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 1);
+	program = close_fd(program);
+	lab_free(lab);
+}
+
 static void test_a_connection_and_its_end_wait_in_order(void **state)
 {
 	struct lab *lab = *state;
@@ -755,6 +810,8 @@ int main(void)
 #define FILTERED(fn) cmocka_unit_test_setup_teardown(fn, set_up_with_filter, running_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_connection_is_the_proxys),
+		TEST(test_a_connection_that_does_not_come),
+		TEST(test_a_connection_that_comes_is_left_alone),
 		TEST(test_a_connection_from_another_port),
 		TEST(test_a_stranger_is_closed),
 		cmocka_unit_test(test_many_connections),
@@ -780,6 +837,7 @@ int main(void)
 		TEST(test_it_dies_with_a_flow_that_it_has_taken),
 		TEST(test_it_dies_and_no_other_comes),
 		TEST(test_it_dies_before_the_connection_comes),
+		cmocka_unit_test(test_words_of_anothers_flow_that_wait),
 		TEST(test_a_connection_and_its_end_wait_in_order),
 		TEST(test_what_is_over_waits_as_well),
 		TEST(test_a_cancel_waits),

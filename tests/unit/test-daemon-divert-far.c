@@ -172,6 +172,41 @@ static void test_it_is_asked_for_few_at_once(void **state)
 	assert_int_equal(lab->daemon->far.n_waiting, MANY - DIVERT_ASKED_MAX);
 }
 
+/* what comes then waits where it is, and nobody looks at it again and again meanwhile */
+static void test_the_line_is_full(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet packet = far;
+	struct wire_k_entered answer = { .error = EMFILE };
+	int nothing = -1;
+	uint64_t id = 0;
+	uint16_t type;
+
+	lab->is_mute = true;
+	for (unsigned int i = 0; i < DIVERT_ASKED_MAX + DIVERT_WAITING_FAR; i++) {
+		packet.lport++;
+		packet.uid = 2000 + i; /* each user has a share */
+		id = divert_open_flow(lab, PROXY, &packet);
+		come(lab, &packet, "x");
+		expect_datagram(lab, id, "x");
+	}
+	assert_true(divert_is_line_full(lab->daemon));
+	come(lab, &packet, "late");
+	assert_int_equal(divert_next(lab, PROXY), 0);
+	answer.token = lab->daemon->far.asked[0].token;
+	lab->is_mute = false;
+	assert_true(divert_entered(lab->daemon, &answer, &nothing));
+	lab_settle(lab);
+	assert_false(divert_is_line_full(lab->daemon));
+	while ((type = divert_next(lab, PROXY)) && type != WIRE_FLOW_DATAGRAM)
+		assert_int_equal(type, WIRE_FLOW_SOCKET);
+	assert_memory_equal(lab->message.tail, "late", 4);
+	while (divert_next(lab, PROXY))
+		;
+	come(lab, &packet, "heard again");
+	expect_datagram(lab, id, "heard again");
+}
+
 /* ---- a proxy that has not said yet what it takes ---- */
 
 static void expect_waits(bool takes_udp)
@@ -259,6 +294,7 @@ int main(void)
 		TEST(test_a_socket_of_another_namespace),
 		TEST(test_many),
 		TEST(test_it_is_asked_for_few_at_once),
+		TEST(test_the_line_is_full),
 		cmocka_unit_test(test_a_flow_waits_for_what_it_takes),
 		TEST(test_a_flow_of_a_predecessors),
 		TEST(test_a_far_flow_of_a_predecessors),

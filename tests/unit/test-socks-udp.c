@@ -12,139 +12,7 @@
 #include <unistd.h>
 
 #include "base/macros.h"
-#include "socks-flows-lab.h"
-
-#define BYTES(text) (text), sizeof(text) - 1
-#define HELLO "\x05\x01\x00"
-#define GO_ON "\x05\x00"
-#define REQUEST "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00"
-#define NO_COMMAND "\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00"
-#define HEAD "\x00\x00\x00\x01"
-#define PEER HEAD "\xc0\x00\x02"
-#define PORT "\x00\x35"
-
-/* a proxy's side of an association */
-struct side {
-	int control, relay;
-	struct sockaddr_in client;
-};
-
-static uint64_t begin_flow(uint64_t socket, uint8_t last, const char *host)
-{
-	const struct sluice_flow flow = {
-		.size = sizeof(flow),
-		.id = lab.next_id++,
-		.protocol = IPPROTO_UDP,
-		.remote_address = { [10] = 0xff, [11] = 0xff, 192, 0, 2, last },
-		.remote_port = 53,
-		.host = host ? host : "",
-		.host_source = host ? SLUICE_HOST_DNS : SLUICE_HOST_NONE,
-		.socket = socket,
-	};
-
-	assert_int_equal(flows_begin(&lab.flows, &flow, lab.now_ms), 0);
-	return flow.id;
-}
-
-static int bind_relay(uint16_t *ret_port)
-{
-	struct sockaddr_in here = { .sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof(here);
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	assert_return_code(bind(fd, (struct sockaddr *)&here, n), errno);
-	assert_return_code(getsockname(fd, (struct sockaddr *)&here, &n), errno);
-	*ret_port = ntohs(here.sin_port);
-	return fd;
-}
-
-/* @bound: BND.ADDR of IPv4 */
-static struct side associate(unsigned int number, const char *bound)
-{
-	struct side side = { .control = lab_accept(number) };
-	uint8_t answer[10] = { 5, 0, 0, 1 };
-	uint16_t port;
-
-	side.relay = bind_relay(&port);
-	lab_hear(side.control, BYTES(HELLO));
-	lab_say(side.control, BYTES(GO_ON));
-	lab_hear(side.control, BYTES(REQUEST));
-	assert_int_equal(inet_pton(AF_INET, bound, answer + 4), 1);
-	answer[8] = (uint8_t)(port >> 8);
-	answer[9] = (uint8_t)port;
-	lab_say(side.control, answer, sizeof(answer));
-	return side;
-}
-
-static void leave(struct side *side)
-{
-	close(side->control);
-	close(side->relay);
-}
-
-/* Return: the program's end of @id's descriptor */
-static int open_flow(uint64_t id)
-{
-	int ends[2];
-
-	assert_return_code(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
-			   errno);
-	flows_opened(&lab.flows, id, ends[0], lab.now_ms);
-	return ends[1];
-}
-
-static void wait_for(int fd)
-{
-	struct pollfd one = { .fd = fd, .events = POLLIN };
-
-	for (int i = 0; poll(&one, 1, 1) == 0; i++) {
-		assert_true(i < 5000);
-		lab_turn();
-	}
-}
-
-static void expect_up(struct side *side, const void *bytes, size_t n)
-{
-	socklen_t n_client = sizeof(side->client);
-	uint8_t got[2048];
-
-	wait_for(side->relay);
-	assert_int_equal(recvfrom(side->relay, got, sizeof(got), 0,
-				  (struct sockaddr *)&side->client, &n_client),
-			 n);
-	assert_memory_equal(got, bytes, n);
-}
-
-static void send_down(const struct side *side, int fd, const void *bytes, size_t n)
-{
-	assert_int_equal(sendto(fd, bytes, n, 0, (const struct sockaddr *)&side->client,
-				sizeof(side->client)),
-			 n);
-}
-
-static void expect_down(int program, const void *bytes, size_t n)
-{
-	uint8_t got[2048];
-
-	wait_for(program);
-	assert_int_equal(recv(program, got, sizeof(got), 0), n);
-	assert_memory_equal(got, bytes, n);
-}
-
-static void expect_nothing(int fd)
-{
-	struct pollfd one = { .fd = fd, .events = POLLIN };
-
-	lab_turn();
-	assert_int_equal(poll(&one, 1, 0), 0);
-}
-
-static void expect_opened(uint64_t id)
-{
-	assert_int_equal(lab_answered(), -1);
-	assert_int_equal(lab.answer.id, id);
-}
+#include "socks-udp-lab.h"
 
 /* two flows at once */
 static void expect_both_opened(void)
@@ -158,25 +26,23 @@ static void expect_both_opened(void)
 static void test_there_and_back(void **state)
 {
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
-	uint64_t id = begin_flow(1, 7, NULL);
-	struct side side = associate(first, "127.0.0.1");
+	struct udp_one one = udp_stand(first);
 	int program;
 
-	expect_opened(id);
-	flows_datagram(&lab.flows, id, "before", 6, lab.now_ms);
-	program = open_flow(id);
+	flows_datagram(&lab.flows, one.id, "before", 6, lab.now_ms);
+	program = udp_open(one.id);
 	assert_int_equal(send(program, "behind", 6, 0), 6);
-	expect_up(&side, BYTES(PEER "\x07" PORT "before"));
-	expect_up(&side, BYTES(PEER "\x07" PORT "behind"));
-	send_down(&side, side.relay, BYTES(PEER "\x07" PORT "answer"));
-	expect_down(program, BYTES("answer"));
-	send_down(&side, side.relay, BYTES(PEER "\x07" PORT));
-	expect_down(program, "", 0);
-	lab_say(side.control, "whatever", 8); /* it means nothing */
+	udp_expect_up(&one.side, BYTES(PEER "\x07" PORT "before"));
+	udp_expect_up(&one.side, BYTES(PEER "\x07" PORT "behind"));
+	udp_send_down(&one.side, one.side.relay, BYTES(PEER "\x07" PORT "answer"));
+	udp_expect_down(program, BYTES("answer"));
+	udp_send_down(&one.side, one.side.relay, BYTES(PEER "\x07" PORT));
+	udp_expect_down(program, "", 0);
+	lab_say(one.side.control, "whatever", 8); /* it means nothing */
 	lab_turn();
 	assert_int_equal(send(program, "", 0, 0), 0);
-	expect_up(&side, BYTES(PEER "\x07" PORT));
-	leave(&side);
+	udp_expect_up(&one.side, BYTES(PEER "\x07" PORT));
+	udp_leave(&one.side);
 	close(program);
 }
 
@@ -184,30 +50,28 @@ static void test_there_and_back(void **state)
 static void test_early(void **state)
 {
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
-	uint64_t id = begin_flow(1, 7, NULL);
-	struct side side = associate(first, "127.0.0.1");
+	struct udp_one one = udp_stand(first);
 	int program;
 
-	expect_opened(id);
-	flows_datagram(&lab.flows, id, "x", 1, lab.now_ms);
-	expect_up(&side, BYTES(PEER "\x07" PORT "x"));
+	flows_datagram(&lab.flows, one.id, "x", 1, lab.now_ms);
+	udp_expect_up(&one.side, BYTES(PEER "\x07" PORT "x"));
 	for (uint8_t i = 0; i < 65; i++) {
 		uint8_t answer[] = { 0, 0, 0, 1, 192, 0, 2, 7, 0, 53, i };
 
-		send_down(&side, side.relay, answer, sizeof(answer));
+		udp_send_down(&one.side, one.side.relay, answer, sizeof(answer));
 		lab_turn();
 	}
-	program = open_flow(id);
+	program = udp_open(one.id);
 	for (uint8_t i = 0; i < 64; i++)
-		expect_down(program, &i, 1);
-	expect_nothing(program);
+		udp_expect_down(program, &i, 1);
+	udp_expect_nothing(program);
 	close(program);
 	/* of one that never comes nothing is left */
-	expect_opened(begin_flow(1, 8, NULL));
-	send_down(&side, side.relay, BYTES(PEER "\x08" PORT "x"));
+	udp_expect_opened(udp_begin(1, 8, NULL));
+	udp_send_down(&one.side, one.side.relay, BYTES(PEER "\x08" PORT "x"));
 	lab_turn();
 	flows_cancelled(&lab.flows, lab.answer.id, lab.now_ms);
-	leave(&side);
+	udp_leave(&one.side);
 }
 
 static void test_lies(void **state)
@@ -232,23 +96,21 @@ static void test_lies(void **state)
 		{ BYTES("") },
 	};
 	unsigned int first = lab_proxy("socks5h://127.0.0.1:%u");
-	uint64_t id = begin_flow(1, 7, NULL);
-	struct side side = associate(first, "127.0.0.1");
+	struct udp_one one = udp_stand(first);
 	uint16_t port;
-	int program, stranger = bind_relay(&port);
+	int program, stranger = udp_bind_relay(&port);
 
-	expect_opened(id);
-	program = open_flow(id);
+	program = udp_open(one.id);
 	assert_int_equal(send(program, "x", 1, 0), 1);
-	expect_up(&side, BYTES(PEER "\x07" PORT "x"));
+	udp_expect_up(&one.side, BYTES(PEER "\x07" PORT "x"));
 	for (size_t i = 0; i < ARRAY_SIZE(lies); i++)
-		send_down(&side, side.relay, lies[i].bytes, lies[i].n);
-	send_down(&side, stranger, BYTES(PEER "\x07" PORT "stranger"));
-	expect_nothing(program);
-	send_down(&side, side.relay,
-		  BYTES("\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\x00\x02\x07" PORT "true"));
-	expect_down(program, BYTES("true"));
-	leave(&side);
+		udp_send_down(&one.side, one.side.relay, lies[i].bytes, lies[i].n);
+	udp_send_down(&one.side, stranger, BYTES(PEER "\x07" PORT "stranger"));
+	udp_expect_nothing(program);
+	udp_send_down(&one.side, one.side.relay,
+		      BYTES("\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\x00\x02\x07" PORT "true"));
+	udp_expect_down(program, BYTES("true"));
+	udp_leave(&one.side);
 	close(stranger);
 	close(program);
 }
@@ -256,27 +118,27 @@ static void test_lies(void **state)
 static void test_one_socket(void **state)
 {
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
-	uint64_t ids[2] = { begin_flow(9, 1, NULL), begin_flow(9, 2, NULL) };
-	struct side side = associate(first, "127.0.0.1");
+	uint64_t ids[2] = { udp_begin(9, 1, NULL), udp_begin(9, 2, NULL) };
+	struct udp_side side = udp_associate(first, "127.0.0.1");
 	int programs[3];
 
 	expect_both_opened();
-	programs[0] = open_flow(ids[0]);
-	programs[1] = open_flow(ids[1]);
-	expect_opened(begin_flow(9, 3, NULL)); /* at once */
-	programs[2] = open_flow(lab.answer.id);
+	programs[0] = udp_open(ids[0]);
+	programs[1] = udp_open(ids[1]);
+	udp_expect_opened(udp_begin(9, 3, NULL)); /* at once */
+	programs[2] = udp_open(lab.answer.id);
 	for (unsigned int i = 0; i < 3; i++)
 		assert_int_equal(send(programs[i], "x", 1, 0), 1);
 	lab_turn();
-	expect_up(&side, BYTES(PEER "\x01" PORT "x"));
-	expect_up(&side, BYTES(PEER "\x02" PORT "x"));
-	expect_up(&side, BYTES(PEER "\x03" PORT "x"));
-	send_down(&side, side.relay, BYTES(PEER "\x02" PORT "2"));
-	expect_down(programs[1], BYTES("2"));
-	expect_nothing(programs[0]);
-	expect_nothing(programs[2]);
+	udp_expect_up(&side, BYTES(PEER "\x01" PORT "x"));
+	udp_expect_up(&side, BYTES(PEER "\x02" PORT "x"));
+	udp_expect_up(&side, BYTES(PEER "\x03" PORT "x"));
+	udp_send_down(&side, side.relay, BYTES(PEER "\x02" PORT "2"));
+	udp_expect_down(programs[1], BYTES("2"));
+	udp_expect_nothing(programs[0]);
+	udp_expect_nothing(programs[2]);
 	lab_nobody_at(first);
-	leave(&side);
+	udp_leave(&side);
 	for (unsigned int i = 0; i < 3; i++)
 		close(programs[i]);
 }
@@ -286,50 +148,50 @@ static void test_many_sockets(void **state)
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
 	/* 0: nobody knows; and two of one bucket */
 	static const uint64_t sockets[] = { 0, 0, 5, 5 + FLOWS_BUCKETS };
-	struct side sides[ARRAY_SIZE(sockets)];
+	struct udp_side sides[ARRAY_SIZE(sockets)];
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(sockets); i++) {
-		uint64_t id = begin_flow(sockets[i], 1, NULL);
+		uint64_t id = udp_begin(sockets[i], 1, NULL);
 
-		sides[i] = associate(first, "0.0.0.0");
-		expect_opened(id);
+		sides[i] = udp_associate(first, "0.0.0.0");
+		udp_expect_opened(id);
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(sockets); i++)
-		leave(&sides[i]);
+		udp_leave(&sides[i]);
 }
 
 static void test_names(void **state)
 {
 	unsigned int first = lab_proxy("socks5h://127.0.0.1:%u");
-	uint64_t ids[2] = { begin_flow(9, 1, "a.example"), begin_flow(9, 2, "b.example") };
-	struct side side = associate(first, "127.0.0.1");
+	uint64_t ids[2] = { udp_begin(9, 1, "a.example"), udp_begin(9, 2, "b.example") };
+	struct udp_side side = udp_associate(first, "127.0.0.1");
 	int programs[2];
 
 	expect_both_opened();
 	for (unsigned int i = 0; i < 2; i++) {
-		programs[i] = open_flow(ids[i]);
+		programs[i] = udp_open(ids[i]);
 		assert_int_equal(send(programs[i], "x", 1, 0), 1);
 		lab_turn();
 	}
-	expect_up(&side, BYTES("\0\0\0\x03\x09"
-			       "a.example" PORT "x"));
+	udp_expect_up(&side, BYTES("\0\0\0\x03\x09"
+				   "a.example" PORT "x"));
 	/* nobody could tell the answers of two names */
-	expect_up(&side, BYTES(PEER "\x02" PORT "x"));
-	send_down(&side, side.relay, BYTES(HEAD "\x0a\x01\x01\x01" PORT "a"));
-	expect_down(programs[0], BYTES("a"));
-	send_down(&side, side.relay,
-		  BYTES("\0\0\0\x03\x09"
-			"A.EXAMPLE" PORT "b"));
-	expect_down(programs[0], BYTES("b"));
-	send_down(&side, side.relay, BYTES(PEER "\x02" PORT "c"));
-	expect_down(programs[1], BYTES("c"));
-	send_down(&side, side.relay,
-		  BYTES("\0\0\0\x03\x09"
-			"b.example" PORT "x"));
-	send_down(&side, side.relay, BYTES(HEAD "\x0a\x01\x01\x01\x00\x36x"));
-	expect_nothing(programs[0]);
-	expect_nothing(programs[1]);
-	leave(&side);
+	udp_expect_up(&side, BYTES(PEER "\x02" PORT "x"));
+	udp_send_down(&side, side.relay, BYTES(HEAD "\x0a\x01\x01\x01" PORT "a"));
+	udp_expect_down(programs[0], BYTES("a"));
+	udp_send_down(&side, side.relay,
+		      BYTES("\0\0\0\x03\x09"
+			    "A.EXAMPLE" PORT "b"));
+	udp_expect_down(programs[0], BYTES("b"));
+	udp_send_down(&side, side.relay, BYTES(PEER "\x02" PORT "c"));
+	udp_expect_down(programs[1], BYTES("c"));
+	udp_send_down(&side, side.relay,
+		      BYTES("\0\0\0\x03\x09"
+			    "b.example" PORT "x"));
+	udp_send_down(&side, side.relay, BYTES(HEAD "\x0a\x01\x01\x01\x00\x36x"));
+	udp_expect_nothing(programs[0]);
+	udp_expect_nothing(programs[1]);
+	udp_leave(&side);
 	close(programs[0]);
 	close(programs[1]);
 }
@@ -351,8 +213,8 @@ static void test_refused(void **state)
 {
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u"), second;
 
-	begin_flow(1, 1, NULL);
-	begin_flow(1, 2, NULL);
+	udp_begin(1, 1, NULL);
+	udp_begin(1, 2, NULL);
 	refuse(first, BYTES(NO_COMMAND));
 	while (lab.answer.n < 2)
 		lab_turn();
@@ -360,7 +222,7 @@ static void test_refused(void **state)
 	lab_refused(-EACCES, "carries no UDP for us: failure number 7, command not supported");
 	assert_int_equal(lab.answer.n_logged, 0);
 	second = lab_proxy("socks5://127.0.0.1:%u");
-	begin_flow(1, 1, NULL);
+	udp_begin(1, 1, NULL);
 	refuse(first, BYTES("\x05\x01\x00\x01\0\0\0\0\0\0"));
 	refuse(second, BYTES("\x05\x02\x00\x01\0\0\0\0\0\0"));
 	lab_refused(-EACCES, "not allowed by its rules");
@@ -370,17 +232,17 @@ static void test_refused(void **state)
 static void test_http(void **state)
 {
 	unsigned int http = lab_proxy("http://127.0.0.1:%u"), socks;
-	struct side side;
+	struct udp_side side;
 
-	begin_flow(1, 1, NULL);
+	udp_begin(1, 1, NULL);
 	lab_refused(-EACCES, "no upstream carries UDP");
 	lab_nobody_at(http);
 	socks = lab_proxy("socks5://127.0.0.1:%u");
-	begin_flow(1, 1, NULL);
-	side = associate(socks, "127.0.0.1");
+	udp_begin(1, 1, NULL);
+	side = udp_associate(socks, "127.0.0.1");
 	assert_int_equal(lab_answered(), -1);
 	lab_nobody_at(http);
-	leave(&side);
+	udp_leave(&side);
 }
 
 /* where datagrams cannot be meant to go */
@@ -395,7 +257,7 @@ static void test_no_place(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
 		unsigned int number = lab_proxy("socks5://127.0.0.1:%u");
 
-		begin_flow(1, 1, NULL);
+		udp_begin(1, 1, NULL);
 		refuse(number, answers[i], sizes[i]);
 		lab_refused(-ECONNREFUSED, "names no place for datagrams");
 		lab_down(number);
@@ -410,7 +272,7 @@ static void test_hangs(void **state)
 	int control;
 
 	for (unsigned int i = 0; i < 2; i++) {
-		begin_flow(1, 1, NULL);
+		udp_begin(1, 1, NULL);
 		control = lab_accept(first);
 		if (i == 1) {
 			lab_hear(control, BYTES(HELLO));
@@ -428,27 +290,24 @@ static void test_hangs(void **state)
 static void test_falls(void **state)
 {
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
-	uint64_t id = begin_flow(1, 7, NULL);
-	struct side side = associate(first, "127.0.0.1");
-	int program;
+	struct udp_one one = udp_stand(first);
+	int program = udp_open(one.id);
 
-	expect_opened(id);
-	program = open_flow(id);
 	lab_pass(10000); /* it has stood for a while: no fault */
-	leave(&side);
+	udp_leave(&one.side);
 	lab_turn();
 	assert_int_equal(send(program, "lost", 4, 0), 4);
 	lab_turn();
 	lab_nobody_at(first); /* not more than one attempt a second */
 	lab_pass(1000);
 	assert_int_equal(send(program, "again", 5, 0), 5);
-	side = associate(first, "127.0.0.1");
-	expect_up(&side, BYTES(PEER "\x07" PORT "again"));
-	send_down(&side, side.relay, BYTES(PEER "\x07" PORT "answer"));
-	expect_down(program, BYTES("answer"));
+	one.side = udp_associate(first, "127.0.0.1");
+	udp_expect_up(&one.side, BYTES(PEER "\x07" PORT "again"));
+	udp_send_down(&one.side, one.side.relay, BYTES(PEER "\x07" PORT "answer"));
+	udp_expect_down(program, BYTES("answer"));
 	assert_int_equal(lab.answer.n, 1); /* it is the same flow */
 	assert_int_equal(lab.answer.n_logged, 0);
-	leave(&side);
+	udp_leave(&one.side);
 
 	/* while it is down, and is refused, flows that are open stay so, and new ones are told */
 	lab_pass(1000);
@@ -456,9 +315,9 @@ static void test_falls(void **state)
 	assert_int_equal(send(program, "lost", 4, 0), 4);
 	lab_turn();
 	assert_int_equal(lab.answer.n, 1);
-	begin_flow(1, 8, NULL);
+	udp_begin(1, 8, NULL);
 	lab_refused(-ECONNREFUSED, "is not reached");
-	flows_ended(&lab.flows, id, SLUICE_PROXY_FULL, lab.now_ms);
+	flows_ended(&lab.flows, one.id, SLUICE_PROXY_FULL, lab.now_ms);
 	close(program);
 }
 
@@ -467,20 +326,17 @@ static void test_leaves(void **state)
 {
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
 	unsigned int second = lab_proxy("socks5://127.0.0.1:%u");
-	uint64_t id = begin_flow(1, 7, NULL);
-	struct side side = associate(first, "127.0.0.1");
-	int program;
+	struct udp_one one = udp_stand(first);
+	int program = udp_open(one.id);
 
-	expect_opened(id);
-	program = open_flow(id);
-	leave(&side);
+	udp_leave(&one.side);
 	lab_turn();
 	lab_pass(1000);
 	assert_non_null(strstr(lab.answer.logged, "has ended its association of UDP"));
 	assert_int_equal(send(program, "x", 1, 0), 1);
-	side = associate(second, "127.0.0.1");
-	expect_up(&side, BYTES(PEER "\x07" PORT "x"));
-	leave(&side);
+	one.side = udp_associate(second, "127.0.0.1");
+	udp_expect_up(&one.side, BYTES(PEER "\x07" PORT "x"));
+	udp_leave(&one.side);
 	close(program);
 }
 
@@ -488,35 +344,32 @@ static void test_leaves(void **state)
 static void test_ends(void **state)
 {
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
-	uint64_t id = begin_flow(1, 7, NULL);
-	struct side side = associate(first, "127.0.0.1");
-	int program;
+	struct udp_one one = udp_stand(first);
+	int program = udp_open(one.id);
 
-	expect_opened(id);
-	program = open_flow(id);
 	for (int i = 0; i < 8; i++)
 		assert_int_equal(send(program, "x", 1, 0), 1);
-	flows_ended(&lab.flows, id, SLUICE_PROXY_FULL, lab.now_ms);
+	flows_ended(&lab.flows, one.id, SLUICE_PROXY_FULL, lab.now_ms);
 	for (int i = 0; i < 8; i++)
-		expect_up(&side, BYTES(PEER "\x07" PORT "x"));
+		udp_expect_up(&one.side, BYTES(PEER "\x07" PORT "x"));
 	assert_int_equal(lab.answer.n_closed, 1);
 	close(program);
 	assert_int_equal(flows_wait_ms(&lab.flows, lab.now_ms), 2000);
 	lab_pass(1999);
-	expect_nothing(side.control);
+	udp_expect_nothing(one.side.control);
 	/* the next flow of the socket has it */
-	expect_opened(begin_flow(1, 8, NULL));
+	udp_expect_opened(udp_begin(1, 8, NULL));
 	assert_int_equal(flows_wait_ms(&lab.flows, lab.now_ms), -1);
 	flows_ended(&lab.flows, lab.answer.id, SLUICE_PROXY_FULL, lab.now_ms);
 	lab_pass(2000);
-	lab_hear_end(side.control, 0);
-	leave(&side);
+	lab_hear_end(one.side.control, 0);
+	udp_leave(&one.side);
 }
 
 static void test_cancelled(void **state)
 {
 	unsigned int first = lab_proxy("socks5://127.0.0.1:%u");
-	uint64_t id = begin_flow(1, 7, NULL);
+	uint64_t id = udp_begin(1, 7, NULL);
 	int control = lab_accept(first);
 
 	lab_hear(control, BYTES(HELLO));

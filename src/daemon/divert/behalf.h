@@ -7,7 +7,7 @@
  * Where there are filters, or several proxies, the cgroup of providers is governed as well, and what a
  * proxy connects to is a flow like any other, its own: filters judge it, then the proxies behind that
  * one may have it. FLOW_UPSTREAM says on whose behalf it is; flow_side has that, and whose it was in the
- * beginning. A proxy that says nothing has flows of its own, which go the same way. Decision 0023.
+ * beginning. A proxy that says nothing has flows of its own, which go the same way. Decision 0025.
  */
 
 #include <stdbool.h>

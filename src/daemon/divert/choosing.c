@@ -77,8 +77,7 @@ static int read_chosen(struct daemon *daemon, int fd, struct chosen *chosen)
 	int r = -EAGAIN;
 
 	for (unsigned int i = 0; i < TRIES && r == -EAGAIN; i++) {
-		(void)free_chosen(chosen);
-		*chosen = (struct chosen){ 0 };
+		*chosen = free_chosen(chosen);
 		r = wire_settings_open(fd, &source.head);
 		if (r < 0)
 			return r;

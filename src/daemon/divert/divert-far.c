@@ -127,5 +127,6 @@ bool divert_entered(struct daemon *daemon, const struct wire_k_entered *record, 
 	if (wants_socket(divert))
 		take_socket(daemon, divert, &answered.ours, record, fd);
 	divert_make_sockets(daemon);
+	divert_line_moved(daemon);
 	return true;
 }

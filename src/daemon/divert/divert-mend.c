@@ -8,15 +8,21 @@
  * takes what comes afterwards for invalid, and it is repeated in vain. So both ends are looked at
  * again and again, and what is broken is ended.
  *
+ * Nor does a connection come whose SYN conntrack takes for a packet of an older one with the same ends, which was not
+ * translated: of another program, or of a time before this proxy, reset by its peer in the last 10 s. The SYN would
+ * leave, and does not (bpf/egress.bpf.c). Once conntrack has forgotten the older one, TCP's next try arrives.
+ *
  * Of UDP conntrack forgets what has been silent for half a minute, or two if much was said. A program that
  * waits for longer would not hear of its peer, as what the proxy writes would not be translated. So it is
  * told again and again that the flow is there, until the flow is idle.
  */
 #include <errno.h>
+#include <netinet/in.h>
 
 #include "base/log.h"
 #include "daemon/judge/judge.h"
 
+#define MISSED_US 100000U /* and a SYN is sent again after 1 s */
 #define LOOK_US 1000000U  /* between two rounds */
 #define KEEP_US 10000000U /* of UDP */
 #define KEEP_S 140	  /* an idle flow has ended by then: IDLE_UDP_US, and a tenth to find it */
@@ -97,8 +103,36 @@ static void look_on(struct daemon *daemon, uint64_t now_us)
 		daemon->diverts_looked_us = now_us;
 }
 
+void divert_miss(struct daemon *daemon, const struct divert *divert)
+{
+	if (divert->is_client && divert->tuple.proto == IPPROTO_TCP &&
+	    daemon->n_missed < DIVERT_MISSED_MAX)
+		daemon->missed[daemon->n_missed++] =
+			(struct divert_missed){ divert->flow, daemon_now_us() };
+}
+
+static void look_for_missed(struct daemon *daemon, uint64_t now_us)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < daemon->n_missed; i++) {
+		const struct divert_missed *missed = &daemon->missed[i];
+		const struct divert *divert = diverts_find_flow(daemon->diverts, missed->flow);
+
+		if (!divert || !divert->is_client)
+			continue;
+		if (now_us - missed->since_us < MISSED_US)
+			daemon->missed[n++] = *missed;
+		else
+			plane_untranslate(daemon->plane, &divert->tuple, 0);
+	}
+	daemon->n_missed = n;
+}
+
 void divert_mend(struct daemon *daemon, uint64_t now_us)
 {
+	if (daemon->diverts)
+		look_for_missed(daemon, now_us);
 	if (daemon->diverts && diverts_n(daemon->diverts) &&
 	    now_us - daemon->diverts_looked_us >= LOOK_US)
 		look_on(daemon, now_us);

@@ -9,6 +9,7 @@
 
 #define DEAF_SAID_US 1000000U /* after the last failure: it is another one */
 #define LISTEN_AGAIN_US 100000U
+#define SOURCES_OF_TCP 2U /* those of UDP follow */
 
 bool divert_is_used(const struct daemon *daemon)
 {
@@ -39,9 +40,10 @@ void divert_close(struct daemon *daemon)
 	daemon->upstreams = upstreams_free(daemon->upstreams);
 }
 
-static void hear(struct space *space, bool is_heard)
+/* from source @first on */
+static void hear(struct space *space, size_t first, bool is_heard)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(space->client_sources); i++)
+	for (size_t i = first; i < ARRAY_SIZE(space->client_sources); i++)
 		if (space->client_sources[i])
 			(void)sd_event_source_set_enabled(space->client_sources[i],
 							  is_heard ? SD_EVENT_ON : SD_EVENT_OFF);
@@ -55,7 +57,7 @@ static int heard(struct space *space, int r)
 
 	if (r == 0 || r == -EAGAIN)
 		return 0;
-	hear(space, false);
+	hear(space, 0, false);
 	daemon->is_deaf = true;
 	if (now_us - daemon->deaf_us >= DEAF_SAID_US)
 		log_error("cannot take what comes for a proxy: %s; trying again", strerror(-r));
@@ -72,11 +74,25 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *dat
 	return heard(space, divert_accept(space->daemon, space->place, is_ipv6));
 }
 
+/* what waits behind a full line would be told of for ever */
 static int on_datagram(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct space *space = data;
+	struct daemon *daemon = space->daemon;
+	int r = divert_receive(daemon, space->place);
 
-	return heard(space, divert_receive(space->daemon, space->place));
+	if (divert_is_line_full(daemon)) {
+		hear(space, SOURCES_OF_TCP, false);
+		daemon->far.is_paused = true;
+	}
+	return heard(space, r);
+}
+
+static void hear_all(struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
+		if (daemon->namespaces.spaces[i])
+			hear(daemon->namespaces.spaces[i], 0, true);
 }
 
 void divert_tick(struct daemon *daemon)
@@ -84,9 +100,15 @@ void divert_tick(struct daemon *daemon)
 	if (!daemon->is_deaf)
 		return;
 	daemon->is_deaf = false;
-	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
-		if (daemon->namespaces.spaces[i])
-			hear(daemon->namespaces.spaces[i], true);
+	hear_all(daemon);
+}
+
+void divert_line_moved(struct daemon *daemon)
+{
+	if (!daemon->far.is_paused || divert_is_line_full(daemon))
+		return;
+	daemon->far.is_paused = false;
+	hear_all(daemon);
 }
 
 int divert_listen(struct daemon *daemon, struct space *space)
@@ -274,8 +296,10 @@ static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int ind
 	verdict_decide(daemon, flow, SL_ALLOW);
 	if (!flow->is_diverted) /* the kernel did not take it */
 		divert_ended(daemon, flow->id);
-	else if ((divert = diverts_find_flow(daemon->diverts, flow->id)))
+	else if ((divert = diverts_find_flow(daemon->diverts, flow->id))) {
 		divert_accept_of(daemon, divert); /* on loopback it is there at once */
+		divert_miss(daemon, divert);
+	}
 }
 
 int divert_take_opened(struct daemon *daemon, unsigned int index,

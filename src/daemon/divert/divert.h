@@ -39,6 +39,13 @@ struct divert_far {
 	struct divert_asked waiting[DIVERT_WAITING_FAR]; /* a ring; a flow may be over */
 	unsigned int first_waiting, n_waiting;
 	bool is_making;
+	bool is_paused; /* somewhere datagrams wait unread until the line has room */
+};
+
+/** struct divert_missed - a flow of TCP whose connection was not there at once */
+#define DIVERT_MISSED_MAX 64U
+struct divert_missed {
+	uint64_t flow, since_us;
 };
 
 /** divert_is_used() - is one of the providers a proxy? */
@@ -66,6 +73,8 @@ int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire
 
 /** divert_tick() - listeners that could not be heard are heard again */
 void divert_tick(struct daemon *daemon);
+/** divert_line_moved() - so are those whose datagrams had to wait, if there is room */
+void divert_line_moved(struct daemon *daemon);
 
 /** divert_proxy() - name of the one that has this diverted flow */
 const char *divert_proxy(const struct daemon *daemon, const struct flow *flow);
@@ -122,5 +131,7 @@ bool divert_entered(struct daemon *daemon, const struct wire_k_entered *record, 
 /* divert-mend.c */
 /** divert_mend() - connections of which one end is gone, and the other has not heard of it */
 void divert_mend(struct daemon *daemon, uint64_t now_us);
+/** divert_miss() - its connection ought to be there */
+void divert_miss(struct daemon *daemon, const struct divert *divert);
 /** divert_end_all() - before the rules go, behind which alone these connections are on loopback */
 void divert_end_all(struct daemon *daemon);

@@ -170,11 +170,14 @@ bool ruling_is_chosen(struct daemon *daemon, const struct flow *flow, unsigned i
 	return is_meant(chosen->apps, &question);
 }
 
-static struct memory_answer pass_by(unsigned int filter)
+/* by protocol, and by what its user has said: flows of this kind are none of that proxy's */
+static bool is_passing_by(const struct filter *filter, const struct rules_question *question)
 {
-	return (struct memory_answer){ .verdict = SL_ALLOW,
-				       .filter = filter,
-				       .reason = "no proxy takes it" };
+	bool is_of_proxies = question->protocol == IPPROTO_TCP ||
+			     (question->protocol == IPPROTO_UDP && filter_may_take_udp(filter));
+
+	return filter->is_proxy && (!is_of_proxies || !is_meant(filter->chosen.flows, question) ||
+				    !is_meant(filter->chosen.apps, question));
 }
 
 int ruling_conclude(unsigned int filter, const struct memory_question *flows,
@@ -182,7 +185,6 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 {
 	struct daemon *daemon = data;
 	struct ruling *ruling = &daemon->filters[filter].ruling;
-	const struct chosen *chosen = &daemon->filters[filter].chosen;
 	const char *hosts[NAMES_PER_ADDRESS_MAX];
 	struct rules_question question = { .exe = flows->exe,
 					   .knows_uid = true,
@@ -195,16 +197,13 @@ int ruling_conclude(unsigned int filter, const struct memory_question *flows,
 	struct rules_answer answer;
 	int r;
 
-	if (daemon->filters[filter].is_proxy && flows->to.proto != IPPROTO_TCP &&
-	    (flows->to.proto != IPPROTO_UDP || !filter_may_take_udp(&daemon->filters[filter]))) {
-		*ret_answer = pass_by(filter);
-		return 0;
-	}
 	memcpy(question.remote, flows->to.raddr, sizeof(question.remote));
 	for (size_t i = 0; i < question.n_hosts; i++)
 		hosts[i] = flows->names[i].name;
-	if (!is_meant(chosen->flows, &question) || !is_meant(chosen->apps, &question)) {
-		*ret_answer = pass_by(filter);
+	if (is_passing_by(&daemon->filters[filter], &question)) {
+		*ret_answer = (struct memory_answer){ .verdict = SL_ALLOW,
+						      .filter = filter,
+						      .reason = "no proxy takes it" };
 		return 0;
 	}
 	if (!ruling->in_force)
@@ -365,8 +364,8 @@ static void put_in_force(struct daemon *daemon, unsigned int index, struct rules
 	if (!replace(daemon, index, fresh))
 		return;
 	judge_loopback(daemon);
-	if (daemon->filters[index]
-		    .is_proxy) /* what goes on cannot be taken any more, or given back */
+	/* what goes on cannot be taken any more, or given back */
+	if (daemon->filters[index].is_proxy)
 		return;
 	live_rules_changed(daemon, index); /* what waits for an answer is met by the walk */
 	needing_rules_changed(daemon, index);

@@ -59,7 +59,7 @@ class Association:
         self._server, self.control = handler.server, handler.request
         address = self.control.getsockname()
         self._family = socket.AF_INET if address[0].startswith("::ffff:") else socket.AF_INET6
-        self._here = address[0].removeprefix("::ffff:")
+        self._here, self._there = (one[0].removeprefix("::ffff:") for one in (address, self.control.getpeername()))
         self.sent, self.client = [], None
         with handler.server.place:
             self.relay = self._bind(self._family, self._here)
@@ -82,6 +82,7 @@ class Association:
         twist, port = self._server.twist, self.relay.getsockname()[1]
         every = ALL[self._family]
         return pack_address(*{"zeros": (every, port), "no port": (self._here, 0), "loopback": ("127.0.0.1", port),
+                              "its client": (self._there, port),
                               "a name": ("relay.example", port)}.get(twist, (self._here, port)))
 
     def _up(self):

@@ -172,6 +172,10 @@ class Lab:
     def site(self, port, folder):
         self._servers.append(site.site(self.server, port, folder))
 
+    def resets(self, port):
+        self._servers.append(servers.resets(self.server, port))
+        return self._servers[-1]
+
     def greeter(self, port):
         self._servers.append(servers.greeter(self.server, port))
 

@@ -72,10 +72,26 @@ def pull_out(lab):
     lab.client.ip("link set uplink down")
 
 
+def _has_carrier(namespace, interface):
+    return namespace.ask_ip(f"link show dev {interface}")[0]["operstate"] == "UP"
+
+
+def _is_local(lab, address):
+    return address in {route["dst"] for route in lab.client.ask_ip("-6 route show table local dev uplink")}
+
+
 def plug_in(lab):
+    """as whoever configures networks does it: what lets programs send is there when answers come back.
+    Two things happen behind the back of ip(8). A carrier that has come is noticed by work of the kernel's,
+    and until then that end drops what it is to send; and an address of IPv6 is given its route to this
+    machine by such work, and until then what is sent to it is dropped. Both lose the answer to a SYN that
+    is sent meanwhile, whoever sends it, and TCP sends it again after a second"""
     lab.client.ip("link set uplink up")
+    for namespace, interface in ((lab.client, "uplink"), (lab.server, "wire")):
+        wait_for(lambda: _has_carrier(namespace, interface), 5, f"{interface} to have a carrier")
     lab.client.ip(f"address add {CLIENT4}/24 dev uplink")
     lab.client.ip(f"address add {CLIENT6}/64 dev uplink nodad")
+    wait_for(lambda: _is_local(lab, CLIENT6), 5, f"{CLIENT6} to be an address of the uplink")
     for peer in (SERVER4, SERVER6):
         lab.client.ip(f"neighbour replace {peer} lladdr {MAC[peer]} dev uplink nud permanent")
     for wide, gateway in ((WIDE4, SERVER4), (WIDE6, SERVER6)):

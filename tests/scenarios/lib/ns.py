@@ -10,6 +10,7 @@ To look around by hand: nsenter --net=/proc/TEST_PID/fd/FD
 """
 
 import ctypes
+import json
 import os
 import subprocess
 import threading
@@ -59,6 +60,12 @@ class Namespace:
         """runs ip(8) inside; `words` is one line of its arguments"""
         with self:
             subprocess.run(["ip", *words.split()], check=True)
+
+    def ask_ip(self, words):
+        """what ip(8) says of this, from JSON"""
+        with self:
+            done = subprocess.run(["ip", "-j", *words.split()], check=True, capture_output=True)
+        return json.loads(done.stdout or "[]")
 
     def sysctl(self, name, value):
         with self, open("/proc/sys/net/" + name, "w") as file:

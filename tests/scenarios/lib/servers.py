@@ -95,6 +95,16 @@ class _Ends(socketserver.BaseRequestHandler):
             self.server.ended.append((n, end))
 
 
+class _Resets(socketserver.BaseRequestHandler):
+    """so many connections are reset, and the others end"""
+
+    def handle(self):
+        if self.server.n_resets:
+            self.server.n_resets -= 1
+            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+            self.request.close()
+
+
 class _Greeter(socketserver.BaseRequestHandler):
     """speaks first, then answers a line"""
 
@@ -250,6 +260,11 @@ def halves(namespace, port):
 def ends(namespace, port):
     """`ended`: (bytes, "end" or "reset") of each connection; `n_open`: how many there are"""
     return serve(namespace, port, _Ends, lock=threading.Lock(), n_open=0, ended=[])
+
+
+def resets(namespace, port):
+    """`n_resets`: of how many to come"""
+    return serve(namespace, port, _Resets, n_resets=0)
 
 
 def greeter(namespace, port):

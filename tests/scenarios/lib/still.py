@@ -31,8 +31,13 @@ class Still:
             time.sleep(TURN_S)
             self._longest_s = max(self._longest_s, time.monotonic() - began - TURN_S)
 
+    def stood_ms(self):
+        """the longest since the last call, or since the beginning"""
+        stood_ms, self._longest_s = self._longest_s * 1000, 0.0
+        return stood_ms
+
     def check(self, t, took_ms, promised_ms, title, free_ms=0):
         """@free_ms: of which there is no promise; since the last call, or since the beginning"""
-        stood_ms, self._longest_s = self._longest_s * 1000, 0.0
+        stood_ms = self.stood_ms()
         t.check(took_ms <= free_ms + NOISE * promised_ms * SLOW + 2 * stood_ms,
                 f"{title}: took {took_ms:.0f} ms; the machine stood still for {stood_ms:.0f} ms")
