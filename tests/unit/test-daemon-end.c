@@ -335,6 +335,24 @@ static void test_an_undecided_entry_is_not_restored(void **state)
 	assert_int_equal(flow_table_n_open(lab->daemon->flows), 0);
 }
 
+/* it was written for a program that had given up by then */
+static void test_a_verdict_of_no_socket_ends_with_the_predecessor(void **state)
+{
+	struct sl_flow_key key = lab_key(&tcp), other = lab_key(&tcp);
+	struct sl_flow entry = { .id = 1, .verdict = SL_ALLOW, .dir = SL_DIR_OUT };
+	struct lab *lab = *state;
+
+	judged(lab, &tcp, 0);
+	lab_crash(lab);
+	other.cookie += 1000; /* nobody's */
+	entry.tuple = lab_tuple(&tcp);
+	fake_put(lab->kernel, FAKE_FLOWS, &other, &entry);
+	assert_int_equal(lab_start(lab), 0);
+	assert_null(fake_get(lab->kernel, FAKE_FLOWS, &other));
+	assert_non_null(fake_get(lab->kernel, FAKE_FLOWS, &key));
+	assert_int_equal(flow_table_n_open(lab->daemon->flows), 1);
+}
+
 static void test_a_keeper_that_breaks_the_protocol_is_not_the_end(void **state)
 {
 	const uint8_t bytes[8] = { 0xff, 0xff };
@@ -394,6 +412,7 @@ int main(void)
 		TEST(test_a_successor_knows_what_was_decided_and_asks_the_rest),
 		TEST(test_a_successor_keeps_denials),
 		TEST(test_an_undecided_entry_is_not_restored),
+		TEST(test_a_verdict_of_no_socket_ends_with_the_predecessor),
 		TEST(test_a_keeper_that_breaks_the_protocol_is_not_the_end),
 		TEST(test_a_child_that_cannot_be_started),
 	};

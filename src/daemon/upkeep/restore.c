@@ -59,20 +59,34 @@ static void restore_flow(struct daemon *daemon, const struct sl_flow_key *key,
 	(void)flow_table_decide(daemon->flows, flow, entry->verdict, daemon_now_us());
 }
 
+/* the predecessor judged its SYN, and died before it heard that the program had given up: nobody else
+ * would ever take its entry away */
+static bool has_no_socket(const struct flow *flow)
+{
+	return !flow->user && flow->key.proto == IPPROTO_TCP && flow->direction == SL_DIR_OUT;
+}
+
 /* their proxy is gone, and nothing says so to a socket of UDP: its next datagram is a new flow */
-static void end_diverted(struct daemon *daemon)
+static bool has_no_proxy(const struct flow *flow)
+{
+	return flow->is_diverted && flow->key.proto == IPPROTO_UDP;
+}
+
+static void end_lost(struct daemon *daemon)
 {
 	struct flow *flow = flow_table_oldest_open(daemon->flows), *next;
 
 	for (; flow; flow = next) {
 		struct sl_tuple tuple = flow_tuple(flow);
 		uint16_t zone = behalf_zone(flow);
+		bool is_translated = has_no_proxy(flow);
 
 		next = flow_next(flow);
-		if (!flow->is_diverted || flow->key.proto != IPPROTO_UDP)
+		if (!is_translated && !has_no_socket(flow))
 			continue;
 		ends_close(daemon, flow); /* from here on it is held */
-		plane_untranslate(daemon->plane, &tuple, zone);
+		if (is_translated)
+			plane_untranslate(daemon->plane, &tuple, zone);
 	}
 }
 
@@ -83,5 +97,5 @@ void restore_flows(struct daemon *daemon)
 
 	while (plane_next_flow(daemon->plane, &key, &entry) == 0)
 		restore_flow(daemon, &key, &entry);
-	end_diverted(daemon);
+	end_lost(daemon);
 }
