@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A whole proxy: connects each flow to where it wanted to go, and prints it.
- *
  *	cc hello-proxy.c -lsluice -o hello-proxy
  *	sluice run --proxy ./hello-proxy -- curl http://www.example/
  */
@@ -13,14 +12,13 @@
 
 #include <sluice/proxy.h>
 
-/* the kernel takes ::ffff:a.b.c.d for IPv4 */
 static int connect_to(struct sluice_proxy *proxy, const struct sluice_flow *flow)
 {
 	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(flow->remote_port) };
 	int type = flow->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	memcpy(&to.sin6_addr, flow->remote_address, sizeof(to.sin6_addr));
+	memcpy(&to.sin6_addr, flow->remote_address, sizeof(to.sin6_addr)); /* ::ffff:a.b.c.d: IPv4 */
 	if (fd >= 0)
 		sluice_proxy_upstream(proxy, flow->id, fd); /* filters see it, and for whom it is */
 	if (fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS))
