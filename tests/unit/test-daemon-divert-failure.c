@@ -158,6 +158,25 @@ static void test_connections_that_cannot_be_taken(void **state)
 	assert_true(divert_is_connected(program, lab->passed));
 }
 
+/* conntrack goes on to know whose it is */
+static void test_a_connection_that_waits_for_a_descriptor(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int n_calls = fake_n_calls(lab->kernel, FAKE_UNTRANSLATE);
+	_cleanup_close_ int program = -1;
+	uint64_t id;
+
+	fake_fail_always(lab->kernel, FAKE_ACCEPT, EMFILE);
+	id = divert_open_flow(lab, 0, &tcp);
+	program = divert_connect(lab, &tcp);
+	for (unsigned int i = 0; i < 10; i++)
+		lab_pass(lab, TICK_US);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_UNTRANSLATE), n_calls);
+	fake_fail(lab->kernel, FAKE_ANY, 0, 0);
+	lab_pass(lab, TICK_US);
+	assert_int_equal(divert_expect(lab, 0, WIRE_FLOW_SOCKET), id);
+}
+
 /* that one is taken meanwhile, for another reason, does not hide that nobody listens */
 static void test_one_is_taken_while_nobody_listens(void **state)
 {
@@ -189,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_there_are_no_listeners),
 		TEST(test_a_verdict_that_the_kernel_does_not_take),
 		TEST(test_connections_that_cannot_be_taken),
+		TEST(test_a_connection_that_waits_for_a_descriptor),
 		TEST(test_one_is_taken_while_nobody_listens),
 	};
 

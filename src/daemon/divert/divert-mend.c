@@ -116,13 +116,15 @@ static void look_for_missed(struct daemon *daemon, uint64_t now_us)
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < daemon->n_missed; i++) {
-		const struct divert_missed *missed = &daemon->missed[i];
-		const struct divert *divert = diverts_find_flow(daemon->diverts, missed->flow);
+		struct divert_missed missed = daemon->missed[i];
+		const struct divert *divert = diverts_find_flow(daemon->diverts, missed.flow);
 
 		if (!divert || !divert->is_client)
 			continue;
-		if (now_us - missed->since_us < MISSED_US)
-			daemon->missed[n++] = *missed;
+		if (daemon->is_deaf) /* it may be there, and cannot be taken */
+			missed.since_us = now_us;
+		if (now_us - missed.since_us < MISSED_US)
+			daemon->missed[n++] = missed;
 		else
 			plane_untranslate(daemon->plane, &divert->tuple, 0);
 	}
