@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 16
+#define SL_ABI 17
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -83,15 +83,16 @@ enum sl_sock_flags {
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
 struct sl_sock {
-	struct sl_who owner; /* created it: socket(2) */
-	struct sl_who user;  /* last connect(2) or addressed sendmsg(2) */
-	__u64 netns;	     /* cookie of the network namespace that it is in for ever */
-	__u64 listener;	     /* accepted: of which listener it was judged to be; else 0 */
-	__u32 flags;	     /* enum sl_sock_flags */
-	__u16 bound_port;    /* entry in sl_binds to drop at release; 0: none */
+	/* first what is looked at for each packet */
+	__u32 flags;	  /* enum sl_sock_flags */
+	__u16 bound_port; /* entry in sl_binds to drop at release; 0: none */
 	__u8 bound_proto;
 	__u8 pad;
+	__u64 netns;	/* cookie of the network namespace that it is in for ever */
+	__u64 listener; /* accepted: of which listener it was judged to be; else 0 */
 	__u8 bound_addr[16];
+	struct sl_who owner; /* created it: socket(2) */
+	struct sl_who user;  /* last connect(2) or addressed sendmsg(2) */
 };
 _Static_assert(sizeof(struct sl_sock) == 168, "sl_sock");
 
@@ -697,7 +698,7 @@ static inline enum sl_packet_action sl_packet_conclude(const struct sl_packet_se
 /**
  * enum sl_mark - values of our field of the packet mark
  *
- * Set and read only between our own chains of one hook; the field is zero
+ * Set and read only between our own chains of one hook, and by sl_egress; the field is zero
  * when a packet that was held leaves. It proves nothing: an application may
  * set it, so whoever reads it asks a program about the socket as well.
  */

@@ -120,6 +120,12 @@ static __always_inline int may_leave_open(const struct packet *p, const struct s
 	return flow && flow->flags & SL_FLOW_DIVERTED ? REFUSE : GO_ON;
 }
 
+/* a proxy's first packet that no instance's rules have sent to a listener: its socket is gone by now */
+static __always_inline bool is_untranslated(const struct __sk_buff *skb)
+{
+	return (skb->mark & SL_MARK_MASK) == SL_MARK_DIVERT << SL_MARK_SHIFT;
+}
+
 SEC("cgroup_skb/egress")
 int sl_egress(struct __sk_buff *skb)
 {
@@ -134,13 +140,15 @@ int sl_egress(struct __sk_buff *skb)
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		return GO_ON;
 	sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+	if (sock && sock->flags & SL_SOCK_DIVERTED)
+		return REFUSE;
+	if (sock && sock->flags & SL_SOCK_ALLOWED && is_plain(skb))
+		return GO_ON;
+	if (is_untranslated(skb))
+		return REFUSE;
 	is_open = conf && !conf->is_closed;
 	if (!sock)
 		return is_open ? GO_ON : of_nobody(skb);
-	if (sock->flags & SL_SOCK_DIVERTED)
-		return REFUSE;
-	if (sock->flags & SL_SOCK_ALLOWED && is_plain(skb))
-		return GO_ON;
 	if (read_packet(skb, &p, true))
 		return is_open ? GO_ON : REFUSE;
 	p.tuple.netns = sock->netns;

@@ -90,20 +90,6 @@ static void add_is_syn(struct nftnl_rule *rule)
 	add_cmp(rule, &syn, 1);
 }
 
-static void add_to_loopback(struct nftnl_rule *rule, uint32_t family)
-{
-	const uint8_t net = IN_LOOPBACKNET;
-
-	if (family == NFPROTO_IPV4) {
-		add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct iphdr, daddr), 1);
-		add_cmp(rule, &net, sizeof(net));
-	} else {
-		add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct ipv6hdr, daddr),
-			    sizeof(in6addr_loopback));
-		add_cmp(rule, &in6addr_loopback, sizeof(in6addr_loopback));
-	}
-}
-
 static void add_mark_is(struct nftnl_rule *rule, uint32_t value)
 {
 	uint32_t mask = SL_MARK_MASK, none = 0, mark = value << SL_MARK_SHIFT;
@@ -260,9 +246,6 @@ static int add_step(struct nftnl_rule *rule, const struct step *step, const stru
 		break;
 	case STEP_IS_SYN:
 		add_is_syn(rule);
-		break;
-	case STEP_TO_LOOPBACK:
-		add_to_loopback(rule, step->value);
 		break;
 	case STEP_MARK_IS:
 		add_mark_is(rule, step->value);

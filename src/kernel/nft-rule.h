@@ -26,7 +26,6 @@ enum step_kind {
 	STEP_DPORT_IS,
 	STEP_SPORT_IS,
 	STEP_IS_SYN,
-	STEP_TO_LOOPBACK,
 	STEP_MARK_IS,
 	STEP_BPF,
 	STEP_SET_MARK,
@@ -54,8 +53,6 @@ struct step {
 #define DPORT_IS(v) { .kind = STEP_DPORT_IS, .value = (v) }
 #define SPORT_IS(v) { .kind = STEP_SPORT_IS, .value = (v) }
 #define IS_SYN { .kind = STEP_IS_SYN }
-/* behind FAMILY_IS: by its address, as it is now; OIF_IS is that of before nat */
-#define TO_LOOPBACK(family) { .kind = STEP_TO_LOOPBACK, .value = (family) }
 #define MARK_IS(v) { .kind = STEP_MARK_IS, .value = (v) }
 #define BPF(member) { .kind = STEP_BPF, .value = offsetof(struct nft_programs, member) }
 #define SET_MARK(v) { .kind = STEP_SET_MARK, .value = (v) }

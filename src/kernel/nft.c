@@ -18,7 +18,6 @@
 #define PRIORITY_GATE (-149)
 #define PRIORITY_PACKET (-148)
 #define PRIORITY_DIVERT (-110) /* before the nat of others: a connection is translated once */
-#define PRIORITY_DIVERTED (-99) /* behind all nat, which the kernel does at -100 */
 
 struct chain {
 	const char *name;
@@ -45,15 +44,10 @@ static const struct chain chains[] = {
 	{ "packet_out", NF_INET_LOCAL_OUT, PRIORITY_PACKET, WHEN_PACKETS },
 	{ NFT_ZONE_CHAIN, NF_INET_LOCAL_OUT, PRIORITY_ZONE, WHEN_DIVERTING },
 	{ "divert_out", NF_INET_LOCAL_OUT, PRIORITY_DIVERT, WHEN_DIVERTING, .is_nat = true },
-	{ "diverted_out", NF_INET_LOCAL_OUT, PRIORITY_DIVERTED, WHEN_DIVERTING },
 	{ "in", NF_INET_LOCAL_IN, PRIORITY_DECIDE, ALWAYS },
 	{ "gate_in", NF_INET_LOCAL_IN, PRIORITY_GATE, ALWAYS },
 	{ "packet_in", NF_INET_LOCAL_IN, PRIORITY_PACKET, WHEN_PACKETS },
 };
-
-/* A successor has what was held queued again, and this is not held any more: the verdict was written, and
- * who wrote it died before he let the packet go */
-#define AGAIN_OUT MARK_IS(SL_MARK_HELD), BPF(out_allowed), GOTO("again_out")
 
 #define DIVERTED(when, proto, family, redirect)                                                    \
 	RULE("divert_out", when, PROTO_IS(proto), FAMILY_IS(family), BPF(out_diverted),            \
@@ -63,14 +57,11 @@ static const struct chain chains[] = {
 static const struct nft_rule rules[] = {
 	RULE("out", ALWAYS, OIF_IS(LOOPBACK_IFINDEX), GOTO("out_loopback")),
 	RULE("out", ALWAYS, BPF(out_held), GOTO("hold_out")),
-	RULE("out", ALWAYS, AGAIN_OUT),
 
 	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_UDP), BPF(out_query)),
 	RULE("out_loopback", ALWAYS, PROTO_IS(IPPROTO_TCP), DPORT_IS(PORT_DNS), BPF(out_query)),
 	RULE("out_loopback", WHEN_LOOPBACK, BPF(out_loopback), BPF(out_held), GOTO("hold_out")),
-	RULE("out_loopback", ALWAYS, AGAIN_OUT),
 
-	/* the gate would take it for one that nobody has judged */
 	RULE("again_out", WHEN_DIVERTING, BPF(out_diverted), SET_MARK(SL_MARK_DIVERT), ACCEPT),
 	RULE("again_out", ALWAYS, SET_MARK(SL_MARK_NONE)),
 
@@ -82,6 +73,9 @@ static const struct nft_rule rules[] = {
 	/* the mark alone proves nothing: the programs look at the socket again */
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_NONE), ACCEPT),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_REJECT), BPF(out_ours), GOTO("reject")),
+	/* A successor has what was held queued again, and this is not held any more: the verdict was
+	 * written, and who wrote it died before he let the packet go */
+	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(out_allowed), GOTO("again_out")),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_HELD), BPF(out_ours), GOTO("unjudged_out")),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_AGAIN), BPF(out_silent), DROP),
 	RULE("gate_out", ALWAYS, MARK_IS(SL_MARK_AGAIN), BPF(out_ours), SET_MARK(SL_MARK_NONE)),
@@ -144,14 +138,6 @@ static const struct nft_rule rules[] = {
 	DIVERTED(WHEN_DIVERTING_IPV6, IPPROTO_TCP, NFPROTO_IPV6, REDIRECT(0, 1)),
 	DIVERTED(WHEN_DIVERTING_UDP, IPPROTO_UDP, NFPROTO_IPV4, REDIRECT(1, 0)),
 	DIVERTED(WHEN_DIVERTING_UDP6, IPPROTO_UDP, NFPROTO_IPV6, REDIRECT(1, 1)),
-	/* a first packet that nobody has translated, not another instance either: its socket is gone by
-	 * now, and it would leave */
-	RULE("diverted_out", WHEN_DIVERTING, MARK_IS(SL_MARK_NONE), ACCEPT),
-	RULE("diverted_out", WHEN_DIVERTING, MARK_IS(SL_MARK_DIVERT), FAMILY_IS(NFPROTO_IPV4),
-	     TO_LOOPBACK(NFPROTO_IPV4), SET_MARK(SL_MARK_NONE), ACCEPT),
-	RULE("diverted_out", WHEN_DIVERTING, MARK_IS(SL_MARK_DIVERT), FAMILY_IS(NFPROTO_IPV6),
-	     TO_LOOPBACK(NFPROTO_IPV6), SET_MARK(SL_MARK_NONE), ACCEPT),
-	RULE("diverted_out", WHEN_DIVERTING, MARK_IS(SL_MARK_DIVERT), DROP),
 
 	RULE("reject", ALWAYS, REJECT_ICMP(NFT_REJECT_ICMPX_PORT_UNREACH)),
 };

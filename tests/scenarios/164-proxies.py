@@ -144,6 +144,14 @@ def check_gave_up(t, lab):
     t.equal(len(wire.packets(lambda packet: packet.dst == HOSTS[0])), 0, "packets that left")
 
 
+def check_mark(t, lab):
+    """who marks what he sends as the first packet of a proxy's flow gains nothing: it was not translated"""
+    with lab.capture() as wire:
+        ran = run(lab, proxy(lab, decline=9), lab.actor("marked", HOSTS[0], 9, 5, 3))
+    t.equal(ran.json()["told"][1:], ["EPERM"] * 2, "datagrams that nobody has translated")
+    t.equal(len(wire.packets(lambda packet: packet.dst == HOSTS[0])), 1, "the first one, whose mark was its verdict's")
+
+
 def check_stranger(t, lab):
     """a connection to our listener that no flow is of"""
     ran = lab.start([], ["sleep", "60"], options=["--proxy", proxy(lab)])
@@ -171,6 +179,7 @@ def scenario(t):
         check_filters(t, lab)
         check_looked_at(t, lab)
         check_gave_up(t, lab)
+        check_mark(t, lab)
         check_stranger(t, lab)
 
 

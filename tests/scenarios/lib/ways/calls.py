@@ -116,7 +116,7 @@ def passed(target):
 # options of sockets
 
 def marked(target):
-    for mark in (0, 1, 2, 3, 4, 0xff):
+    for mark in (*range(9), 0xff):
         s = udp(target, (socket.SOL_SOCKET, SO_MARK, struct.pack("I", mark << 24)))
         s.sendto(b"x", (target, PORT))
 
