@@ -53,6 +53,7 @@ struct divert {
 	bool is_asked : 1;	  /* the proxy has asked whether it has */
 	bool is_quiet : 1;	  /* it is told nothing of it before it has asked */
 	bool is_cancelled : 1;	  /* it comes to nothing, which the proxy is to be told */
+	bool is_leaving : 1;	  /* its program has gone, and its connection may still come */
 	bool is_over : 1;	  /* nothing is left of it but what is to be told */
 	bool is_queued : 1;	  /* in the list of those that wait */
 };

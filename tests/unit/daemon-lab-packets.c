@@ -216,7 +216,7 @@ const struct sl_flow *lab_flow(const struct lab *lab, const struct lab_packet *p
 }
 
 static void end_socket(struct lab *lab, const struct lab_packet *packet, bool is_forgotten,
-		       bool peer_rests)
+		       bool peer_rests, uint64_t us)
 {
 	struct sl_flow_key key = lab_key(packet);
 	struct sl_event event = { .cookie = key.cookie,
@@ -230,7 +230,7 @@ static void end_socket(struct lab *lab, const struct lab_packet *packet, bool is
 
 	memcpy(event.raddr, key.raddr, sizeof(event.raddr));
 	fake_put_event(lab->kernel, &event);
-	lab_pass(lab, TICK_US);
+	lab_pass(lab, us);
 }
 
 void lab_make_netns(struct lab *lab, uint64_t cookie)
@@ -251,15 +251,20 @@ void lab_see(struct lab *lab, uint64_t cookie)
 
 void lab_end_socket(struct lab *lab, const struct lab_packet *packet)
 {
-	end_socket(lab, packet, false, false);
+	end_socket(lab, packet, false, false, TICK_US);
+}
+
+void lab_end_socket_within(struct lab *lab, const struct lab_packet *packet, uint64_t us)
+{
+	end_socket(lab, packet, false, false, us);
 }
 
 void lab_end_socket_last(struct lab *lab, const struct lab_packet *packet)
 {
-	end_socket(lab, packet, false, true);
+	end_socket(lab, packet, false, true, TICK_US);
 }
 
 void lab_close_socket(struct lab *lab, const struct lab_packet *packet)
 {
-	end_socket(lab, packet, true, false);
+	end_socket(lab, packet, true, false, TICK_US);
 }

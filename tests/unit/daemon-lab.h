@@ -156,6 +156,8 @@ struct sl_tuple lab_tuple(const struct lab_packet *packet);
 enum fate lab_fate(const struct lab *lab, unsigned int packet);
 /** lab_end_socket() - the kernel tells that the conversation is over: 300 bytes in, 200 out */
 void lab_end_socket(struct lab *lab, const struct lab_packet *packet);
+/** lab_end_socket_within() - so much later it is heard of, if a tick is due by then */
+void lab_end_socket_within(struct lab *lab, const struct lab_packet *packet, uint64_t us);
 /** lab_end_socket_last() - the same; its peer had closed before */
 void lab_end_socket_last(struct lab *lab, const struct lab_packet *packet);
 /** lab_close_socket() - the same, and its descriptor is closed: the kernel has forgotten the flow */

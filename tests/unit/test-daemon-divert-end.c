@@ -328,6 +328,45 @@ static void test_a_program_that_is_gone_before_its_connection_is_looked_at(void 
 	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
 }
 
+/* the last packet of its handshake comes later than the end of its program */
+static uint64_t leave_early(struct lab *lab)
+{
+	uint64_t id;
+
+	lab_pass(lab, TICK_US - 5000); /* it is heard of soon */
+	id = divert_open_flow(lab, PROXY, &tcp);
+	lab_end_socket_within(lab, &tcp, 5000);
+	return id;
+}
+
+static void test_a_program_that_is_gone_before_its_connection_comes(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t id = leave_early(lab);
+	int program;
+
+	assert_int_equal(divert_next(lab, PROXY), 0);
+	program = divert_connect(lab, &tcp);
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_SOCKET), id);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 1);
+	divert_ask_end(lab, PROXY, id);
+	expect_end(lab, id, 1);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
+	close(program);
+}
+
+static void test_a_connection_that_comes_late_is_over_unasked(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t id = leave_early(lab);
+	int program = divert_connect(lab, &tcp);
+
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_SOCKET), id);
+	lab_pass(lab, TICK_US);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
+	close(program);
+}
+
 /* opened, and no connection comes of it */
 static void test_a_program_that_is_gone_before_it_is_connected(void **state)
 {
@@ -823,6 +862,8 @@ int main(void)
 		TEST(test_what_is_left_of_a_proxys_end),
 		TEST(test_the_end_of_a_program_that_closes_first),
 		TEST(test_a_program_that_is_gone_before_its_connection_is_looked_at),
+		TEST(test_a_program_that_is_gone_before_its_connection_comes),
+		TEST(test_a_connection_that_comes_late_is_over_unasked),
 		TEST(test_a_program_that_is_gone_before_it_is_connected),
 		TEST(test_a_program_that_gives_up),
 		TEST(test_a_program_that_gives_up_before_it_is_taken),

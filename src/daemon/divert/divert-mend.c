@@ -23,6 +23,7 @@
 #include "daemon/judge/judge.h"
 
 #define MISSED_US 100000U /* and a SYN is sent again after 1 s */
+#define COMES_US 15000U	  /* the last packet of its handshake waits for a processor, say */
 #define LOOK_US 1000000U  /* between two rounds */
 #define KEEP_US 10000000U /* of UDP */
 #define KEEP_S 140	  /* an idle flow has ended by then: IDLE_UDP_US, and a tenth to find it */
@@ -111,6 +112,26 @@ void divert_miss(struct daemon *daemon, const struct divert *divert)
 			(struct divert_missed){ divert->flow, daemon_now_us() };
 }
 
+bool divert_may_come(const struct daemon *daemon, const struct divert *divert)
+{
+	uint64_t now_us = daemon_now_us();
+
+	for (unsigned int i = 0; divert->is_client && i < daemon->n_missed; i++)
+		if (daemon->missed[i].flow == divert->flow)
+			return now_us - daemon->missed[i].since_us < COMES_US;
+	return false;
+}
+
+/* Return: is it none of those that are waited for any more? */
+static bool has_left(struct daemon *daemon, const struct divert *divert)
+{
+	if (divert && divert->is_leaving && !divert_may_come(daemon, divert)) {
+		divert_ended(daemon, divert->flow);
+		return true;
+	}
+	return !divert || !divert->is_client;
+}
+
 static void look_for_missed(struct daemon *daemon, uint64_t now_us)
 {
 	unsigned int n = 0;
@@ -119,7 +140,7 @@ static void look_for_missed(struct daemon *daemon, uint64_t now_us)
 		struct divert_missed missed = daemon->missed[i];
 		const struct divert *divert = diverts_find_flow(daemon->diverts, missed.flow);
 
-		if (!divert || !divert->is_client)
+		if (has_left(daemon, divert))
 			continue;
 		if (daemon->is_deaf) /* it may be there, and cannot be taken */
 			missed.since_us = now_us;

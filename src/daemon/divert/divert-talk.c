@@ -271,6 +271,9 @@ void divert_abandoned(struct daemon *daemon, uint64_t cookie)
 static void end(struct daemon *daemon, struct divert *divert)
 {
 	divert_accept_of(daemon, divert); /* a program may have written, and be gone, before */
+	divert->is_leaving = divert_may_come(daemon, divert);
+	if (divert->is_leaving)
+		return;
 	diverts_forget_client(daemon->diverts, divert);
 	if (divert->tuple.proto == IPPROTO_UDP) {
 		divert->is_abandoned = true;
@@ -342,7 +345,10 @@ int divert_take_ask(struct daemon *daemon, unsigned int index, const struct wire
 		return say_of(daemon, index, flow, true);
 	divert->is_asked = true;
 	divert->is_quiet = false;
-	say(daemon, divert);
+	if (divert->is_leaving)
+		end(daemon, divert);
+	else
+		say(daemon, divert);
 	return 0;
 }
 

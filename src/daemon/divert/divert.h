@@ -133,5 +133,7 @@ bool divert_entered(struct daemon *daemon, const struct wire_k_entered *record, 
 void divert_mend(struct daemon *daemon, uint64_t now_us);
 /** divert_miss() - its connection ought to be there */
 void divert_miss(struct daemon *daemon, const struct divert *divert);
+/** divert_may_come() - it is not, but may be in a moment */
+bool divert_may_come(const struct daemon *daemon, const struct divert *divert);
 /** divert_end_all() - before the rules go, behind which alone these connections are on loopback */
 void divert_end_all(struct daemon *daemon);
