@@ -79,6 +79,7 @@ enum sl_sock_flags {
 	SL_SOCK_DIVERTED = 1 << 8, /* TCP: its flow is a proxy's: see SL_FLOW_DIVERTED */
 	SL_SOCK_QUIET = 1 << 10,   /* see SL_FLOW_QUIET */
 	SL_SOCK_BOUND = 1 << 9,	   /* to an interface, as its last held packet was sent */
+	SL_SOCK_LED = 1 << 11,	   /* not TCP: the flow of its last addressed sendmsg is a proxy's */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
@@ -513,7 +514,8 @@ struct sl_event {
 	__u16 rport;
 	__u16 kind;
 	__u16 is_forgotten; /* TCP: its entry in sl_flows is gone already */
-	__u16 peer_rests;   /* TCP: the peer has closed before, and is in TIME_WAIT */
+	__u8 peer_rests;    /* TCP: the peer has closed before, and is in TIME_WAIT */
+	__u8 is_reset;	    /* TCP: by its peer */
 };
 _Static_assert(sizeof(struct sl_event) == 48, "sl_event");
 

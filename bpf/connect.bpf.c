@@ -106,6 +106,17 @@ static __always_inline bool is_peer(struct bpf_sock_addr *ctx)
 	       sk->dst_port == ctx->user_port;
 }
 
+/* where another owner sends it elsewhere, sl_egress cannot tell by the packet */
+static __always_inline void note_led(struct sl_sock *sock, const struct sl_flow *flow)
+{
+	bool is_led = flow && flow->flags & SL_FLOW_DIVERTED;
+
+	if (is_led && !(sock->flags & SL_SOCK_LED))
+		sock->flags |= SL_SOCK_LED;
+	if (!is_led && sock->flags & SL_SOCK_LED)
+		sock->flags &= ~SL_SOCK_LED;
+}
+
 static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], bool is_connect,
 				bool is_to_peer)
 {
@@ -121,7 +132,7 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 	if (!sock) /* the map is full: nobody can govern it */
 		return conf->is_closed ? REFUSE : GO_ON;
 	if (is_connect) {
-		sock->flags &= ~(SL_SOCK_ALLOWED | SL_SOCK_DIVERTED | SL_SOCK_QUIET);
+		sock->flags &= ~(SL_SOCK_ALLOWED | SL_SOCK_DIVERTED | SL_SOCK_QUIET | SL_SOCK_LED);
 		sock->listener = 0; /* if it was accepted, this is no conversation of that one's */
 	}
 	if (!has_plane(netns))
@@ -139,6 +150,7 @@ static __always_inline int used(struct bpf_sock_addr *ctx, const __u8 addr[16], 
 	key.lo = sl_is_loopback(addr) ? SL_LO_IS
 				      : SL_LO_NOT; /* by another interface the rules look */
 	flow = bpf_map_lookup_elem(&sl_flows, &key);
+	note_led(sock, flow);
 	if (conf->is_closed && !sl_is_loopback(addr) && (!flow || flow->verdict != SL_ALLOW))
 		sock->flags |= SL_SOCK_UNSEEN; /* until sl_out_held has it: see egress.bpf.c */
 	if (!flow || flow->verdict != SL_REJECT)

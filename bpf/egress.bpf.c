@@ -108,22 +108,27 @@ static __always_inline int may_leave(struct __sk_buff *skb, const struct packet 
 		       : REFUSE;
 }
 
+/* no flow is known with these ends. It is a proxy's all the same, and no instance's rules have sent it to a
+ * listener: a first packet whose socket is gone by now, or another owner has sent it elsewhere */
+static __always_inline bool is_untranslated(const struct __sk_buff *skb, const struct sl_sock *sock)
+{
+	return (sock && sock->flags & SL_SOCK_LED) ||
+	       (skb->mark & SL_MARK_MASK) == SL_MARK_DIVERT << SL_MARK_SHIFT;
+}
+
 /* the fail class is open, and there are proxies */
-static __always_inline int may_leave_open(const struct packet *p, const struct sl_sock *sock,
-					  __u64 cookie, struct bpf_sock *sk)
+static __always_inline int may_leave_open(struct __sk_buff *skb, const struct packet *p,
+					  const struct sl_sock *sock, __u64 cookie,
+					  struct bpf_sock *sk)
 {
 	struct sl_flow *flow = sock->listener ? NULL : find_flow(p, cookie);
 
 	/* another owner may have sent it elsewhere */
-	if (!flow && sk && p->tuple.proto == IPPROTO_TCP)
+	if (!flow && sk && (p->tuple.proto == IPPROTO_TCP || is_connected(sk)))
 		flow = find_peer(p, cookie, sk);
-	return flow && flow->flags & SL_FLOW_DIVERTED ? REFUSE : GO_ON;
-}
-
-/* a proxy's first packet that no instance's rules have sent to a listener: its socket is gone by now */
-static __always_inline bool is_untranslated(const struct __sk_buff *skb)
-{
-	return (skb->mark & SL_MARK_MASK) == SL_MARK_DIVERT << SL_MARK_SHIFT;
+	if (flow)
+		return flow->flags & SL_FLOW_DIVERTED ? REFUSE : GO_ON;
+	return is_untranslated(skb, sock) ? REFUSE : GO_ON;
 }
 
 SEC("cgroup_skb/egress")
@@ -144,16 +149,14 @@ int sl_egress(struct __sk_buff *skb)
 		return REFUSE;
 	if (sock && sock->flags & SL_SOCK_ALLOWED && is_plain(skb))
 		return GO_ON;
-	if (is_untranslated(skb))
-		return REFUSE;
 	is_open = conf && !conf->is_closed;
 	if (!sock)
-		return is_open ? GO_ON : of_nobody(skb);
+		return is_open && !is_untranslated(skb, NULL) ? GO_ON : of_nobody(skb);
 	if (read_packet(skb, &p, true))
 		return is_open ? GO_ON : REFUSE;
 	p.tuple.netns = sock->netns;
 	if (is_open)
-		return may_leave_open(&p, sock, cookie, sk ? bpf_sk_fullsock(sk) : NULL);
+		return may_leave_open(skb, &p, sock, cookie, sk ? bpf_sk_fullsock(sk) : NULL);
 	flow = find_flow(&p, sock->listener ? sock->listener : cookie);
 	if (flow)
 		return may_leave(skb, &p, flow);
@@ -163,7 +166,7 @@ int sl_egress(struct __sk_buff *skb)
 	if (!sk)
 		return REFUSE;
 	if ((p.tuple.proto == IPPROTO_UDP || p.tuple.proto == IPPROTO_UDPLITE) && !is_connected(sk))
-		return GO_ON;
+		return is_untranslated(skb, sock) ? REFUSE : GO_ON;
 	flow = sk->state == BPF_TCP_LISTEN ? find_inbound(&p, sock) : find_peer(&p, cookie, sk);
 	return flow ? may_leave(skb, &p, flow) : REFUSE;
 }

@@ -223,6 +223,95 @@ static void upstream_flood(uint64_t id)
 	decline(id);
 }
 
+/* ---- it leaves, or its session does: what it has taken is the next process's ---- */
+
+static void wait_for_the_end(void)
+{
+	for (;;)
+		pause();
+}
+
+static void close_session(uint64_t id)
+{
+	take(id);
+	close(HOSTILE_CHANNEL);
+	wait_for_the_end();
+}
+
+/* what it says still arrives; what it is told does not */
+static void shut_session(uint64_t id)
+{
+	shutdown(HOSTILE_CHANNEL, SHUT_RD);
+	take(id);
+	wait_for_the_end();
+}
+
+static void say_empty(uint64_t id)
+{
+	take(id);
+	(void)send(HOSTILE_CHANNEL, "", 0, MSG_NOSIGNAL);
+	wait_for_the_end();
+}
+
+/* before it has the descriptor */
+static void open_and_die(uint64_t id)
+{
+	take(id);
+	opened(id, 0);
+	_exit(0);
+}
+
+static void read_no_more(uint64_t id)
+{
+	take(id);
+	wait_for_the_end();
+}
+
+/* errors that connect(2) does not have, or not as its last word */
+static void odd_errors(uint64_t id)
+{
+	static const uint32_t odd[] = {
+		EINPROGRESS, EINTR, EAGAIN, EALREADY, EISCONN, EBADF, 1, 512
+	};
+	static unsigned int n;
+
+	take(id);
+	opened(id, odd[n++ % (sizeof(odd) / sizeof(odd[0]))]);
+}
+
+static void say_with(uint64_t id, uint16_t type, const int *fds, size_t n_fds)
+{
+	uint8_t control[CMSG_SPACE(16 * sizeof(int))] = { 0 }, bytes[16] = { 0 };
+	struct iovec part = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = CMSG_SPACE(n_fds * sizeof(int)) };
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&message);
+	const uint16_t n_body = sizeof(id);
+
+	memcpy(bytes, &type, 2);
+	memcpy(bytes + 2, &n_body, 2);
+	memcpy(bytes + 8, &id, sizeof(id));
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+	memcpy(CMSG_DATA(cmsg), fds, n_fds * sizeof(int));
+	(void)sendmsg(HOSTILE_CHANNEL, &message, MSG_NOSIGNAL);
+}
+
+/* with records that have none: the more the better */
+static void give_descriptors(uint64_t id)
+{
+	int fds[16];
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		fds[i] = HOSTILE_CHANNEL;
+	for (size_t n = 1; n <= sizeof(fds) / sizeof(fds[0]); n++)
+		say_with(id, FLOW_TAKE, fds, n);
+	opened(id, ECONNREFUSED);
+}
+
 static const struct {
 	const char *name;
 	bool is_of_first; /* it ends the session */
@@ -247,6 +336,13 @@ static const struct {
 	{ "ask-flood", true, ask_flood },
 	{ "others-upstreams", false, others_upstreams },
 	{ "upstream-flood", true, upstream_flood },
+	{ "closes-session", true, close_session },
+	{ "shuts-session", true, shut_session },
+	{ "says-nothing", true, say_empty },
+	{ "opens-and-dies", true, open_and_die },
+	{ "reads-no-more", true, read_no_more },
+	{ "odd-errors", false, odd_errors },
+	{ "gives-descriptors", false, give_descriptors },
 };
 
 /* ---- the session ---- */

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from lib import machine, main
+from lib import machine, main, plane
 from lib.wait import wait_for
 
 HOST4, HOST6 = "10.79.67.1", "fd00:79::67:1"
@@ -119,8 +119,11 @@ def check_no_proxy(t, lab):
 
 LIES = {"open-untaken": "ECONNRESET", "others-ids": "0", "extreme-ids": "0", "take-twice": "ECONNREFUSED", "open-twice": "ECONNRESET",
         "open-again": "ECONNREFUSED", "verdict-after-take": "ECONNREFUSED", "strange-errno": "ECONNREFUSED",
-        "others-upstreams": "0"}
+        "others-upstreams": "0", "odd-errors": "ECONNREFUSED", "gives-descriptors": "ECONNREFUSED"}
+# its session ends, and the next process has what was taken; what was opened is reset
+LEAVES = {"closes-session": "0", "shuts-session": "0", "says-nothing": "0", "opens-and-dies": "ECONNRESET", "reads-no-more": "0"}
 BREAKS = ("errno-limit", "filter-update", "own-socket", "take-flood", "ask-flood", "upstream-flood")
+FEW = 100  # descriptors of a sluiced with little to do; gives-descriptors gives it 136 with each flow
 
 
 def lie(t, lab, attempt, wanted):
@@ -131,6 +134,8 @@ def lie(t, lab, attempt, wanted):
     pids = [run.wait_pid(name) for name in ("sluiced", "sluice-keeper")]
     wait_for(lambda: run.stdout.count("\n") == 1, 30, f"{attempt}: its flows: {run.report()}")
     t.equal([run.wait_pid(name) for name in ("sluiced", "sluice-keeper")], pids, f"{attempt}: the others live")
+    n = plane.descriptors(run, "sluiced")["sluiced"]
+    t.check(n < FEW, f"{attempt}: sluiced has {n} descriptors")
     open(end, "w").close()
     run.wait(20)
     found = {one["error"] for one in run.json()}  # one that is reset may have been connected before
@@ -142,6 +147,8 @@ def check_lies(t, lab):
     for attempt, wanted in LIES.items():
         run = lie(t, lab, attempt, wanted)
         t.check("broke the protocol" not in run.stderr, f"{attempt}: {run.stderr}")
+    for attempt, wanted in LEAVES.items():
+        lie(t, lab, attempt, wanted)
     for attempt in BREAKS:
         run = lie(t, lab, attempt, "ECONNRESET" if attempt == "ask-flood" else "0")
         t.equal(run.stderr.count("broke the protocol"), 1, f"{attempt}: {run.stderr}")

@@ -17,6 +17,8 @@ static inline uint32_t verdict_mark(uint32_t mark, enum sl_mark value)
 {
 	return (mark & ~SL_MARK_MASK) | (uint32_t)value << SL_MARK_SHIFT;
 }
+/** verdict_mark_of() - of the first packet of a flow that goes on */
+enum sl_mark verdict_mark_of(const struct flow *flow);
 
 /** verdict_reject() - the program of a held packet gets an error: docs/errno.md */
 void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,

@@ -40,8 +40,7 @@ void verdict_reject(struct daemon *daemon, const struct sl_tuple *tuple,
 			   verdict_mark(packet->mark, refusal_marks[refusal]));
 }
 
-/* the first packet of a flow that goes on */
-static enum sl_mark mark_of(const struct flow *flow)
+enum sl_mark verdict_mark_of(const struct flow *flow)
 {
 	return flow->is_diverted ? SL_MARK_DIVERT : SL_MARK_NONE;
 }
@@ -55,7 +54,7 @@ static void look_again(struct daemon *daemon, const struct flow *flow,
 
 	if (packet->is_empty)
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
-				   verdict_mark(packet->mark, mark_of(flow)));
+				   verdict_mark(packet->mark, verdict_mark_of(flow)));
 	else if (is_tcp && flow->is_gone) /* a SYN with data: there will be no connection */
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_DROP, packet->mark);
 	else
@@ -72,7 +71,7 @@ void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 	switch (verdict) {
 	case SL_ALLOW:
 		(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
-				   verdict_mark(packet->mark, mark_of(flow)));
+				   verdict_mark(packet->mark, verdict_mark_of(flow)));
 		break;
 	case SL_REJECT:
 		tuple = flow_tuple(flow);

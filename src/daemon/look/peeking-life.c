@@ -180,10 +180,15 @@ void peeking_charge(struct peeking *peeking)
 	charge(peeking, bytes, n);
 }
 
-void peeking_accept(struct daemon *daemon, const struct flow_packet *packet)
+/* TCP follows its SYN. A datagram may be the first that goes, and its socket be gone by now */
+void peeking_accept(struct daemon *daemon, const struct flow *flow, enum sl_dir dir,
+		    const struct flow_packet *packet)
 {
-	(void)plane_answer(daemon->plane, packet->id, QUEUE_ACCEPT,
-			   verdict_mark(packet->mark, SL_MARK_NONE));
+	bool is_first = dir == SL_DIR_OUT && !peeking_is_tcp(flow);
+
+	(void)plane_answer(
+		daemon->plane, packet->id, QUEUE_ACCEPT,
+		verdict_mark(packet->mark, is_first ? verdict_mark_of(flow) : SL_MARK_NONE));
 }
 
 void peeking_drop(struct daemon *daemon, const struct flow_packet *packet)

@@ -13,7 +13,7 @@ static void release(struct daemon *daemon, struct peeking *peeking)
 	for (int dir = 0; dir < PEEK_DIRS; dir++)
 		while (peek_release(peeking->core, (enum sl_dir)dir, &packet) == 0) {
 			peeking->n_gone[dir] += packet.n_payload;
-			peeking_accept(daemon, &packet);
+			peeking_accept(daemon, peeking->flow, (enum sl_dir)dir, &packet);
 		}
 	peeking_charge(peeking);
 }
@@ -55,7 +55,7 @@ static void finish(struct daemon *daemon, struct peeking *peeking)
 	flow->verdict = SL_ALLOW;
 	for (int dir = 0; dir < PEEK_DIRS; dir++)
 		while (peek_release(peeking->core, (enum sl_dir)dir, &packet) == 0)
-			peeking_accept(daemon, &packet);
+			peeking_accept(daemon, flow, (enum sl_dir)dir, &packet);
 	peeking_end(daemon, flow);
 	if (is_told)
 		return;
@@ -157,7 +157,7 @@ static void carry(struct daemon *daemon, struct peeking *peeking,
 	switch (peek_take(peeking->core, dir, segment, daemon_now_us(), &other)) {
 	case PEEK_GO:
 		peeking->n_gone[dir] += segment->n;
-		peeking_accept(daemon, &segment->packet);
+		peeking_accept(daemon, peeking->flow, dir, &segment->packet);
 		break;
 	case PEEK_LIE:
 		daemon->peekings.n_lies++;
@@ -203,7 +203,7 @@ void peeking_packet(struct daemon *daemon, struct flow *flow, const struct packe
 
 	switch (look_at_headers(daemon, flow, view, dir)) {
 	case PEEK_GO:
-		peeking_accept(daemon, packet);
+		peeking_accept(daemon, flow, dir, packet);
 		return;
 	case PEEK_DROP:
 		peeking_drop(daemon, packet);

@@ -155,5 +155,6 @@ void peeking_take_acks(struct daemon *daemon, struct peeking *peeking);
 int peeking_tell_kernel(struct daemon *daemon, struct peeking *peeking);
 /** peeking_charge() - its user, with what it takes and holds */
 void peeking_charge(struct peeking *peeking);
-void peeking_accept(struct daemon *daemon, const struct flow_packet *packet);
+void peeking_accept(struct daemon *daemon, const struct flow *flow, enum sl_dir dir,
+		    const struct flow_packet *packet);
 void peeking_drop(struct daemon *daemon, const struct flow_packet *packet);
