@@ -197,14 +197,14 @@ static bool was_reset(const struct sluice_relay *relay, unsigned int from)
 	       info.tcpi_state == TCP_CLOSE;
 }
 
-/* Read(2) gave 0. It does so too behind a reset that a call has told us of already, but for EPIPE, which says that
- * the end came before it */
+/* Read(2) gave 0. It does so too behind a reset that a call has told us of already. EPIPE says that the end came
+ * before it, or that splice(2) has kept the errno of before */
 static bool is_end(const struct sluice_relay *relay, unsigned int from)
 {
 	const struct relay_side *side = &relay->sides[from];
 
 	if (side->is_broken)
-		return !side->error || side->error == -EPIPE;
+		return !side->error || (side->error == -EPIPE && !side->is_non_blocking);
 	return !was_reset(relay, from);
 }
 

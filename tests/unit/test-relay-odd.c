@@ -86,18 +86,20 @@ static void test_a_reset_behind_nothing_but_an_end(void **state)
 	reset_behind_the_end(*state, UPSTREAM, 0);
 }
 
-/* splice(2) that has written some has kept the errno to itself, as SO_ERROR read by somebody else */
-static void reset_that_nobody_was_told_of(struct lab *lab, unsigned int side)
+/* splice(2) that has written some has kept the errno to itself, as SO_ERROR read by somebody else. @n: bytes that are
+ * written to it then */
+static void reset_that_nobody_was_told_of(struct lab *lab, unsigned int side, size_t n)
 {
 	struct lab_relay *one = &lab->one;
 	int error = 0;
-	socklen_t n = sizeof(error);
+	socklen_t n_error = sizeof(error);
 
 	lab_stream(lab->relays, one, !side, 3 * MB);
 	lab_reset(one, side);
-	assert_int_equal(getsockopt(one->relay->sides[side].fd, SOL_SOCKET, SO_ERROR, &error, &n),
-			 0);
+	assert_int_equal(
+		getsockopt(one->relay->sides[side].fd, SOL_SOCKET, SO_ERROR, &error, &n_error), 0);
 	assert_int_equal(error, ECONNRESET);
+	lab_send(one, !side, n);
 	lab_expect_reset(lab->relays, one, !side);
 	lab_expect_done(lab->relays, one, SLUICE_RELAY_RESET);
 	assert_int_equal(one->end.error, -ECONNRESET);
@@ -106,12 +108,17 @@ static void reset_that_nobody_was_told_of(struct lab *lab, unsigned int side)
 
 static void test_a_reset_of_the_program_that_nobody_was_told_of(void **state)
 {
-	reset_that_nobody_was_told_of(*state, PROGRAM);
+	reset_that_nobody_was_told_of(*state, PROGRAM, 0);
 }
 
 static void test_a_reset_of_upstream_that_nobody_was_told_of(void **state)
 {
-	reset_that_nobody_was_told_of(*state, UPSTREAM);
+	reset_that_nobody_was_told_of(*state, UPSTREAM, 0);
+}
+
+static void test_a_reset_that_a_write_meets_too_late(void **state)
+{
+	reset_that_nobody_was_told_of(*state, UPSTREAM, 5000);
 }
 
 int main(void)
@@ -125,6 +132,7 @@ int main(void)
 		TEST(test_a_reset_behind_nothing_but_an_end),
 		TEST(test_a_reset_of_the_program_that_nobody_was_told_of),
 		TEST(test_a_reset_of_upstream_that_nobody_was_told_of),
+		TEST(test_a_reset_that_a_write_meets_too_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
