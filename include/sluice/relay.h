@@ -17,9 +17,10 @@
  *
  * Bytes are read and written at first; a way that carries many goes through a pipe by
  * splice(2), where there are descriptors for one. Buffers and pipes belong to the set: a
- * relay has one while bytes wait in it, at most SLUICE_RELAY_WAITING_MAX each way, and none
- * when it is idle. Urgent data (MSG_OOB) is urgent, and in its place, on the other side as well;
- * a connection that had some is read by read(2) from then on.
+ * relay has one while bytes wait in it, at most SLUICE_RELAY_WAITING_MAX each way
+ * (SLUICE_RELAY_SHAPED_MAX in a set that is shaped), and none when it is idle. Urgent data (MSG_OOB)
+ * is urgent, and in its place, on the other side as well; a connection that had some is read by
+ * read(2) from then on.
  *
  * Threads: a set, with its relays, belongs to one thread at a time. The library makes no
  * thread and no signal handler, and has no loop: poll sluice_relays_get_fd() for reading and
