@@ -131,13 +131,16 @@ def whole(program, server):
     return sides, parts[0] == parts[1]
 
 
+def _list(said):
+    return list(said.items()) if isinstance(said, dict) else said
+
+
 def compare(t, lab, *words):
-    wanted = act(lab, None, *words)
+    wanted = _list(act(lab, None, *words))
     for way in t.ways:
-        found = act(lab, way, *words)
-        if isinstance(wanted, dict):
-            wanted, found = list(wanted.items()), list(found.items())
-        t.equal([pair for pair in zip(found, wanted) if pair[0] != pair[1]], [], f"{words} by {way}: found, directly")
+        found = _list(act(lab, way, *words))
+        t.equal([pair for pair in zip(found, wanted, strict=True) if pair[0] != pair[1]], [],
+                f"{words} by {way}: found, directly")
 
 
 def check_calls(t, lab):
