@@ -135,10 +135,13 @@ static void begin_tcp(struct forward *forward, int program)
 	int upstream = TAKE_FD(forward->upstream);
 
 	if (relays_add_known(forward->proxy->relays, program, upstream, forward->is_polled,
-			     &relay_ops, forward, &forward->relay) < 0)
+			     &relay_ops, forward, &forward->relay) < 0) {
 		forward_end(forward); /* both are reset */
-	else
-		forward->relay->ask_end = ask_end;
+		return;
+	}
+	forward->relay->ask_end = ask_end;
+	if (forward->ended)
+		relay_break(forward->relay, SLUICE_RELAY_UPSTREAM, -forward->ended);
 }
 
 /* ---- both ---- */
@@ -222,6 +225,12 @@ static int result_of(int fd)
 	return errno == EAGAIN || errno == ENOTCONN ? EINPROGRESS : errno;
 }
 
+/* a SYN that is refused gives another errno: who is reset had been connected */
+static bool was_connected(const struct forward *forward)
+{
+	return !forward->is_udp && (forward->error == ECONNRESET || forward->error == EPIPE);
+}
+
 /* one that is near is connected at once */
 static void look(struct forward *forward)
 {
@@ -229,6 +238,10 @@ static void look(struct forward *forward)
 	int how = forward->is_polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, r = 0;
 
 	forward->error = result_of(forward->upstream);
+	if (was_connected(forward)) {
+		forward->ended = forward->error;
+		forward->error = 0;
+	}
 	if (forward->error == EINPROGRESS) {
 		r = forward->is_udp
 			    ? -ENOTCONN

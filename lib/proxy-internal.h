@@ -33,6 +33,7 @@ struct forward {
 	int upstream;	   /* connecting, or waiting for the program's; -1: the relay has it */
 	int program;	   /* UDP; -1: it has not come */
 	int error;	   /* of its upstream: a positive errno, 0: it is reached, */
+	int ended;	   /* and was reset at once: a positive errno */
 	bool is_connected; /* which is known, */
 	bool is_owed;	   /* and not said yet: there was no place for it */
 	bool is_polled;	   /* it was waited for: it is in the set, and silent if it is connected */

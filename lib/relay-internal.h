@@ -52,7 +52,8 @@
 #define RELAY_LOOK_US 5000U
 #define RELAY_LOOK_MOST_US 250000U
 #define RELAY_BROKEN_STALL_US 50000U /* a reset waits no longer for bytes that came before */
-#define RELAY_RELEASED_STALL_US 60000000U
+#define RELAY_RELEASED_STALL_US                                                                    \
+	240000000U	      /* the kernel, of a socket that is closed: 200 s or more */
 #define RELAY_ASK_US 5000U    /* most that follow do it sooner */
 #define RELAY_LINGER_S 2      /* in FIN_WAIT_2, after everybody has gone */
 #define RELAY_RETRY_US 10000U /* without memory */
@@ -68,6 +69,7 @@ struct relay_buffer {
 	uint64_t due_us; /* in a set that is shaped: not before that */
 	uint32_t at, n;	 /* bytes[at] to bytes[n - 1] wait; n 0: the end, which waits as bytes do */
 	bool is_pooled;	 /* of RELAY_BUFFER_BYTES */
+	bool is_urgent;	 /* one byte, MSG_OOB */
 	uint8_t bytes[];
 };
 
@@ -91,7 +93,7 @@ struct relay_side {
 	bool has_hung_up;	  /* the end has come: a short read(2) is not the last one */
 	bool is_watched;	  /* EPOLLOUT as well */
 	bool is_broken;		  /* reset, or failed: what came before can be read */
-	bool is_urgent; /* there was urgent data: reads stop at it, and splice(2) for ever */
+	bool is_urgent;		  /* there was urgent data: reads stop at it, splice(2) for ever */
 	bool is_non_blocking;
 	bool is_starved; /* it was not read for want of memory */
 };
@@ -105,6 +107,7 @@ struct relay_way {
 	uint32_t n_buffers;
 	uint32_t n_bulk;   /* read in a row, many at once */
 	bool has_read_end; /* nothing more is read */
+	bool is_whole;	   /* because its end has come, which a reset behind it does not undo */
 	bool has_ended;	   /* and the other side knows it */
 	bool is_discarded; /* nobody wants these bytes */
 };

@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -120,11 +123,12 @@ static bool empty_buffer(struct sluice_relay *relay, unsigned int from)
 {
 	struct relay_buffer *buffer = relay->ways[from].first;
 	struct relay_side *to = other(relay, from);
+	int how = MSG_DONTWAIT | MSG_NOSIGNAL | (buffer->is_urgent ? MSG_OOB : 0);
 
 	while (buffer->at < buffer->n && to->may_write)
-		buffer->at += has_taken(relay, from,
-					send(to->fd, buffer->bytes + buffer->at,
-					     buffer->n - buffer->at, MSG_DONTWAIT | MSG_NOSIGNAL));
+		buffer->at += has_taken(
+			relay, from,
+			send(to->fd, buffer->bytes + buffer->at, buffer->n - buffer->at, how));
 	return buffer->at == buffer->n;
 }
 
@@ -177,8 +181,31 @@ static void end_reading(struct sluice_relay *relay, unsigned int from)
 			append(way, end);
 		}
 	}
-	if (!relay->sides[from].is_broken && RELAY_OPS_SET(relay->ops, read_end))
+	if (way->is_whole && RELAY_OPS_SET(relay->ops, read_end))
 		relay->ops->read_end(relay, (enum sluice_relay_side)from, relay->data);
+}
+
+/* A splice(2) that a reset cut short has told how much went, and nobody of the reset: SO_ERROR is empty */
+static bool was_reset(const struct sluice_relay *relay, unsigned int from)
+{
+	const struct relay_side *side = &relay->sides[from];
+	struct tcp_info info;
+	socklen_t n = sizeof(info);
+
+	return side->is_non_blocking && !relay->ways[!from].has_ended && /* or both have ended */
+	       getsockopt(side->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
+	       info.tcpi_state == TCP_CLOSE;
+}
+
+/* Read(2) gave 0. It does so too behind a reset that a call has told us of already. EPIPE says that the end came
+ * before it, or that splice(2) has kept the errno of before */
+static bool is_end(const struct sluice_relay *relay, unsigned int from)
+{
+	const struct relay_side *side = &relay->sides[from];
+
+	if (side->is_broken)
+		return !side->error || (side->error == -EPIPE && !side->is_non_blocking);
+	return !was_reset(relay, from);
 }
 
 /* what read(2) and its kin say. Return: were there bytes? */
@@ -194,8 +221,9 @@ static bool has_come(struct sluice_relay *relay, unsigned int from, ssize_t n)
 		side->may_read = false;
 		return false;
 	}
-	if (n < 0)
-		relay_break(relay, from, -errno);
+	relay->ways[from].is_whole = n == 0 && is_end(relay, from);
+	if (!relay->ways[from].is_whole)
+		relay_break(relay, from, n < 0 ? -errno : -ECONNRESET);
 	end_reading(relay, from);
 	return false;
 }
@@ -207,7 +235,7 @@ static struct relay_buffer *shrunk(struct relay_pool *pool, struct relay_buffer 
 
 	if (!small)
 		return buffer;
-	*small = (struct relay_buffer){ .n = buffer->n };
+	*small = (struct relay_buffer){ .n = buffer->n, .is_urgent = buffer->is_urgent };
 	memcpy(small->bytes, buffer->bytes, buffer->n);
 	relay_pool_give_buffer(pool, buffer);
 	return small;
@@ -243,6 +271,16 @@ static void count_bulk(struct relay_way *way, size_t n)
 		way->n_bulk += (uint32_t)n;
 }
 
+/* Reads stop at an urgent byte, and the next one leaves it out. Return: 1: it is in @buffer */
+static ssize_t read_urgent(const struct relay_side *side, struct relay_buffer *buffer)
+{
+	int is_there = 0;
+
+	if (!side->is_urgent || ioctl(side->fd, SIOCATMARK, &is_there) < 0 || !is_there)
+		return 0;
+	return recv(side->fd, buffer->bytes, 1, MSG_DONTWAIT | MSG_OOB);
+}
+
 static void read_buffer(struct sluice_relay *relay, unsigned int from, size_t room)
 {
 	struct relay_side *side = &relay->sides[from];
@@ -255,7 +293,10 @@ static void read_buffer(struct sluice_relay *relay, unsigned int from, size_t ro
 		starve(relay, side);
 		return;
 	}
-	n = recv(side->fd, buffer->bytes, most, MSG_DONTWAIT);
+	n = read_urgent(side, buffer);
+	buffer->is_urgent = n == 1;
+	if (n != 1) /* or it has gone already */
+		n = recv(side->fd, buffer->bytes, most, MSG_DONTWAIT);
 	if (!has_come(relay, from, n)) {
 		relay_pool_give_buffer(&relay->set->pool, buffer);
 		return;
@@ -293,7 +334,8 @@ static bool fill_pipe(struct sluice_relay *relay, unsigned int from)
 	n = splice(relay->sides[from].fd, NULL, way->pipe->in, NULL, SLUICE_RELAY_WAITING_MAX,
 		   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n == 0 || !has_come(relay, from, n)) {
-		way->n_bulk = n ? way->n_bulk : 0; /* urgent data looks as the end does */
+		relay->sides[from].is_urgent |= n == 0; /* or it is the end, which looks so, too */
+		way->n_bulk = n ? way->n_bulk : 0;
 		relay_way_drop(relay->set, way);
 		return true;
 	}
@@ -369,6 +411,13 @@ void relay_way_end(struct sluice_relay *relay, unsigned int from)
 	relay->ways[from].has_ended = true;
 }
 
+/* who will be reset must not take that for the end of what it reads, unless that has come before the reset */
+static bool is_to_be_told(const struct sluice_relay *relay, unsigned int from)
+{
+	return relay->state < RELAY_BROKEN || (relay->state == RELAY_BROKEN &&
+					       relay->broken == from && relay->ways[from].is_whole);
+}
+
 static uint64_t n_read(const struct relay_way *way)
 {
 	return way->bytes + way->n_waiting;
@@ -391,8 +440,7 @@ size_t relay_move(struct sluice_relay *relay, unsigned int from)
 		fill(relay, from);
 		flush(relay, from);
 	}
-	/* who will be reset must not take that for the end of what it reads */
-	if (way->has_read_end && !way->first && !way->pipe && relay->state < RELAY_BROKEN)
+	if (way->has_read_end && !way->first && !way->pipe && is_to_be_told(relay, from))
 		end_writing(relay, from);
 	return (size_t)(way->bytes - n_bytes);
 }

@@ -10,14 +10,17 @@
  *
  *	one side ends what it sends	the other gets its end behind the last byte; what the
  *					other sends goes on
- *	one side is reset, or fails	the other gets what came before that, and a reset
+ *	one side is reset, or fails	the other gets what came before that, its end if there was
+ *					one, and a reset
  *	both have ended			both are closed
  *	one does not read		the other is not read from either
  *
  * Bytes are read and written at first; a way that carries many goes through a pipe by
  * splice(2), where there are descriptors for one. Buffers and pipes belong to the set: a
  * relay has one while bytes wait in it, at most SLUICE_RELAY_WAITING_MAX each way
- * (SLUICE_RELAY_SHAPED_MAX in a set that is shaped), and none when it is idle. Urgent data (MSG_OOB) is not forwarded.
+ * (SLUICE_RELAY_SHAPED_MAX in a set that is shaped), and none when it is idle. Urgent data (MSG_OOB)
+ * is urgent, and in its place, on the other side as well; a connection that had some is read by
+ * read(2) from then on.
  *
  * Threads: a set, with its relays, belongs to one thread at a time. The library makes no
  * thread and no signal handler, and has no loop: poll sluice_relays_get_fd() for reading and
@@ -48,7 +51,7 @@ enum sluice_relay_how {
 	SLUICE_RELAY_RELEASED,	/* sluice_relay_release(): upstream has all that the program sent */
 	SLUICE_RELAY_RESET,	/* a side was reset or has failed: @side, @error */
 	SLUICE_RELAY_ABANDONED, /* sluice_relay_reset() */
-	SLUICE_RELAY_STALLED,	/* released, and upstream has taken nothing for a minute */
+	SLUICE_RELAY_STALLED,	/* released, and upstream has taken nothing for four minutes */
 };
 
 /**

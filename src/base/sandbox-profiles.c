@@ -125,6 +125,7 @@ static const struct checked_call provider_checked[] = {
 	{ S(ioctl), 1, { IS(1, LOW32, TIOCGWINSZ) } },
 	{ S(ioctl), 1, { IS(1, LOW32, FIONREAD) } },
 	{ S(ioctl), 1, { IS(1, LOW32, FIONBIO) } },
+	{ S(ioctl), 1, { IS(1, LOW32, SIOCATMARK) } }, /* where urgent data is, for relays */
 	{ S(ioctl), 1, { IS(1, LOW32, FIOCLEX) } },
 	{ S(ioctl), 1, { IS(1, LOW32, FIONCLEX) } },
 };

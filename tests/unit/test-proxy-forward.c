@@ -238,6 +238,52 @@ static void test_a_reset_of_upstream(void **state)
 	close_ends(&ends);
 }
 
+/* upstream was connected, and is reset before anybody has looked: connect(2) was no failure. @n: bytes that
+ * came before; @has_ended: and their end. Return: what the program is told behind them */
+static int reset_at_once(struct proxied *proxied, size_t n, bool has_ended)
+{
+	struct linger reset = { .l_onoff = 1 };
+	char bytes[16] = "";
+	int listener, fd, pair[2], r;
+	uint16_t port;
+
+	proxy_start(proxied, &proxy_full_ops);
+	listener = proxy_listen(8, &port);
+	proxied->upstream = proxy_connect(port);
+	fd = accept_one(listener);
+	assert_int_equal(send(fd, bytes, n, MSG_NOSIGNAL), n);
+	if (has_ended)
+		assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	close(fd);
+	proxy_ask(proxied, FLOW);
+	expect_reached(proxied);
+	proxy_tcp_pair(pair);
+	proxy_send_socket(proxied, FLOW, pair[0]);
+	close(pair[0]);
+	if (n)
+		assert_int_equal(receive(proxied, pair[1], bytes, sizeof(bytes)), n);
+	r = receive(proxied, pair[1], bytes, sizeof(bytes));
+	close(pair[1]);
+	close(listener);
+	return r;
+}
+
+static void test_upstream_is_reset_at_once(void **state)
+{
+	assert_int_equal(reset_at_once(*state, 0, false), -ECONNRESET);
+}
+
+static void test_upstream_is_reset_behind_its_first_bytes(void **state)
+{
+	assert_int_equal(reset_at_once(*state, 10, false), -ECONNRESET);
+}
+
+static void test_upstream_has_ended_and_is_reset(void **state)
+{
+	assert_int_equal(reset_at_once(*state, 10, true), 0);
+}
+
 /* it dies with what it has open: resets, which no program takes for an end */
 static void test_the_session_is_freed(void **state)
 {
@@ -572,6 +618,9 @@ int main(void)
 		TEST(test_a_reset_of_the_program),
 		TEST(test_a_reset_of_upstream),
 		TEST(test_the_session_is_freed),
+		TEST(test_upstream_is_reset_at_once),
+		TEST(test_upstream_is_reset_behind_its_first_bytes),
+		TEST(test_upstream_has_ended_and_is_reset),
 		TEST(test_upstream_refuses),
 		TEST(test_upstream_is_slow),
 		TEST(test_cancelled_while_it_connects),

@@ -290,7 +290,7 @@ static void test_shapes_that_cannot_be(void **state)
 
 /* ---- patience ---- */
 
-static void test_upstream_that_takes_nothing_is_waited_for_a_minute(void **state)
+static void test_upstream_that_takes_nothing_is_waited_for_four_minutes(void **state)
 {
 	struct lab *lab = *state;
 	unsigned int ms = 0;
@@ -299,10 +299,10 @@ static void test_upstream_that_takes_nothing_is_waited_for_a_minute(void **state
 	lab_close(&lab->one, PROGRAM);
 	sluice_relay_release(lab->one.relay);
 	for (; !lab->one.n_done; ms += 10) {
-		assert_true(ms < 70000);
+		assert_true(ms < 250000);
 		pass(lab, 10000);
 	}
-	assert_true(ms >= 60000);
+	assert_true(ms >= 240000);
 	lab_expect_done(lab->relays, &lab->one, SLUICE_RELAY_STALLED);
 	assert_true(lab_expect_reset(lab->relays, &lab->one, UPSTREAM) < lab->one.n_sent[PROGRAM]);
 }
@@ -318,7 +318,7 @@ static void test_upstream_that_takes_something_is_waited_for_longer(void **state
 	for (unsigned int i = 0; i < 10 && lab->one.n_received[UPSTREAM] < 3 * MB; i++) {
 		uint64_t n = lab->one.n_received[UPSTREAM];
 
-		for (unsigned int ms = 0; ms < 55000; ms += 250)
+		for (unsigned int ms = 0; ms < 230000; ms += 250)
 			pass(lab, 250000);
 		assert_int_equal(lab->one.n_done, 0);
 		while (lab->one.n_received[UPSTREAM] < n + MB / 2)
@@ -377,7 +377,7 @@ int main(void)
 		TEST(test_what_is_on_its_way_is_not_overtaken),
 		TEST(test_a_pipe_is_emptied_before_delay_begins),
 		TEST(test_shapes_that_cannot_be),
-		TEST(test_upstream_that_takes_nothing_is_waited_for_a_minute),
+		TEST(test_upstream_that_takes_nothing_is_waited_for_four_minutes),
 		TEST(test_upstream_that_takes_something_is_waited_for_longer),
 		TEST(test_what_waits_for_a_side_that_is_reset_is_gone),
 		TEST(test_the_descriptor_becomes_readable_in_time),

@@ -128,8 +128,7 @@ static void test_what_was_written_before_the_last_end_is_not_lost(void **state)
 	lab_expect_done(lab->relays, one, SLUICE_RELAY_CLOSED);
 }
 
-/* Urgent data is not forwarded. All else is: reads stop at it, which is no end of what there is to
- * be read, and splice(2) never gets over it */
+/* Reads stop at urgent data, which is no end of what there is to be read, and splice(2) never gets over it */
 static void stream_with_urgent_data(struct lab *lab, size_t n)
 {
 	struct lab_relay *one = &lab->one;

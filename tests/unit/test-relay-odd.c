@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/** DOC: Relays: urgent data, and resets behind an end */
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "relay-lab.h"
+
+#define MB (1024U * 1024)
+
+/* ---- urgent data ---- */
+
+static bool has_urgent(const struct lab_relay *one)
+{
+	struct pollfd fd[] = { { .fd = one->ends[PROGRAM], .events = POLLPRI },
+			       { .fd = one->ends[UPSTREAM], .events = POLLPRI } };
+
+	return poll(fd, 2, 0) > 0;
+}
+
+/* it is urgent on the other side as well, and in its place. @n: bytes before it */
+static void check_urgent(struct lab *lab, unsigned int from, size_t n)
+{
+	struct lab_relay *one = &lab->one;
+	char bytes[1000];
+
+	lab_stream(lab->relays, one, from, n);
+	lab_send(one, from, 500);
+	assert_int_equal(send(one->ends[from], "!", 1, MSG_OOB), 1);
+	lab_send(one, from, 500);
+	assert_true(lab_wait(lab->relays, has_urgent, one));
+	assert_int_equal(recv(one->ends[!from], bytes, 1, MSG_OOB), 1);
+	assert_int_equal(bytes[0], '!');
+	assert_int_equal(recv(one->ends[!from], bytes, sizeof(bytes), 0), 500);
+	one->n_received[!from] += 500;
+	lab_stream(lab->relays, one, from, 0);
+}
+
+static void test_urgent_data_is_urgent(void **state)
+{
+	check_urgent(*state, PROGRAM, 0);
+	check_urgent(*state, UPSTREAM, 10);
+	check_urgent(*state, PROGRAM, 0);
+}
+
+static void test_urgent_data_is_urgent_in_bulk(void **state)
+{
+	check_urgent(*state, PROGRAM, 3 * MB);
+	check_urgent(*state, UPSTREAM, 3 * MB);
+	check_urgent(*state, PROGRAM, 3 * MB);
+}
+
+/* ---- an end, and a reset behind it ---- */
+
+/* The end comes, and a reset right behind it: of who closes what it has not read. It is an end for who reads */
+static void reset_behind_the_end(struct lab *lab, unsigned int side, size_t n)
+{
+	struct lab_relay *one = &lab->one;
+
+	lab_send(one, side, n);
+	lab_end(one, side);
+	lab_reset(one, side);
+	lab_work(lab->relays);
+	lab_expect_end(lab->relays, one, !side);
+	lab_expect_done(lab->relays, one, SLUICE_RELAY_RESET);
+	assert_int_equal(one->end.side, side);
+	assert_int_equal(one->n_read_ends[side], 1);
+	assert_int_equal(send(one->ends[!side], "x", 1, MSG_NOSIGNAL), -1);
+	assert_int_equal(errno, EPIPE);
+}
+
+static void test_a_reset_behind_the_end_of_the_program(void **state)
+{
+	reset_behind_the_end(*state, PROGRAM, 40000);
+}
+
+static void test_a_reset_behind_the_end_of_upstream(void **state)
+{
+	reset_behind_the_end(*state, UPSTREAM, 40000);
+}
+
+static void test_a_reset_behind_nothing_but_an_end(void **state)
+{
+	reset_behind_the_end(*state, UPSTREAM, 0);
+}
+
+/* splice(2) that has written some has kept the errno to itself, as SO_ERROR read by somebody else. @n: bytes that are
+ * written to it then */
+static void reset_that_nobody_was_told_of(struct lab *lab, unsigned int side, size_t n)
+{
+	struct lab_relay *one = &lab->one;
+	int error = 0;
+	socklen_t n_error = sizeof(error);
+
+	lab_stream(lab->relays, one, !side, 3 * MB);
+	lab_reset(one, side);
+	assert_int_equal(
+		getsockopt(one->relay->sides[side].fd, SOL_SOCKET, SO_ERROR, &error, &n_error), 0);
+	assert_int_equal(error, ECONNRESET);
+	lab_send(one, !side, n);
+	lab_expect_reset(lab->relays, one, !side);
+	lab_expect_done(lab->relays, one, SLUICE_RELAY_RESET);
+	assert_int_equal(one->end.error, -ECONNRESET);
+	assert_int_equal(one->n_read_ends[side], 0);
+}
+
+static void test_a_reset_of_the_program_that_nobody_was_told_of(void **state)
+{
+	reset_that_nobody_was_told_of(*state, PROGRAM, 0);
+}
+
+static void test_a_reset_of_upstream_that_nobody_was_told_of(void **state)
+{
+	reset_that_nobody_was_told_of(*state, UPSTREAM, 0);
+}
+
+static void test_a_reset_that_a_write_meets_too_late(void **state)
+{
+	reset_that_nobody_was_told_of(*state, UPSTREAM, 5000);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, lab_set_up, lab_tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_urgent_data_is_urgent),
+		TEST(test_urgent_data_is_urgent_in_bulk),
+		TEST(test_a_reset_behind_the_end_of_the_program),
+		TEST(test_a_reset_behind_the_end_of_upstream),
+		TEST(test_a_reset_behind_nothing_but_an_end),
+		TEST(test_a_reset_of_the_program_that_nobody_was_told_of),
+		TEST(test_a_reset_of_upstream_that_nobody_was_told_of),
+		TEST(test_a_reset_that_a_write_meets_too_late),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
