@@ -10,6 +10,7 @@
  */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,7 +278,10 @@ int main(void)
 					       .flow_ended = on_ended,
 					       .takes_udp = true },
 				      .flows = { .epoll = -1, .timeout_ms = TIMEOUT_S * 1000 } };
-	int r = sluice_proxy_new(&socks.ops, &socks, &socks.flows.proxy);
+	int r;
+
+	signal(SIGPIPE, SIG_IGN); /* else libsluice has to hold it back, call by call */
+	r = sluice_proxy_new(&socks.ops, &socks, &socks.flows.proxy);
 
 	if (r) {
 		fprintf(stderr, "socks: %s\n",
