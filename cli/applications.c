@@ -12,6 +12,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/macros.h"
 #include "cli/cli.h"
 #include "cli/settings.h"
@@ -45,6 +47,14 @@ struct applications *applications_free(struct applications *applications)
 
 /* ---- programs ---- */
 
+/* its flows are its interpreter's, so that it would be a name for none */
+static bool is_script(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && files_is_script(fd);
+}
+
 /* as the kernel names it: without links */
 static int take_program(const char *path, struct wire_rule *rule)
 {
@@ -55,6 +65,11 @@ static int take_program(const char *path, struct wire_rule *rule)
 		return cli_error(-1, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode) || access(plain, X_OK) < 0)
 		return cli_error(-1, "%s is no program", path);
+	if (is_script(plain))
+		return cli_error(-1,
+				 "%s is a script: flows are those of the program that runs it, or "
+				 "that it starts: name that one",
+				 plain);
 	if (strlen(plain) >= sizeof(rule->exe))
 		return cli_error(-1, "%s: its path is longer than %zu bytes", plain,
 				 sizeof(rule->exe) - 1);

@@ -255,11 +255,35 @@ int run_filter_find(const char *word, bool is_proxy, struct run_filter *ret_filt
 	return r;
 }
 
+/* an option's name and "=" */
+static bool begins_option(const struct run_manifest *manifest, const char *word)
+{
+	size_t n = strcspn(word, "=");
+
+	for (unsigned int i = 0; i < manifest->n_options; i++)
+		if (word[n] && strlen(manifest->options[i].key) == n &&
+		    !strncmp(manifest->options[i].key, word, n))
+			return true;
+	return word[n] && manifest->n_options == 0;
+}
+
+/* with an "@" to come it may be of a password that has a comma: it is not shown */
+static int check_secret(const struct run_filter *filter, const struct run_manifest *manifest,
+			const char *word, const char *rest)
+{
+	if (begins_option(manifest, word) || (!strchr(word, '@') && !(rest && strchr(rest, '@'))))
+		return 0;
+	return cli_error(-1,
+			 "%s %s: what stands behind a comma is none of its options: in a user or "
+			 "password write a comma as %%2C",
+			 kind_of(filter), filter->name);
+}
+
 int run_filter_parse(const char *spec, bool is_proxy, struct run_filter *ret_filter)
 {
 	_cleanup_free_ char *text = strdup(spec);
 	struct run_manifest manifest;
-	char *options, *rest, *word;
+	char *options, *rest = NULL, *word;
 	int r;
 
 	if (!text)
@@ -270,8 +294,10 @@ int run_filter_parse(const char *spec, bool is_proxy, struct run_filter *ret_fil
 		*options++ = '\0';
 	r = run_filter_find(text, is_proxy, ret_filter, &manifest);
 	for (word = options ? strtok_r(options, ",", &rest) : NULL; word && !r;
-	     word = strtok_r(NULL, ",", &rest))
-		r = run_filter_add(ret_filter, &manifest, word);
+	     word = strtok_r(NULL, ",", &rest)) {
+		r = check_secret(ret_filter, &manifest, word, rest);
+		r = r ? r : run_filter_add(ret_filter, &manifest, word);
+	}
 	return r ? r : run_filter_check(ret_filter, &manifest);
 }
 

@@ -201,12 +201,15 @@ static int take_condition(char *text, struct wire_rule *rule)
 
 int settings_read_rule(char *text, struct wire_rule *rule)
 {
+	_cleanup_free_ char *whole = strdup(text);
 	const char *problem;
 	char *word;
 
+	if (!whole)
+		return cli_error(-1, "%s", strerror(ENOMEM));
 	while ((word = strsep(&text, ",")))
 		if (take_condition(word, rule))
 			return -1;
 	problem = wire_rule_problem(rule);
-	return problem ? cli_error(-1, "%s", problem) : 0;
+	return problem ? cli_error(-1, "%s: %s", whole, problem) : 0;
 }

@@ -78,7 +78,8 @@ static uint32_t has_taken(struct sluice_relay *relay, unsigned int from, ssize_t
 	return (uint32_t)n;
 }
 
-/* splice(2) knows no MSG_NOSIGNAL */
+/* splice(2) knows no MSG_NOSIGNAL. It sends piece by piece: where the other side is gone behind some of
+ * them, it says how many it has sent, and the signal has come all the same */
 static ssize_t splice_quietly(int from, int to, size_t n)
 {
 	const struct timespec at_once = { 0 };
@@ -92,7 +93,7 @@ static ssize_t splice_quietly(int from, int to, size_t n)
 	pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
 	done = splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	error = errno;
-	if (done < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
+	if ((done < 0 ? error == EPIPE : (size_t)done < n) && !sigismember(&pending, SIGPIPE))
 		(void)sigtimedwait(&sigpipe, NULL, &at_once);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	errno = error;

@@ -10,10 +10,12 @@
  */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@ struct socks {
 	struct sluice_proxy_ops ops;
 	struct flows flows;
 	struct upstream upstreams[UPSTREAMS_MAX];
+	struct resolving resolving[UPSTREAMS_MAX];
 	unsigned int n_upstreams;
 	int ca;		 /* -1: none */
 	bool is_refused; /* the daemon was told why */
@@ -140,21 +143,38 @@ static int start_trust(struct sluice_proxy *proxy, struct socks *socks)
 	return r < 0 ? sluice_proxy_fail(proxy, r, "ca: the file %s", error) : 0;
 }
 
-static int start(struct sluice_proxy *proxy, struct socks *socks)
+/* one whose name has no address is one that does not work; without any other it is told as a refusal */
+static int find_upstreams(struct sluice_proxy *proxy, struct socks *socks)
 {
 	char error[RESOLVE_ERROR_BYTES];
+	int r;
+
+	for (unsigned int i = 0; i < socks->n_upstreams; i++)
+		resolve_begin(&socks->resolving[i], &socks->upstreams[i]);
+	resolve_wait(socks->resolving, socks->n_upstreams);
+	for (unsigned int i = 0; i < socks->n_upstreams; i++) {
+		bool is_last = i + 1 == socks->n_upstreams && socks->flows.endpoints.n == 0;
+
+		r = resolve_end(&socks->resolving[i], &socks->flows.endpoints, error);
+		if (r < 0 && (r != -EINVAL || is_last))
+			return sluice_proxy_fail(proxy, r, "upstream: %s", error);
+		if (r < 0)
+			sluice_proxy_log(proxy, LOG_WARNING, "upstream: %s; the others are used",
+					 error);
+	}
+	return 0;
+}
+
+static int start(struct sluice_proxy *proxy, struct socks *socks)
+{
 	int r;
 
 	if (socks->n_upstreams == 0)
 		return sluice_proxy_fail(proxy, -EINVAL,
 					 "no upstream given: add one, as in `--proxy "
 					 "socks:upstream=socks5h://192.0.2.1:1080`");
-	for (unsigned int i = 0; i < socks->n_upstreams; i++) {
-		r = resolve(&socks->flows.endpoints, &socks->upstreams[i], error);
-		if (r < 0)
-			return sluice_proxy_fail(proxy, r, "upstream: %s", error);
-	}
-	return start_trust(proxy, socks);
+	r = find_upstreams(proxy, socks);
+	return r < 0 ? r : start_trust(proxy, socks);
 }
 
 static int on_start(struct sluice_proxy *proxy, void *data)
@@ -258,7 +278,10 @@ int main(void)
 					       .flow_ended = on_ended,
 					       .takes_udp = true },
 				      .flows = { .epoll = -1, .timeout_ms = TIMEOUT_S * 1000 } };
-	int r = sluice_proxy_new(&socks.ops, &socks, &socks.flows.proxy);
+	int r;
+
+	signal(SIGPIPE, SIG_IGN); /* else libsluice has to hold it back, call by call */
+	r = sluice_proxy_new(&socks.ops, &socks, &socks.flows.proxy);
 
 	if (r) {
 		fprintf(stderr, "socks: %s\n",

@@ -2,44 +2,96 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "resolve.h"
 
 #define ADDRESSES_MAX 4U /* of one name */
+#define WAIT_MS 3500	 /* sluiced gives a provider 5 s to start */
 
-/* at once, without asking anybody, if the host is an address. Return: as getaddrinfo(3) */
-static int look_up(const struct upstream *upstream, struct addrinfo **ret_found)
+/* the second name server is to have its turn within that time */
+static void be_quick(void)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-				  .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
-	char port[8];
-	int r;
-
-	(void)snprintf(port, sizeof(port), "%u", upstream->port);
-	r = getaddrinfo(upstream->host, port, &hints, ret_found);
-	if (r == 0)
-		return r;
-	hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
-	return getaddrinfo(upstream->host, port, &hints, ret_found);
+	(void)setenv("RES_OPTIONS", "timeout:1 attempts:2", 1);
 }
 
-int resolve(struct endpoints *endpoints, const struct upstream *upstream,
-	    char error[RESOLVE_ERROR_BYTES])
+void resolve_begin(struct resolving *resolving, const struct upstream *upstream)
 {
-	struct addrinfo *found = NULL, *one;
-	unsigned int n = 0;
-	int r = look_up(upstream, &found);
+	struct gaicb *request = &resolving->request;
+	int r;
 
-	if (r) {
+	*resolving = (struct resolving){ .upstream = upstream };
+	resolving->hints = (struct addrinfo){ .ai_socktype = SOCK_STREAM,
+					      .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
+	(void)snprintf(resolving->port, sizeof(resolving->port), "%u", upstream->port);
+	/* an address: nobody is asked */
+	resolving->error =
+		getaddrinfo(upstream->host, resolving->port, &resolving->hints, &resolving->found);
+	if (resolving->error == 0)
+		return;
+	be_quick();
+	resolving->hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
+	*request = (struct gaicb){ .ar_name = upstream->host,
+				   .ar_service = resolving->port,
+				   .ar_request = &resolving->hints };
+	r = getaddrinfo_a(GAI_NOWAIT, &request, 1, NULL);
+	resolving->error = r ? r : EAI_INPROGRESS;
+}
+
+/* Return: of those that are on their way the first */
+static const struct gaicb *find_waiting(struct resolving *all, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		if (all[i].error != EAI_INPROGRESS)
+			continue;
+		all[i].error = gai_error(&all[i].request);
+		all[i].found = all[i].request.ar_result;
+		if (all[i].error == EAI_INPROGRESS)
+			return &all[i].request;
+	}
+	return NULL;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void resolve_wait(struct resolving *all, unsigned int n)
+{
+	int64_t until_ms = now_ms() + WAIT_MS, left_ms;
+	const struct gaicb *waiting;
+
+	while ((waiting = find_waiting(all, n)) && (left_ms = until_ms - now_ms()) > 0) {
+		const struct timespec left = { left_ms / 1000, left_ms % 1000 * 1000000 };
+
+		(void)gai_suspend(&waiting, 1, &left);
+	}
+}
+
+int resolve_end(struct resolving *resolving, struct endpoints *endpoints,
+		char error[RESOLVE_ERROR_BYTES])
+{
+	struct addrinfo *one = resolving->found;
+	unsigned int n = 0;
+	int r = 0;
+
+	if (resolving->error) {
 		(void)snprintf(error, RESOLVE_ERROR_BYTES,
 			       "cannot look up \"%.100s\": %s; give its address, or see that it "
 			       "has one",
-			       upstream->host, gai_strerror(r));
+			       resolving->upstream->host,
+			       resolving->error == EAI_INPROGRESS ? "no name server answers"
+								  : gai_strerror(resolving->error));
 		return -EINVAL;
 	}
-	for (one = found; one && n < ADDRESSES_MAX && r == 0; one = one->ai_next, n++)
-		r = endpoints_add(endpoints, upstream, one->ai_addr, one->ai_addrlen);
-	freeaddrinfo(found);
+	for (; one && n < ADDRESSES_MAX && r == 0; one = one->ai_next, n++)
+		r = endpoints_add(endpoints, resolving->upstream, one->ai_addr, one->ai_addrlen);
+	freeaddrinfo(resolving->found);
 	if (r < 0)
 		(void)snprintf(error, RESOLVE_ERROR_BYTES,
 			       "more than %u addresses of proxies: give fewer", ENDPOINTS_MAX);

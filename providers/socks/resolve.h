@@ -1,15 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+/**
+ * DOC: Where upstreams are
+ *
+ *	resolve_begin() each ──▶ resolve_wait() for all of them ──▶ resolve_end() each
+ *
+ * Names are looked up at once, beside each other, and no longer than a provider may take to start:
+ * one that gets no answer fails, and whoever waits is told why.
+ */
+
+#include <netdb.h>
+
 #include "endpoints.h"
 
 #define RESOLVE_ERROR_BYTES 256U
 
-/**
- * resolve() - the addresses of a proxy become endpoints; a name is looked up, which takes its time
- * @error: out, on failure: what is wrong, and what to do
- *
- * Return: 0, -EINVAL for a name that has no address, -E2BIG.
- */
-int resolve(struct endpoints *endpoints, const struct upstream *upstream,
-	    char error[RESOLVE_ERROR_BYTES]);
+/** struct resolving - of one upstream; it must stay, since a lookup that was too slow goes on */
+struct resolving {
+	const struct upstream *upstream;
+	struct addrinfo hints, *found;
+	char port[8];
+	struct gaicb request;
+	int error; /* EAI_INPROGRESS: @request is on its way */
+};
+
+/** resolve_begin() - @upstream: stays the caller's, and must outlive it and the endpoints */
+void resolve_begin(struct resolving *resolving, const struct upstream *upstream);
+
+/** resolve_wait() - until all @n have ended, or have had their time */
+void resolve_wait(struct resolving *all, unsigned int n);
+
+/** resolve_end() - add where it is; several addresses are as many endpoints. Return: 0; -E2BIG: there
+ *  are too many; -EINVAL: it has no address. @error then says why */
+int resolve_end(struct resolving *resolving, struct endpoints *endpoints,
+		char error[RESOLVE_ERROR_BYTES]);

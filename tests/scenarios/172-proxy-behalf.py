@@ -97,6 +97,15 @@ def check_name(t, lab):
             {"shop.example"}, "what the filter is told")
 
 
+def check_name_of_others(t, lab):
+    """answers for other programs pass by the proxies: a flow without a name does not get one by that"""
+    one = f"getent ahostsv4 shop.example > got && {' '.join(lab.actor('connects', f'{HOST4},7'))}"
+    run = lab.run([lab.test_filter(deny_host="shop.example")], ["sh", "-c", f"cd {lab.folder}; {one}"], **chain(lab))
+    t.equal([end["error"] for end in run.json()], ["0", "0"], f"the filter denies a name that it has not {run.report()}")
+    found = {(flow["through"], flow["host"]) for flow in run.flows(event="new", dport=7)}
+    t.equal(found, {(through, None) for through in (None, A, f"{A}, {B}")}, "names of the three flows")
+
+
 def check_denied(t, lab):
     """whoever's flow a filter denies: the program has its error, at once, and nothing leaves"""
     python = lab.run([], lab.actor("connects", f"{HOST4},7")).wait_flow()["exe"]
@@ -323,6 +332,7 @@ def scenario(t):
         check_order(t, lab)
         check_alone(t, lab)
         check_name(t, lab)
+        check_name_of_others(t, lab)
         check_denied(t, lab)
         check_mute(t, lab)
         check_lies(t, lab)

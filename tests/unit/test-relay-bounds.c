@@ -4,11 +4,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/macros.h"
@@ -320,6 +322,55 @@ static void test_no_sigpipe_comes(void **state)
 	signal(SIGPIPE, SIG_DFL);
 }
 
+static struct {
+	bool is_wanted;
+	unsigned int n;
+} cut;
+
+/* as the kernel does it, buffer by buffer: the other side resets when some of them have gone */
+ssize_t __real_splice(int from, off64_t *at, int to, off64_t *to_at, size_t n, unsigned int flags);
+ssize_t __wrap_splice(int from, off64_t *at, int to, off64_t *to_at, size_t n, unsigned int flags);
+ssize_t __wrap_splice(int from, off64_t *at, int to, off64_t *to_at, size_t n, unsigned int flags)
+{
+	struct stat st;
+	ssize_t done;
+
+	assert_int_equal(fstat(to, &st), 0);
+	if (!cut.is_wanted || !S_ISSOCK(st.st_mode) || n < 2)
+		return __real_splice(from, at, to, to_at, n, flags);
+	done = __real_splice(from, at, to, to_at, n / 2, flags);
+	if (done <= 0)
+		return done;
+	cut.n++;
+	assert_int_equal(shutdown(to, SHUT_WR), 0);
+	assert_true(__real_splice(from, at, to, to_at, n - (size_t)done, flags) < 0);
+	assert_int_equal(errno, EPIPE);
+	return done;
+}
+
+/* some of it was taken, and the signal comes all the same */
+static void test_no_sigpipe_comes_in_the_middle(void **state)
+{
+	struct sluice_relays *relays;
+	struct lab_relay one;
+	sigset_t pending;
+
+	signal(SIGPIPE, SIG_DFL);
+	assert_int_equal(sluice_relays_new(&relays), 0);
+	lab_add(relays, &one);
+	lab_stream(relays, &one, PROGRAM, 5 * MB);
+	one.relay->ways[PROGRAM].n_bulk = RELAY_BULK_BYTES; /* by splice(2) */
+	cut.is_wanted = true;
+	lab_send(&one, PROGRAM, 5 * MB);
+	lab_expect_done(relays, &one, SLUICE_RELAY_RESET);
+	cut.is_wanted = false;
+	assert_int_equal(cut.n, 1);
+	assert_int_equal(sigpending(&pending), 0);
+	assert_false(sigismember(&pending, SIGPIPE));
+	sluice_relays_free(relays);
+	lab_drop(&one);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, lab_set_up, lab_tear_down)
@@ -334,6 +385,7 @@ int main(void)
 		TEST(test_process_ends_though_there_is_more),
 		TEST(test_a_flood_does_not_keep_a_byte_waiting),
 		cmocka_unit_test(test_no_sigpipe_comes),
+		cmocka_unit_test(test_no_sigpipe_comes_in_the_middle),
 	};
 
 	limit_descriptors(0);

@@ -446,6 +446,35 @@ static void test_certificate_of_another_authority(void **state)
 	free_one(ssl);
 }
 
+/* an authority has signed it, which nobody here knows: what is trusted is the proxy's own */
+static void test_certificate_without_its_authority(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256"), *authority = EVP_EC_gen("P-256");
+	X509 *certificate = make_certificate(key, "IP:127.0.0.1");
+	X509_NAME *name = X509_NAME_new();
+	char error[TLS_ERROR_BYTES];
+	int fd, program;
+	SSL *ssl;
+
+	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)"authority", -1, -1, 0);
+	X509_set_issuer_name(certificate, name);
+	assert_true(X509_sign(certificate, authority, EVP_sha256()) > 0);
+	assert_int_equal(SSL_CTX_use_certificate(server, certificate), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(server, key), 1);
+	fd = write_certificate(certificate);
+	tls_trust_free(lab.flows.trust);
+	assert_int_equal(tls_trust_new(fd, &lab.flows.trust, error), 0);
+	close(fd);
+	X509_NAME_free(name);
+	X509_free(certificate);
+	EVP_PKEY_free(authority);
+	EVP_PKEY_free(key);
+	ssl = reach(&program, "hello");
+	lab_hear(program, "hello", 5);
+	close(program);
+	free_one(ssl);
+}
+
 static void test_name(void **state)
 {
 	struct tls *tls = tls_new(lab.flows.trust, "proxy.example");
@@ -541,6 +570,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_certificate_of_another_host, begin, finish),
 		cmocka_unit_test_setup_teardown(test_certificate_of_a_name, begin, finish),
 		cmocka_unit_test_setup_teardown(test_certificate_of_another_authority, begin,
+						finish),
+		cmocka_unit_test_setup_teardown(test_certificate_without_its_authority, begin,
 						finish),
 		cmocka_unit_test_setup_teardown(test_name, begin, finish),
 		cmocka_unit_test_setup_teardown(test_no_tls, begin, finish),

@@ -63,16 +63,14 @@ void behalf_fill(struct daemon *daemon, const struct sl_held *held, struct flow_
 	side->origin = origin ? identity_get(daemon, &origin->who) : NULL;
 }
 
-const struct flow *behalf_named(struct daemon *daemon, const struct sl_held *held,
+const struct flow *behalf_there(struct daemon *daemon, const struct sl_held *held,
 				const uint8_t raddr[16])
 {
 	int index = proxy_of(daemon, &held->sock.user);
 	const struct flow *flow =
 		index < 0 ? NULL : find(daemon, (unsigned int)index, held->cookie);
 
-	return flow && flow->host[0] && !memcmp(flow->key.raddr, raddr, sizeof(flow->key.raddr))
-		       ? flow
-		       : NULL;
+	return flow && !memcmp(flow->key.raddr, raddr, sizeof(flow->key.raddr)) ? flow : NULL;
 }
 
 bool behalf_may(const struct flow *flow, unsigned int index)

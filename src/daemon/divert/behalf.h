@@ -24,8 +24,8 @@ bool behalf_is_wanted(const struct daemon *daemon);
 void behalf_hear(struct daemon *daemon, const struct sl_sock *sock);
 /** behalf_fill() - of a flow of this socket: through which proxies, and on whose behalf */
 void behalf_fill(struct daemon *daemon, const struct sl_held *held, struct flow_side *side);
-/** behalf_named() - the flow on whose behalf @held is, if it has a name and goes to the same address; or NULL */
-const struct flow *behalf_named(struct daemon *daemon, const struct sl_held *held,
+/** behalf_there() - the flow on whose behalf @held is, if it goes to the same address; or NULL */
+const struct flow *behalf_there(struct daemon *daemon, const struct sl_held *held,
 				const uint8_t raddr[16]);
 /** behalf_may() - may this proxy have the flow? No flow comes twice to one, or back to an earlier one */
 bool behalf_may(const struct flow *flow, unsigned int index);

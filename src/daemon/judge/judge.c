@@ -110,18 +110,19 @@ static int find_host(struct daemon *daemon, const struct sl_tuple *tuple,
 {
 	const struct sl_who *user = &held->sock.user;
 	struct sl_app app = sl_app_of(user, tuple->netns);
-	const struct flow *behalf;
+	const struct flow *behalf = behalf_there(daemon, held, tuple->raddr);
 	const char *text;
 
 	*ret_host = (struct host){ texts_none(), FLOW_HOST_NONE };
-	if (names_find(daemon->names, &app, user->pid, tuple->raddr, daemon_now_us(), &text) == 0) {
-		ret_host->source = FLOW_HOST_DNS;
-	} else {
-		behalf = behalf_named(daemon, held, tuple->raddr);
-		if (!behalf)
-			return 0;
+	if (behalf) {
+		/* what a proxy has heard itself may be another program's: its answers pass by it */
 		text = behalf->host;
 		ret_host->source = behalf->host_source;
+	} else if (names_find(daemon->names, &app, user->pid, tuple->raddr, daemon_now_us(),
+			      &text) == 0) {
+		ret_host->source = FLOW_HOST_DNS;
+	} else {
+		return 0;
 	}
 	return texts_set(daemon->texts, &ret_host->text, text);
 }
