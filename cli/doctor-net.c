@@ -38,17 +38,25 @@
 #define ANSWER_BYTES 8192U
 
 static const struct nft_hook output = { .number = NF_INET_LOCAL_OUT, .priority = -150 };
+static const struct nft_hook translating = { .number = NF_INET_LOCAL_OUT,
+					     .priority = -110,
+					     .type = "nat" };
 
 /* one rule with one expression, in a table that goes with its namespace */
-static int try_rule(struct nftnl_rule *rule)
+static int try_rule_at(const struct nft_hook *hook, struct nftnl_rule *rule)
 {
 	_cleanup_nft_batch_ struct nft_batch batch;
 
 	nft_batch_init(&batch);
 	nft_batch_add_table(&batch, NFPROTO_INET, TABLE);
-	nft_batch_add_chain(&batch, NFPROTO_INET, TABLE, "out", &output);
+	nft_batch_add_chain(&batch, NFPROTO_INET, TABLE, "out", hook);
 	nft_batch_add_rule(&batch, NFPROTO_INET, TABLE, "out", rule);
 	return nft_batch_commit_here(&batch);
+}
+
+static int try_rule(struct nftnl_rule *rule)
+{
+	return try_rule_at(&output, rule);
 }
 
 static struct nftnl_expr *add_expr(struct nftnl_rule *rule, const char *name)
@@ -143,6 +151,14 @@ void probe_conntrack(struct probe_result *result)
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, NFT_CT_MARK);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, NFT_REG_1);
 	probe_tried(result, try_rule(rule), "ct mark rule");
+}
+
+void probe_redirect(struct probe_result *result)
+{
+	struct nftnl_rule *rule = nftnl_rule_alloc();
+
+	(void)add_expr(rule, "redir");
+	probe_tried(result, try_rule_at(&translating, rule), "redirect rule of a nat chain");
 }
 
 void probe_egress(struct probe_result *result)

@@ -54,6 +54,7 @@ void probe_queue_open(struct probe_result *result);
 void probe_match_bpf(struct probe_result *result);
 void probe_reject(struct probe_result *result);
 void probe_conntrack(struct probe_result *result);
+void probe_redirect(struct probe_result *result);
 void probe_egress(struct probe_result *result);
 void probe_sock_destroy(struct probe_result *result);
 void probe_tun(struct probe_result *result);

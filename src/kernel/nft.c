@@ -96,7 +96,7 @@ static const struct nft_rule rules[] = {
 	/* a proxy answers from there, and filters look at it */
 	RULE("in", WHEN_DIVERTING_PEEKED, IIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_TCP), BPF(in_peeked),
 	     GOTO("hold_in")),
-	RULE("in", WHEN_DIVERTING_UDP, IIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_UDP), BPF(in_diverted),
+	RULE("in", WHEN_DIVERTING, IIF_IS(LOOPBACK_IFINDEX), PROTO_IS(IPPROTO_UDP), BPF(in_diverted),
 	     GOTO("hold_in")),
 	RULE("in", WHEN_LOOPBACK, IIF_IS(LOOPBACK_IFINDEX), GOTO("in_loopback")),
 	RULE("in", ALWAYS, IIF_IS(LOOPBACK_IFINDEX), ACCEPT),

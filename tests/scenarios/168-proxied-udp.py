@@ -81,6 +81,18 @@ def check_looked_at(t, lab):
         t.equal(denied.wait_flow(event="changed")["verdict"], "drop", f"its record: {direction}")
 
 
+def check_ipv6_alone(t, lab):
+    """a network whose loopback has lost 127.0.0.1: what comes back over IPv6 is counted, and looked at, as ever"""
+    lab.client.ip("address del 127.0.0.1/8 dev lo")
+    run = lab.run([], lab.actor("there_and_back", HOST6, 7, 4, 500, 1), **proxy(lab))
+    flow = run.wait_flow(event="closed", proto="udp")
+    t.equal((flow["via"], flow["bytes_in"], flow["bytes_out"]), ("test-proxy", 4000, 4000), "IPv6 alone: the flow's record")
+    denied = lab.run([lab.test_filter(peek_in=10, deny_when_seen="00000000")],
+                     lab.actor("there_and_back", HOST6, 7, 1, 500, 1), **proxy(lab))
+    t.equal(denied.wait_flow(event="changed")["verdict"], "drop", "IPv6 alone: denied by what comes in")
+    lab.client.ip("address add 127.0.0.1/8 dev lo")
+
+
 def check_two(t, lab):
     """each of two instances in one network has its first packet, whichever of them came first. Neither ends before the
     other is through: the kernel empties all queues of a network when a table with hooks goes"""
@@ -111,6 +123,7 @@ def scenario(t):
         check_two(t, lab)
         check_refused(t, lab)
         check_looked_at(t, lab)
+        check_ipv6_alone(t, lab)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,28 @@ static void test_an_end_is_asked_about(void **state)
 	close_ends(&ends);
 }
 
+/* the program's full close comes behind the half one, and behind the relay: as <sluice/proxy.h> says */
+static void test_an_end_of_what_has_ended(void **state)
+{
+	struct proxied *proxied = *state;
+	struct ends ends = forward(proxied);
+	char byte;
+
+	assert_int_equal(shutdown(ends.program, SHUT_WR), 0);
+	assert_int_equal(receive(proxied, ends.upstream, &byte, 1), 0);
+	expect_asked(proxied);
+	proxy_send_end(proxied, FLOW, false);
+	assert_int_equal(proxy_process(proxied), 0);
+	close(TAKE_FD(ends.upstream));
+	assert_int_equal(receive(proxied, ends.program, &byte, 1), 0);
+	assert_int_equal(proxied->n_ended, 0);
+	proxy_send_end(proxied, FLOW, true);
+	assert_int_equal(proxy_process(proxied), 0);
+	assert_int_equal(proxied->n_ended, 1);
+	assert_int_equal(proxied->end, SLUICE_PROXY_FULL);
+	close_ends(&ends);
+}
+
 /* and also while upstream reads nothing, so that the end is not read either */
 static void test_an_end_behind_what_nobody_reads(void **state)
 {
@@ -613,6 +635,7 @@ int main(void)
 		TEST(test_bytes_go_both_ways),
 		TEST(test_a_half_close_is_half),
 		TEST(test_an_end_is_asked_about),
+		TEST(test_an_end_of_what_has_ended),
 		TEST(test_an_end_behind_what_nobody_reads),
 		TEST(test_a_full_close_ends_upstream),
 		TEST(test_a_reset_of_the_program),
