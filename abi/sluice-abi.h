@@ -79,6 +79,7 @@ enum sl_sock_flags {
 	SL_SOCK_DIVERTED = 1 << 8, /* TCP: its flow is a proxy's: see SL_FLOW_DIVERTED */
 	SL_SOCK_QUIET = 1 << 10,   /* see SL_FLOW_QUIET */
 	SL_SOCK_BOUND = 1 << 9,	   /* to an interface, as its last held packet was sent */
+	SL_SOCK_TO_ALL = 1 << 11,  /* IPv4: its last held packet was a broadcast */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */
