@@ -369,19 +369,25 @@ int sl_out_silent(struct __sk_buff *skb)
 	return out_verdict(skb) == SL_SILENT;
 }
 
+/* the flow that a packet is of, whose socket is there; NULL: there is none, or it cannot be read */
+static __always_inline struct sl_flow *find_own(struct __sk_buff *skb, struct packet *p)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
+
+	if (!sock || read_packet(skb, p, true))
+		return NULL;
+	p->tuple.lo = lo_of_sent(skb, p->tuple.raddr);
+	return find_flow(p, sock->listener ? sock->listener : cookie);
+}
+
 /* SL_SOCK_ALLOWED does not tell: the socket may have another peer by now than the packet */
 SEC("socket")
 int sl_out_allowed(struct __sk_buff *skb)
 {
-	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct sl_sock *sock = bpf_map_lookup_elem(&sl_socks, &cookie);
-	struct sl_flow *flow;
 	struct packet p;
+	struct sl_flow *flow = find_own(skb, &p);
 
-	if (!sock || read_packet(skb, &p, true))
-		return 0;
-	p.tuple.lo = lo_of_sent(skb, p.tuple.raddr);
-	flow = find_flow(&p, sock->listener ? sock->listener : cookie);
 	if (!flow || flow->verdict != SL_PEEK)
 		return flow && flow->verdict == SL_ALLOW;
 	return !is_looked_at(skb, &p, flow, SL_DIR_OUT);

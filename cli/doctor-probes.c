@@ -214,7 +214,7 @@ const struct probe probes[] = {
 	{ "queue", probe_queue_open, REQUIRED, IN_NETNS, LOST("holding the first packet") },
 	{ "reject rule", probe_reject, REQUIRED, IN_NETNS, LOST("errors at once: drops would be silent") },
 	{ "bpffs", probe_bpffs, LOST("nothing") },
-	{ "conntrack", probe_conntrack, IN_NETNS, LOST("peek and divert (filters that drop or allow work)") },
+	{ "conntrack", probe_conntrack, IN_NETNS, LOST("proxies; filters need none of it") },
 	{ "sock destroy", probe_sock_destroy, IN_NETNS, LOST("ending an allowed TCP flow at once: its next packet ends it") },
 	{ "packet sockets", probe_family,
 	  LOST("a closed fail class towards AF_PACKET: what such sockets send, nobody sees") },

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,12 +61,23 @@ int instance_read_applications(struct instance *instance, const char *path)
 	return applications_read(path, &instance->applications);
 }
 
+/* of a file sluiced looks at the end: whoever wrote there before may have been killed within a line */
+static int open_flows(const char *path)
+{
+	int how = O_CREAT | O_APPEND | O_CLOEXEC, fd = -1;
+	struct stat st;
+
+	if (stat(path, &st) < 0 || S_ISREG(st.st_mode))
+		fd = open(path, O_RDWR | how, 0640);
+	return fd < 0 ? open(path, O_WRONLY | how, 0640) : fd;
+}
+
 int instance_open_flows(struct instance *instance, const char *path)
 {
 	if (!path[0])
 		return cli_error(-1, "no file is named for flow records");
 	close_fd(instance->flows_fd);
-	instance->flows_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	instance->flows_fd = open_flows(path);
 	/* a pipe that nobody reads must not stop sluiced: it drops records then */
 	if (instance->flows_fd >= 0 &&
 	    fcntl(instance->flows_fd, F_SETFL, O_APPEND | O_NONBLOCK) == 0)

@@ -40,11 +40,11 @@ struct run {
 
 static int usage(FILE *to, int status)
 {
-	fprintf(to, "usage: sluice run [--filter NAME[:key=value[,key=value]]]...\n"
+	fprintf(to, "usage: sluice run [--filter NAME[:key=value[,key=value]]]... [--app-map FILE]\n"
 		    "                  [--proxy NAME[:key=value[,key=value]] [--app APP]...\n"
 		    "                   [--include RULE]... [--exclude RULE]... [--settings FILE]]...\n"
-		    "                  [--app-map FILE] [--fail open|closed]\n"
-		    "                  [--flows FILE] [--instance ID] [-v] -- COMMAND [ARG...]\n");
+		    "                  [--fail open|closed] [--flows FILE] [--instance ID] [-v]\n"
+		    "                  -- COMMAND [ARG...]\n");
 	return status;
 }
 

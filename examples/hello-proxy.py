@@ -14,7 +14,7 @@ class Hello(sluice.Proxy):
 
     def flow_opened(self, flow_id, connection):
         connection.setblocking(True)
-        connection.settimeout(1)  # a real one has a loop of its own: filter.fileno()
+        connection.settimeout(1)  # a real one has a loop of its own: self.fileno()
         try:
             connection.recv(65536)
             connection.sendall(PAGE)

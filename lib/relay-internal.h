@@ -15,7 +15,8 @@
  * bounded length. What is left in the queue at the end of sluice_relays_process() is for the
  * next one: the timer, which is polled as the sockets are, has run out then.
  *
- *	OPEN ──release()──▶ RELEASED ──all is acknowledged──▶ closed
+ *	OPEN ──both have ended──▶ closed
+ *	  ├──release()──▶ RELEASED ──all is acknowledged──▶ closed
  *	  ├──────────────────┴─────a side failed──▶ BROKEN ──the other has what came before──▶ reset
  *	  └──reset()──▶ ABANDONED
  *

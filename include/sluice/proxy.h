@@ -34,7 +34,7 @@
  * Flows are answered on loopback. Where the program's network namespace has none of their
  * family, and of a socket that is bound to an interface, they meet the proxy's fail class.
  *
- * Threads, loops, errors: as in <sluice/filter.h>.
+ * Threads, loops, errors: as in <sluice/filter.h>. All that is here is since 0.1.
  */
 
 #include <sluice/filter.h>
@@ -65,7 +65,8 @@ enum sluice_proxy_end {
  * struct sluice_proxy_ops - what a proxy does; unset members are skipped, new_flow must be set
  * @size: sizeof(struct sluice_proxy_ops)
  *
- * Callbacks run inside sluice_proxy_process() and must not call sluice_proxy_free().
+ * Callbacks run inside sluice_proxy_process() and sluice_proxy_wait(), and must call neither of these,
+ * nor sluice_proxy_free().
  */
 struct sluice_proxy_ops {
 	size_t size;
@@ -125,8 +126,9 @@ SLUICE_API int sluice_proxy_process(struct sluice_proxy *proxy);
  * sluice_proxy_wait() - as sluice_proxy_process(), after waiting until something is due
  * @timeout_ms: at most so long; -1: for ever. A signal ends it, too
  *
- * For who has nothing else to poll: it takes half the system calls. Return: as
- * sluice_filter_process(), or -errno of epoll_wait(2).
+ * For who has nothing else to poll: it takes half the system calls, and where flows follow each other
+ * closely it looks again for up to 0.2 ms before it sleeps, if nobody else wants the processor.
+ * Return: as sluice_filter_process(), or -errno of epoll_wait(2).
  */
 SLUICE_API int sluice_proxy_wait(struct sluice_proxy *proxy, int timeout_ms);
 
@@ -139,9 +141,10 @@ SLUICE_API int sluice_proxy_wait(struct sluice_proxy *proxy, int timeout_ms);
  * @reason: for people, shown in flow records; at most 127 bytes; may be NULL
  *
  * With 0 ops->flow_opened or ops->flow_cancelled follows. Without an answer the SYN is held
- * for ever. Called for a flow that is not waiting it is ignored, and counted against the proxy.
+ * for as long as the program waits. Called for a flow that is not waiting it is ignored, and counted
+ * against the proxy.
  *
- * Return: as sluice_filter_answer().
+ * Return: as sluice_filter_answer(); -EINVAL also for an @error above 0.
  */
 SLUICE_API int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, int error,
 				 const char *reason);
@@ -152,8 +155,9 @@ SLUICE_API int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, i
  *            program's connect(2) gives; for a flow of UDP a connected UDP socket. Consumed, also on
  *            failure.
  *
- * Bytes, half closes, full closes and resets of either side become the other's (<sluice/relay.h>);
- * no callback follows but flow_cancelled.
+ * Bytes, half closes, full closes and resets of either side become the other's (<sluice/relay.h>).
+ * Of its callbacks flow_cancelled may follow; and when both sides have ended, so that the library
+ * knows nothing of it any more, flow_ended and flow_datagram, which are then to be ignored.
  *
  * Return: as sluice_filter_answer(); -EALREADY: it is forwarded, and stays so; -ENOMEM, -errno of
  *         getsockopt(2), timerfd_create(2) or epoll_ctl(2): the flow is refused.
@@ -250,8 +254,8 @@ struct sluice_proxy_settings {
  *
  * What is refused changes nothing: the rules of before stay.
  *
- * Since 0.1. Return: as sluice_proxy_rules(); -EOPNOTSUPP: sluice_proxy_error() says
- *         "unsupported field NAME"; -EINVAL: @size is too small.
+ * Return: as sluice_proxy_rules(); -EOPNOTSUPP: sluice_proxy_error() says "unsupported field NAME";
+ *         -EINVAL: @size is too small.
  */
 SLUICE_API int sluice_proxy_settings(struct sluice_proxy *proxy,
 				     const struct sluice_proxy_settings *settings);

@@ -16,8 +16,8 @@
  *
  * Bytes are read and written at first; a way that carries many goes through a pipe by
  * splice(2), where there are descriptors for one. Buffers and pipes belong to the set: a
- * relay has one while bytes wait in it, at most SLUICE_RELAY_WAITING_MAX each way, and none
- * when it is idle. Urgent data (MSG_OOB) is not forwarded.
+ * relay has one while bytes wait in it, at most SLUICE_RELAY_WAITING_MAX each way
+ * (SLUICE_RELAY_SHAPED_MAX in a set that is shaped), and none when it is idle. Urgent data (MSG_OOB) is not forwarded.
  *
  * Threads: a set, with its relays, belongs to one thread at a time. The library makes no
  * thread and no signal handler, and has no loop: poll sluice_relays_get_fd() for reading and

@@ -6,8 +6,9 @@
  *	sluice run --proxy relay:rate=100k,delay=50,jitter=10,loss=1,log=FILE -- COMMAND
  *
  * With options it is a link that is slower than there is, for programs that are to be seen on
- * one: rate, in bytes a second each way, which all flows share; delay, in ms each way; jitter, by
- * how many ms more or less than that; loss, how many of 100 datagrams of UDP. Without them the library forwards, and we see no bytes.
+ * one: rate, in bytes a second each way, which all flows of TCP share, and those of UDP as many again;
+ * delay, in ms each way; jitter, by how many ms more or less than that; loss, how many of 100 datagrams
+ * of UDP; log, a line for each flow. Without them the library forwards, and we see no bytes.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -114,6 +114,17 @@ static int attach(struct real *real, struct bpf_object *object, const char *name
 	return attach_put(real, program);
 }
 
+/* under its name, and as a descriptor of ours. Return: 0 or a negative errno */
+static int keep(const struct real *real, const char *kind, const char *name, int fd, int *ret_fd)
+{
+	int r = pins_put(real, kind, name, fd);
+
+	if (r < 0)
+		return r;
+	*ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
 static int keep_maps(struct real *real, struct bpf_object *object)
 {
 	for (size_t i = 0; i < _MAP_N; i++) {
@@ -122,12 +133,9 @@ static int keep_maps(struct real *real, struct bpf_object *object)
 
 		if (!map)
 			return -ENOENT;
-		r = pins_put(real, "map", map_names[i], bpf_map__fd(map));
+		r = keep(real, "map", map_names[i], bpf_map__fd(map), &real->maps[i]);
 		if (r < 0)
 			return r;
-		real->maps[i] = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
-		if (real->maps[i] < 0)
-			return -errno;
 	}
 	return 0;
 }
@@ -141,12 +149,10 @@ static int keep_matches(struct real *real, struct bpf_object *object)
 
 		if (!program)
 			return -ENOENT;
-		r = pins_put(real, "prog", matches[i].name, bpf_program__fd(program));
+		r = keep(real, "prog", matches[i].name, bpf_program__fd(program),
+			 program_slot(real, i));
 		if (r < 0)
 			return r;
-		*program_slot(real, i) = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3);
-		if (*program_slot(real, i) < 0)
-			return -errno;
 	}
 	return 0;
 }
@@ -238,28 +244,12 @@ static int install(struct real *real, const char **ret_error)
 	return pins_put(real, "map", "complete", real->maps[MAP_CONFIG]);
 }
 
-/* that of another build may be larger than there is room for */
-static int read_config(const struct real *real, struct sl_config *ret_config)
-{
-	_cleanup_close_ int fd = pins_open(real, "map", map_names[MAP_CONFIG]);
-	struct bpf_map_info info = { 0 };
-	uint32_t n = sizeof(info), zero = 0;
-
-	if (fd < 0)
-		return fd;
-	if (bpf_obj_get_info_by_fd(fd, &info, &n) < 0)
-		return -errno;
-	if (info.value_size != sizeof(*ret_config))
-		return -EPROTO;
-	return bpf_map_lookup_elem(fd, &zero, ret_config) < 0 ? -errno : 0;
-}
-
 /* until our filters run, a predecessor that failed closed still does, and so does one of which that
  * cannot be told: see install_relax() */
 static int take_fail_class(struct real *real)
 {
 	struct sl_config config = { 0 };
-	int r = read_config(real, &config);
+	int r = pins_read(real, map_names[MAP_CONFIG], &config, sizeof(config));
 
 	if (r < 0)
 		config = (struct sl_config){ .is_closed = true };
@@ -327,25 +317,22 @@ int install_loopback(struct real *real, const struct sl_loopback *loopback)
 	return install_renew(real);
 }
 
-static int adopt(struct real *real)
+/* the predecessor's, of the cgroups that are ours to govern */
+static int check_attached(const struct real *real)
 {
-	int fd = pins_open(real, "map", "complete"), r;
+	int r = 0;
 
-	if (fd < 0)
-		return fd;
-	close_fd(fd);
-	r = take_fail_class(real);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(attached); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(attached) && r == 0; i++) {
 		if (!real->proxies[0])
 			attach_forget_proxies(real, attached[i]);
-		if (!attach_is_used(attached[i], real->nft.is_closed, real->has_proxies))
-			continue;
-		r = attach_check(real, attached[i]);
-		if (r < 0)
-			return r;
+		if (attach_is_used(attached[i], real->nft.is_closed, real->has_proxies))
+			r = attach_check(real, attached[i]);
 	}
+	return r;
+}
+
+static int open_pinned(struct real *real)
+{
 	for (size_t i = 0; i < _MAP_N; i++) {
 		real->maps[i] = pins_open(real, "map", map_names[i]);
 		if (real->maps[i] < 0)
@@ -357,10 +344,19 @@ static int adopt(struct real *real)
 			return *program_slot(real, i);
 	}
 	real->census = pins_open(real, "link", "sl_census");
-	if (real->census < 0)
-		return real->census;
-	real->plane.was_adopted = true;
-	return 0;
+	return MIN(real->census, 0);
+}
+
+static int adopt(struct real *real)
+{
+	int r = pins_has(real, "map", "complete") ? take_fail_class(real) : -ENOENT;
+
+	if (r == 0)
+		r = check_attached(real);
+	if (r == 0)
+		r = open_pinned(real);
+	real->plane.was_adopted = r == 0;
+	return r;
 }
 
 /* nothing was there before: what a failed step leaves is ours alone to take back */

@@ -41,6 +41,21 @@ int pins_open(const struct real *real, const char *kind, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+int pins_read(const struct real *real, const char *name, void *ret_value, size_t n)
+{
+	_cleanup_close_ int fd = pins_open(real, "map", name);
+	struct bpf_map_info info = { 0 };
+	uint32_t n_info = sizeof(info), zero = 0;
+
+	if (fd < 0)
+		return fd;
+	if (bpf_obj_get_info_by_fd(fd, &info, &n_info) < 0)
+		return -errno;
+	if (info.value_size != n)
+		return -EPROTO;
+	return bpf_map_lookup_elem(fd, &zero, ret_value) < 0 ? -errno : 0;
+}
+
 bool pins_has(const struct real *real, const char *kind, const char *name)
 {
 	char path[512];

@@ -136,5 +136,7 @@ struct plane {
 	unsigned int n_late;
 };
 
+/** plane_at() - the namespace in a place, for the plane itself; NULL: none */
+struct netns *plane_at(struct plane *plane, unsigned int place);
 /** plane_free_place() - for who fills in a plane. Return: a place, cleared, or -ENOSPC. */
 int plane_free_place(struct plane *plane);

@@ -19,10 +19,10 @@ enum sl_packets plane_packets_left(const struct plane *plane)
 int plane_read_packets(struct plane *plane, unsigned int place, uint8_t *buffer,
 		       struct queue_packet ret_packets[PACKETS_BATCH])
 {
-	struct netns *netns = &plane->places[place];
+	struct netns *netns = plane_at(plane, place);
 	int n;
 
-	if (place >= plane->n_places || !netns->is_used || !netns->packet_num)
+	if (!netns || !netns->packet_num)
 		return -EAGAIN;
 	n = plane->ops->read_packets(plane, netns, buffer, ret_packets);
 	for (int i = 0; i < n; i++) {
@@ -44,12 +44,12 @@ unsigned int plane_answer_packets(struct plane *plane, const struct packet_answe
 
 	while (at < n) {
 		unsigned int place = place_of(&answers[at]), end = at;
-		struct netns *netns = &plane->places[place];
+		struct netns *netns = plane_at(plane, place);
 		int r = 0;
 
 		while (end < n && end - at < PACKETS_BATCH && place_of(&answers[end]) == place)
 			end++;
-		if (place < plane->n_places && netns->is_used && netns->packet_num)
+		if (netns && netns->packet_num)
 			r = plane->ops->answer_packets(plane, netns, &answers[at], end - at);
 		if (r < 0)
 			break;

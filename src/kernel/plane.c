@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <netinet/in.h>
-#include <string.h>
 
 #include "base/macros.h"
 #include "kernel/plane-ops.h"
@@ -71,11 +69,6 @@ const struct sl_loopback *plane_loopback_now(const struct plane *plane)
 	return &plane->loopback;
 }
 
-int plane_divert(struct plane *plane)
-{
-	return plane->ops->divert(plane);
-}
-
 /* ---- places ---- */
 
 unsigned int plane_n_places(const struct plane *plane)
@@ -83,7 +76,7 @@ unsigned int plane_n_places(const struct plane *plane)
 	return plane->n_places;
 }
 
-static struct netns *at(struct plane *plane, unsigned int place)
+struct netns *plane_at(struct plane *plane, unsigned int place)
 {
 	return place < plane->n_places && plane->places[place].is_used ? &plane->places[place]
 								       : NULL;
@@ -91,7 +84,7 @@ static struct netns *at(struct plane *plane, unsigned int place)
 
 const struct netns *plane_netns(const struct plane *plane, unsigned int place)
 {
-	return at((struct plane *)(uintptr_t)plane, place);
+	return plane_at((struct plane *)(uintptr_t)plane, place);
 }
 
 unsigned int plane_home(const struct plane *plane)
@@ -196,79 +189,12 @@ int plane_repair(struct plane *plane, unsigned int place)
 	return plane->ops->repair(plane, &plane->places[place]);
 }
 
-bool plane_diverts(const struct plane *plane, uint64_t cookie, uint8_t proto, bool is_ipv6)
-{
-	int place = plane_find_netns(plane, cookie);
-
-	return place >= 0 && plane->places[place].divert_port[proto == IPPROTO_UDP][is_ipv6];
-}
-
-int plane_accept(struct plane *plane, unsigned int place, bool is_ipv6,
-		 struct plane_client *ret_client)
-{
-	struct netns *netns = at(plane, place);
-
-	return netns ? plane->ops->accept(plane, netns, is_ipv6, ret_client) : -EAGAIN;
-}
-
-struct sl_tuple plane_accepted(const struct plane *plane, const struct sl_tuple *tuple,
-			       uint16_t port)
-{
-	static const uint8_t loopback[2][16] = { { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 },
-						 { [15] = 1 } };
-	int place = plane_find_netns(plane, tuple->netns);
-	bool is_ipv6 = !sl_is_mapped4(tuple->raddr);
-	struct sl_tuple ends = { .netns = tuple->netns, .rport = port, .proto = IPPROTO_TCP };
-
-	memcpy(ends.laddr, loopback[is_ipv6], sizeof(ends.laddr));
-	memcpy(ends.raddr, tuple->laddr, sizeof(ends.raddr));
-	if (place >= 0)
-		ends.lport = plane->places[place].divert_port[0][is_ipv6];
-	return ends;
-}
-
-int plane_receive(struct plane *plane, unsigned int place, int sock, uint8_t *bytes,
-		  struct plane_datagram *ret_datagram)
-{
-	struct netns *netns = at(plane, place);
-
-	return netns ? plane->ops->receive(plane, netns, sock, bytes, ret_datagram) : -EAGAIN;
-}
-
-int plane_connect_datagrams(struct plane *plane, unsigned int place, int sock,
-			    const struct sl_tuple *ours)
-{
-	struct netns *netns = at(plane, place);
-	int r = netns ? plane->ops->connect_datagrams(plane, netns, sock, ours) : -ENOENT;
-
-	if (r < 0)
-		close_fd(sock);
-	return r;
-}
-
-void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone)
-{
-	int place = plane_find_netns(plane, tuple->netns);
-
-	if (place >= 0)
-		plane->ops->untranslate(plane, &plane->places[place], tuple, zone);
-}
-
-void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone,
-			   uint32_t seconds)
-{
-	int place = plane_find_netns(plane, tuple->netns);
-
-	if (place >= 0)
-		plane->ops->keep_translated(plane, &plane->places[place], tuple, zone, seconds);
-}
-
 /* ---- packets ---- */
 
 int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
 	       struct queue_packet ret_packets[QUEUE_BATCH])
 {
-	struct netns *netns = at(plane, place);
+	struct netns *netns = plane_at(plane, place);
 	int n = netns ? plane->ops->read(plane, netns, buffer, ret_packets) : -EAGAIN;
 
 	for (int i = 0; i < n; i++) {
@@ -280,7 +206,7 @@ int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
 
 static int answer(struct plane *plane, const struct late_answer *answer)
 {
-	struct netns *netns = at(plane, (unsigned int)(answer->packet_id >> 32));
+	struct netns *netns = plane_at(plane, (unsigned int)(answer->packet_id >> 32));
 
 	return netns ? plane->ops->answer(plane, netns, (uint32_t)answer->packet_id,
 					  answer->verdict, answer->mark)
@@ -319,7 +245,7 @@ unsigned int plane_answer_late(struct plane *plane)
 int plane_replace(struct plane *plane, uint64_t packet_id, uint32_t mark, const uint8_t *bytes,
 		  size_t n_bytes)
 {
-	struct netns *netns = at(plane, (unsigned int)(packet_id >> 32));
+	struct netns *netns = plane_at(plane, (unsigned int)(packet_id >> 32));
 
 	return netns ? plane->ops->replace(plane, netns, (uint32_t)packet_id, mark, bytes, n_bytes)
 		     : 0;
@@ -410,49 +336,6 @@ int plane_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl
 int plane_forget_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie)
 {
 	return plane->ops->forget_peek(plane, tuple, cookie);
-}
-
-int plane_destroy(struct plane *plane, const struct plane_end *end)
-{
-	int place = plane_find_netns(plane, end->tuple.netns);
-
-	return place < 0 ? place : plane->ops->destroy(plane, &plane->places[place], end);
-}
-
-/* those of one namespace in one go: that is where most of them are. Return: how many begin @ends */
-static unsigned int n_of_one(const struct plane_end *ends, unsigned int n)
-{
-	unsigned int end = 1;
-
-	while (end < n && ends[end].tuple.netns == ends[0].tuple.netns)
-		end++;
-	return end;
-}
-
-void plane_count(struct plane *plane, const struct plane_end *ends, unsigned int n,
-		 struct plane_count *ret_counts)
-{
-	for (unsigned int i = 0, n_here; i < n; i += n_here) {
-		int place = plane_find_netns(plane, ends[i].tuple.netns);
-
-		n_here = n_of_one(ends + i, n - i);
-		if (place >= 0)
-			plane->ops->count(plane, &plane->places[place], ends + i, n_here,
-					  ret_counts + i);
-		for (unsigned int j = i; place < 0 && j < i + n_here; j++)
-			ret_counts[j] = (struct plane_count){ .error = place };
-	}
-}
-
-void plane_end_rests(struct plane *plane, const struct plane_end *ends, unsigned int n)
-{
-	for (unsigned int i = 0, n_here; i < n; i += n_here) {
-		int place = plane_find_netns(plane, ends[i].tuple.netns);
-
-		n_here = n_of_one(ends + i, n - i);
-		if (place >= 0)
-			plane->ops->end_rests(plane, &plane->places[place], ends + i, n_here);
-	}
 }
 
 int plane_hold_again(struct plane *plane, uint64_t cookie)

@@ -143,7 +143,19 @@ int plane_loopback(struct plane *plane, const struct sl_loopback *loopback);
 const struct sl_loopback *plane_loopback_now(const struct plane *plane);
 
 /**
- * plane_divert() - from now on flows of TCP can be diverted: SL_FLOW_DIVERTED
+ * plane_repair() - look at the nft table and put back what others took away or changed
+ *
+ * Nothing of theirs is touched. What the queue holds stays if our hooks do.
+ *
+ * Return: 1 put back: look again later, as they may go on; 0 it was as it should be; -EAGAIN
+ *         it cannot be told now; or another negative errno.
+ */
+int plane_repair(struct plane *plane, unsigned int place);
+
+/* ---- flows that are proxies'; plane-divert.c ---- */
+
+/**
+ * plane_divert() - from now on flows of TCP and UDP can be diverted: SL_FLOW_DIVERTED
  *
  * Each namespace gets listeners on its loopback; until then no packet pays for it. A namespace
  * without loopback, or IPv6, has none of it: plane_diverts(). Called again it looks whether they
@@ -205,16 +217,6 @@ void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple, uint16
 void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone,
 			   uint32_t seconds);
 
-/**
- * plane_repair() - look at the nft table and put back what others took away or changed
- *
- * Nothing of theirs is touched. What the queue holds stays if our hooks do.
- *
- * Return: 1 put back: look again later, as they may go on; 0 it was as it should be; -EAGAIN
- *         it cannot be told now; or another negative errno.
- */
-int plane_repair(struct plane *plane, unsigned int place);
-
 /* ---- packet filters; plane-packets.c ---- */
 
 /**
@@ -253,6 +255,8 @@ int plane_find_packet(struct plane *plane, const struct sl_tuple *tuple,
 /** plane_count_packets() - so many the rules asked about, and denied, in all namespaces */
 int plane_count_packets(struct plane *plane, uint64_t ret_counts[_SL_PACKET_COUNT_N]);
 
+/* ---- packets of flows ---- */
+
 /** plane_read() - packets of the queue of a namespace; as queue_read() */
 int plane_read(struct plane *plane, unsigned int place, uint8_t *buffer,
 	       struct queue_packet ret_packets[QUEUE_BATCH]);
@@ -281,6 +285,8 @@ int plane_replace(struct plane *plane, uint64_t packet_id, uint32_t mark, const 
 /** plane_requeue() - what a predecessor held is read again. Return: 0, or a negative errno: not all */
 int plane_requeue(struct plane *plane);
 
+/* ---- maps ---- */
+
 /** plane_find_held() - whose packet is this? Once for each that was read: BPF counts those that
  *  were not. Return: 0, or -ENOENT. */
 int plane_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
@@ -306,6 +312,24 @@ int plane_set_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t c
 int plane_find_peek(struct plane *plane, const struct sl_tuple *tuple, struct sl_peek *ret_peek);
 /** plane_forget_peek() - unless it is another one's by now */
 int plane_forget_peek(struct plane *plane, const struct sl_tuple *tuple, uint64_t cookie);
+
+/** plane_hold_again() - a TCP socket that was allowed: its packets meet its flow's verdict again */
+int plane_hold_again(struct plane *plane, uint64_t cookie);
+
+/** plane_set_memory() - allow what @key says without asking, until its expiry */
+int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,
+		     const struct sl_memory *memory);
+int plane_get_memory(struct plane *plane, const struct sl_memory_key *key,
+		     struct sl_memory *ret_memory);
+int plane_forget_memory(struct plane *plane, const struct sl_memory_key *key);
+/** plane_renew() - entries of another generation than @generation are out of date from now on */
+int plane_renew(struct plane *plane, uint32_t generation);
+/** plane_generation() - in force now; a predecessor may have left it */
+int plane_generation(struct plane *plane, uint32_t *ret_generation);
+/** plane_secret() - of struct sl_digest: an application's path as the kernel side has it */
+int plane_secret(struct plane *plane, uint64_t ret_secret[2]);
+
+/* ---- sockets; plane-socks.c ---- */
 
 /** struct plane_end - one conversation, and the socket that holds our end of it */
 struct plane_end {
@@ -347,21 +371,8 @@ void plane_count(struct plane *plane, const struct plane_end *ends, unsigned int
 /** plane_end_rests() - of TCP connections of which nothing but TIME_WAIT is left, PLANE_COUNTS_MAX at most.
  *  Where the kernel does not do it they stay for their minute */
 void plane_end_rests(struct plane *plane, const struct plane_end *ends, unsigned int n);
-/** plane_hold_again() - a TCP socket that was allowed: its packets meet its flow's verdict again */
-int plane_hold_again(struct plane *plane, uint64_t cookie);
 
-/** plane_set_memory() - allow what @key says without asking, until its expiry */
-int plane_set_memory(struct plane *plane, const struct sl_memory_key *key,
-		     const struct sl_memory *memory);
-int plane_get_memory(struct plane *plane, const struct sl_memory_key *key,
-		     struct sl_memory *ret_memory);
-int plane_forget_memory(struct plane *plane, const struct sl_memory_key *key);
-/** plane_renew() - entries of another generation than @generation are out of date from now on */
-int plane_renew(struct plane *plane, uint32_t generation);
-/** plane_generation() - in force now; a predecessor may have left it */
-int plane_generation(struct plane *plane, uint32_t *ret_generation);
-/** plane_secret() - of struct sl_digest: an application's path as the kernel side has it */
-int plane_secret(struct plane *plane, uint64_t ret_secret[2]);
+/* ---- what the kernel tells ---- */
 
 /**
  * plane_drain() - call @fn for events that wait in the ring; never blocks

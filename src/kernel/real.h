@@ -157,6 +157,9 @@ void attach_forget_proxies(const struct real *real, const char *program);
 int pins_put(const struct real *real, const char *kind, const char *name, int fd);
 /** pins_open() - Return: a descriptor, the caller's, or a negative errno */
 int pins_open(const struct real *real, const char *kind, const char *name);
+/** pins_read() - the value of a map that has one; that of another build may have another size. Return: 0;
+ *  -EPROTO: it has; or another negative errno */
+int pins_read(const struct real *real, const char *name, void *ret_value, size_t n);
 bool pins_has(const struct real *real, const char *kind, const char *name);
 void pins_remove(const struct real *real, const char *kind, const char *name);
 

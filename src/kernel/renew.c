@@ -57,21 +57,6 @@ int renew_stamp(struct real *real)
 	return pins_put(real, "map", "stamp", fd);
 }
 
-static int read_stamp(const struct real *real, struct stamp *ret_stamp)
-{
-	_cleanup_close_ int fd = pins_open(real, "map", "stamp");
-	struct bpf_map_info info = { 0 };
-	uint32_t n = sizeof(info), zero = 0;
-
-	if (fd < 0)
-		return fd;
-	if (bpf_obj_get_info_by_fd(fd, &info, &n) < 0)
-		return -errno;
-	if (info.value_size != sizeof(*ret_stamp))
-		return -EPROTO;
-	return bpf_map_lookup_elem(fd, &zero, ret_stamp) < 0 ? -errno : 0;
-}
-
 static int reuse_map(const struct real *real, struct bpf_map *map)
 {
 	_cleanup_close_ int fd = pins_open(real, "map", bpf_map__name(map));
@@ -108,8 +93,7 @@ static int hand_over(const struct real *real, const struct bpf_program *program)
 		return bpf_link_update(iterator, bpf_program__fd(program), NULL) < 0 ? -errno : 0;
 	}
 	if (bpf_program__type(program) == BPF_PROG_TYPE_SOCKET_FILTER) /* a match of the rules */
-		return pins_put(real, "prog", bpf_program__name(program),
-				bpf_program__fd(program));
+		return pins_put(real, "prog", bpf_program__name(program), bpf_program__fd(program));
 	return attach_hand_over(real, program);
 }
 
@@ -146,7 +130,7 @@ static int replace(const struct real *real)
 int renew(struct real *real, const char **ret_error)
 {
 	struct stamp own = own_stamp(real), stamp = { 0 };
-	int r = read_stamp(real, &stamp);
+	int r = pins_read(real, "stamp", &stamp, sizeof(stamp));
 
 	real->nft.has_native = stamp.has_native;
 	if (r == 0 && own.abi == stamp.abi && own.programs == stamp.programs && !lacks_egress(real))

@@ -4,6 +4,7 @@
 
    symbols of sluiced:       no reader of DNS, TLS, HTTP or QUIC
    symbols of sluice-names:  no netlink, BPF, socket or process call
+   symbols of libsluice:     no thread, no handler of signals
 """
 import re
 import subprocess
@@ -14,6 +15,8 @@ PARSER = re.compile(r"(^|_)(dns|tls|sni|http|quic|clienthello)(_|\d|$)")
 # calls that give rights up (src/base/sandbox.c) are welcome; these act on the world
 POWER = re.compile(r"^(bpf_|mnl_|nftnl_|nfq_|setns$|unshare$|socket$|connect$|bind$|listen$|"
                    r"sendto$|execv|fork$|vfork$|ptrace$|mount$|kill$)")
+# sigaction(2) asks whether SIGPIPE is ignored; to set a handler is another call
+LIBERTY = re.compile(r"^(pthread_create|thrd_create|clone|clone3|fork|vfork|signal|sigset|bsd_signal|__sysv_signal)$")
 
 
 def symbols(path, *options):
@@ -41,6 +44,10 @@ def scenario(t):
                             capture_output=True, text=True).stdout
     for library in ("libbpf", "libmnl", "libnftnl", "libsystemd", "libjson"):
         t.check(library not in needed, f"sluice-names: links {library}")
+
+    used = [words[0].split("@")[0] for words in symbols(f"{t.build}/lib/libsluice.so", "--dynamic", "--undefined-only")]
+    t.check("epoll_wait" in used, f"libsluice has its symbols, {len(used)} of them")
+    t.equal([name for name in used if LIBERTY.search(name)], [], "libsluice: calls that make threads, or take signals")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
    [ client ns: curl downloads, uploads; UDP, ping ]──uplink──[ server ns: HTTP :80, echo :7 ]
         └ sluice run --flows FILE
 """
+import json
 import os
 import re
 import signal
@@ -96,17 +97,43 @@ def check_datagrams(t, lab):
     t.equal(new["proto"], "icmp", "ping: protocol")
 
 
+def check_cut(t, lab):
+    """what sluiced was writing when it was killed is no record, and costs none; somebody else's text stays"""
+    path, go = lab.new_file("flows", "no line feed"), lab.new_file("go")
+    connect = " ".join(lab.flowgen("tcp", "10.79.11.1", 7, 1))
+    run = lab.start([], ["sh", "-c", f"{connect}; while [ ! -e {go} ]; do sleep 0.05; done; {connect}"],
+                    options=["--flows", path], has_records=False)
+
+    def lines():
+        with open(path) as file:
+            return file.read().split("\n")
+    wait_for(lambda: len(lines()) > 2, 15, "a record")
+    first = run.wait_pid("sluiced")
+    os.kill(first, signal.SIGSTOP)
+    with open(path, "a") as file:
+        file.write('{"time":"2026-11-22T')
+    os.kill(first, signal.SIGKILL)
+    run.wait_pid("sluiced", other_than=first)
+    open(go, "w").close()
+    t.equal(run.wait(), 0, "killed: exit status")
+    text, *records, rest = lines()
+    t.equal((text, rest), ("no line feed", ""), "killed: what is no record")
+    t.equal(sum(json.loads(record)["event"] == "new" for record in records), 2, "killed: records of flows")
+
+
 def scenario(t):
     t.needs("curl", "ping")
     with t.lab() as lab:
         lab.dns().add("www.example", "A", "10.79.11.1")
         lab.http()
         lab.udp_echo(7)
+        lab.tcp_echo(7)
         body = lab.new_file("body", "x" * SIZE)
         check_curl(t, lab, "download", [f"http://www.example/bytes/{SIZE}"])
         check_curl(t, lab, "upload", ["--data-binary", "@" + body, "-H", "Expect:", "http://www.example/"])
         check_datagrams(t, lab)
         check_burst(t, lab)
+        check_cut(t, lab)
 
 
 if __name__ == "__main__":

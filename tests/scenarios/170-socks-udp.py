@@ -5,14 +5,13 @@
    [ client ns: python, a QUIC client ]──uplink──[ server ns: proxies that work, refuse, lie, leave ── echo, QUIC ]
         └ sluice run --proxy socks:upstream=socks5h://…
 """
-import contextlib
 import os
 import shlex
 import socket
 import struct
 import subprocess
 
-from lib import machine, main
+from lib import main, upstreams
 from lib.real import QUIC, QUIC_SERVER, QuicServer
 from lib.wait import wait_for
 
@@ -28,17 +27,6 @@ IDLE_S = 60
 # bytes, how many at once: what the receive buffer of a socket takes
 SIZES = ((20, 8), (1200, 8), (40000, 2))
 LONGEST = 65507 - 10  # with the head of IPv4
-DANTE = os.path.join(machine.unpacked("dante-server"), "usr/sbin/danted")
-LIBWRAP = os.path.join(machine.unpacked("libwrap0"), "usr/lib", os.uname().machine + "-linux-gnu")
-DANTE_CONFIG = f"""
-logoutput: stderr
-internal: {PROXY} port = {DANTE_PORT}
-external: {PROXY}
-socksmethod: none
-clientmethod: none
-client pass {{ from: 0/0 to: 0/0 }}
-socks pass {{ from: 0/0 to: 0/0 }}
-"""
 
 
 def url(kind="socks5", port=PLAIN, user=None, host=PROXY):
@@ -307,29 +295,13 @@ def check_restart(t, lab):
     t.equal(len(proxy.associations), 2, "its associations")
 
 
-@contextlib.contextmanager
-def dante(lab):
-    config, log = lab.new_file("conf", DANTE_CONFIG), lab.new_file("log")
-    words = [lab.path("tests/providers/with-resolver"), os.path.join(lab.folder, "resolv.conf"), DANTE, "-f", config,
-             "-p", lab.new_file("pid")]
-    with lab.server, open(log, "w") as file:
-        server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *words], stdout=file, stderr=file,
-                                  env={**os.environ, "LD_LIBRARY_PATH": LIBWRAP}, start_new_session=True)
-    try:
-        wait_for(lambda: f":{DANTE_PORT:04X} " in lab.server.read_proc("tcp"), 20, "dante-server: " + open(log).read())
-        yield
-    finally:
-        server.terminate()
-        server.wait()
-
-
 def check_dante(t, lab):
     """a server that many have"""
-    missing = t.missing(DANTE, LIBWRAP)
+    missing = t.missing(*upstreams.DANTE_NEEDS)
     if missing:
         t.note(f"no dante-server: {missing[0]} is not there")
         return
-    with dante(lab):
+    with upstreams.dante(lab, DANTE_PORT):
         for kind in ("socks5", "socks5h"):
             ran = run(lab, url(kind, DANTE_PORT), lab.actor("there_and_back", HOST4, ECHO, 8, 1200, 0))
             t.equal(ran.json(), {"burst": True, "order": True, "single": 8, "peers": [HOST4]}, f"dante, {kind}")

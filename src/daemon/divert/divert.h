@@ -21,6 +21,7 @@
 
 #define DIVERT_ASKED_MAX 16U	/* sockets that the keeper makes at one time */
 #define DIVERT_WAITING_FAR 256U /* flows whose turn is to come */
+#define DIVERT_MISSED_MAX 64U
 
 struct daemon;
 struct divert;
@@ -43,7 +44,6 @@ struct divert_far {
 };
 
 /** struct divert_missed - a flow of TCP whose connection was not there at once */
-#define DIVERT_MISSED_MAX 64U
 struct divert_missed {
 	uint64_t flow, since_us;
 };

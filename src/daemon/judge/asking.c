@@ -85,19 +85,63 @@ void judge_decline(struct daemon *daemon, struct flow *flow)
 }
 
 /* what the rules say; a proxy cannot wait for first bytes */
-static int find_rule(struct daemon *daemon, const struct flow *flow, struct memory_answer *ret_answer)
+static int find_rule(struct daemon *daemon, const struct flow *flow,
+		     struct memory_answer *ret_answer)
 {
 	int ruled = ruling_find(daemon, flow, flow->asked, ret_answer);
 
-	return ruled == RULING_E_HOST && daemon->filters[flow->asked].is_proxy ? RULING_E_ASK : ruled;
+	return ruled == RULING_E_HOST && daemon->filters[flow->asked].is_proxy ? RULING_E_ASK
+									       : ruled;
+}
+
+/* Return: have the rules said what is to be done with it? */
+static bool is_ruled(struct daemon *daemon, struct flow *flow)
+{
+	struct filter *filter = &daemon->filters[flow->asked];
+	struct memory_answer known;
+	int ruled = find_rule(daemon, flow, &known);
+
+	if (ruled == RULING_E_HOST) {
+		read_for_rules(daemon, flow);
+	} else if (ruled == 0 && filter->is_proxy && known.verdict == SL_ALLOW) {
+		pass_by(daemon, flow, FLOW_RULED);
+	} else if (ruled == 0) {
+		filter->n_dropped += known.verdict != SL_ALLOW;
+		flow_set_step(flow, flow->asked, FLOW_RULED, 0);
+		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
+	}
+	return ruled == 0 || ruled == RULING_E_HOST;
+}
+
+/* Return: it cannot be answered on loopback, where a proxy would have it, or not yet */
+static bool is_out_of_reach(struct daemon *daemon, struct flow *flow)
+{
+	const char *why_not;
+
+	if (divert_is_early(daemon, flow)) {
+		flow_table_wait(daemon->flows, flow);
+		return true;
+	}
+	why_not = divert_why_not(daemon, flow);
+	if (why_not)
+		fail_undiverted(daemon, flow, why_not);
+	return why_not != NULL;
+}
+
+static bool is_remembered(struct daemon *daemon, struct flow *flow)
+{
+	struct memory_answer known;
+
+	if (!remember_find(daemon, flow, flow->asked, &known))
+		return false;
+	flow_set_step(flow, flow->asked, FLOW_REMEMBERED, 0);
+	judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
+	return true;
 }
 
 void judge_ask(struct daemon *daemon, struct flow *flow)
 {
 	struct filter *filter = &daemon->filters[flow->asked];
-	struct memory_answer known;
-	const char *why_not;
-	int ruled;
 
 	if (daemon->n_filters == 0) {
 		judge_flow(daemon, flow, SL_ALLOW, -1, "no filter");
@@ -107,39 +151,14 @@ void judge_ask(struct daemon *daemon, struct flow *flow)
 		pass_by(daemon, flow, FLOW_RULED);
 		return;
 	}
-	ruled = find_rule(daemon, flow, &known);
-	if (ruled == RULING_E_HOST) {
-		read_for_rules(daemon, flow);
+	if (is_ruled(daemon, flow))
 		return;
-	}
-	if (ruled == 0 && filter->is_proxy && known.verdict == SL_ALLOW) {
-		pass_by(daemon, flow, FLOW_RULED);
-		return;
-	}
-	if (ruled == 0) {
-		filter->n_dropped += known.verdict != SL_ALLOW;
-		flow_set_step(flow, flow->asked, FLOW_RULED, 0);
-		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
-		return;
-	}
 	if (filter->session.state == SESSION_FAILED) {
 		judge_fail(daemon, flow);
 		return;
 	}
-	if (filter->is_proxy && divert_is_early(daemon, flow)) {
-		flow_table_wait(daemon->flows, flow);
+	if ((filter->is_proxy && is_out_of_reach(daemon, flow)) || is_remembered(daemon, flow))
 		return;
-	}
-	why_not = filter->is_proxy ? divert_why_not(daemon, flow) : NULL;
-	if (why_not) {
-		fail_undiverted(daemon, flow, why_not);
-		return;
-	}
-	if (remember_find(daemon, flow, flow->asked, &known)) {
-		flow_set_step(flow, flow->asked, FLOW_REMEMBERED, 0);
-		judge_flow(daemon, flow, known.verdict, flow->asked, known.reason);
-		return;
-	}
 	/* held; asked when the filter can take it, or its deadline passes */
 	if (!can_take(filter) || providers_send_flow(daemon, flow->asked, flow,
 						     flow->is_restored || flow->needed_rules) < 0) {

@@ -5,11 +5,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "control/flow-json.h"
 #include "daemon/daemon.h"
+
+#define LINE_BYTES 8192U
 
 static uint64_t realtime_us(void)
 {
@@ -118,9 +122,44 @@ static int write_all(int fd, const char *text, size_t n, bool *is_cut)
 	return 0;
 }
 
+/* what a file has behind its last line feed, and where. Return: bytes, at most the last @size; of no file: 0 */
+static size_t read_cut(int fd, char *cut, size_t size, off_t *ret_at)
+{
+	struct stat st;
+	const char *feed;
+	ssize_t n = 0;
+	size_t before;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	*ret_at = st.st_size > (off_t)size ? st.st_size - (off_t)size : 0;
+	n = pread(fd, cut, size, *ret_at);
+	if (n <= 0)
+		return 0;
+	feed = memrchr(cut, '\n', (size_t)n);
+	before = feed ? (size_t)(feed + 1 - cut) : 0;
+	memmove(cut, cut + before, (size_t)n - before);
+	*ret_at += (off_t)before;
+	return (size_t)n - before;
+}
+
+/* A signal that kills ends a write(2) between two pages: what our predecessor had begun is taken back, and
+ * is no record. Of others' text the line is ended */
+static void mend_cut(struct daemon *daemon)
+{
+	char cut[LINE_BYTES];
+	off_t at;
+	size_t n = read_cut(daemon->flows_fd, cut, sizeof(cut), &at);
+
+	if (n == 0)
+		return;
+	daemon->is_line_cut = daemon->generation == 0 || n == sizeof(cut) || cut[0] != '{' ||
+			      ftruncate(daemon->flows_fd, at) < 0;
+}
+
 static void append_line(struct daemon *daemon, struct json_object *json)
 {
-	char line[8192];
+	char line[LINE_BYTES];
 	size_t n, start = daemon->is_line_cut; /* that one is ended first */
 	const char *text = flow_json_line(json, &n);
 	int r;
@@ -282,6 +321,7 @@ int records_open(struct daemon *daemon)
 	char path[300];
 
 	daemon->started_us = realtime_us();
+	mend_cut(daemon);
 	snprintf(path, sizeof(path), "%s/control", daemon->instance.state);
 	return control_new(daemon->event, path, 0, &ops, daemon, &daemon->control);
 }

@@ -23,9 +23,10 @@ external: {at6}
 socksmethod: none
 clientmethod: none
 client pass {{ from: 0/0 to: 0/0 }}
-socks block {{ from: 0/0 to: 0/0 port = {forbidden} }}
+{block}
 socks pass {{ from: 0/0 to: 0/0 }}
 """
+DANTE_BLOCK = "socks block {{ from: 0/0 to: 0/0 port = {port} }}"
 TINYPROXY = os.path.join(machine.unpacked("tinyproxy-bin"), "usr/bin/tinyproxy")
 TINYPROXY_CONFIG = """
 Port {port}
@@ -52,9 +53,10 @@ def _proxy(lab, port, words, **environment):
         server.wait()
 
 
-def dante(lab, port, forbidden=0):
+def dante(lab, port, forbidden=None):
     """@forbidden: a port that it connects nobody with"""
-    config = DANTE_CONFIG.format(at=SERVER4, at6=SERVER6, port=port, forbidden=forbidden)
+    block = DANTE_BLOCK.format(port=forbidden) if forbidden else ""
+    config = DANTE_CONFIG.format(at=SERVER4, at6=SERVER6, port=port, block=block)
     return _proxy(lab, port, [DANTE, "-f", lab.new_file("conf", config), "-p", lab.new_file("pid")],
                   LD_LIBRARY_PATH=LIBWRAP)
 
