@@ -80,6 +80,7 @@ enum sl_sock_flags {
 	SL_SOCK_QUIET = 1 << 10,   /* see SL_FLOW_QUIET */
 	SL_SOCK_BOUND = 1 << 9,	   /* to an interface, as its last held packet was sent */
 	SL_SOCK_LED = 1 << 11,	   /* not TCP: the flow of its last addressed sendmsg is a proxy's */
+	SL_SOCK_TO_ALL = 1 << 12,  /* IPv4: its last held packet was a broadcast */
 };
 
 /** struct sl_sock - map sl_socks: socket cookie → who made it, who uses it */

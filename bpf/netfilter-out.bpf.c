@@ -177,14 +177,29 @@ static __always_inline bool is_answer(const struct packet *p, __u64 cookie,
 	return came && *came == cookie;
 }
 
-/* SO_BINDTODEVICE: it takes nothing that comes in elsewhere */
-static __always_inline void note_bound(struct __sk_buff *skb, struct sl_sock *sock)
+/* SO_BINDTODEVICE: it takes nothing that comes in elsewhere. What is sent to all of a network is answered by others */
+static __always_inline void note_bound(struct __sk_buff *skb, const struct packet *p,
+				       struct sl_sock *sock)
 {
 	struct bpf_sock *sk = skb->sk;
 
-	sock->flags &= ~SL_SOCK_BOUND;
+	sock->flags &= ~(SL_SOCK_BOUND | SL_SOCK_TO_ALL);
 	if (sk && sk->bound_dev_if && sk->bound_dev_if != LOOPBACK_IFINDEX)
 		sock->flags |= SL_SOCK_BOUND;
+	if (p->tuple.proto == IPPROTO_UDP && is_broadcast_route(skb, p->tuple.raddr))
+		sock->flags |= SL_SOCK_TO_ALL;
+}
+
+/* a proxy has what this socket says to this peer from the ends that it had: from others, by another address of
+ * its machine or bound anew, it begins again */
+static __always_inline bool has_moved(const struct packet *p, const struct sl_flow *flow)
+{
+	const __u64 *here = (const __u64 *)p->tuple.laddr;
+	const __u64 *before = (const __u64 *)flow->tuple.laddr;
+
+	return flow->flags & SL_FLOW_DIVERTED && p->tuple.proto == IPPROTO_UDP &&
+	       (p->tuple.lport != flow->tuple.lport || here[0] != before[0] ||
+		here[1] != before[1]);
 }
 
 SEC("socket")
@@ -217,7 +232,7 @@ int sl_out_held(struct __sk_buff *skb)
 	flow = find_flow(&p, owner);
 	if (flow && flow->flags & SL_FLOW_DIVERTED && is_stream(&p, sock))
 		sock->flags |= SL_SOCK_DIVERTED | (flow->flags & SL_FLOW_QUIET ? SL_SOCK_QUIET : 0);
-	if (flow && flow->verdict == SL_ALLOW) {
+	if (flow && flow->verdict == SL_ALLOW && !has_moved(&p, flow)) {
 		if (is_stream(&p, sock)) {
 			if (!p.tuple.lo) /* it may be bound to another interface any time */
 				sock->flags |= SL_SOCK_ALLOWED;
@@ -240,7 +255,7 @@ int sl_out_held(struct __sk_buff *skb)
 	    allow_remembered(skb, &p, cookie, sock))
 		return 0;
 	note_sender(skb, &p, cookie, sock);
-	note_bound(skb, sock);
+	note_bound(skb, &p, sock);
 	hold(&p, owner, sock, SL_DIR_OUT);
 	return 1;
 }
@@ -417,13 +432,19 @@ int sl_out_loopback(struct __sk_buff *skb)
 	return sl_is_loopback(addr) && sl_loopback_has(&conf->loopback, addr);
 }
 
-/* its first packet; and a later one, when conntrack has forgotten the connection */
+/* its first packet; and a later one, when conntrack has forgotten the connection. A datagram may be here
+ * when its socket has no record any more */
 SEC("socket")
 int sl_out_diverted(struct __sk_buff *skb)
 {
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sl_flow *flow;
 	struct packet p;
-	struct sl_flow *flow = find_own(skb, &p);
 
+	if (read_packet(skb, &p, true))
+		return 0;
+	p.tuple.lo = lo_of_sent(skb, p.tuple.raddr);
+	flow = find_flow(&p, cookie);
 	return flow && flow->flags & SL_FLOW_DIVERTED;
 }
 

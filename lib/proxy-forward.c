@@ -81,6 +81,13 @@ static int watch(struct forward *forward, int fd, int how, uint32_t events)
 
 /* ---- UDP ---- */
 
+/* an error that an earlier one has met, as ICMP tells it, comes instead of sending this one, once */
+static void put(int to, const void *bytes, size_t n)
+{
+	if (send(to, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+		(void)!send(to, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Return: may there be more? */
 static bool carry(int from, int to)
 {
@@ -90,7 +97,7 @@ static bool carry(int from, int to)
 	for (int i = 0; i < DATAGRAMS_A_ROUND && n >= 0; i++) {
 		n = recv(from, bytes, sizeof(bytes), MSG_DONTWAIT);
 		if (n >= 0)
-			(void)!send(to, bytes, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+			put(to, bytes, (size_t)n);
 		else if (errno == ECONNREFUSED) /* of one that was sent before */
 			n = 0;
 	}
@@ -100,7 +107,7 @@ static bool carry(int from, int to)
 void forward_datagram(struct forward *forward, const void *bytes, size_t n)
 {
 	if (forward->upstream >= 0)
-		(void)!send(forward->upstream, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		put(forward->upstream, bytes, n);
 }
 
 static void begin_udp(struct forward *forward, int program)

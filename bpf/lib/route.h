@@ -14,6 +14,17 @@ static __always_inline struct net_device *device_of_route(void *skb)
 	return dst ? BPF_CORE_READ((struct dst_entry *)dst, dev) : NULL;
 }
 
+#define RTCF_BROADCAST 0x10000000U /* linux/in_route.h */
+
+/* of IPv4 alone */
+static __always_inline bool is_broadcast_route(void *skb, const __u8 raddr[16])
+{
+	unsigned long dst = BPF_CORE_READ((struct sk_buff *)skb, _skb_refdst) & ~1UL;
+
+	return dst && sl_is_mapped4(raddr) &&
+	       BPF_CORE_READ((struct rtable *)dst, rt_flags) & RTCF_BROADCAST;
+}
+
 static __always_inline __u32 ifindex_of_route(void *skb)
 {
 	struct net_device *device = device_of_route(skb);

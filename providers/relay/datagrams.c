@@ -116,25 +116,6 @@ bool udp_opened(struct udp *udp, uint64_t id, int fd)
 	return true;
 }
 
-bool udp_ended(struct udp *udp, uint64_t id)
-{
-	struct udp_flow *flow = *place_of(udp, id);
-
-	if (!flow)
-		return false;
-	if (flow->fds[PROGRAM] >= 0) {
-		close(flow->fds[PROGRAM]);
-		flow->fds[PROGRAM] = -1;
-		(void)epoll_ctl(udp->epoll, EPOLL_CTL_DEL, flow->fds[UPSTREAM], NULL);
-		log_write(udp->log, id, flow->bytes[PROGRAM], flow->bytes[UPSTREAM], "closed",
-			  NULL);
-	}
-	flow->has_ended = true;
-	if (!flow->n_waiting)
-		end(udp, flow);
-	return true;
-}
-
 /* ---- the link ---- */
 
 /* Return: when it is there; 0: never */
@@ -195,7 +176,8 @@ void udp_datagram(struct udp *udp, uint64_t id, const void *bytes, size_t n)
 		carry(udp, flow, PROGRAM, bytes, n);
 }
 
-static void read_side(struct udp *udp, struct udp_flow *flow, unsigned int from)
+/* Return: may there be more? */
+static bool read_side(struct udp *udp, struct udp_flow *flow, unsigned int from)
 {
 	char bytes[DATAGRAM_MOST];
 	ssize_t n = 0;
@@ -207,6 +189,28 @@ static void read_side(struct udp *udp, struct udp_flow *flow, unsigned int from)
 		else if (errno == ECONNREFUSED) /* of one that was sent before */
 			n = 0;
 	}
+	return n >= 0;
+}
+
+bool udp_ended(struct udp *udp, uint64_t id)
+{
+	struct udp_flow *flow = *place_of(udp, id);
+
+	if (!flow)
+		return false;
+	if (flow->fds[PROGRAM] >= 0) {
+		while (read_side(udp, flow, PROGRAM)) /* what it had sent before */
+			;
+		close(flow->fds[PROGRAM]);
+		flow->fds[PROGRAM] = -1;
+		(void)epoll_ctl(udp->epoll, EPOLL_CTL_DEL, flow->fds[UPSTREAM], NULL);
+		log_write(udp->log, id, flow->bytes[PROGRAM], flow->bytes[UPSTREAM], "closed",
+			  NULL);
+	}
+	flow->has_ended = true;
+	if (!flow->n_waiting)
+		end(udp, flow);
+	return true;
 }
 
 void udp_read(struct udp *udp)
@@ -216,7 +220,7 @@ void udp_read(struct udp *udp)
 
 	for (int i = 0; i < n; i++)
 		for (unsigned int from = PROGRAM; from <= UPSTREAM; from++)
-			read_side(udp, events[i].data.ptr, from);
+			(void)read_side(udp, events[i].data.ptr, from);
 }
 
 static void deliver(struct udp *udp, struct datagram *datagram)

@@ -189,10 +189,11 @@ struct flow {
 	bool was_allowed : 1;	  /* its verdict was another one before */
 	bool is_hypothetical : 1; /* of daemon/tell/explain.c, in no table: no packet waits for it */
 	bool has_first_seq : 1;
-	bool is_taken : 1; /* while it is held: a proxy opens it */
+	bool is_taken : 1;    /* while it is held: a proxy opens it */
 	bool is_diverted : 1; /* it is that one's */
 	bool is_quiet : 1;    /* and that one asks what an end is: SL_FLOW_QUIET */
 	bool is_bound : 1;    /* while it is held: its socket is bound to an interface */
+	bool is_to_all : 1;   /* to all of a network of IPv4 */
 	uint8_t refusal : 2;  /* enum flow_refusal, of a denial */
 };
 _Static_assert(sizeof(struct flow) == 160, "1000 flows in 0.2 MB, with the indices: bench/memory");

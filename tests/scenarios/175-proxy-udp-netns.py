@@ -72,6 +72,14 @@ def check_same_ends(t, lab, rooms):
     t.equal([found["right"] for found in run.jsons()], [200] * 3, "each gets the answers to what it has sent")
 
 
+def check_gone(t, lab, room, server):
+    """what a program has sent arrives, when it is gone before the flow is open"""
+    before = server.n_received
+    run = start(lab, [seen(room), room.enter(lab.actor("and_gone", SERVER4, ECHO, 3, "last")), ["sleep", "1"]])
+    run.wait(60)
+    t.equal(server.n_received - before, 3, f"datagrams of who is gone: {run.report()}")
+
+
 def check_many(t, lab, room):
     """at once; afterwards the proxy has no descriptor of them any more"""
     run = start(lab, [seen(room), room.enter(lab.actor("at_once", SERVER4, ECHO, MANY)), ["sleep", "6"]])
@@ -103,13 +111,14 @@ def check_killed(t, lab, room):
 def scenario(t):
     t.needs("tests/providers/test-proxy")
     with t.lab() as lab, Room("one") as one, Room("two") as two:
-        lab.udp_echo(ECHO)
+        server = lab.udp_echo(ECHO)
         for room in (one, two):
             room.guest.ip(f"route add 10.79.0.0/16 via {HOST4}")
             room.guest.ip(f"route add fd00:79::/64 via {HOST6}")
         check_there_and_back(t, lab, one)
         check_peers(t, lab, one)
         check_same_ends(t, lab, (one, two))
+        check_gone(t, lab, one, server)
         check_many(t, lab, one)
         check_killed(t, lab, two)
 

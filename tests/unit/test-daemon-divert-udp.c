@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -39,6 +40,19 @@ static void come(struct lab *lab, const struct lab_packet *packet, const char *t
 
 	fake_put_datagram(lab->kernel, &tuple, text, strlen(text));
 	lab_settle(lab);
+}
+
+/* as if it came with the verdict, and the loop has not heard of it */
+static void put_unheard(struct lab *lab, const struct lab_packet *packet, const char *text)
+{
+	const struct plane *plane = lab->daemon->plane;
+	struct sl_tuple tuple = lab_tuple(packet);
+	eventfd_t n;
+
+	fake_put_datagram(lab->kernel, &tuple, text, strlen(text));
+	assert_int_equal(
+		eventfd_read(plane_netns(plane, plane_home(plane))->sockets[NETNS_DATAGRAMS4], &n),
+		0);
 }
 
 static void expect_datagram(struct lab *lab, uint64_t id, const char *text)
@@ -137,6 +151,60 @@ static void test_its_end_before_its_socket(void **state)
 	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_CANCEL), id);
 	assert_int_equal(divert_next(lab, PROXY), 0);
 	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
+}
+
+/* what has been sent goes to the proxy all the same, and then that nothing comes any more */
+static void test_who_has_sent_it_is_gone(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int no = lab_put(lab, &udp);
+	uint64_t id = lab_take_flow(lab, PROXY);
+
+	lab_end_socket(lab, &udp);
+	divert_take_flow(lab, PROXY, id);
+	assert_int_equal(divert_next(lab, PROXY), 0);
+	assert_int_equal(lab_fate(lab, no), FATE_HELD);
+	put_unheard(lab, &udp, "last words");
+	divert_say_opened(lab, PROXY, id, 0);
+	assert_int_equal(lab_fate(lab, no), FATE_DIVERTED);
+	expect_datagram(lab, id, "last words");
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_CANCEL), id);
+	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
+}
+
+/* bound anew, or by another address of its machine: answers to the ends that it had would not come to it */
+static void test_it_has_other_ends(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t id = divert_open_flow(lab, PROXY, &udp), second;
+	struct lab_packet moved = udp;
+
+	come(lab, &udp, "x");
+	expect_datagram(lab, id, "x");
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_SOCKET), id);
+	moved.lport++;
+	lab_put(lab, &moved);
+	assert_int_equal(divert_expect(lab, PROXY, WIRE_FLOW_END), id);
+	second = lab_take_flow(lab, PROXY);
+	assert_int_not_equal(second, id);
+	divert_take_flow(lab, PROXY, second);
+	divert_say_opened(lab, PROXY, second, 0);
+	come(lab, &moved, "y");
+	expect_datagram(lab, second, "y");
+	assert_int_equal(diverts_n(lab->daemon->diverts), 1);
+}
+
+static void test_it_is_for_many(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_packet packet = udp;
+	unsigned int no;
+
+	packet.is_v6 = true;
+	packet.link = 0xff02;
+	no = lab_put(lab, &packet);
+	assert_int_equal(divert_next(lab, PROXY), 0);
+	assert_int_equal(lab_fate(lab, no), FATE_ALLOWED);
 }
 
 static void test_it_is_idle(void **state)
@@ -272,7 +340,11 @@ int main(void)
 		TEST(test_one_socket_with_many_peers),
 		TEST(test_its_end),
 		TEST(test_its_end_before_its_socket),
-		TEST(test_it_is_idle), TEST(test_it_is_silent),
+		TEST(test_who_has_sent_it_is_gone),
+		TEST(test_it_has_other_ends),
+		TEST(test_it_is_for_many),
+		TEST(test_it_is_idle),
+		TEST(test_it_is_silent),
 		TEST(test_what_is_taken_waits_for_ten_seconds),
 		TEST(test_its_proxy_dies),
 		TEST(test_a_full_channel),

@@ -277,6 +277,29 @@ static void test_upstream_is_not_there(void **state)
 	close(pair[1]);
 }
 
+/* the error that one has met is in the way of none that follows */
+static void test_upstream_comes_later(void **state)
+{
+	struct proxied *proxied = *state;
+	int upstream = forward(proxied), later;
+	struct sockaddr_in here, there;
+	socklen_t n = sizeof(here);
+	char bytes[10];
+
+	assert_int_equal(getsockname(upstream, (struct sockaddr *)&here, &n), 0);
+	assert_int_equal(getpeername(upstream, (struct sockaddr *)&there, &n), 0);
+	close(upstream);
+	send_part(proxied, FLOW, (const uint8_t *)"to nobody", 0, 9, 9);
+	assert_int_equal(proxy_process(proxied), 0);
+	later = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(later, (struct sockaddr *)&here, n), 0);
+	assert_int_equal(connect(later, (struct sockaddr *)&there, n), 0);
+	send_part(proxied, FLOW, (const uint8_t *)"there", 0, 5, 5);
+	assert_int_equal(proxy_process(proxied), 0);
+	assert_int_equal(recv(later, bytes, sizeof(bytes), 0), 5);
+	close(later);
+}
+
 /* a flow of one kind has no upstream of the other: it ends, and is not tried again and again */
 static void check_mixed(struct proxied *proxied, int far, int pair[2])
 {
@@ -325,6 +348,7 @@ int main(void)
 						proxy_tear_down),
 		TEST(test_datagrams_go_both_ways),
 		TEST(test_upstream_is_not_there),
+		TEST(test_upstream_comes_later),
 		TEST(test_tcp_has_no_upstream_of_udp),
 		TEST(test_udp_has_no_upstream_of_tcp),
 	};

@@ -267,6 +267,15 @@ void divert_abandoned(struct daemon *daemon, uint64_t cookie)
 	say(daemon, divert);
 }
 
+/* what a program has sent before it was gone, if the flow has no socket yet: it has come to ours */
+static void receive_rest(struct daemon *daemon, const struct divert *divert)
+{
+	int place = plane_find_netns(daemon->plane, divert->tuple.netns);
+
+	if (place >= 0 && divert->tuple.proto == IPPROTO_UDP && divert->fd < 0 && !divert->is_told)
+		(void)receive(daemon, (unsigned int)place);
+}
+
 /* of TCP the proxy reads what is left, and the end; of UDP it has to be told */
 static void end(struct daemon *daemon, struct divert *divert)
 {
@@ -274,6 +283,7 @@ static void end(struct daemon *daemon, struct divert *divert)
 	divert->is_leaving = divert_may_come(daemon, divert);
 	if (divert->is_leaving)
 		return;
+	receive_rest(daemon, divert);
 	diverts_forget_client(daemon->diverts, divert);
 	if (divert->tuple.proto == IPPROTO_UDP) {
 		divert->is_abandoned = true;

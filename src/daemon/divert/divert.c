@@ -147,6 +147,15 @@ static bool is_of_link(const uint8_t address[16])
 	return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }
 
+/* its answers come from other addresses, which are no peers of a flow */
+static bool is_to_many(const struct flow *flow)
+{
+	const uint8_t *address = flow->key.raddr;
+
+	return flow->is_to_all || address[0] == 0xff ||
+	       (sl_is_mapped4(address) && (address[12] & 0xf0) == 0xe0);
+}
+
 bool divert_may(const struct daemon *daemon, unsigned int index, const struct flow *flow)
 {
 	uint8_t proto = flow->key.proto;
@@ -154,7 +163,8 @@ bool divert_may(const struct daemon *daemon, unsigned int index, const struct fl
 			 (proto == IPPROTO_UDP && filter_may_take_udp(&daemon->filters[index]));
 
 	return daemon->diverts && is_wanted && behalf_may(flow, index) &&
-	       flow->direction == SL_DIR_OUT && !flow->is_restored && !is_of_link(flow->key.raddr);
+	       flow->direction == SL_DIR_OUT && !flow->is_restored &&
+	       !is_of_link(flow->key.raddr) && !is_to_many(flow);
 }
 
 /* loopback may have come up, or got its address, since the namespace was entered */
@@ -202,6 +212,14 @@ const char *divert_why_not(struct daemon *daemon, const struct flow *flow)
 	return flow->is_bound ? "its socket is bound to an interface" : NULL;
 }
 
+bool divert_has_moved(const struct flow *flow, const struct sl_tuple *tuple)
+{
+	return flow && flow->state == FLOW_OPEN && flow->is_diverted &&
+	       flow->key.proto == IPPROTO_UDP &&
+	       (flow->lport != tuple->lport ||
+		memcmp(flow->side->laddr, tuple->laddr, sizeof(tuple->laddr)) != 0);
+}
+
 static bool has_taken(const struct flow *flow, unsigned int index)
 {
 	return flow && flow->state == FLOW_HELD && flow->is_taken && flow->asked == index;
@@ -213,7 +231,7 @@ static void take(struct daemon *daemon, unsigned int index, struct flow *flow)
 	flow_set_step(flow, index, FLOW_ANSWERED, 0);
 	flow->is_taken = flow->is_paused = true;
 	flow->held->paused_us = daemon_now_us();
-	if (flow->is_gone)
+	if (flow->is_gone && flow->key.proto != IPPROTO_UDP) /* what it has sent goes on */
 		divert_gone(daemon, flow);
 }
 

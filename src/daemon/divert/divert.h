@@ -65,6 +65,9 @@ bool divert_is_early(const struct daemon *daemon, const struct flow *flow);
 void divert_joined(struct daemon *daemon);
 /** divert_why_not() - it would have to be answered on loopback, and cannot; NULL: it can */
 const char *divert_why_not(struct daemon *daemon, const struct flow *flow);
+/** divert_has_moved() - a socket of UDP says it from other ends than those of this flow: by another address of its
+ *  machine, or bound anew. What it gets back would not come there. NULL is fine */
+bool divert_has_moved(const struct flow *flow, const struct sl_tuple *tuple);
 /* FLOW_TAKE, FLOW_OPENED, FLOW_ASK_END. Return: 0 */
 int divert_take(struct daemon *daemon, unsigned int index, const struct wire_message *message);
 int divert_take_opened(struct daemon *daemon, unsigned int index,
@@ -79,7 +82,7 @@ void divert_line_moved(struct daemon *daemon);
 /** divert_proxy() - name of the one that has this diverted flow */
 const char *divert_proxy(const struct daemon *daemon, const struct flow *flow);
 
-/** divert_gone() - the program of a held flow has given up */
+/** divert_gone() - the program of a held flow has given up, or its datagrams have waited for too long */
 void divert_gone(struct daemon *daemon, struct flow *flow);
 
 /* divert-talk.c */

@@ -104,8 +104,8 @@ static void on_released(struct daemon *daemon, const struct sl_event *event)
 			ends_close(daemon, flow);
 			continue;
 		}
-		flow->is_gone = true;
-		if (flow->state == FLOW_HELD)
+		flow->is_gone = true; /* a datagram goes on without who has sent it */
+		if (flow->state == FLOW_HELD && flow->key.proto != IPPROTO_UDP)
 			divert_gone(daemon, flow);
 	}
 }

@@ -181,6 +181,7 @@ struct flow *judge_open(struct daemon *daemon, const struct sl_tuple *tuple,
 	flow->direction = (uint8_t)held->dir;
 	flow->lport = tuple->lport;
 	flow->is_bound = (held->sock.flags & SL_SOCK_BOUND) != 0;
+	flow->is_to_all = (held->sock.flags & SL_SOCK_TO_ALL) != 0;
 	flow->is_gone = held->dir == SL_DIR_OUT && gone_has(&daemon->gone, &key);
 	flow->host = host.text;
 	flow->host_source = host.source;
@@ -383,6 +384,10 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	daemon->n_read++;
 	key = key_of(&view.tuple, held.cookie);
 	flow = flow_table_find(daemon->flows, &key);
+	if (divert_has_moved(flow, &view.tuple)) {
+		ends_close(daemon, flow);
+		flow = NULL;
+	}
 	if (!take_decided(daemon, flow, &view, &kept, &held, packet->is_inbound))
 		take_undecided(daemon, flow, packet, &view, &kept, &held);
 }

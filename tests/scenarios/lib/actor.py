@@ -10,10 +10,10 @@ An act is a function act_NAME of a file in acts/.
 import json
 import sys
 
-from acts import carry, datagrams, early, echo, endure, ends, fetch, honest, local, many, obey, states, steady, talk, whose
+from acts import carry, corners, datagrams, early, echo, endure, ends, fetch, honest, local, many, obey, states, steady, talk, whose
 
 
-PARTS = (carry, datagrams, early, echo, endure, ends, fetch, honest, local, many, obey, states, steady, talk, whose)
+PARTS = (carry, corners, datagrams, early, echo, endure, ends, fetch, honest, local, many, obey, states, steady, talk, whose)
 
 
 def find(name):

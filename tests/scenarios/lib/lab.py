@@ -128,6 +128,11 @@ class Lab:
 
     # servers
 
+    def serve(self, server):
+        """one of the scenario's own; Return: it, ended with the lab"""
+        self._servers.append(server)
+        return server
+
     def dns(self):
         """starts the DNS server; Return: its zone, to be filled"""
         self.zone = Zone()

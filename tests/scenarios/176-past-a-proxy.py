@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""180 — what other owners translate and mark: what a proxy has leaves by it alone, what it declines is not touched
+"""176 — what other owners translate and mark: what a proxy has leaves by it alone, what it declines is not touched
 
    [ client ns: python ]──uplink──│capture│──[ server ns: echo ]
         ├ sluice run --proxy test-proxy, under both fail classes
