@@ -6,6 +6,7 @@
         └ sluice run --proxy …       killed with 1,000 open connections, by turns
                                      local ports that were reset, or none left, a first proxy that reads no more
 """
+import itertools
 import sys
 import time
 from collections import Counter
@@ -138,7 +139,7 @@ def again(t, lab, victim, low, n, sport):
     end, title = lab.new_file("end"), f"{victim} dies"
     run = lab.start([], [sys.executable, lab.new_file("py", AGAIN), HOST, str(low), str(low + n), str(sport), end],
                     options=proxy(lab), fail="closed")
-    wait_for(lambda: len(plane.listeners(lab.client)) == 2, 15, "listeners, which have ports of the usual range")
+    wait_for(lambda: plane.listeners(lab.client), 15, "listeners, which have ports of the usual range")
     lab.client.sysctl("ipv4/ip_local_port_range", f"{low} {low + 2 * n - 1}")
     open(f"{end}.begin", "w").close()
     wait_for(lambda: "open\n" in run.stderr, 20, f"{title}: {n} connections")
@@ -167,8 +168,9 @@ CONNECT = """
 import errno, socket, sys, time
 for i in range(int(sys.argv[2])):
     s = socket.socket()
-    s.bind(("", int(sys.argv[4]) + i))  # its own port is none of those that a proxy gets
-    s.settimeout(float(sys.argv[3]))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("", int(sys.argv[3]) + i))  # its own port is none of those that a proxy gets
+    s.settimeout(30)
     began = time.monotonic()
     try:
         s.connect((sys.argv[1], 7))
@@ -182,12 +184,15 @@ for i in range(int(sys.argv[2])):
 """
 
 
+sports = itertools.count(21000, 100)
+
+
 def connects(lab, n, options, prepare):
     """Return: its run, what each connect(2) was told"""
     go = lab.new_file("go")
-    words = f"{sys.executable} {lab.new_file('py', CONNECT)} {HOST} {n} 30 21000"
+    words = f"{sys.executable} {lab.new_file('py', CONNECT)} {HOST} {n} {next(sports)}"
     run = lab.start([], ["sh", "-c", f"while [ ! -e {go} ]; do sleep 0.05; done; exec {words}"], options=options, fail="closed")
-    wait_for(lambda: len(plane.listeners(lab.client)) == 2, 15, "listeners")
+    wait_for(lambda: plane.listeners(lab.client), 15, "listeners")
     prepare(run)
     open(go, "w").close()
     run.wait(60)
