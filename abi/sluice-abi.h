@@ -515,8 +515,7 @@ struct sl_event {
 	__u16 rport;
 	__u16 kind;
 	__u16 is_forgotten; /* TCP: its entry in sl_flows is gone already */
-	__u8 peer_rests;    /* TCP: the peer has closed before, and is in TIME_WAIT */
-	__u8 is_reset;	    /* TCP: by its peer */
+	__u16 peer_rests;   /* TCP: the peer has closed before, and is in TIME_WAIT */
 };
 _Static_assert(sizeof(struct sl_event) == 48, "sl_event");
 

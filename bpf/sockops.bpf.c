@@ -14,7 +14,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define AF_INET 2
 #define SOCK_DONE_BIT 1 /* enum sock_flags: the peer's FIN was taken */
-enum { SL_EPIPE = 32, SL_ECONNRESET = 104 };
 
 static __always_inline void local_address(struct bpf_sock_ops *ctx, __u8 to[16])
 {
@@ -164,7 +163,6 @@ static __always_inline void count(struct bpf_sock_ops *ctx, struct sl_event *eve
 	struct tcp_sock *tcp;
 	unsigned long flags;
 	__u64 fin;
-	int error;
 
 	tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 	if (!tcp)
@@ -176,8 +174,6 @@ static __always_inline void count(struct bpf_sock_ops *ctx, struct sl_event *eve
 	if (event->bytes_in)
 		event->bytes_in -= fin;
 	event->bytes_out = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
-	error = BPF_CORE_READ(tcp, inet_conn.icsk_inet.sk.sk_err);
-	event->is_reset = error == SL_ECONNRESET || error == SL_EPIPE;
 }
 
 static __always_inline void tell_closed(struct bpf_sock_ops *ctx, const struct sl_flow_key *key,

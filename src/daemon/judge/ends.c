@@ -53,16 +53,6 @@ void ends_close(struct daemon *daemon, struct flow *flow)
 	close_flow(daemon, flow, bytes);
 }
 
-/* What the peer has reset conntrack remembers for 10 s, and a SYN with these ends is of that connection: our listener
- * would get it. The program's port is free, and the proxy's next connection to the same place may have it */
-static void untranslate(struct daemon *daemon, const struct flow *flow)
-{
-	struct sl_tuple tuple = flow_tuple(flow);
-
-	if (flow->is_diverted)
-		plane_untranslate(daemon->plane, &tuple, 0);
-}
-
 static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 {
 	struct sl_flow_key key = { .cookie = event->cookie,
@@ -77,8 +67,6 @@ static void on_tcp_closed(struct daemon *daemon, const struct sl_event *event)
 		key.lo = SL_LO_IS;
 		flow = flow_table_find(daemon->flows, &key);
 	}
-	if (flow && flow->state == FLOW_OPEN && event->is_reset)
-		untranslate(daemon, flow);
 	if (flow && flow->state == FLOW_OPEN && !event->is_forgotten)
 		(void)plane_forget_flow(daemon->plane, &flow->key);
 	if (flow && flow->state == FLOW_OPEN)

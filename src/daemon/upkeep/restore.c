@@ -78,9 +78,8 @@ static void end_lost(struct daemon *daemon)
 
 	for (; flow; flow = next) {
 		struct sl_tuple tuple = flow_tuple(flow);
-		uint16_t zone = flow->key.proto == IPPROTO_UDP ? behalf_zone(flow) : 0;
-		bool is_translated =
-			has_no_proxy(flow) || (flow->is_diverted && has_no_socket(flow));
+		uint16_t zone = behalf_zone(flow);
+		bool is_translated = has_no_proxy(flow);
 
 		next = flow_next(flow);
 		if (!is_translated && !has_no_socket(flow))
