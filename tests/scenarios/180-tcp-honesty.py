@@ -5,7 +5,7 @@
    [ client ns: python ]──uplink──[ server ns: the other sides of lib/honest.py ]
         └ directly; sluice run --proxy relay, hello-proxy, relay and hello-proxy
 
-   180-tcp-honesty.py BUILD --way hello --case end_then_reset
+   180-tcp-honesty.py BUILD [--way relay,hello,both | all] [--case end_then_reset]
 """
 import socket
 import subprocess
@@ -191,7 +191,7 @@ def prepare(lab):
 
 def scenario(t):
     t.needs("conntrack", "examples/hello-proxy")
-    t.ways = t.way.split(",") if t.way else list(WAYS)
+    t.ways = list(WAYS) if t.way == "all" else t.way.split(",")
     with t.lab() as lab:
         prepare(lab)
         others = Others(lab)
@@ -204,4 +204,4 @@ def scenario(t):
 
 
 if __name__ == "__main__":
-    main(scenario, way="", case="")
+    main(scenario, way="relay", case="")
