@@ -196,7 +196,7 @@ def take_away(t, lab, act, what, fail, host):
 
 def check_taken_away(t, lab):
     ends = {}
-    for act, what, fail, host in itertools.product(ACTS, (flush, forget), FAILS, HOSTS):
+    for act, what, (fail, host) in itertools.product(ACTS, (flush, forget), zip(FAILS, HOSTS)):
         end = take_away(t, lab, act, what, fail, host)
         ends[act, what.__name__, end] = ends.get((act, what.__name__, end), 0) + 1
     t.note(", ".join(f"{' '.join(key)}: {n}" for key, n in ends.items()))

@@ -21,8 +21,8 @@ SOCKS_PORT = 1080
 
 
 def proxies(t, lab):
-    ours = ["relay:delay=5", f"socks:upstream=socks5://{SERVER4}:{SOCKS_PORT}"]
-    return [*ours, "relay", lab.path("tests/providers/test-proxy")] if t.all else ours
+    others = ["relay", f"socks:upstream=socks5://{SERVER4}:{SOCKS_PORT}", lab.path("tests/providers/test-proxy")]
+    return ["relay:delay=5", *(others if t.all else [])]
 
 
 def with_proxy(lab, proxy, words):
