@@ -52,8 +52,7 @@
 #define RELAY_LOOK_US 5000U
 #define RELAY_LOOK_MOST_US 250000U
 #define RELAY_BROKEN_STALL_US 50000U /* a reset waits no longer for bytes that came before */
-#define RELAY_RELEASED_STALL_US                                                                    \
-	240000000U	      /* the kernel, of a socket that is closed: 200 s or more */
+#define RELAY_RELEASED_STALL_US 240000000U /* the kernel, of a socket that is closed: 200 s or more */
 #define RELAY_ASK_US 5000U    /* most that follow do it sooner */
 #define RELAY_LINGER_S 2      /* in FIN_WAIT_2, after everybody has gone */
 #define RELAY_RETRY_US 10000U /* without memory */
