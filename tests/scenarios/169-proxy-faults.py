@@ -17,6 +17,7 @@ import sys
 import time
 
 from lib import machine, main, plane
+from lib.foreign import TRANSLATING, table
 from lib.wait import wait_for
 
 HOST4, HOST6 = "10.79.67.1", "fd00:79::67:1"
@@ -355,21 +356,13 @@ def check_programs(t, lab):
         lab.client.ip(f"address del fd00:77::{i:x}/64 dev uplink")
 
 
-NAT = """
-table inet foreign {
-	chain output {
-		type nat hook output priority %s;
-		ip daddr 10.79.67.1 dnat ip to 10.79.67.2
-		ip6 daddr fd00:79::67:1 dnat ip6 to fd00:79::67:2
-	}
+NAT = table(TRANSLATING, """
 	chain postrouting {
 		type nat hook postrouting priority 100;
 		oif uplink masquerade
 	}
-}
-"""
-FIREWALL = """
-table inet foreign {
+""")
+FIREWALL = table("""
 	chain output {
 		type filter hook output priority 0; policy drop;
 		oif lo accept
@@ -384,8 +377,7 @@ table inet foreign {
 		ct state established,related accept
 		ip6 nexthdr 58 accept
 	}
-}
-"""
+""")
 TALK = "say(lambda: talk(make()))\n"
 UP = "subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)\n"
 
