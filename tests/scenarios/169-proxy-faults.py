@@ -379,6 +379,8 @@ FIREWALL = table("""
 	}
 """)
 TALK = "say(lambda: talk(make()))\n"
+REDIRECTS = ("say(lambda: subprocess.run(['nft', 'list', 'ruleset'], capture_output=True, text=True, check=True)"
+             ".stdout.count('redirect to'))\n")  # one for each listener
 UP = "subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)\n"
 
 
@@ -405,12 +407,12 @@ def check_loopback(t, lab):
     for name in ("all", "lo", "uplink"):
         lab.client.sysctl(f"ipv4/conf/{name}/rp_filter", 1)
     lab.client.sysctl("ipv4/conf/all/route_localnet", 0)
-    place.run("rp_filter", TALK, ["echo"])
+    place.run("rp_filter", REDIRECTS + TALK, ["4", "echo"])
     own = ["127.0.0.1/8", "::1/128"]
     for address in own:
         lab.client.ip(f"address del {address} dev lo")
     for fail in FAILS:
-        place.run("no loopback", TALK, ["ECONNREFUSED" if fail == "closed" else "echo"], fail, leaks=fail == "open")
+        place.run("no loopback", REDIRECTS + TALK, ["0", "ECONNREFUSED" if fail == "closed" else "echo"], fail, leaks=fail == "open")
     place.run("loopback comes later", "say(lambda: talk(make(0)))\nsubprocess.run(['ip', 'address', 'add', "
               "'::1/128' if IPV6 else '127.0.0.1/8', 'dev', 'lo'], check=True)\ntime.sleep(0.2)\n" + TALK,
               ["ECONNREFUSED", "echo"])
