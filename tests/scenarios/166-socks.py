@@ -178,6 +178,18 @@ def check_named(t, lab):
     t.equal([end["error"] for end in found.json()], ["0", "0"], f"by name: {found.report()}")
 
 
+def check_all_have_room(t, lab):
+    """of each upstream four addresses are tried: with as many as there may be, the last one is tried, too"""
+    for i in range(5):
+        lab.zone.add("dead.example", "A", f"127.0.0.{2 + i}")
+    ports = [1] * 15 + [PLAIN]
+    options = [f"upstream=socks5://{'dead.example' if port == 1 else PROXY}:{port}" for port in ports]
+    found = run(lab, "socks:" + ",".join(options), lab.actor("connects", f"{HOST4},{ECHO}"))
+    t.equal([end["error"] for end in found.json()], ["0", "0"], f"by the last one: {found.report()}")
+    found = run(lab, "socks:" + ",".join([*options, options[0]]), ["true"])
+    t.check(found.popen.returncode != 0 and "more than 16 upstreams" in found.stderr, f"one more: {found.report()}")
+
+
 def check_words(t, lab):
     """what cannot start says why, and no password"""
     for options, words in (
@@ -217,6 +229,7 @@ def scenario(t):
         check_many(t, lab)
         check_restart(t, lab)
         check_named(t, lab)
+        check_all_have_room(t, lab)
         check_words(t, lab)
         check_secure(t, lab)
 
