@@ -198,6 +198,8 @@ def check_words(t, lab):
             ("upstream=socks5://a:secret@h", "it has no port"),
             ("upstream=socks5://does-not-exist.example:1080", "cannot look up \"does-not-exist.example\""),
             (f"upstream=socks5://{PROXY}:1,timeout=0", "is no number of seconds"),
+            (f"upstream=socks5://{PROXY}:1,timeout=601", "is no number of seconds"),
+            (f"upstream=socks5://{'h' * (256 - len('socks5://:1'))}:1", "is longer than 255 bytes"),
             (f"upstream=socks5://{PROXY}:1,ca=/dev/null", "no upstream is https://"),
             (f"upstream=https://{PROXY}:1,ca=/dev/null", "has no certificate"),
             ("timeout=1", "needs upstream=")):

@@ -417,8 +417,11 @@ def check_loopback(t, lab):
               "'::1/128' if IPV6 else '127.0.0.1/8', 'dev', 'lo'], check=True)\ntime.sleep(0.2)\n" + TALK,
               ["ECONNREFUSED", "echo"])
     for fail in FAILS:
-        place.run("bound to an interface", "s = make()\ns.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'uplink')\n"
-                  "say(lambda: talk(s))\n", ["ECONNREFUSED" if fail == "closed" else "echo"], fail, leaks=fail == "open")
+        run = place.run("bound to an interface",
+                        "s = make()\ns.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'uplink')\nsay(lambda: talk(s))\n",
+                        ["ECONNREFUSED" if fail == "closed" else "echo"], fail, leaks=fail == "open")
+        reason = run.wait_flow(event="new", dport=7)["reason"]
+        t.check("its socket is bound to an interface" in reason, f"fails {fail}: what the record says: {reason}")
     place.run("loopback, by a rule", "import threading\nown = socket.create_server(('::1' if IPV6 else '127.0.0.1', 0), "
               "family=socket.AF_INET6 if IPV6 else socket.AF_INET)\n"
               "def serve():\n    s = own.accept()[0]\n    s.sendall(s.recv(9))\n"
