@@ -446,7 +446,7 @@ def scenario(t):
 
 
 CHECKS = (check_parts, check_waiting, check_no_proxy, check_lies, check_taken_away, check_ended, check_descriptors,
-          check_no_accept,          check_programs, check_tables, check_loopback)
+          check_no_accept, check_programs, check_tables, check_loopback)
 
 if __name__ == "__main__":
     main(scenario, only="")
