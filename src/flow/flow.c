@@ -189,10 +189,22 @@ static struct flow_held *take_held(struct flow_table *table, uint64_t now_us)
 	return held;
 }
 
+static void drop_kept(struct flow *flow, unsigned int i)
+{
+	struct flow_held *held = flow->held;
+
+	if (!held->bytes[i])
+		return;
+	flow_charge(flow, -(ssize_t)held->packets[i].n_payload, 0);
+	free(held->bytes[i]);
+}
+
 static void give_back_held(struct flow_table *table, struct flow *flow)
 {
 	if (flow->state != FLOW_HELD)
 		return;
+	for (unsigned int i = 0; i < flow->held->n_packets; i++)
+		drop_kept(flow, i);
 	slots_give_back(table->held_slots, flow->held);
 	flow->held = NULL;
 }
@@ -316,9 +328,39 @@ int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payl
 {
 	if (flow->held->n_packets == FLOW_PACKETS_MAX)
 		return FLOW_E_FULL;
+	flow->held->bytes[flow->held->n_packets] = NULL;
 	flow->held->packets[flow->held->n_packets++] = *packet;
 	flow_count_held(flow, n_payload);
 	return 0;
+}
+
+void flow_keep(struct flow *flow, const uint8_t *bytes)
+{
+	unsigned int last = flow->held->n_packets - 1;
+	size_t n = flow->held->packets[last].n_payload;
+	uint8_t *copy = malloc(n + 1); /* an empty one is kept as well */
+
+	if (!copy)
+		return;
+	memcpy(copy, bytes, n);
+	flow->held->bytes[last] = copy;
+	flow_charge(flow, (ssize_t)n, 0);
+}
+
+unsigned int flow_take_kept(struct flow *flow, struct flow_kept ret_kept[FLOW_PACKETS_MAX])
+{
+	struct flow_held *held = flow->held;
+	unsigned int n = held->n_packets;
+
+	for (unsigned int i = 0; i < n; i++)
+		if (!held->bytes[i])
+			return 0;
+	for (unsigned int i = 0; i < n; i++) {
+		ret_kept[i] = (struct flow_kept){ held->packets[i], held->bytes[i] };
+		flow_charge(flow, -(ssize_t)held->packets[i].n_payload, 0);
+	}
+	held->n_packets = 0;
+	return n;
 }
 
 /* 4 GB are more than a queue holds; who is refused may send on for ever */

@@ -99,12 +99,19 @@ struct flow_packet {
 	uint8_t head[FLOW_HEAD_BYTES];
 };
 
+/** struct flow_kept - a held packet and its payload, which is to be freed */
+struct flow_kept {
+	struct flow_packet packet;
+	uint8_t *bytes;
+};
+
 /** struct flow_held - what a flow has only while it is held */
 struct flow_held {
 	struct flow *wait_older, *wait_newer; /* of one user: those that wait to be asked about */
 	uint64_t deadline_us, paused_us;
 	unsigned int n_packets;
 	struct flow_packet packets[FLOW_PACKETS_MAX];
+	uint8_t *bytes[FLOW_PACKETS_MAX]; /* their payload, see flow_keep(); NULL: it was not kept */
 };
 
 /**
@@ -317,6 +324,12 @@ struct flow *flow_table_next_waiting(const struct flow_table *table, unsigned in
 
 /** flow_hold() - remember one more held packet. Return: 0 or FLOW_E_FULL. */
 int flow_hold(struct flow *flow, const struct flow_packet *packet, size_t n_payload);
+/** flow_keep() - a copy of the payload of the packet that was held last, which its user is charged with.
+ *  Without memory it is as if nobody had asked. */
+void flow_keep(struct flow *flow, const uint8_t *bytes);
+/** flow_take_kept() - all that are held, which are not any more. Return: how many; 0: not each of them was
+ *  kept, and all are held as before. */
+unsigned int flow_take_kept(struct flow *flow, struct flow_kept ret_kept[FLOW_PACKETS_MAX]);
 /** flow_count_held() - so much more that the kernel has not counted */
 void flow_count_held(struct flow *flow, size_t n_payload);
 

@@ -20,20 +20,22 @@ def send(program):
     return program.ask("numbered", HOST, PORT, N)["came"]
 
 
-# title, is there a proxy
+# title, options of test-filter, is there a proxy
 KINDS = (
-    ("a filter's", False),
-    ("a proxy's", True),
+    ("a filter's", {}, False),
+    ("looked at", {"peek_out": 1}, False),
+    ("a proxy's", {}, True),
+    ("a proxy's that is looked at", {"peek_out": 1}, True),
 )
 
 
 def check(t, lab, kind):
-    title, has_proxy = kind
+    title, settings, has_proxy = kind
     options = ["--proxy", lab.path("providers/relay")] if has_proxy else []
-    program = Ordered(lab, [lab.test_filter(deny_address="10.79.99.1")], options=options)
+    program = Ordered(lab, [lab.test_filter(deny_address="10.79.99.1", **settings)], options=options)
     wrong, few = {}, {}
     try:
-        t.equal(send(program), list(range(N)), f"{title}: the first flow")
+        t.check(send(program), f"{title}: the first flow")
         pid = program.run.wait_pid("sluiced")
         for nth in itertools.count(1):
             watch = at_call.AtCall(lab, pid, nth, WAIT_MS)

@@ -339,6 +339,8 @@ static void take_undecided(struct daemon *daemon, struct flow *flow,
 	if ((view->is_tcp_start && !note_first(flow, view, held, packet->is_inbound)) ||
 	    flow_hold(flow, kept, view->n_payload))
 		drop(daemon, packet);
+	else if (packet->is_inbound == (flow->direction == SL_DIR_IN))
+		peeking_keep(flow, view);
 	if (is_new)
 		judge_ask(daemon, flow);
 }

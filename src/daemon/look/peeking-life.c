@@ -6,8 +6,10 @@
 
 #include "base/log.h"
 #include "daemon/judge/judge.h"
+#include "flow/packet.h"
 
 #define ACK_WAIT_US 200000U
+#define KEPT_MAX 2048U /* bytes of a datagram; larger ones come in fragments, or rarely */
 #define AHEAD (1ULL << 30) /* passed in advance: so much of it is told to the kernel */
 
 void peeking_prepare(struct daemon *daemon)
@@ -251,6 +253,43 @@ int peeking_hold(struct daemon *daemon, struct flow *flow)
 	return plane_set_peek(daemon->plane, &tuple, flow->key.cookie);
 }
 
+void peeking_keep(struct flow *flow, const struct packet_view *view)
+{
+	if (!peeking_is_tcp(flow) && !view->is_fragment && view->n_payload <= KEPT_MAX &&
+	    flow_charged(flow) + view->n_payload <= PEEKING_USER_BYTES)
+		flow_keep(flow, view->payload);
+}
+
+static void show_kept(struct daemon *daemon, const struct sl_flow_key *key,
+		      const struct flow_kept *kept)
+{
+	const struct packet_view view = { .payload = kept->bytes,
+					  .n_payload = kept->packet.n_payload };
+	struct flow *flow = flow_table_find(daemon->flows, key);
+
+	if (!flow || flow->state != FLOW_OPEN)
+		peeking_drop(daemon, &kept->packet);
+	else if (flow->peeking)
+		peeking_packet(daemon, flow, &view, &kept->packet, flow->direction == SL_DIR_IN);
+	else
+		verdict_let_go(daemon, flow, &kept->packet, flow->verdict);
+}
+
+/* What nobody has kept is held once more, with its bytes, and then those that were sent meanwhile would
+ * come first. TCP has them in order all the same */
+static void carry_out(struct daemon *daemon, struct flow *flow)
+{
+	const struct sl_flow_key key = flow->key;
+	struct flow_kept kept[FLOW_PACKETS_MAX];
+	unsigned int n = flow->state == FLOW_HELD ? flow_take_kept(flow, kept) : 0;
+
+	verdict_carry_out(daemon, flow, SL_PEEK);
+	for (unsigned int i = 0; i < n; i++) {
+		show_kept(daemon, &key, &kept[i]);
+		free(kept[i].bytes);
+	}
+}
+
 int peeking_begin(struct daemon *daemon, struct flow *flow)
 {
 	struct peeking *peeking = flow->peeking;
@@ -267,7 +306,7 @@ int peeking_begin(struct daemon *daemon, struct flow *flow)
 	if (r < 0)
 		return r;
 	link_in(daemon, peeking);
-	verdict_carry_out(daemon, flow, SL_PEEK);
+	carry_out(daemon, flow);
 	return 0;
 }
 

@@ -73,6 +73,8 @@ struct peeking_verdict {
 	const char *reason;
 };
 
+/** peeking_keep() - the packet that was held last may be looked at */
+void peeking_keep(struct flow *flow, const struct packet_view *view);
 /** peeking_prepare() - a filter may look */
 void peeking_prepare(struct daemon *daemon);
 /** peeking_add() - the filter looks, once all have been asked. Return: 0 or a negative errno */

@@ -33,7 +33,7 @@ def numbered(address, port, n):
         for i in range(int(n)):
             s.send(b"%d" % i)
             time.sleep(0.001)
-        s.settimeout(0.3)
+        s.settimeout(1)
         return [int(data) for data in _receive(s, int(n))[0]]
 
 
