@@ -9,7 +9,7 @@
 #include "flow/packet.h"
 
 #define ACK_WAIT_US 200000U
-#define KEPT_MAX 2048U /* bytes of a datagram; larger ones come in fragments, or rarely */
+#define KEPT_MAX 2048U	   /* bytes of a datagram; larger ones come in fragments, or rarely */
 #define AHEAD (1ULL << 30) /* passed in advance: so much of it is told to the kernel */
 
 void peeking_prepare(struct daemon *daemon)
