@@ -152,7 +152,6 @@ struct daemon {
 	struct memory *memory;
 	struct refusal_credit refusals;
 	struct sl_tuple settled[SETTLED_MAX]; /* in sl_held until the queue is empty */
-	unsigned int n_forgotten;	      /* of those, lately */
 	unsigned int n_settled;
 	struct note notes[NOTES_MAX];
 	unsigned int n_notes, reports_turn;
@@ -181,7 +180,7 @@ struct daemon {
 	struct canary canary;
 	struct peekings peekings;
 	struct packets packet_filters;
-	struct diverts *diverts;     /* NULL: there is no proxy */
+	struct diverts *diverts; /* NULL: there is no proxy */
 	struct upstreams *upstreams; /* of proxies that are governed; NULL: none is */
 	struct divert_far far;
 	uint64_t diverts_looked_us;
@@ -198,7 +197,7 @@ struct daemon {
 	uint64_t ticked_us, beat_us, swept_us, trimmed_us;
 	size_t n_trimmed; /* bytes of flows that went back since the heap was looked through */
 	uint64_t n_total, n_dropped, n_deadlines, n_bad_packets, n_lines_lost, n_restored;
-	uint64_t n_read;  /* packets that came out of the queue, the canary's left out */
+	uint64_t n_read; /* packets that came out of the queue, the canary's left out */
 	bool is_line_cut; /* the last flow record was written in part */
 	uint8_t *packets; /* QUEUE_BUFFER_BYTES */
 	uint8_t *record;  /* WIRE_RECORD_MAX */

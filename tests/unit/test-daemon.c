@@ -137,23 +137,6 @@ static void test_what_follows_a_datagram_does_not_overtake_it(void **state)
 	assert_int_equal(order->n_read, order->n_held);
 }
 
-/* the rules hold it anew, and then it is somebody's: once for each that was forgotten */
-static void test_a_datagram_held_as_its_ends_were_forgotten_meets_the_rules_again(void **state)
-{
-	struct lab *lab = *state;
-	struct lab_packet late = udp;
-	unsigned int n_calls;
-
-	late.is_foreign = true;
-	lab_put(lab, &udp);
-	lab_judge(lab, 0, lab_take_flow(lab, 0), 0);
-	for (unsigned int n_answers = 2; n_answers; n_answers--) {
-		n_calls = fake_n_calls(lab->kernel, FAKE_ANSWER);
-		lab_put(lab, &late);
-		assert_int_equal(fake_n_calls(lab->kernel, FAKE_ANSWER) - n_calls, n_answers);
-	}
-}
-
 static void test_every_filter_must_allow(void **state)
 {
 	struct lab *lab = *state;
@@ -243,8 +226,6 @@ int main(void)
 		TEST(test_a_denial_is_remembered_until_the_kernel_forgets_it, running_one),
 		TEST(test_all_packets_of_a_flow_wait_and_go_together, running_one),
 		TEST(test_what_follows_a_datagram_does_not_overtake_it, running_one),
-		TEST(test_a_datagram_held_as_its_ends_were_forgotten_meets_the_rules_again,
-		     running_one),
 		TEST(test_every_filter_must_allow, running_two),
 		TEST(test_the_first_filter_that_drops_decides, running_two),
 		TEST(test_without_filters_everything_is_allowed, running_none),

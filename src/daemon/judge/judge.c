@@ -60,12 +60,6 @@ void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple)
 	space->has_settled |= tuple->proto != IPPROTO_TCP || space->n_settled >= SETTLED_TCP_MAX;
 }
 
-/* datagrams that follow a verdict are held, too, for as long as one may be in front of them: order.c */
-static bool may_still_come(const struct daemon *daemon)
-{
-	return order_is_behind(daemon) && daemon->n_settled < SETTLED_MAX / 2;
-}
-
 /* the queue of that namespace is empty */
 static void forget_settled(struct daemon *daemon, unsigned int place)
 {
@@ -76,7 +70,7 @@ static void forget_settled(struct daemon *daemon, unsigned int place)
 	if (!space)
 		return;
 	space->n_emptied++;
-	if (!space->has_settled || may_still_come(daemon))
+	if (!space->has_settled)
 		return;
 	space->has_settled = false;
 	space->n_settled = 0;
@@ -89,7 +83,6 @@ static void forget_settled(struct daemon *daemon, unsigned int place)
 		daemon->settled[n++] = tuple;
 	}
 	(void)plane_forget_held(daemon->plane, &daemon->settled[n], daemon->n_settled - n);
-	daemon->n_forgotten = MIN(daemon->n_forgotten + daemon->n_settled - n, SETTLED_MAX);
 	daemon->n_settled = n;
 }
 
@@ -267,21 +260,14 @@ static bool note_first(struct flow *flow, const struct packet_view *view,
 	return true;
 }
 
-/* Of TCP in the middle the sender repeats it, and then it is somebody's; else nobody would. A datagram may have been
- * held in the moment in which its ends were forgotten: it meets the rules again, and fails if there is no end to that */
+/* of TCP in the middle the sender repeats it, and then it is somebody's; else nobody would */
 static void nobodys(struct daemon *daemon, const struct queue_packet *packet,
 		    const struct packet_view *view)
 {
-	if (view->tuple.proto == IPPROTO_TCP && !view->is_tcp_start) {
+	if (view->tuple.proto == IPPROTO_TCP && !view->is_tcp_start)
 		drop(daemon, packet);
-	} else if (view->tuple.proto != IPPROTO_TCP && daemon->n_forgotten) {
-		daemon->n_forgotten--;
-		(void)plane_answer(daemon->plane, packet->id, QUEUE_AGAIN,
-				   verdict_mark(packet->mark,
-						packet->is_inbound ? SL_MARK_NONE : SL_MARK_AGAIN));
-	} else {
+	else
 		to_fail_class(daemon, packet);
-	}
 }
 
 /* Return: false: of nobody that could be asked about; it is answered */
@@ -449,8 +435,6 @@ static void read_behind(struct daemon *daemon)
 		if (!read_round(daemon, i / 2))
 			return;
 	order_read(daemon, n_held);
-	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
-		forget_settled(daemon, i);
 }
 
 /* packets become questions: the answers to those of before are taken first, or they pile up */
