@@ -58,6 +58,10 @@
 #define RELAY_LINGER_S 2		   /* in FIN_WAIT_2, after everybody has gone */
 #define RELAY_RETRY_US 10000U		   /* without memory */
 
+/* So long after it began the program may still be on its way out of connect(2). It hears of a reset then, as of one
+ * that a server sends at once which is as far away */
+#define RELAY_YOUNG_US 30000U
+
 /* members newer than the ops a program was built with are unset for it */
 #define RELAY_OPS_SET(ops, member)                                                                 \
 	((ops) &&                                                                                  \
@@ -131,7 +135,8 @@ struct sluice_relay {
 	struct relay_way ways[2];
 	enum relay_state state;
 	enum sluice_relay_side broken; /* of RELAY_BROKEN: the first one */
-	bool is_queued;		       /* or it is its turn */
+	uint64_t began_us;
+	bool is_queued; /* or it is its turn */
 	struct sluice_relay *next_queued;
 	struct sluice_relay **before, *next; /* of all in the set */
 	struct relay_timer timers[2];	     /* by the way of bytes; the first one for all else */

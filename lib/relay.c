@@ -65,6 +65,7 @@ static struct sluice_relay *new_relay(struct sluice_relays *relays)
 	if (!relay)
 		return NULL;
 	relay->set = relays;
+	relay->began_us = relays_now_us(relays);
 	relay->sides[PROGRAM].fd = relay->sides[UPSTREAM].fd = -1;
 	for (unsigned int i = 0; i < ARRAY_SIZE(relay->timers); i++)
 		relay->timers[i] = (struct relay_timer){ .due_us = RELAY_NEVER, .at = i };
@@ -331,9 +332,23 @@ static bool is_drained(struct sluice_relay *relay)
 	return has_stalled(relay, way->bytes - info.tcpi_notsent_bytes, RELAY_BROKEN_STALL_US);
 }
 
+/* Connect(2) of a program that is reset before it has run again fails, though it was connected: behind its
+ * handshake it has some time, unless it is seen to be there. What it has sent proves nothing: with Fast Open that
+ * comes before connect(2) is over */
+static bool may_be_connecting(struct sluice_relay *relay)
+{
+	uint64_t grown_us = relay->began_us + RELAY_YOUNG_US;
+
+	if (relay->broken == PROGRAM || relay->sides[PROGRAM].has_hung_up ||
+	    relays_now_us(relay->set) >= grown_us)
+		return false;
+	relays_wake_at(relay->set, &relay->timers[0], grown_us);
+	return true;
+}
+
 static bool end_broken(struct sluice_relay *relay)
 {
-	return is_drained(relay) && finish(relay, SLUICE_RELAY_RESET);
+	return is_drained(relay) && !may_be_connecting(relay) && finish(relay, SLUICE_RELAY_RESET);
 }
 
 static bool end_abandoned(struct sluice_relay *relay)

@@ -22,7 +22,7 @@ uint64_t relays_now_us(struct sluice_relays *relays)
 {
 	struct timespec now;
 
-	if (!relays->now_us) {
+	if (!relays->now_us || !relays->is_processing) {
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		relays->now_us = (uint64_t)now.tv_sec * 1000000U + (uint64_t)now.tv_nsec / 1000U;
 	}

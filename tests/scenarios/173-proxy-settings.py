@@ -8,6 +8,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 
 from lib import machine, main
@@ -387,6 +388,19 @@ def check_device(t, place):
             t.equal(n_by, [2, 2] if dst in others or not options else [0, 4], f"{options}: flows to {dst} by the side, and by the uplink")
 
 
+def check_port(t, place):
+    """one local port and one peer, of sockets that are the proxy's and of others, by turns"""
+    lab = place.lab
+    for host in HOSTS:
+        act = shlex.join(lab.actor("from_port", 21073, host, 7, 2, "x"))
+        lines = [act, "setpriv --reuid 4242 " + act] * 3
+        ran = lab.run([], ["sh", "-c", "; ".join(lines)], options=["--proxy", lab.path("tests/providers/test-proxy"), "--include", "uid=4242"])
+        wanted = [{"right": 2}] * len(lines)
+        t.equal([json.loads(line) for line in ran.stdout.splitlines()], wanted, f"{host}: each has its answers {ran.stderr}")
+        flows = sorted(ran.flows(event="new"), key=lambda flow: flow["id"])
+        t.equal([flow["via"] for flow in flows], [None, "test-proxy"] * 3, f"{host}: whose they are")
+
+
 def check_bad_rules(t, place):
     lab, proxy = place.lab, place.lab.path("tests/providers/test-proxy")
     for text, wanted in BAD_RULES.items():
@@ -424,6 +438,7 @@ def scenario(t):
         check_python(t, place)
         check_bound(t, place)
         check_device(t, place)
+        check_port(t, place)
         check_unsupported(t, place)
         check_bad_rules(t, place)
         check_names(t, place)

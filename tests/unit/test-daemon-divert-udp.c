@@ -142,6 +142,19 @@ static void test_its_end(void **state)
 	assert_int_equal(diverts_n(lab->daemon->diverts), 0);
 }
 
+/* a flow that the proxy does not want: who has its port next may be the proxy's, and is to be translated */
+static void test_the_end_of_one_that_is_no_proxys(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int n_calls = fake_n_calls(lab->kernel, FAKE_UNTRANSLATE);
+
+	lab_put(lab, &udp);
+	lab_judge(lab, PROXY, lab_take_flow(lab, PROXY), 0);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_UNTRANSLATE), n_calls);
+	lab_end_socket(lab, &udp);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_UNTRANSLATE), n_calls + 1);
+}
+
 static void test_its_end_before_its_socket(void **state)
 {
 	struct lab *lab = *state;
@@ -339,6 +352,7 @@ int main(void)
 		TEST(test_a_datagram_of_nobodys),
 		TEST(test_one_socket_with_many_peers),
 		TEST(test_its_end),
+		TEST(test_the_end_of_one_that_is_no_proxys),
 		TEST(test_its_end_before_its_socket),
 		TEST(test_who_has_sent_it_is_gone),
 		TEST(test_it_has_other_ends),

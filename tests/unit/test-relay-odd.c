@@ -120,6 +120,56 @@ static void test_reset(void **state)
 	reset->check(reset->lab, reset->side, reset->n);
 }
 
+/* ---- a reset of who was connected just now ---- */
+
+/* upstream's comes, and has been read; as if the relay began at that time */
+static void reset_of_upstream(struct lab *lab, uint64_t began_us)
+{
+	lab->one.relay->began_us = began_us;
+	lab_reset(&lab->one, UPSTREAM);
+	lab_work(lab->relays);
+}
+
+static void test_a_reset_waits_for_connect_to_return(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t began_us = relays_now_us(lab->relays);
+
+	reset_of_upstream(lab, began_us);
+	lab_expect_reset(lab->relays, &lab->one, PROGRAM);
+	assert_true(relays_now_us(lab->relays) >= began_us + RELAY_YOUNG_US);
+	lab_expect_done(lab->relays, &lab->one, SLUICE_RELAY_RESET);
+}
+
+static void test_a_reset_of_a_later_time_waits_for_nothing(void **state)
+{
+	struct lab *lab = *state;
+
+	reset_of_upstream(lab, 0);
+	assert_int_equal(lab->one.n_done, 1);
+}
+
+/* connect(2) is over when the program has closed */
+static void test_a_reset_waits_for_no_program_that_has_closed(void **state)
+{
+	struct lab *lab = *state;
+
+	reset_of_upstream(lab, RELAY_NEVER - RELAY_YOUNG_US);
+	assert_int_equal(lab->one.n_done, 0);
+	lab_close(&lab->one, PROGRAM);
+	lab_expect_done(lab->relays, &lab->one, SLUICE_RELAY_RESET);
+}
+
+static void test_a_reset_of_the_program_waits_for_nothing(void **state)
+{
+	struct lab *lab = *state;
+
+	lab->one.relay->began_us = RELAY_NEVER - RELAY_YOUNG_US;
+	lab_reset(&lab->one, PROGRAM);
+	lab_work(lab->relays);
+	assert_int_equal(lab->one.n_done, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, lab_set_up, lab_tear_down)
@@ -142,6 +192,10 @@ int main(void)
 		RESET(reset_that_nobody_was_told_of, UPSTREAM, 0),
 		/* a write meets it too late */
 		RESET(reset_that_nobody_was_told_of, UPSTREAM, 5000),
+		TEST(test_a_reset_waits_for_connect_to_return),
+		TEST(test_a_reset_of_a_later_time_waits_for_nothing),
+		TEST(test_a_reset_waits_for_no_program_that_has_closed),
+		TEST(test_a_reset_of_the_program_waits_for_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,17 @@
 #define TRIM_BYTES                                                                                 \
 	(1U << 20) /* of flows that have ended: then the heap is looked through as well */
 
+/* Its port is another socket's next. Conntrack, which knows this flow for half a minute more, would take that one's
+ * first datagram for one of it: not translated, though a proxy is to have it */
+static void forget_port(struct daemon *daemon, const struct flow *flow)
+{
+	struct sl_tuple tuple = flow_tuple(flow);
+
+	if (daemon->diverts && flow->is_gone && flow->key.proto == IPPROTO_UDP &&
+	    flow->direction == SL_DIR_OUT && !sl_is_denial(flow->verdict))
+		plane_untranslate(daemon->plane, &tuple, behalf_zone(flow));
+}
+
 static void close_flow(struct daemon *daemon, struct flow *flow, struct flow_bytes bytes)
 {
 	if (!sl_is_denial(flow->verdict) || flow->was_allowed) {
@@ -24,6 +35,8 @@ static void close_flow(struct daemon *daemon, struct flow *flow, struct flow_byt
 	}
 	if (flow->is_diverted)
 		divert_ended(daemon, flow->id);
+	else
+		forget_port(daemon, flow);
 	flow_table_end(daemon->flows, flow, &bytes);
 }
 
@@ -88,11 +101,11 @@ static void on_released(struct daemon *daemon, const struct sl_event *event)
 
 	for (; flow; flow = next) {
 		next = flow_table_find_cookie(daemon->flows, event->cookie, flow);
+		flow->is_gone = true; /* a datagram that is held goes on without who has sent it */
 		if (flow->state == FLOW_OPEN && !peeking_outlives(flow)) {
 			ends_close(daemon, flow);
 			continue;
 		}
-		flow->is_gone = true; /* a datagram goes on without who has sent it */
 		if (flow->state == FLOW_HELD && flow->key.proto != IPPROTO_UDP)
 			divert_gone(daemon, flow);
 	}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The program's side of lib/honest, and connect(2) in ways that others do not have."""
 
+import collections
 import concurrent.futures
 import errno
 import select
@@ -30,16 +31,17 @@ def act_honest(host, *cases):
         return said | {name: one.result() for name, one in later.items()}
 
 
-def act_first_words(host, port, count):
+def _first_word(host, port):
+    with socket.socket(family_of(host), socket.SOCK_STREAM) as s:
+        honest.patient(s)
+        error = errno_of(lambda: s.connect((host, int(port))))
+        return f"connect {error}" if error != "0" else f"{honest.drain(s)}"
+
+
+def act_first_words(host, port, count, at_once=1):
     """connections that the other side resets as it takes them: what connect(2) gave, and what comes then"""
-    found = {}
-    for i in range(int(count)):
-        with socket.socket(family_of(host), socket.SOCK_STREAM) as s:
-            honest.patient(s)
-            error = errno_of(lambda: s.connect((host, int(port))))
-            key = f"connect {error}" if error != "0" else f"{honest.drain(s)}"
-        found[key] = found.get(key, 0) + 1
-    return found
+    with concurrent.futures.ThreadPoolExecutor(int(at_once)) as pool:
+        return dict(collections.Counter(pool.map(lambda _: _first_word(host, port), range(int(count)))))
 
 
 def _attempt(s, host, port, within_s=20):
