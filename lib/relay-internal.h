@@ -6,7 +6,8 @@
  *
  *	relays.c      the set: what is polled, whose turn it is, timers
  *	relay.c       one relay: how it begins and ends
- *	relay-move.c  bytes, from one socket to the other
+ *	relay-move.c  bytes, from one socket to the other: they are read
+ *	relay-write.c and written
  *	relay-pool.c  buffers and pipes, which all relays of a set share
  *	relay-shape.c links that are slower than they are
  *
@@ -51,11 +52,11 @@
 /* each 5 ms, and more and more rarely, it is looked at whether the kernel has got rid of bytes */
 #define RELAY_LOOK_US 5000U
 #define RELAY_LOOK_MOST_US 250000U
-#define RELAY_BROKEN_STALL_US 50000U /* a reset waits no longer for bytes that came before */
-#define RELAY_RELEASED_STALL_US 240000000U /* the kernel, of a socket that is closed: 200 s or more */
-#define RELAY_ASK_US 5000U    /* most that follow do it sooner */
-#define RELAY_LINGER_S 2      /* in FIN_WAIT_2, after everybody has gone */
-#define RELAY_RETRY_US 10000U /* without memory */
+#define RELAY_BROKEN_STALL_US 50000U	   /* a reset waits no longer for bytes that came before */
+#define RELAY_RELEASED_STALL_US 240000000U /* the kernel, of a closed socket: 200 s or more */
+#define RELAY_ASK_US 5000U		   /* most that follow do it sooner */
+#define RELAY_LINGER_S 2		   /* in FIN_WAIT_2, after everybody has gone */
+#define RELAY_RETRY_US 10000U		   /* without memory */
 
 /* members newer than the ops a program was built with are unset for it */
 #define RELAY_OPS_SET(ops, member)                                                                 \
@@ -231,6 +232,13 @@ void relay_free(struct sluice_relay *relay);
 size_t relay_move(struct sluice_relay *relay, unsigned int from);
 /** relay_has_more() - has it stopped because its turn was over? */
 bool relay_has_more(struct sluice_relay *relay, unsigned int from);
+
+/* ---- relay-write.c ---- */
+
+/** relay_flush() - what waits is written, as far as the other side takes it, and is due */
+void relay_flush(struct sluice_relay *relay, unsigned int from);
+/** relay_end_writing() - nothing waits any more: the other side is told of the end */
+void relay_end_writing(struct sluice_relay *relay, unsigned int from);
 /** relay_way_drop() - what waits is gone */
 void relay_way_drop(struct sluice_relays *relays, struct relay_way *way);
 /** relay_way_end() - and nothing more is moved */

@@ -32,6 +32,12 @@ struct lab *divert_lab(unsigned int n_filters, unsigned int n_proxies, bool is_c
 	return lab;
 }
 
+int divert_set_up(void **state)
+{
+	*state = divert_lab(0, 1, true);
+	return 0;
+}
+
 uint16_t divert_next(struct lab *lab, unsigned int index)
 {
 	lab->passed = close_fd(lab->passed);
@@ -49,6 +55,12 @@ uint64_t divert_expect(struct lab *lab, unsigned int index, uint16_t type)
 	assert_int_equal(divert_next(lab, index), type);
 	memcpy(&id, lab->message.body.bytes, sizeof(id)); /* the first field of all of them */
 	return id;
+}
+
+void divert_expect_end(struct lab *lab, unsigned int index, uint64_t id, uint8_t full)
+{
+	assert_int_equal(divert_expect(lab, index, WIRE_FLOW_END), id);
+	assert_int_equal(WIRE_BODY(&lab->message, struct wire_flow_end)->full, full);
 }
 
 void divert_take_flow(struct lab *lab, unsigned int index, uint64_t id)
@@ -88,6 +100,26 @@ int divert_connect(struct lab *lab, const struct lab_packet *packet)
 
 	lab_settle(lab);
 	return program;
+}
+
+uint64_t divert_begin(struct lab *lab, unsigned int index, const struct lab_packet *packet,
+		      int *ret_program, int *ret_own)
+{
+	uint64_t id = divert_open_flow(lab, index, packet);
+
+	*ret_program = divert_connect(lab, packet);
+	assert_int_equal(divert_expect(lab, index, WIRE_FLOW_SOCKET), id);
+	*ret_own = TAKE_FD(lab->passed);
+	return id;
+}
+
+void divert_expect_stranger(struct lab *lab, unsigned int index, const struct lab_packet *packet)
+{
+	int program = divert_connect(lab, packet);
+
+	assert_true(divert_is_closed(program));
+	assert_int_equal(divert_next(lab, index), 0);
+	close_fd(program);
 }
 
 void divert_leave(struct lab *lab, const struct lab_packet *packet)

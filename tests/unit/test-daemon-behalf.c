@@ -43,12 +43,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int set_up_alone(void **state)
-{
-	*state = divert_lab(0, 1, true);
-	return 0;
-}
-
 /* a flow of a program, which the first proxy has taken */
 static uint64_t taken(struct lab *lab)
 {
@@ -313,7 +307,7 @@ int main(void)
 						running_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_denial_is_the_proxies_error, set_up,
 						running_tear_down),
-		cmocka_unit_test_setup_teardown(test_one_proxy_alone_is_not_governed, set_up_alone,
+		cmocka_unit_test_setup_teardown(test_one_proxy_alone_is_not_governed, divert_set_up,
 						running_tear_down),
 		cmocka_unit_test_setup_teardown(test_one_that_says_nothing_is_judged_as_itself,
 						set_up, running_tear_down),

@@ -104,12 +104,6 @@ static void test_an_operation_that_always_fails(void **state)
 
 /* ---- one at a time ---- */
 
-static int set_up(void **state)
-{
-	*state = divert_lab(0, 1, true);
-	return 0;
-}
-
 static void test_there_are_no_listeners(void **state)
 {
 	struct lab *lab = divert_story_lab();
@@ -200,7 +194,7 @@ static void test_one_is_taken_while_nobody_listens(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, running_tear_down)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, divert_set_up, running_tear_down)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_fails),
 		cmocka_unit_test(test_each_call_fails_once),

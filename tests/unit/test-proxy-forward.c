@@ -119,14 +119,23 @@ static void test_bytes_go_both_ways(void **state)
 	close_ends(&ends);
 }
 
-static void test_a_half_close_is_half(void **state)
+/* the program ends what it sends */
+static struct ends forward_half(struct proxied *proxied)
 {
-	struct proxied *proxied = *state;
 	struct ends ends = forward(proxied);
 	char byte;
 
 	assert_int_equal(shutdown(ends.program, SHUT_WR), 0);
 	assert_int_equal(receive(proxied, ends.upstream, &byte, 1), 0);
+	return ends;
+}
+
+static void test_a_half_close_is_half(void **state)
+{
+	struct proxied *proxied = *state;
+	struct ends ends = forward_half(proxied);
+	char byte;
+
 	check_carries(proxied, ends.upstream, ends.program);
 	close(TAKE_FD(ends.upstream));
 	assert_int_equal(receive(proxied, ends.program, &byte, 1), 0);
@@ -145,19 +154,24 @@ static void expect_asked(struct proxied *proxied)
 	assert_int_equal(asked->id, FLOW);
 }
 
-/* the end of a program is asked about when upstream does not follow, once */
-static void test_an_end_is_asked_about(void **state)
+/* and is asked about, when upstream does not follow: it reads on */
+static struct ends forward_asked(struct proxied *proxied)
 {
-	struct proxied *proxied = *state;
-	struct ends ends = forward(proxied);
-	char byte;
+	struct ends ends = forward_half(proxied);
 
-	assert_int_equal(shutdown(ends.program, SHUT_WR), 0);
-	assert_int_equal(receive(proxied, ends.upstream, &byte, 1), 0);
 	proxy_expect_nothing(proxied);
 	expect_asked(proxied);
 	proxy_send_end(proxied, FLOW, false);
 	assert_int_equal(proxy_process(proxied), 0);
+	return ends;
+}
+
+/* the end of a program is asked about once */
+static void test_an_end_is_asked_about(void **state)
+{
+	struct proxied *proxied = *state;
+	struct ends ends = forward_asked(proxied);
+
 	check_carries(proxied, ends.upstream, ends.program);
 	usleep(20000);
 	assert_int_equal(proxy_process(proxied), 0);
@@ -169,14 +183,9 @@ static void test_an_end_is_asked_about(void **state)
 static void test_an_end_of_what_has_ended(void **state)
 {
 	struct proxied *proxied = *state;
-	struct ends ends = forward(proxied);
+	struct ends ends = forward_asked(proxied);
 	char byte;
 
-	assert_int_equal(shutdown(ends.program, SHUT_WR), 0);
-	assert_int_equal(receive(proxied, ends.upstream, &byte, 1), 0);
-	expect_asked(proxied);
-	proxy_send_end(proxied, FLOW, false);
-	assert_int_equal(proxy_process(proxied), 0);
 	close(TAKE_FD(ends.upstream));
 	assert_int_equal(receive(proxied, ends.program, &byte, 1), 0);
 	assert_int_equal(proxied->n_ended, 0);

@@ -285,17 +285,35 @@ static void test_a_flood_does_not_keep_a_byte_waiting(void **state)
 
 /* ---- signals ---- */
 
+/* a stream of @n bytes is through, and what comes next goes by splice(2), if there is much */
+static struct sluice_relays *stream_before(struct lab_relay *one, size_t n)
+{
+	struct sluice_relays *relays;
+
+	assert_int_equal(sluice_relays_new(&relays), 0);
+	lab_add(relays, one);
+	lab_stream(relays, one, PROGRAM, n);
+	one->relay->ways[PROGRAM].n_bulk = n > MB ? RELAY_BULK_BYTES : 0;
+	return relays;
+}
+
+static void expect_no_signal(struct sluice_relays *relays, struct lab_relay *one)
+{
+	sigset_t pending;
+
+	assert_int_equal(sigpending(&pending), 0);
+	assert_false(sigismember(&pending, SIGPIPE));
+	sluice_relays_free(relays);
+	lab_drop(one);
+}
+
 static void break_pipe(void (*handler)(int), size_t n)
 {
 	struct sluice_relays *relays;
 	struct lab_relay one;
-	sigset_t pending;
 
 	signal(SIGPIPE, handler);
-	assert_int_equal(sluice_relays_new(&relays), 0);
-	lab_add(relays, &one);
-	lab_stream(relays, &one, PROGRAM, n);
-	one.relay->ways[PROGRAM].n_bulk = n > MB ? RELAY_BULK_BYTES : 0; /* by splice(2), or not */
+	relays = stream_before(&one, n);
 	/* what is written from now on is EPIPE */
 	assert_int_equal(shutdown(one.relay->sides[UPSTREAM].fd, SHUT_WR), 0);
 	lab_send(&one, PROGRAM, n);
@@ -303,10 +321,7 @@ static void break_pipe(void (*handler)(int), size_t n)
 	assert_int_equal(one.end.side, UPSTREAM);
 	assert_int_equal(one.end.error, -ECONNRESET);
 	lab_expect_reset(relays, &one, PROGRAM);
-	assert_int_equal(sigpending(&pending), 0);
-	assert_false(sigismember(&pending, SIGPIPE));
-	sluice_relays_free(relays);
-	lab_drop(&one);
+	expect_no_signal(relays, &one);
 }
 
 /* one would kill us */
@@ -353,22 +368,15 @@ static void test_no_sigpipe_comes_in_the_middle(void **state)
 {
 	struct sluice_relays *relays;
 	struct lab_relay one;
-	sigset_t pending;
 
 	signal(SIGPIPE, SIG_DFL);
-	assert_int_equal(sluice_relays_new(&relays), 0);
-	lab_add(relays, &one);
-	lab_stream(relays, &one, PROGRAM, 5 * MB);
-	one.relay->ways[PROGRAM].n_bulk = RELAY_BULK_BYTES; /* by splice(2) */
+	relays = stream_before(&one, 5 * MB);
 	cut.is_wanted = true;
 	lab_send(&one, PROGRAM, 5 * MB);
 	lab_expect_done(relays, &one, SLUICE_RELAY_RESET);
 	cut.is_wanted = false;
 	assert_int_equal(cut.n, 1);
-	assert_int_equal(sigpending(&pending), 0);
-	assert_false(sigismember(&pending, SIGPIPE));
-	sluice_relays_free(relays);
-	lab_drop(&one);
+	expect_no_signal(relays, &one);
 }
 
 int main(void)

@@ -71,21 +71,6 @@ static void reset_behind_the_end(struct lab *lab, unsigned int side, size_t n)
 	assert_int_equal(errno, EPIPE);
 }
 
-static void test_a_reset_behind_the_end_of_the_program(void **state)
-{
-	reset_behind_the_end(*state, PROGRAM, 40000);
-}
-
-static void test_a_reset_behind_the_end_of_upstream(void **state)
-{
-	reset_behind_the_end(*state, UPSTREAM, 40000);
-}
-
-static void test_a_reset_behind_nothing_but_an_end(void **state)
-{
-	reset_behind_the_end(*state, UPSTREAM, 0);
-}
-
 /* splice(2) that has written some has kept the errno to itself, as SO_ERROR read by somebody else. @n: bytes that are
  * written to it then */
 static void reset_that_nobody_was_told_of(struct lab *lab, unsigned int side, size_t n)
@@ -106,33 +91,57 @@ static void reset_that_nobody_was_told_of(struct lab *lab, unsigned int side, si
 	assert_int_equal(one->n_read_ends[side], 0);
 }
 
-static void test_a_reset_of_the_program_that_nobody_was_told_of(void **state)
+/** struct reset_case - a test of its own */
+struct reset_case {
+	void (*check)(struct lab *lab, unsigned int side, size_t n);
+	unsigned int side;
+	size_t n;
+	void *lab;
+};
+
+static int set_up_reset(void **state)
 {
-	reset_that_nobody_was_told_of(*state, PROGRAM, 0);
+	struct reset_case *reset = *state;
+
+	return lab_set_up(&reset->lab);
 }
 
-static void test_a_reset_of_upstream_that_nobody_was_told_of(void **state)
+static int tear_down_reset(void **state)
 {
-	reset_that_nobody_was_told_of(*state, UPSTREAM, 0);
+	struct reset_case *reset = *state;
+
+	return lab_tear_down(&reset->lab);
 }
 
-static void test_a_reset_that_a_write_meets_too_late(void **state)
+static void test_reset(void **state)
 {
-	reset_that_nobody_was_told_of(*state, UPSTREAM, 5000);
+	struct reset_case *reset = *state;
+
+	reset->check(reset->lab, reset->side, reset->n);
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, lab_set_up, lab_tear_down)
+#define RESET(what, from, n_bytes)                                                                 \
+	{                                                                                          \
+		.name = #what " from " #from ", " #n_bytes " bytes", .test_func = test_reset,      \
+		.setup_func = set_up_reset, .teardown_func = tear_down_reset,                      \
+		.initial_state = &(struct reset_case)                                              \
+		{                                                                                  \
+			.check = what, .side = from, .n = n_bytes                                  \
+		}                                                                                  \
+	}
 	const struct CMUnitTest tests[] = {
 		TEST(test_urgent_data_is_urgent),
 		TEST(test_urgent_data_is_urgent_in_bulk),
-		TEST(test_a_reset_behind_the_end_of_the_program),
-		TEST(test_a_reset_behind_the_end_of_upstream),
-		TEST(test_a_reset_behind_nothing_but_an_end),
-		TEST(test_a_reset_of_the_program_that_nobody_was_told_of),
-		TEST(test_a_reset_of_upstream_that_nobody_was_told_of),
-		TEST(test_a_reset_that_a_write_meets_too_late),
+		RESET(reset_behind_the_end, PROGRAM, 40000),
+		RESET(reset_behind_the_end, UPSTREAM, 40000),
+		RESET(reset_behind_the_end, UPSTREAM, 0),
+		RESET(reset_that_nobody_was_told_of, PROGRAM, 0),
+		RESET(reset_that_nobody_was_told_of, UPSTREAM, 0),
+		/* a write meets it too late */
+		RESET(reset_that_nobody_was_told_of, UPSTREAM, 5000),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
