@@ -54,8 +54,8 @@ def kill_by_turns(t, run, chance):
     deaths = []
     for _ in range(t.cycles):
         for name in VICTIMS:
-            pid = run.wait_pid(name)
             wait_for(lambda: run.stderr.count("open") > len(deaths), 20, f"a flow to stay open: {len(deaths)}")
+            pid = run.wait_pid(name)  # before that it may be one that ends with sluiced
             time.sleep(chance.uniform(0, 0.2))
             deaths.append((name, time.monotonic()))
             machine.kill(pid)
