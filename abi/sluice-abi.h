@@ -18,7 +18,7 @@
  * Counts up when what a map holds gets another meaning, or a program comes or goes: a sluiced
  * then does not take over what a predecessor with another number left in force.
  */
-#define SL_ABI 17
+#define SL_ABI 18
 
 #define SL_PATH_BYTES 512 /* packed path, leaf first, components end in NUL */
 #define SL_NAME_BYTES 256 /* longest single component, NAME_MAX + 1 */
@@ -280,6 +280,7 @@ enum sl_peek_flags {
 enum sl_flow_flags {
 	SL_FLOW_DIVERTED = 1 << 0, /* TCP: to the listener of this namespace, on loopback */
 	SL_FLOW_QUIET = 1 << 1, /* and its proxy asks what an end is, if it wants to know */
+	SL_FLOW_BEHIND = 1 << 2, /* not TCP: some may be in the queue, and what follows waits with them: see struct sl_order */
 };
 
 /** struct sl_flow - map sl_flows: the verdict and what it carried (UDP, ICMP) */
@@ -296,11 +297,27 @@ struct sl_flow {
 	/* of SL_PEEK; the daemon writes what it is going to let go, and then lets it go */
 	__u64 passed[2]; /* enum sl_dir: so many bytes; not TCP: SL_DIR_OUT only */
 	__u64 left;	 /* not TCP: bytes that have left, counted behind netfilter */
-	__u32 base[2];	 /* TCP: sequence number of the first byte */
+	union {
+		__u32 base[2]; /* TCP: sequence number of the first byte */
+		__u64 behind;  /* of SL_FLOW_BEHIND: until sluiced has read so many; 0: BPF sees to it */
+	};
 	__u32 peek;	 /* enum sl_peek_flags */
 	__u32 shown;	 /* TCP that comes in: sequence number behind what was shown */
 };
 _Static_assert(sizeof(struct sl_flow) == 128, "sl_flow");
+
+/**
+ * struct sl_order - map sl_order: datagrams that were held, and how many of them sluiced has read
+ *
+ * A verdict is written before the packets that waited for it are let go: what is sent meanwhile would
+ * overtake them, and so would what follows a datagram that was sent just before. BPF counts what it holds,
+ * sluiced counts a verdict as well; when it has found the queue empty it writes down how far the count had
+ * come, and who waits for no more passes by. What gets lost on the way does no harm.
+ */
+struct sl_order {
+	__u64 n_held;
+	__u64 n_read; /* sluiced maps it */
+};
 
 #define SL_PEEK_BEGUN (1ULL << 32)
 

@@ -232,7 +232,8 @@ int sl_out_held(struct __sk_buff *skb)
 	flow = find_flow(&p, owner);
 	if (flow && flow->flags & SL_FLOW_DIVERTED && is_stream(&p, sock))
 		sock->flags |= SL_SOCK_DIVERTED | (flow->flags & SL_FLOW_QUIET ? SL_SOCK_QUIET : 0);
-	if (flow && flow->verdict == SL_ALLOW && !has_moved(&p, flow)) {
+	if (flow && flow->verdict == SL_ALLOW && !has_moved(&p, flow) &&
+	    !is_behind(flow)) {
 		if (is_stream(&p, sock)) {
 			if (!p.tuple.lo) /* it may be bound to another interface any time */
 				sock->flags |= SL_SOCK_ALLOWED;

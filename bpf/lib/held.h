@@ -32,13 +32,40 @@ static __always_inline bool is_anothers(const struct sl_held *other, const struc
 	       (p->tuple.proto != IPPROTO_TCP && now - other->since_ns < SL_HELD_NS);
 }
 
+static __always_inline struct sl_order *get_order(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sl_order, &zero);
+}
+
+/* allowed, and others of its datagrams may be in the queue: it goes there, too, or it would overtake them */
+static __always_inline bool is_behind(struct sl_flow *flow)
+{
+	struct sl_order *order = flow->flags & SL_FLOW_BEHIND ? get_order() : NULL;
+
+	if (!order)
+		return false;
+	if (!flow->behind)
+		flow->behind = order->n_held;
+	if (order->n_read >= flow->behind) {
+		flow->flags &= ~SL_FLOW_BEHIND;
+		return false;
+	}
+	flow->behind = __sync_fetch_and_add(&order->n_held, 1) + 1;
+	return true;
+}
+
 /* @sock: NULL: it has no record any more */
 static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl_sock *sock,
 				 __u32 dir)
 {
 	struct sl_held held = { .cookie = cookie, .dir = dir }, *other;
+	struct sl_order *order = p->tuple.proto != IPPROTO_TCP ? get_order() : NULL;
 	__u64 now = bpf_ktime_get_boot_ns();
 
+	if (order)
+		__sync_fetch_and_add(&order->n_held, 1);
 	other = bpf_map_lookup_elem(&sl_held, &p->tuple);
 	/* SO_REUSEADDR, or a raw socket: sluiced drops what it holds */
 	if (other && is_anothers(other, p, cookie, now)) {

@@ -105,6 +105,7 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	opened->plane.proxies_id = config->proxies ? FAKE_PROXIES_ID : 0;
 	opened->plane.packets = opened->plane.packets_left = fake->packet_class;
 	opened->plane.loopback = fake->loopback;
+	opened->plane.order = &fake->order;
 	opened->plane.n_packet_copy = PACKETS_COPY_LEAST;
 	fake_adopt(fake, &opened->plane, kept);
 	fake->netns[0].has_rules |= !fake->is_installed;
@@ -112,6 +113,11 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	fake->n_planes++;
 	*ret_plane = &opened->plane;
 	return 0;
+}
+
+struct sl_order *fake_order(struct fake *fake)
+{
+	return &fake->order;
 }
 
 static void fake_close(struct plane *plane)

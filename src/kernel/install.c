@@ -39,6 +39,7 @@ static const char *const map_names[] = {
 	[MAP_PACKET_SETS] = "sl_packet_sets",
 	[MAP_PACKET_COUNTS] = "sl_packet_counts",
 	[MAP_PACKET_PLACES] = "sl_packet_places",
+	[MAP_ORDER] = "sl_order",
 };
 _Static_assert(ARRAY_SIZE(map_names) == _MAP_N, "map_names");
 

@@ -277,6 +277,11 @@ int plane_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32
 	return plane->ops->forget_held(plane, tuples, n);
 }
 
+struct sl_order *plane_order(const struct plane *plane)
+{
+	return plane->order;
+}
+
 int plane_find_proc(struct plane *plane, const struct sl_who *who, struct sl_proc *ret_proc)
 {
 	struct sl_proc_key key = { .start_ns = who->start_ns,

@@ -226,20 +226,27 @@ int real_renew(struct plane *plane, uint32_t generation)
 	return bpf_map_update_elem(fd, &zero, &config, BPF_ANY) < 0 ? -errno : 0;
 }
 
-/* what a predecessor had not read is queued again, and counted again */
-void real_map_crowds(struct real *real)
+/* Return: NULL: it cannot be */
+static void *map_shared(const struct real *real, enum plane_map map, size_t n)
 {
-	void *at = mmap(NULL, CROWDS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-			real->maps[MAP_CROWDS], 0);
+	void *at = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, real->maps[map], 0);
 
-	if (at == MAP_FAILED)
-		return;
-	real->crowds = at;
-	memset(at, 0, CROWDS_BYTES);
+	return at == MAP_FAILED ? NULL : at;
 }
 
-void real_unmap_crowds(struct real *real)
+/* what a predecessor had not read is queued again, and counted again */
+void real_map_counts(struct real *real)
+{
+	real->crowds = map_shared(real, MAP_CROWDS, CROWDS_BYTES);
+	if (real->crowds)
+		memset(real->crowds, 0, CROWDS_BYTES);
+	real->plane.order = map_shared(real, MAP_ORDER, sizeof(*real->plane.order));
+}
+
+void real_unmap_counts(struct real *real)
 {
 	if (real->crowds)
 		munmap(real->crowds, CROWDS_BYTES);
+	if (real->plane.order)
+		munmap(real->plane.order, sizeof(*real->plane.order));
 }

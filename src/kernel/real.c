@@ -51,7 +51,7 @@ static void real_free(struct real *real)
 	if (!real)
 		return;
 	ring_buffer__free(real->ring);
-	real_unmap_crowds(real);
+	real_unmap_counts(real);
 	packets_unmap_places(real);
 	install_close(real);
 	free(real);
@@ -91,7 +91,7 @@ static int real_open(const struct kernel *kernel, const struct plane_config *con
 		return r;
 	}
 	real->plane.events_fd = ring_buffer__epoll_fd(real->ring); /* the ring's own */
-	real_map_crowds(real);
+	real_map_counts(real);
 	*ret_plane = &TAKE_PTR(real)->plane;
 	return 0;
 }

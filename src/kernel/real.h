@@ -37,6 +37,7 @@ enum plane_map {
 	MAP_PACKET_SETS,
 	MAP_PACKET_COUNTS,
 	MAP_PACKET_PLACES,
+	MAP_ORDER,
 	_MAP_N,
 };
 
@@ -72,9 +73,9 @@ static inline struct real *real_of(struct plane *plane)
 
 /* real-maps.c: operations, and what is mapped */
 
-/** real_map_crowds() - what a predecessor had not read is queued again, and counted again */
-void real_map_crowds(struct real *real);
-void real_unmap_crowds(struct real *real);
+/** real_map_counts() - sl_crowds, of which what a predecessor had not read is queued and counted again, and sl_order */
+void real_map_counts(struct real *real);
+void real_unmap_counts(struct real *real);
 int real_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
 int real_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n);
 int real_find_proc(struct plane *plane, const struct sl_proc_key *key, struct sl_proc *ret_proc);

@@ -49,8 +49,8 @@ static const struct {
 	const char *reason;
 } unreachable[] = {
 	{ "maps.h", "0123", "the object has no events of this kind" },
-	{ "maps.h:127", "4", "this object forgets no flow" },
-	{ "maps.h:131", "4", "this object forgets no flow" },
+	{ "maps.h:129", "4", "this object forgets no flow" },
+	{ "maps.h:133", "4", "this object forgets no flow" },
 	{ "binds.h:33", "12", "this object removes none" },
 	{ "binds.h:43", "123", "this object adds none" },
 	{ "held.h:16", "3", "no packet here comes in" },

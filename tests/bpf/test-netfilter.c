@@ -87,6 +87,9 @@ static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
 	struct sl_flow_key key = ends_key(ends, SL_DIR_IN, COOKIE);
 	struct sl_flow flow = { 0 };
 	struct lab_packet packet;
+	const struct sl_flow behind = { .verdict = SL_ALLOW, .flags = SL_FLOW_BEHIND };
+	const struct sl_order order = { .n_held = 1 };
+	const uint32_t zero = 0;
 	const char *text = ends_text(ends);
 
 	ends_packet(&packet, ends);
@@ -115,6 +118,12 @@ static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
 	check(lab_n_entries(lab, "sl_held") == 1, "refused %s is in the queue in its own name",
 	      text);
 	check(lab_run(lab, "sl_in_ours", &packet) == 1, "%s for a socket of ours is ours", text);
+	if (ends->proto != IPPROTO_TCP) {
+		lab_set(lab, "sl_order", &zero, &order);
+		lab_set(lab, "sl_flows", &key, &behind);
+		check(lab_run(lab, "sl_in_held", &packet) == 1,
+		      "allowed %s waits with those that wait for its verdict", text);
+	}
 	lab_clear(lab);
 	check(lab_run(lab, "sl_in_ours", &packet) == 0, "%s for nobody is not ours", text);
 }
@@ -226,8 +235,9 @@ static void check_answer(struct lab *lab, const char *server, const char *client
 
 struct sender {
 	const struct lab_ends *ends;
-	enum sl_verdict verdict; /* SL_UNDECIDED: no flow in the map */
-	uint32_t flags;		 /* of its socket, as well */
+	enum sl_verdict verdict;    /* SL_UNDECIDED: no flow in the map */
+	uint32_t flags;		    /* of its socket, as well */
+	const struct sl_flow *flow; /* the same, instead of a verdict */
 };
 
 static void prepare(struct lab *lab, uint64_t cookie, void *data)
@@ -239,6 +249,8 @@ static void prepare(struct lab *lab, uint64_t cookie, void *data)
 		 sender->flags | (sender->ends->proto == IPPROTO_TCP ? SL_SOCK_STREAM : 0));
 	if (sender->verdict != SL_UNDECIDED)
 		set_flow(lab, &key, sender->verdict);
+	if (sender->flow)
+		lab_set(lab, "sl_flows", &key, sender->flow);
 }
 
 static int run_out(struct lab *lab, const char *program, const struct lab_ends *ends,
@@ -367,7 +379,7 @@ static void check_places(struct lab *lab, const struct lab_ends *ends)
 
 static void check_out_foreign(struct lab *lab, const struct lab_ends *ends)
 {
-	static const char *const programs[] = { "sl_out_held",	 "sl_out_ours",	 "sl_out_allowed",
+	static const char *const programs[] = { "sl_out_held",	 "sl_out_ours",	  "sl_out_allowed",
 						"sl_out_denied", "sl_out_silent", "sl_out_query",
 						"sl_out_crowd" };
 	struct lab_packet packet;
@@ -412,6 +424,44 @@ static void check_out_verdict(struct lab *lab, const struct lab_ends *ends)
 		      run_out(lab, "sl_out_denied", ends, SL_SILENT, &cookie) == 1 &&
 		      run_out(lab, "sl_out_silent", ends, SL_SILENT, &cookie) == 1,
 	      "silenced %s is dropped on its way out", text);
+}
+
+/* Return: what sl_out_held says of a packet of such a flow */
+static int run_ordered(struct lab *lab, const struct lab_ends *ends, struct sl_flow *flow,
+		       __u64 n_held, __u64 n_read)
+{
+	struct sl_order order = { n_held, n_read };
+	struct sender sender = { .ends = ends, .flow = flow };
+	struct lab_packet packet;
+	struct sl_flow_key key;
+	uint64_t cookie;
+	uint32_t zero = 0;
+	int r;
+
+	lab_set(lab, "sl_order", &zero, &order);
+	ends_packet(&packet, ends);
+	r = lab_run_as(lab, "sl_out_held", &packet, prepare, &sender, &cookie);
+	key = ends_key(ends, SL_DIR_OUT, cookie);
+	lab_get(lab, "sl_flows", &key, flow);
+	return r;
+}
+
+static void check_order(struct lab *lab, const struct lab_ends *ends)
+{
+	struct sl_flow flow = { .verdict = SL_ALLOW, .flags = SL_FLOW_BEHIND };
+	const char *text = ends_text(ends);
+
+	check(run_ordered(lab, ends, &flow, 5, 4) == 1 && flow.behind == 6 &&
+		      flow.flags == SL_FLOW_BEHIND && !flow.bytes_out,
+	      "allowed %s waits with those that wait for its verdict", text);
+	check(run_ordered(lab, ends, &flow, 9, 5) == 1 && flow.behind == 10,
+	      "%s waits for the one before it", text);
+	check(run_ordered(lab, ends, &flow, 15, 10) == 0 && !flow.flags && flow.bytes_out,
+	      "%s goes when those before it have gone, whoever else waits", text);
+	check(run_ordered(lab, ends, &flow, 20, 10) == 0, "and %s so for good", text);
+	flow = (struct sl_flow){ .verdict = SL_ALLOW, .flags = SL_FLOW_BEHIND };
+	check(run_ordered(lab, ends, &flow, 5, 5) == 0 && !flow.flags,
+	      "%s goes at once when nobody waits", text);
 }
 
 /* queued again, and not held any more */
@@ -577,6 +627,8 @@ static void check_all(struct lab *lab)
 		check_proxy(lab, all_ends[i]);
 		check_places(lab, all_ends[i]);
 		check_out_verdict(lab, all_ends[i]);
+		if (all_ends[i]->proto != IPPROTO_TCP)
+			check_order(lab, all_ends[i]);
 		check_out_again(lab, all_ends[i]);
 		check_cut(lab, all_ends[i], 0);
 		check_cut(lab, all_ends[i], ARRAY_SIZE(kinds));

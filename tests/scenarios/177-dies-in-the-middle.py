@@ -3,43 +3,21 @@
 """177 — sluiced dies before each system call that a flow takes: nobody is refused what was allowed
 
    [ client ns: a program that connects, sends, is connected to ]──uplink──[ server ns: echo, connects ]
-        └ die-at: kills sluiced before the 1st, 2nd, 3rd … call from the flow's beginning on, until there
+        └ at-call: kills sluiced before the 1st, 2nd, 3rd … call from the flow's beginning on, until there
           are no more; under a closed fail class, so that what is lost on the way is refused
 
 A proxy's flow may end with a reset once it is open; no SYN is sent again.
 """
 import errno
 import itertools
-import subprocess
 from collections import Counter
 
-from lib import main
+from lib import at_call, main
 from lib.orders import Ordered
 from lib.wait import wait_for
 
 HOST, PORT, OWN_PORT = "10.79.77.1", 7, 8077
 RESET = "ECONNRESET"
-
-
-class Watch:
-    """of a process that is to die at its nth call"""
-
-    def __init__(self, lab, pid, nth):
-        self._out = open(lab.new_file("watch"), "w+")
-        self._popen = subprocess.Popen([lab.path("tests/faults/die-at"), str(pid), str(nth)], stdout=self._out)
-        wait_for(lambda: "watching" in self._text(), 5, "die-at")
-
-    def _text(self):
-        with open(self._out.name) as file:
-            return file.read()
-
-    def end(self):
-        """Return: did it die?"""
-        if "died" not in self._text():
-            self._popen.terminate()
-        self._popen.wait()
-        self._out.close()
-        return "died" in self._text()
 
 
 def say(_, program):
@@ -100,7 +78,7 @@ def check(t, lab, kind):
         for nth in itertools.count(1):
             pid = program.run.wait_pid("sluiced")
             wait_for(lambda: is_ready(lab, program), 15, "a sluiced with nothing else to do")
-            watch = Watch(lab, pid, nth)
+            watch = at_call.AtCall(lab, pid, nth)
             told = flow(lab, program)
             has_died = watch.end()
             got[told] += 1
@@ -118,7 +96,7 @@ def check(t, lab, kind):
 
 
 def scenario(t):
-    t.needs("tests/faults/die-at", "tests/providers/test-proxy")
+    t.needs(at_call.PROGRAM, "tests/providers/test-proxy")
     with t.lab() as lab:
         lab.tcp_echo(PORT)
         lab.udp_echo(PORT)

@@ -7,6 +7,7 @@
  * filter sees. See daemon-lab.h for what is real here and what is not.
  */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -112,6 +113,30 @@ static void test_all_packets_of_a_flow_wait_and_go_together(void **state)
 	assert_int_equal(lab_flow(lab, &udp)->bytes_out, FLOW_PACKETS_MAX * 4);
 }
 
+/* until the queue has been found empty: no verdict of TCP, and no denial, has anybody wait */
+static void test_what_follows_a_datagram_does_not_overtake_it(void **state)
+{
+	const struct lab_packet *kinds[] = { &tcp, &udp, &udp };
+	const int verdicts[] = { 0, 1, 0 };
+	struct lab *lab = *state;
+	const struct sl_order *order = fake_order(lab->kernel);
+	struct lab_packet packet = udp;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		packet = *kinds[i];
+		packet.rport = (uint16_t)(packet.rport + i);
+		lab_put(lab, &packet);
+		fake_fail_always(lab->kernel, FAKE_READ, ENOBUFS);
+		lab_judge(lab, 0, lab_take_flow(lab, 0), (uint32_t)verdicts[i]);
+		assert_int_equal(order->n_held - order->n_read, i == 2);
+		assert_int_equal(lab_flow(lab, &packet)->flags, i == 2 ? SL_FLOW_BEHIND : 0);
+		fake_fail(lab->kernel, FAKE_READ, 0, 0);
+	}
+	assert_int_equal(lab_flow(lab, &packet)->behind, 0);
+	lab_put(lab, &packet);
+	assert_int_equal(order->n_read, order->n_held);
+}
+
 static void test_every_filter_must_allow(void **state)
 {
 	struct lab *lab = *state;
@@ -200,6 +225,7 @@ int main(void)
 		TEST(test_a_silent_drop_is_silent, running_one),
 		TEST(test_a_denial_is_remembered_until_the_kernel_forgets_it, running_one),
 		TEST(test_all_packets_of_a_flow_wait_and_go_together, running_one),
+		TEST(test_what_follows_a_datagram_does_not_overtake_it, running_one),
 		TEST(test_every_filter_must_allow, running_two),
 		TEST(test_the_first_filter_that_drops_decides, running_two),
 		TEST(test_without_filters_everything_is_allowed, running_none),

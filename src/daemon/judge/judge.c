@@ -402,7 +402,8 @@ static void take_packet(struct daemon *daemon, const struct queue_packet *packet
 		judge_packet(daemon, packet);
 }
 
-static void read_round(struct daemon *daemon, unsigned int place)
+/* Return: false: there may be more */
+static bool read_round(struct daemon *daemon, unsigned int place)
 {
 	struct queue_packet packets[QUEUE_BATCH];
 
@@ -418,8 +419,22 @@ static void read_round(struct daemon *daemon, unsigned int place)
 			forget_settled(daemon, place);
 			reports_flush(daemon);
 		}
-		return;
+		return n >= 0 || n == -EAGAIN;
 	}
+	return false;
+}
+
+/* twice: what was counted may have been on its way into the queue */
+static void read_behind(struct daemon *daemon)
+{
+	uint64_t n_held = order_now(daemon);
+
+	if (!order_is_behind(daemon))
+		return;
+	for (unsigned int i = 0; i < 2 * plane_n_places(daemon->plane); i++)
+		if (!read_round(daemon, i / 2))
+			return;
+	order_read(daemon, n_held);
 }
 
 /* packets become questions: the answers to those of before are taken first, or they pile up */
@@ -427,7 +442,8 @@ void judge_read_queue(struct daemon *daemon, unsigned int place)
 {
 	if (flow_table_n_held(daemon->flows) > 0)
 		providers_read(daemon);
-	read_round(daemon, place);
+	if (read_round(daemon, place))
+		read_behind(daemon);
 }
 
 void judge_read_queues(struct daemon *daemon)

@@ -7,6 +7,7 @@
  *	judge.c    whose packet is it, and what is known of its flow
  *	asking.c   the filters, one after the other; deadlines
  *	verdict.c  into the kernel, then to the packets
+ *	order.c    none of which is overtaken
  *	peeking.c  what it carries, when filters look
  *	restore.c  what a predecessor left
  */
@@ -29,6 +30,15 @@ void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 /** verdict_entry() - a flow as the kernel has it, its counts kept, with this verdict; not put yet */
 struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
 			     enum sl_verdict verdict);
+/** order_begin() - what follows a datagram of @entry, which is about to be written, waits for those in
+ *  front of it, if it is allowed */
+void order_begin(struct daemon *daemon, struct sl_flow *entry);
+/** order_is_behind() - may somebody wait for what we have read already? */
+bool order_is_behind(const struct daemon *daemon);
+/** order_now() - how many were held by now */
+uint64_t order_now(const struct daemon *daemon);
+/** order_read() - so many were, and the queues have been empty since */
+void order_read(struct daemon *daemon, uint64_t n_held);
 /** verdict_decide() - of a held flow: into the kernel, to its packets, to whom it concerns */
 void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
 /** verdict_carry_out() - of a held flow, whose verdict the kernel knows: its packets, and the rest */

@@ -109,8 +109,9 @@ static bool put_question(struct daemon *daemon, const struct flow *flow,
 {
 	/* on loopback, and on one link, each flow is judged by itself: an entry of the kernel's
 	 * says no interface. Nor does it say on whose behalf a proxy's is */
-	if (flow->side->through || flow->direction != SL_DIR_OUT || flow->key.lo || is_of_link(flow->key.raddr) ||
-	    !flow->side->identity || !flow->side->identity->who.start_ns)
+	if (flow->side->through || flow->direction != SL_DIR_OUT || flow->key.lo ||
+	    is_of_link(flow->key.raddr) || !flow->side->identity ||
+	    !flow->side->identity->who.start_ns)
 		return false;
 	*ret_question = (struct memory_question){ .names = names };
 	if (flow->side->identity->has_path)

@@ -87,10 +87,10 @@ void verdict_let_go(struct daemon *daemon, const struct flow *flow,
 	}
 }
 
-static uint8_t flags_of(const struct flow *flow)
+static uint16_t flags_of(const struct flow *flow)
 {
-	return (uint8_t)((flow->is_diverted ? SL_FLOW_DIVERTED : 0) |
-			 (flow->is_diverted && flow->is_quiet ? SL_FLOW_QUIET : 0));
+	return (uint16_t)((flow->is_diverted ? SL_FLOW_DIVERTED : 0) |
+			  (flow->is_diverted && flow->is_quiet ? SL_FLOW_QUIET : 0));
 }
 
 struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
@@ -105,6 +105,7 @@ struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
 	entry.verdict = (uint8_t)verdict;
 	entry.flags |= flags_of(flow);
 	entry.last_ns = daemon_now_us() * 1000;
+	order_begin(daemon, &entry);
 	return entry;
 }
 
@@ -123,6 +124,7 @@ static int put_in_force(struct daemon *daemon, const struct flow *flow, enum sl_
 		entry.bytes_out = flow->n_held_bytes;
 	else
 		entry.bytes_in = flow->n_held_bytes;
+	order_begin(daemon, &entry);
 	r = plane_set_flow(daemon->plane, &flow->key, &entry);
 	if (r < 0)
 		log_error("cannot write a verdict to the kernel: %s", strerror(-r));

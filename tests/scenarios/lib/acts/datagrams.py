@@ -26,6 +26,25 @@ def _receive(s, n):
     return came, sorted(peers)
 
 
+def numbered(address, port, n):
+    """one each millisecond. Return: the numbers of those that come back, as they come"""
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:
+        s.connect((address, int(port)))
+        for i in range(int(n)):
+            s.send(b"%d" % i)
+            time.sleep(0.001)
+        s.settimeout(0.3)
+        return [int(data) for data in _receive(s, int(n))[0]]
+
+
+def hear(port, n):
+    """Return: numbers, as they come"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("0.0.0.0", int(port)))
+        s.settimeout(1)
+        return [int(data) for data in _receive(s, int(n))[0]]
+
+
 def act_there_and_back(address, port, n, size, is_connected):
     """a burst of `n`, then as many one by one. Return: what came back as it was sent"""
     with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /**
- * DOC: A process dies before one of its system calls
+ * DOC: A process dies, or comes to a halt, before one of its system calls
  *
- *	die-at PID N
+ *	at-call PID N		kills it (SIGKILL), and says "died before CALL", the number of the call
+ *	at-call PID N MS	makes it wait so many milliseconds, and says "waited before CALL"
  *
- * Says "watching" when it watches the process, and kills it (SIGKILL) before its Nth call from then on
- * that anybody else can see: what lies between two of these is all one to the rest of the world. Then it
- * says "died before CALL", the number of the call. A process that makes fewer lives on when we end.
+ * N counts the calls that anybody else can see: what lies between two of these is all one to the rest of
+ * the world. They are counted from when we say "watching". A process that makes fewer lives on when we end.
  */
 
 #include <errno.h>
@@ -19,6 +19,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/macros.h"
@@ -45,7 +46,7 @@ static long seen_call(pid_t pid)
 	return -1;
 }
 
-/* Return: the call before which it died; -1: it has ended by itself */
+/* Return: the call before which it stands still; -1: it has ended by itself */
 static long watch(pid_t pid, unsigned long nth)
 {
 	int status, number = 0;
@@ -60,34 +61,59 @@ static long watch(pid_t pid, unsigned long nth)
 			continue;
 		}
 		call = seen_call(pid);
-		if (call < 0 || --nth > 0)
-			continue;
-		(void)kill(pid, SIGKILL);
-		(void)waitpid(pid, &status, 0);
-		return call;
+		if (call >= 0 && --nth == 0)
+			return call;
 	}
 	return -1;
 }
 
-int main(int argc, char **argv)
+static void die(pid_t pid)
 {
-	pid_t pid = argc == 3 ? (pid_t)strtol(argv[1], NULL, 10) : 0;
-	unsigned long nth = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
-	long call;
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+}
 
-	if (pid <= 0 || !nth) {
-		fprintf(stderr, "usage: die-at PID N\n");
-		return 2;
-	}
+static void wait_awhile(pid_t pid, unsigned long ms)
+{
+	struct timespec while_ = { .tv_sec = (time_t)(ms / 1000),
+				   .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	(void)nanosleep(&while_, NULL);
+	(void)ptrace(PTRACE_DETACH, pid, NULL, NULL);
+}
+
+static int begin(pid_t pid)
+{
 	if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD) < 0 ||
 	    ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0 || waitpid(pid, NULL, 0) != pid) {
-		fprintf(stderr, "die-at: cannot watch %d: %m\n", (int)pid);
-		return 1;
+		fprintf(stderr, "at-call: cannot watch %d: %m\n", (int)pid);
+		return -1;
 	}
 	printf("watching\n");
 	(void)fflush(stdout);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	pid_t pid = argc >= 3 ? (pid_t)strtol(argv[1], NULL, 10) : 0;
+	unsigned long nth = argc >= 3 ? strtoul(argv[2], NULL, 10) : 0;
+	unsigned long ms = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
+	long call;
+
+	if (pid <= 0 || !nth || argc > 4 || (argc == 4 && !ms)) {
+		fprintf(stderr, "usage: at-call PID N [MS]\n");
+		return 2;
+	}
+	if (begin(pid) < 0)
+		return 1;
 	call = watch(pid, nth);
-	if (call >= 0)
-		printf("died before %ld\n", call);
+	if (call < 0)
+		return 0;
+	if (ms)
+		wait_awhile(pid, ms);
+	else
+		die(pid);
+	printf("%s before %ld\n", ms ? "waited" : "died", call);
 	return 0;
 }
