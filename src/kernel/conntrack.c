@@ -134,12 +134,12 @@ int conntrack_keep(int sock, const struct sl_tuple *tuple, uint16_t zone, uint32
 	return netlink_ask(sock, request, NULL, NULL);
 }
 
-int conntrack_begins_anew(int sock, const struct sl_tuple *answer)
+int conntrack_begin_anew(int sock, const struct sl_tuple *tuple)
 {
 	static const struct nf_ct_tcp_flags closed = { .flags = IP_CT_TCP_FLAG_CLOSE_INIT,
 						       .mask = IP_CT_TCP_FLAG_CLOSE_INIT };
 	_Alignas(struct nlmsghdr) char buffer[REQUEST_BYTES] = { 0 };
-	struct nlmsghdr *request = begin(buffer, IPCTNL_MSG_CT_NEW, CTA_TUPLE_REPLY, answer);
+	struct nlmsghdr *request = begin(buffer, IPCTNL_MSG_CT_NEW, CTA_TUPLE_ORIG, tuple);
 	struct nlattr *outer = mnl_attr_nest_start(request, CTA_PROTOINFO);
 	struct nlattr *inner = mnl_attr_nest_start(request, CTA_PROTOINFO_TCP);
 

@@ -173,17 +173,6 @@ static int accept_from(int sock, struct plane_client *client)
 	return 0;
 }
 
-/* what is reset later is to be in nobody's way: neither in that of a program that uses its port again, here or under
- * another instance, nor in that of a proxy's own connection that gets it */
-static void note_accepted(const struct plane *plane, const struct netns *netns,
-			  const struct plane_client *client)
-{
-	const struct sl_tuple answer = plane_accepted(plane, &client->tuple, client->tuple.lport);
-
-	if (client->tuple.rport)
-		(void)conntrack_begins_anew(netns->sockets[NETNS_RULES], &answer);
-}
-
 int real_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
 		struct plane_client *ret_client)
 {
@@ -192,8 +181,6 @@ int real_accept(struct plane *plane, struct netns *netns, bool is_ipv6,
 	*ret_client = (struct plane_client){ .fd = -1, .tuple.netns = netns->cookie };
 	if (netns->divert_port[0][is_ipv6])
 		r = accept_from(netns->sockets[families[is_ipv6].sockets[0]], ret_client);
-	if (r == 0)
-		note_accepted(plane, netns, ret_client);
 	ret_client->tuple.lo = sl_is_loopback(ret_client->tuple.raddr) ? SL_LO_IS : SL_LO_NOT;
 	return r == -ECONNABORTED ? -EAGAIN : r;
 }
@@ -295,4 +282,9 @@ void real_keep_translated(struct plane *plane, struct netns *netns, const struct
 			  uint16_t zone, uint32_t seconds)
 {
 	(void)conntrack_keep(netns->sockets[NETNS_RULES], tuple, zone, seconds); /* the same */
+}
+
+void real_begin_anew(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple)
+{
+	(void)conntrack_begin_anew(netns->sockets[NETNS_RULES], tuple);
 }

@@ -88,7 +88,7 @@ def check_kills_in(t, lab, fail, chance):
         run.wait()
     told = run.json()
     ends = Counter(tuple(row[3:]) for row in told["flows"])
-    t.check(set(ends) <= {("0", "0"), ("0", RESET), (RESET, "-")}, f"fails {fail}: what flows got: {ends}")
+    t.check(set(ends) <= {("0", "0"), ("0", RESET), (RESET, "-")}, f"fails {fail}: what flows got: {ends}; {Counter(flow['reason'] for flow in run.flows(verdict='drop'))}")
     t.equal([row[:2] for row in told["held"]], len(deaths) * [["0", RESET]] + [["0", "-"]],
             f"fails {fail}: open flows, each from the same port")
     t.equal(again, 0, f"fails {fail}: SYNs that were lost, and sent again")
