@@ -280,7 +280,7 @@ enum sl_peek_flags {
 enum sl_flow_flags {
 	SL_FLOW_DIVERTED = 1 << 0, /* TCP: to the listener of this namespace, on loopback */
 	SL_FLOW_QUIET = 1 << 1, /* and its proxy asks what an end is, if it wants to know */
-	SL_FLOW_BEHIND = 1 << 2, /* not TCP: some may be in the queue, and what follows waits with them: see struct sl_order */
+	SL_FLOW_BEHIND = 1 << 2, /* not TCP, of what leaves: see struct sl_order */
 };
 
 /** struct sl_flow - map sl_flows: the verdict and what it carried (UDP, ICMP) */

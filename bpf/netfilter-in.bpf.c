@@ -60,7 +60,7 @@ int sl_in_held(struct __sk_buff *skb)
 		if (other && other->verdict == SL_PEEK)
 			cookie = peer;
 	}
-	if (flow && flow->verdict == SL_ALLOW && !is_behind(flow)) {
+	if (flow && flow->verdict == SL_ALLOW) {
 		__sync_fetch_and_add(&flow->bytes_in, p.n_payload);
 		flow->last_ns = bpf_ktime_get_boot_ns();
 		return 0;

@@ -39,7 +39,7 @@
 
 static const struct nft_hook output = { .number = NF_INET_LOCAL_OUT, .priority = -150 };
 static const struct nft_hook translating = { .number = NF_INET_LOCAL_OUT,
-					     .priority = -110,
+					     .priority = DOCTOR_NAT_PRIORITY,
 					     .type = "nat" };
 
 /* one rule with one expression, in a table that goes with its namespace */

@@ -105,9 +105,10 @@ struct sluice_proxy_ops {
 /**
  * sluice_proxy_new() - begin a session on the provider channel, descriptor 3
  * @ops:       not copied, must outlive the proxy
+ * @data:      given to every callback, never touched
  * @ret_proxy: out: owned by the caller, on 0 only; sluice_proxy_free() ends it
  *
- * Return: as sluice_filter_new(), and -errno of epoll_create1(2).
+ * Return: as sluice_filter_new(), and -errno of epoll_create1(2) or epoll_ctl(2).
  */
 SLUICE_API int sluice_proxy_new(const struct sluice_proxy_ops *ops, void *data,
 				struct sluice_proxy **ret_proxy);
@@ -128,14 +129,16 @@ SLUICE_API int sluice_proxy_process(struct sluice_proxy *proxy);
  *
  * For who has nothing else to poll: it takes half the system calls, and where flows follow each other
  * closely it looks again for up to 0.2 ms before it sleeps, if nobody else wants the processor.
- * Return: as sluice_filter_process(), or -errno of epoll_wait(2).
+ * Return: as sluice_filter_process(), or -errno of epoll_wait(2) or epoll_ctl(2): free the proxy, and
+ * exit with an error.
  */
 SLUICE_API int sluice_proxy_wait(struct sluice_proxy *proxy, int timeout_ms);
 
 /**
  * sluice_proxy_open() - a flow that was taken: the other side is reached, or is not
  * @error: 0, or a negative errno, which connect(2) of the program gives, where the protocol can
- *         say it: -ECONNREFUSED, -EHOSTUNREACH, -ENETUNREACH, -EACCES (IPv4: EHOSTUNREACH).
+ *         say it: -ECONNREFUSED, -EHOSTUNREACH, -ENETUNREACH, -EACCES or -EPERM (EACCES;
+ *         IPv4: EHOSTUNREACH).
  *         -ETIMEDOUT: the SYN gets no answer, and the program's own timer decides.
  *         Any other: ECONNREFUSED.
  * @reason: for people, shown in flow records; at most 127 bytes; may be NULL
@@ -152,15 +155,17 @@ SLUICE_API int sluice_proxy_open(struct sluice_proxy *proxy, uint64_t flow_id, i
 /**
  * sluice_proxy_forward() - connect a flow that was taken with another socket
  * @upstream: a TCP socket, non-blocking, connected or connecting: getsockopt(SO_ERROR) is what the
- *            program's connect(2) gives; for a flow of UDP a connected UDP socket. Consumed, also on
- *            failure.
+ *            program's connect(2) gives, but one that is reset as soon as it is connected was
+ *            connected, and the program is reset; for a flow of UDP a connected UDP socket.
+ *            Consumed, also on failure.
  *
  * Bytes, half closes, full closes and resets of either side become the other's (<sluice/relay.h>).
  * Of its callbacks flow_cancelled may follow; and when both sides have ended, so that the library
  * knows nothing of it any more, flow_ended and flow_datagram, which are then to be ignored.
  *
- * Return: as sluice_filter_answer(); -EALREADY: it is forwarded, and stays so; -ENOMEM, -errno of
- *         getsockopt(2), timerfd_create(2) or epoll_ctl(2): the flow is refused.
+ * Return: as sluice_filter_answer(), but never -ENOBUFS: what the channel has no place for is said
+ *         later; -EALREADY: it is forwarded, and stays so; -ENOMEM, -errno of getsockopt(2),
+ *         timerfd_create(2) or epoll_ctl(2): the flow is refused, and nothing is left to do.
  */
 SLUICE_API int sluice_proxy_forward(struct sluice_proxy *proxy, uint64_t flow_id, int upstream);
 

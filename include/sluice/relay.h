@@ -25,7 +25,7 @@
  * Threads: a set, with its relays, belongs to one thread at a time. The library makes no
  * thread and no signal handler, and has no loop: poll sluice_relays_get_fd() for reading and
  * call sluice_relays_process(). No call blocks. In a process that does not ignore SIGPIPE it
- * costs two system calls more for each splice(2) that none reaches it.
+ * costs three system calls more for each splice(2) that none reaches it.
  *
  * Errors: every int is 0 or a negative errno.
  */
@@ -101,7 +101,7 @@ struct sluice_relay_shape {
  * sluice_relays_new() - a set without relays
  * @ret_relays: out: owned by the caller, on 0 only; sluice_relays_free() ends it
  *
- * Since 0.1. Return: 0, -ENOMEM, or -errno of epoll_create1(2) or timerfd_create(2).
+ * Since 0.1. Return: 0, -ENOMEM, or -errno of epoll_create1(2), timerfd_create(2) or epoll_ctl(2).
  */
 SLUICE_API int sluice_relays_new(struct sluice_relays **ret_relays);
 

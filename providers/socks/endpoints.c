@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <string.h>
 
 #include "endpoints.h"
 
-int endpoints_add(struct endpoints *endpoints, const struct upstream *upstream,
-		  const struct sockaddr *address, socklen_t n_address)
+void endpoints_add(struct endpoints *endpoints, const struct upstream *upstream,
+		   const struct sockaddr *address, socklen_t n_address)
 {
 	struct endpoint *endpoint = &endpoints->all[endpoints->n];
 
-	if (endpoints->n == ENDPOINTS_MAX)
-		return -E2BIG;
 	*endpoint = (struct endpoint){ .upstream = upstream, .n_address = n_address };
 	memcpy(&endpoint->address, address, n_address);
 	endpoints->n++;
-	return 0;
 }
 
 static bool is_last(const struct endpoint *endpoint, uint64_t now_ms)

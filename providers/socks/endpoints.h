@@ -15,7 +15,11 @@
 
 #include "upstream.h"
 
-#define ENDPOINTS_MAX 64U /* bits of a mask */
+#define UPSTREAMS_MAX 16U
+#define ADDRESSES_MAX                                                                              \
+	4U /* of one upstream, further ones are not used: there is room for each of the others */
+#define ENDPOINTS_MAX (UPSTREAMS_MAX * ADDRESSES_MAX)
+_Static_assert(ENDPOINTS_MAX <= 64, "bits of a mask");
 #define ENDPOINTS_FAILED_MS 30000U
 
 struct endpoint {
@@ -37,9 +41,9 @@ struct endpoints {
 	struct endpoint all[ENDPOINTS_MAX];
 };
 
-/** endpoints_add() - Return: 0, -E2BIG */
-int endpoints_add(struct endpoints *endpoints, const struct upstream *upstream,
-		  const struct sockaddr *address, socklen_t n_address);
+/** endpoints_add() - one more, of ENDPOINTS_MAX at most */
+void endpoints_add(struct endpoints *endpoints, const struct upstream *upstream,
+		   const struct sockaddr *address, socklen_t n_address);
 
 /** endpoints_next() - @tried: bits of those that are out. Return: its number; -1: none is left */
 int endpoints_next(const struct endpoints *endpoints, uint64_t tried, uint64_t now_ms);

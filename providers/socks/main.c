@@ -22,7 +22,6 @@
 #include "flows.h"
 #include "resolve.h"
 
-#define UPSTREAMS_MAX 16U
 #define EVENTS_MAX 64
 #define TIMEOUT_S 10U
 #define TIMEOUT_MAX_S 600UL
@@ -156,7 +155,7 @@ static int find_upstreams(struct sluice_proxy *proxy, struct socks *socks)
 		bool is_last = i + 1 == socks->n_upstreams && socks->flows.endpoints.n == 0;
 
 		r = resolve_end(&socks->resolving[i], &socks->flows.endpoints, error);
-		if (r < 0 && (r != -EINVAL || is_last))
+		if (r < 0 && is_last)
 			return sluice_proxy_fail(proxy, r, "upstream: %s", error);
 		if (r < 0)
 			sluice_proxy_log(proxy, LOG_WARNING, "upstream: %s; the others are used",

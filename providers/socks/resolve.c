@@ -7,8 +7,7 @@
 
 #include "resolve.h"
 
-#define ADDRESSES_MAX 4U /* of one name */
-#define WAIT_MS 3500	 /* sluiced gives a provider 5 s to start */
+#define WAIT_MS 3500 /* sluiced gives a provider 5 s to start */
 
 /* the second name server is to have its turn within that time */
 static void be_quick(void)
@@ -78,7 +77,6 @@ int resolve_end(struct resolving *resolving, struct endpoints *endpoints,
 {
 	struct addrinfo *one = resolving->found;
 	unsigned int n = 0;
-	int r = 0;
 
 	if (resolving->error) {
 		(void)snprintf(error, RESOLVE_ERROR_BYTES,
@@ -89,11 +87,8 @@ int resolve_end(struct resolving *resolving, struct endpoints *endpoints,
 								  : gai_strerror(resolving->error));
 		return -EINVAL;
 	}
-	for (; one && n < ADDRESSES_MAX && r == 0; one = one->ai_next, n++)
-		r = endpoints_add(endpoints, resolving->upstream, one->ai_addr, one->ai_addrlen);
+	for (; one && n < ADDRESSES_MAX; one = one->ai_next, n++)
+		endpoints_add(endpoints, resolving->upstream, one->ai_addr, one->ai_addrlen);
 	freeaddrinfo(resolving->found);
-	if (r < 0)
-		(void)snprintf(error, RESOLVE_ERROR_BYTES,
-			       "more than %u addresses of proxies: give fewer", ENDPOINTS_MAX);
-	return r;
+	return 0;
 }

@@ -31,7 +31,7 @@ void resolve_begin(struct resolving *resolving, const struct upstream *upstream)
 /** resolve_wait() - until all @n have ended, or have had their time */
 void resolve_wait(struct resolving *all, unsigned int n);
 
-/** resolve_end() - add where it is; several addresses are as many endpoints. Return: 0; -E2BIG: there
- *  are too many; -EINVAL: it has no address. @error then says why */
+/** resolve_end() - add where it is; several addresses are as many endpoints. Return: 0;
+ *  -EINVAL: it has no address, and @error says why */
 int resolve_end(struct resolving *resolving, struct endpoints *endpoints,
 		char error[RESOLVE_ERROR_BYTES]);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,7 +38,6 @@ enum step_kind {
 	STEP_CT_ZONE,
 	STEP_CT_ZONE_OF_PROXY,
 	STEP_VERDICT,
-	STEP_GOTO,
 };
 
 struct step {
@@ -67,7 +67,7 @@ struct step {
 #define CT_ZONE_OF_PROXY { .kind = STEP_CT_ZONE_OF_PROXY } /* sl_zone_of_proxy() of its user */
 #define ACCEPT { .kind = STEP_VERDICT, .value = NF_ACCEPT }
 #define DROP { .kind = STEP_VERDICT, .value = NF_DROP }
-#define GOTO(c) { .kind = STEP_GOTO, .chain = (c) }
+#define GOTO(c) { .kind = STEP_VERDICT, .value = (uint32_t)NFT_GOTO, .chain = (c) }
 
 #define STEPS_MAX 6
 enum rule_when {
@@ -77,10 +77,12 @@ enum rule_when {
 	WHEN_PACKETS,
 	WHEN_LOOPBACK,
 	WHEN_DIVERTING,
-	WHEN_DIVERTING_IPV6,
-	WHEN_DIVERTING_UDP,
-	WHEN_DIVERTING_UDP6,
 	WHEN_DIVERTING_PEEKED,
+	/* there is a listener for these flows: nft_plan.divert_port, in its order */
+	WHEN_LISTENING_TCP4,
+	WHEN_LISTENING_TCP6,
+	WHEN_LISTENING_UDP4,
+	WHEN_LISTENING_UDP6,
 	WHEN_GOVERNS_PROXIES,
 };
 

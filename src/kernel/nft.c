@@ -134,10 +134,10 @@ static const struct nft_rule rules[] = {
 	RULE(NFT_ZONE_CHAIN, WHEN_DIVERTING, PROTO_IS(IPPROTO_UDP), BPF(out_ours), CT_ZONE(SL_ZONE)),
 
 	/* first packets, and later ones when conntrack has forgotten the connection */
-	DIVERTED(WHEN_DIVERTING, IPPROTO_TCP, NFPROTO_IPV4, REDIRECT(0, 0)),
-	DIVERTED(WHEN_DIVERTING_IPV6, IPPROTO_TCP, NFPROTO_IPV6, REDIRECT(0, 1)),
-	DIVERTED(WHEN_DIVERTING_UDP, IPPROTO_UDP, NFPROTO_IPV4, REDIRECT(1, 0)),
-	DIVERTED(WHEN_DIVERTING_UDP6, IPPROTO_UDP, NFPROTO_IPV6, REDIRECT(1, 1)),
+	DIVERTED(WHEN_LISTENING_TCP4, IPPROTO_TCP, NFPROTO_IPV4, REDIRECT(0, 0)),
+	DIVERTED(WHEN_LISTENING_TCP6, IPPROTO_TCP, NFPROTO_IPV6, REDIRECT(0, 1)),
+	DIVERTED(WHEN_LISTENING_UDP4, IPPROTO_UDP, NFPROTO_IPV4, REDIRECT(1, 0)),
+	DIVERTED(WHEN_LISTENING_UDP6, IPPROTO_UDP, NFPROTO_IPV6, REDIRECT(1, 1)),
 
 	RULE("reject", ALWAYS, REJECT_ICMP(NFT_REJECT_ICMPX_PORT_UNREACH)),
 };
@@ -169,6 +169,13 @@ static int put_rule(struct nft_batch *batch, const char *table, const struct nft
 	return r;
 }
 
+/* Nothing is diverted where nobody listens. What was diverted before has nowhere to go: it does not leave
+ * (bpf/egress.bpf.c) */
+static bool is_listening(unsigned int listener, const struct nft_plan *plan)
+{
+	return plan->has_diverts && plan->divert_port[listener / 2][listener % 2];
+}
+
 static bool is_used(enum rule_when when, const struct nft_plan *plan)
 {
 	switch (when) {
@@ -182,12 +189,11 @@ static bool is_used(enum rule_when when, const struct nft_plan *plan)
 		return plan->packets != SL_PACKETS_NONE;
 	case WHEN_DIVERTING:
 		return plan->has_diverts;
-	case WHEN_DIVERTING_IPV6:
-		return plan->has_diverts && plan->divert_port[0][1];
-	case WHEN_DIVERTING_UDP:
-		return plan->has_diverts && plan->divert_port[1][0];
-	case WHEN_DIVERTING_UDP6:
-		return plan->has_diverts && plan->divert_port[1][1];
+	case WHEN_LISTENING_TCP4:
+	case WHEN_LISTENING_TCP6:
+	case WHEN_LISTENING_UDP4:
+	case WHEN_LISTENING_UDP6:
+		return is_listening(when - WHEN_LISTENING_TCP4, plan);
 	case WHEN_GOVERNS_PROXIES:
 		return plan->has_diverts && plan->governs_proxies;
 	case WHEN_DIVERTING_PEEKED:

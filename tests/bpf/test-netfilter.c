@@ -87,9 +87,6 @@ static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
 	struct sl_flow_key key = ends_key(ends, SL_DIR_IN, COOKIE);
 	struct sl_flow flow = { 0 };
 	struct lab_packet packet;
-	const struct sl_flow behind = { .verdict = SL_ALLOW, .flags = SL_FLOW_BEHIND };
-	const struct sl_order order = { .n_held = 1 };
-	const uint32_t zero = 0;
 	const char *text = ends_text(ends);
 
 	ends_packet(&packet, ends);
@@ -118,12 +115,6 @@ static void check_in_verdict(struct lab *lab, const struct lab_ends *ends)
 	check(lab_n_entries(lab, "sl_held") == 1, "refused %s is in the queue in its own name",
 	      text);
 	check(lab_run(lab, "sl_in_ours", &packet) == 1, "%s for a socket of ours is ours", text);
-	if (ends->proto != IPPROTO_TCP) {
-		lab_set(lab, "sl_order", &zero, &order);
-		lab_set(lab, "sl_flows", &key, &behind);
-		check(lab_run(lab, "sl_in_held", &packet) == 1,
-		      "allowed %s waits with those that wait for its verdict", text);
-	}
 	lab_clear(lab);
 	check(lab_run(lab, "sl_in_ours", &packet) == 0, "%s for nobody is not ours", text);
 }

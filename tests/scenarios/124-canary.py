@@ -74,6 +74,8 @@ def check_broken(t, lab, run, instance):
         for name in ("canary IPv4", "canary IPv6"):
             t.equal(checks[name]["state"], "missing", f"{checks[name]}")
             t.check(checks[name]["lost"], f"{name} says what is lost")
+        for name in ("netdev egress", "tun"):  # nothing uses them yet
+            t.check(checks[name]["lost"].startswith("nothing"), f"{name} speaks of what is not there: {checks[name]}")
     finally:
         nft(lab, "delete", "table", "inet", "stranger")
     wait_for(lambda: canary_of(lab, instance)["state"] == "ok", NOTICED_S, "the next canary is well")

@@ -178,6 +178,18 @@ def check_named(t, lab):
     t.equal([end["error"] for end in found.json()], ["0", "0"], f"by name: {found.report()}")
 
 
+def check_all_have_room(t, lab):
+    """of each upstream four addresses are tried: with as many as there may be, the last one is tried, too"""
+    for i in range(5):
+        lab.zone.add("dead.example", "A", f"127.0.0.{2 + i}")
+    ports = [1] * 15 + [PLAIN]
+    options = [f"upstream=socks5://{'dead.example' if port == 1 else PROXY}:{port}" for port in ports]
+    found = run(lab, "socks:" + ",".join(options), lab.actor("connects", f"{HOST4},{ECHO}"))
+    t.equal([end["error"] for end in found.json()], ["0", "0"], f"by the last one: {found.report()}")
+    found = run(lab, "socks:" + ",".join([*options, options[0]]), ["true"])
+    t.check(found.popen.returncode != 0 and "more than 16 upstreams" in found.stderr, f"one more: {found.report()}")
+
+
 def check_words(t, lab):
     """what cannot start says why, and no password"""
     for options, words in (
@@ -186,6 +198,8 @@ def check_words(t, lab):
             ("upstream=socks5://a:secret@h", "it has no port"),
             ("upstream=socks5://does-not-exist.example:1080", "cannot look up \"does-not-exist.example\""),
             (f"upstream=socks5://{PROXY}:1,timeout=0", "is no number of seconds"),
+            (f"upstream=socks5://{PROXY}:1,timeout=601", "is no number of seconds"),
+            (f"upstream=socks5://{'h' * (256 - len('socks5://:1'))}:1", "is longer than 255 bytes"),
             (f"upstream=socks5://{PROXY}:1,ca=/dev/null", "no upstream is https://"),
             (f"upstream=https://{PROXY}:1,ca=/dev/null", "has no certificate"),
             ("timeout=1", "needs upstream=")):
@@ -217,6 +231,7 @@ def scenario(t):
         check_many(t, lab)
         check_restart(t, lab)
         check_named(t, lab)
+        check_all_have_room(t, lab)
         check_words(t, lab)
         check_secure(t, lab)
 

@@ -17,6 +17,7 @@ import sys
 import time
 
 from lib import machine, main, plane
+from lib.foreign import TRANSLATING, table
 from lib.wait import wait_for
 
 HOST4, HOST6 = "10.79.67.1", "fd00:79::67:1"
@@ -355,21 +356,13 @@ def check_programs(t, lab):
         lab.client.ip(f"address del fd00:77::{i:x}/64 dev uplink")
 
 
-NAT = """
-table inet foreign {
-	chain output {
-		type nat hook output priority %s;
-		ip daddr 10.79.67.1 dnat ip to 10.79.67.2
-		ip6 daddr fd00:79::67:1 dnat ip6 to fd00:79::67:2
-	}
+NAT = table(TRANSLATING, """
 	chain postrouting {
 		type nat hook postrouting priority 100;
 		oif uplink masquerade
 	}
-}
-"""
-FIREWALL = """
-table inet foreign {
+""")
+FIREWALL = table("""
 	chain output {
 		type filter hook output priority 0; policy drop;
 		oif lo accept
@@ -384,9 +377,10 @@ table inet foreign {
 		ct state established,related accept
 		ip6 nexthdr 58 accept
 	}
-}
-"""
+""")
 TALK = "say(lambda: talk(make()))\n"
+REDIRECTS = ("say(lambda: subprocess.run(['nft', 'list', 'ruleset'], capture_output=True, text=True, check=True)"
+             ".stdout.count('redirect to'))\n")  # one for each listener
 UP = "subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)\n"
 
 
@@ -413,18 +407,21 @@ def check_loopback(t, lab):
     for name in ("all", "lo", "uplink"):
         lab.client.sysctl(f"ipv4/conf/{name}/rp_filter", 1)
     lab.client.sysctl("ipv4/conf/all/route_localnet", 0)
-    place.run("rp_filter", TALK, ["echo"])
+    place.run("rp_filter", REDIRECTS + TALK, ["4", "echo"])
     own = ["127.0.0.1/8", "::1/128"]
     for address in own:
         lab.client.ip(f"address del {address} dev lo")
     for fail in FAILS:
-        place.run("no loopback", TALK, ["ECONNREFUSED" if fail == "closed" else "echo"], fail, leaks=fail == "open")
+        place.run("no loopback", REDIRECTS + TALK, ["0", "ECONNREFUSED" if fail == "closed" else "echo"], fail, leaks=fail == "open")
     place.run("loopback comes later", "say(lambda: talk(make(0)))\nsubprocess.run(['ip', 'address', 'add', "
               "'::1/128' if IPV6 else '127.0.0.1/8', 'dev', 'lo'], check=True)\ntime.sleep(0.2)\n" + TALK,
               ["ECONNREFUSED", "echo"])
     for fail in FAILS:
-        place.run("bound to an interface", "s = make()\ns.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'uplink')\n"
-                  "say(lambda: talk(s))\n", ["ECONNREFUSED" if fail == "closed" else "echo"], fail, leaks=fail == "open")
+        run = place.run("bound to an interface",
+                        "s = make()\ns.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'uplink')\nsay(lambda: talk(s))\n",
+                        ["ECONNREFUSED" if fail == "closed" else "echo"], fail, leaks=fail == "open")
+        reason = run.wait_flow(event="new", dport=7)["reason"]
+        t.check("its socket is bound to an interface" in reason, f"fails {fail}: what the record says: {reason}")
     place.run("loopback, by a rule", "import threading\nown = socket.create_server(('::1' if IPV6 else '127.0.0.1', 0), "
               "family=socket.AF_INET6 if IPV6 else socket.AF_INET)\n"
               "def serve():\n    s = own.accept()[0]\n    s.sendall(s.recv(9))\n"
@@ -449,7 +446,7 @@ def scenario(t):
 
 
 CHECKS = (check_parts, check_waiting, check_no_proxy, check_lies, check_taken_away, check_ended, check_descriptors,
-          check_no_accept,          check_programs, check_tables, check_loopback)
+          check_no_accept, check_programs, check_tables, check_loopback)
 
 if __name__ == "__main__":
     main(scenario, only="")

@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 
 from lib import machine, main
+from lib.foreign import TRANSLATING, table
 from lib.wait import wait_for
 
 HOSTS, FAILS = ("10.79.67.1", "fd00:79::67:1"), ("closed", "open")
@@ -40,23 +41,13 @@ def echo():
 """
 FOUR = "for _ in range(4):\n    echo()\n"
 AROUND = "echo()\nwhile not os.path.exists(GO):\n    time.sleep(0.02)\n" + FOUR
-NAT = """
-table inet foreign {
-	chain output {
-		type nat hook output priority %d;
-		ip daddr 10.79.67.1 dnat ip to 10.79.67.2
-		ip6 daddr fd00:79::67:1 dnat ip6 to fd00:79::67:2
-	}
-}
-"""
-MARK = """
-table inet foreign {
+NAT = table(TRANSLATING)
+MARK = table("""
 	chain output {
 		type filter hook output priority 0;
 		oifname "uplink" meta mark set 0x05000000
 	}
-}
-"""
+""")
 
 
 def in_client(lab, *words, **settings):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """180 — a program cannot tell a connection that a proxy has from a direct one: what calls give, events, bytes, ends
 
-   [ client ns: python ]──uplink──[ server ns: the other sides of lib/honest.py ]
+   [ client ns: python ]──uplink──[ server ns: the other sides of lib/honest ]
         └ directly; sluice run --proxy relay, hello-proxy, relay and hello-proxy
 
    180-tcp-honesty.py BUILD [--way relay,hello,both | all] [--case end_then_reset]
@@ -59,8 +59,7 @@ class Others:
 
     def _serve(self, s, name):
         with s:
-            honest.patient(s)
-            honest.CASES[name]["server"](s, lambda *what: self.said.setdefault(name, []).extend(what))
+            honest.play(name, "server", s, lambda *what: self.said.setdefault(name, []).extend(what))
 
     def resets(self, port):
         """each connection, as it is taken"""

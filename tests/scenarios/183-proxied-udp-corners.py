@@ -109,6 +109,20 @@ ACTS = {
     "200 a second": ("rate", HOST4, ECHO, 1000, 200),
 }
 
+# and what is not, as sluice_proxy(3) says: directly, by a proxy
+CAVEATS = {
+    "the other side refuses": (("lengths", HOST4, CLOSED, 5), {"right": ["ConnectionRefusedError"]}, {"right": ["TimeoutError"]}),
+    "an answer from another port": (("to_all", SERVER4, 5353, 5355, 1), {"came": [["0", "0", SERVER4, 5354]]},
+                                    {"came": [["0", "TimeoutError"]]}),
+}
+
+
+def check_caveats(t, lab, proxy):
+    for title, (act, directly, proxied) in CAVEATS.items():
+        words = lab.actor(*act)
+        t.equal(lab.plain(words).json(), directly, f"{title}, directly")
+        t.equal(with_proxy(lab, proxy, words).json(), proxied, f"{proxy}: {title}")
+
 
 def check_acts(t, lab, proxy):
     for title, act in ACTS.items():
@@ -132,6 +146,7 @@ def scenario(t):
         for proxy in proxies(t, lab):
             check_gone(t, lab, sink, proxy)
             check_acts(t, lab, proxy)
+            check_caveats(t, lab, proxy)
 
 
 if __name__ == "__main__":

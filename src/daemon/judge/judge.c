@@ -60,8 +60,9 @@ void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple)
 	space->has_settled |= tuple->proto != IPPROTO_TCP || space->n_settled >= SETTLED_TCP_MAX;
 }
 
-/* the queue of that namespace is empty */
-static void forget_settled(struct daemon *daemon, unsigned int place)
+/* The queue of that namespace is empty. @n_held: order_now() before it was found so: what was held since
+ * may have the same ends, and is read next: read_behind() */
+static void forget_settled(struct daemon *daemon, unsigned int place, uint64_t n_held)
 {
 	struct space *space = daemon->namespaces.spaces[place];
 	const struct netns *netns = plane_netns(daemon->plane, place);
@@ -70,7 +71,7 @@ static void forget_settled(struct daemon *daemon, unsigned int place)
 	if (!space)
 		return;
 	space->n_emptied++;
-	if (!space->has_settled)
+	if (!space->has_settled || order_now(daemon) != n_held)
 		return;
 	space->has_settled = false;
 	space->n_settled = 0;
@@ -409,6 +410,7 @@ static bool read_round(struct daemon *daemon, unsigned int place)
 
 	(void)ends_drain(daemon); /* what the kernel did alone came before what it asks */
 	for (int i = 0; i < BATCHES_A_ROUND; i++) {
+		uint64_t n_held = order_now(daemon);
 		int n = plane_read(daemon->plane, place, daemon->packets, packets);
 
 		for (int j = 0; j < n; j++)
@@ -416,7 +418,7 @@ static bool read_round(struct daemon *daemon, unsigned int place)
 		if (n == (int)QUEUE_BATCH)
 			continue;
 		if (n >= 0 || n == -EAGAIN) {
-			forget_settled(daemon, place);
+			forget_settled(daemon, place, n_held);
 			reports_flush(daemon);
 		}
 		return n >= 0 || n == -EAGAIN;

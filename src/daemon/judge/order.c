@@ -10,7 +10,8 @@ void order_begin(struct daemon *daemon, struct sl_flow *entry)
 {
 	struct sl_order *order = plane_order(daemon->plane);
 
-	if (!order || entry->verdict != SL_ALLOW || entry->tuple.proto == IPPROTO_TCP)
+	if (!order || entry->verdict != SL_ALLOW || entry->dir != SL_DIR_OUT ||
+	    entry->tuple.proto == IPPROTO_TCP)
 		return;
 	(void)__atomic_add_fetch(&order->n_held, 1, __ATOMIC_SEQ_CST);
 	entry->flags |= SL_FLOW_BEHIND;

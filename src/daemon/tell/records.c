@@ -52,6 +52,20 @@ static void fill_behalf(const struct flow_side *side, struct flow_record *record
 	record->origin_uid = side->origin->who.uid;
 }
 
+/* who has decided, who has it, and what it has carried if it is over */
+static void fill_fate(struct daemon *daemon, const struct flow *flow, struct flow_record *record)
+{
+	if (flow->is_counted) {
+		record->event = RECORD_CLOSED;
+		record->bytes_in = flow->bytes.in;
+		record->bytes_out = flow->bytes.out;
+	}
+	if (flow->provider >= 0)
+		record->provider = daemon->filters[flow->provider].name;
+	if (flow->is_diverted)
+		record->via = divert_proxy(daemon, flow);
+}
+
 /* @through: for what is said of it */
 static void fill_record(struct daemon *daemon, const struct flow *flow, struct flow_record *record,
 			char through[BEHALF_THROUGH_BYTES])
@@ -82,15 +96,7 @@ static void fill_record(struct daemon *daemon, const struct flow *flow, struct f
 					.decision_us = flow->decided_us - flow->opened_us };
 	memcpy(record->local_address, flow->side->laddr, sizeof(record->local_address));
 	memcpy(record->remote_address, flow->key.raddr, sizeof(record->remote_address));
-	if (flow->is_counted) {
-		record->event = RECORD_CLOSED;
-		record->bytes_in = flow->bytes.in;
-		record->bytes_out = flow->bytes.out;
-	}
-	if (flow->provider >= 0)
-		record->provider = daemon->filters[flow->provider].name;
-	if (flow->is_diverted)
-		record->via = divert_proxy(daemon, flow);
+	fill_fate(daemon, flow, record);
 	fill_identity(record, flow->side->identity);
 	fill_behalf(flow->side, record);
 }

@@ -37,14 +37,6 @@ def numbered(address, port, n):
         return [int(data) for data in _receive(s, int(n))[0]]
 
 
-def hear(port, n):
-    """Return: numbers, as they come"""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("0.0.0.0", int(port)))
-        s.settimeout(1)
-        return [int(data) for data in _receive(s, int(n))[0]]
-
-
 def act_there_and_back(address, port, n, size, is_connected):
     """a burst of `n`, then as many one by one. Return: what came back as it was sent"""
     with socket.socket(family_of(address), socket.SOCK_DGRAM) as s:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The program's side of honest.py, and connect(2) in ways that others do not have."""
+"""The program's side of lib/honest, and connect(2) in ways that others do not have."""
 
 import concurrent.futures
 import errno
@@ -17,8 +17,7 @@ from .calls import errno_of
 def _one(name, host, port):
     said = []
     with socket.create_connection((host, port), honest.PATIENCE_S) as s:
-        honest.patient(s)
-        honest.CASES[name]["program"](s, lambda *what: said.extend(what))
+        honest.play(name, "program", s, lambda *what: said.extend(what))
     return said
 
 

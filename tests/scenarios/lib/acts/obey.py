@@ -13,7 +13,7 @@ from sockets import family_of
 
 from .calls import errno_of, flow_to
 from .carry import say
-from .datagrams import hear, numbered
+from .datagrams import numbered
 
 
 class _Stream:
@@ -152,8 +152,8 @@ def _obey(streams, number, kind, *words):
         answer = {"told": say(*words, b"hello")}
     elif kind == "read":
         answer = {"error": errno_of(lambda: _read_from(*words))}
-    elif kind in ("numbered", "hear"):
-        answer = {"came": {"numbered": numbered, "hear": hear}[kind](*words)}
+    elif kind == "numbered":
+        answer = {"came": numbered(*words)}
     elif kind == "gaps":
         answer = {name: {"gap_ms": s.gap_ms(), "error": s.error, "n": s.n} for name, s in streams.items() if isinstance(s, _Stream)}
     else:
