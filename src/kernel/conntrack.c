@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * DOC: One question to conntrack
+ * DOC: What conntrack is asked and told
  *
  * UDP has no SO_ORIGINAL_DST. The answer to a translated flow has ends that we know, and conntrack finds
  * its entry by them.
+ *
+ * Of TCP it remembers for 10 s what its peer has reset, and takes a SYN with these ends for one of that connection: it
+ * would be translated as that was. One that has been closed a SYN begins anew, as the kernel notes in its entry which
+ * side has closed first (IP_CT_TCP_FLAG_CLOSE_INIT). So that is noted as long as the connection is open: it says
+ * nothing before the end.
  */
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
@@ -126,4 +132,19 @@ int conntrack_keep(int sock, const struct sl_tuple *tuple, uint16_t zone, uint32
 	mnl_attr_put_u32(request, CTA_TIMEOUT, htonl(seconds));
 	request->nlmsg_flags |= NLM_F_ACK;
 	return netlink_ask(sock, request, NULL, NULL);
+}
+
+int conntrack_begin_anew(int sock, const struct sl_tuple *tuple)
+{
+	static const struct nf_ct_tcp_flags closed = { .flags = IP_CT_TCP_FLAG_CLOSE_INIT,
+						       .mask = IP_CT_TCP_FLAG_CLOSE_INIT };
+	_Alignas(struct nlmsghdr) char buffer[REQUEST_BYTES] = { 0 };
+	struct nlmsghdr *request = begin(buffer, IPCTNL_MSG_CT_NEW, CTA_TUPLE_ORIG, tuple);
+	struct nlattr *outer = mnl_attr_nest_start(request, CTA_PROTOINFO);
+	struct nlattr *inner = mnl_attr_nest_start(request, CTA_PROTOINFO_TCP);
+
+	mnl_attr_put(request, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, sizeof(closed), &closed);
+	mnl_attr_nest_end(request, inner);
+	mnl_attr_nest_end(request, outer);
+	return netlink_tell(sock, request);
 }

@@ -283,3 +283,8 @@ void real_keep_translated(struct plane *plane, struct netns *netns, const struct
 {
 	(void)conntrack_keep(netns->sockets[NETNS_RULES], tuple, zone, seconds); /* the same */
 }
+
+void real_begin_anew(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple)
+{
+	(void)conntrack_begin_anew(netns->sockets[NETNS_RULES], tuple);
+}

@@ -128,6 +128,11 @@ void fake_keep_translated(struct plane *plane, struct netns *netns, const struct
 	(void)fake_enter(fake_of(plane), FAKE_KEEP_TRANSLATED);
 }
 
+void fake_begin_anew(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple)
+{
+	(void)fake_enter(fake_of(plane), FAKE_BEGIN_ANEW);
+}
+
 void fake_close_clients(struct fake *fake)
 {
 	for (unsigned int i = 0; i < fake->n_clients; i++)

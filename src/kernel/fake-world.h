@@ -171,6 +171,7 @@ void fake_untranslate(struct plane *plane, struct netns *netns, const struct sl_
 		      uint16_t zone);
 void fake_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
 			  uint16_t zone, uint32_t seconds);
+void fake_begin_anew(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
 void fake_close_clients(struct fake *fake);
 
 /* fake-netns.c */

@@ -162,6 +162,7 @@ static const struct plane_ops fake_ops = {
 	.connect_datagrams = fake_connect_datagrams,
 	.untranslate = fake_untranslate,
 	.keep_translated = fake_keep_translated,
+	.begin_anew = fake_begin_anew,
 	.repair = fake_repair,
 	.packets = fake_set_packets,
 	.read_packets = fake_read_packets,

@@ -37,6 +37,11 @@ void netlink_drain(int fd)
 		;
 }
 
+int netlink_tell(int fd, const struct nlmsghdr *request)
+{
+	return send(fd, request, request->nlmsg_len, 0) < 0 ? -errno : 0;
+}
+
 int netlink_ask(int fd, struct nlmsghdr *request, mnl_cb_t fn, void *data)
 {
 	_Alignas(struct nlmsghdr) char answer[ANSWER_BYTES];

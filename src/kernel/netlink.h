@@ -22,6 +22,9 @@ uint32_t netlink_portid(int fd);
 /** netlink_drain() - read away what is left of an earlier request that was given up */
 void netlink_drain(int fd);
 
+/** netlink_tell() - send @request, which is carried out at once; if it fails, who asks next reads that away */
+int netlink_tell(int fd, const struct nlmsghdr *request);
+
 /**
  * netlink_ask() - send @request and hand every message of the answer to @fn
  * @request: its sequence number is written here

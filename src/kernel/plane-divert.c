@@ -77,3 +77,11 @@ void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, ui
 	if (place >= 0)
 		plane->ops->keep_translated(plane, &plane->places[place], tuple, zone, seconds);
 }
+
+void plane_begin_anew(struct plane *plane, const struct sl_tuple *tuple)
+{
+	int place = plane_find_netns(plane, tuple->netns);
+
+	if (place >= 0)
+		plane->ops->begin_anew(plane, &plane->places[place], tuple);
+}

@@ -36,6 +36,7 @@ struct plane_ops {
 			    uint16_t zone);
 	void (*keep_translated)(struct plane *plane, struct netns *netns,
 				const struct sl_tuple *tuple, uint16_t zone, uint32_t seconds);
+	void (*begin_anew)(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
 
 	/* @netns: a free place, or one of a predecessor; it is filled in on success */
 	int (*join)(struct plane *plane, struct netns *netns, int sockets[_NETNS_SOCKET_N]);

@@ -216,6 +216,9 @@ void plane_untranslate(struct plane *plane, const struct sl_tuple *tuple, uint16
 /** plane_keep_translated() - one that is open: conntrack is to know it for so long, also if nothing goes */
 void plane_keep_translated(struct plane *plane, const struct sl_tuple *tuple, uint16_t zone,
 			   uint32_t seconds);
+/** plane_begin_anew() - once this connection of TCP is over, however, a SYN with its ends begins another one, and is not
+ *  translated as this one was */
+void plane_begin_anew(struct plane *plane, const struct sl_tuple *tuple);
 
 /* ---- packet filters; plane-packets.c ---- */
 

@@ -259,6 +259,7 @@ static const struct plane_ops real_ops = {
 	.connect_datagrams = real_connect_datagrams,
 	.untranslate = real_untranslate,
 	.keep_translated = real_keep_translated,
+	.begin_anew = real_begin_anew,
 	.join = real_join,
 	.leave = real_leave,
 	.refuse = real_refuse,

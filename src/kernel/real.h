@@ -207,6 +207,7 @@ void real_untranslate(struct plane *plane, struct netns *netns, const struct sl_
 		      uint16_t zone);
 void real_keep_translated(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple,
 			  uint16_t zone, uint32_t seconds);
+void real_begin_anew(struct plane *plane, struct netns *netns, const struct sl_tuple *tuple);
 
 /* conntrack.c */
 
@@ -222,6 +223,8 @@ int conntrack_original(int sock, struct sl_tuple *tuple);
 int conntrack_forget(int sock, const struct sl_tuple *tuple, uint16_t zone);
 /** conntrack_keep() - it is forgotten so many seconds from now, or as the next packet says. Return: the same */
 int conntrack_keep(int sock, const struct sl_tuple *tuple, uint16_t zone, uint32_t seconds);
+/** conntrack_begin_anew() - as plane_begin_anew(). Return: 0 or a negative errno; whether it knows such a one is not said */
+int conntrack_begin_anew(int sock, const struct sl_tuple *tuple);
 
 /* repair.c */
 

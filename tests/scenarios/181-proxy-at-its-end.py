@@ -4,7 +4,7 @@
 
    [ client ns: python ]──uplink──[ server ns: echo ]
         └ sluice run --proxy …       killed with 1,000 open connections, by turns
-                                     no local port left, a first proxy that reads no more
+                                     local ports that were reset, or none left, a first proxy that reads no more
 """
 import itertools
 import sys
@@ -15,15 +15,13 @@ from lib import machine, main, plane
 from lib.wait import wait_for
 
 HOST = "10.79.81.1"
-SPARE = 16  # entries that come and go: the canary's, the questions of this test
 USUAL_PORTS = "32768 60999"
 NAMES = ("sluiced", "sluice-keeper", "test-proxy")
 
 MANY = """
-import collections, errno, itertools, json, os, resource, socket, sys, time
+import collections, errno, json, os, resource, socket, sys, time
 resource.setrlimit(resource.RLIMIT_NOFILE, 2 * resource.getrlimit(resource.RLIMIT_NOFILE)[1:])
 HOST, N, ROUNDS, END = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-ports = itertools.count(10000)  # none of those that a proxy gets: 0021, what was reset
 def end_of(call):
     try:
         return "0" if call() else "end"
@@ -38,10 +36,7 @@ def opened():
     # one that begins as somebody dies may be reset, and is begun again; none is refused
     while True:
         try:
-            s = socket.socket()
-            s.settimeout(20)
-            s.bind(("", next(ports)))
-            s.connect((HOST, 7))
+            s = socket.create_connection((HOST, 7), 20)
             talk(s)
             return s
         except ConnectionResetError:
@@ -101,9 +96,79 @@ def check_thousand(t, lab):
     t.equal(told[-1]["ends"], {"0": 1}, "one afterwards")
     t.note(f"before {before}, after {after}")
     for name, n in before.items():
-        t.check(after[name] <= n + SPARE, f"{name}: {n} before, {after[name]} afterwards")
+        t.check(after[name] <= n + plane.spare(name, t.rounds), f"{name}: {n} before, {after[name]} afterwards")
     t.equal(left, [], "entries of conntrack that lead to a listener, 5 s afterwards")
     t.equal(log.lines(), [], "what the kernel says")
+
+
+AGAIN = """
+import errno, json, os, socket, sys, time
+HOST, LOW, HIGH, NEXT, END = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5]
+def told(call):
+    try:
+        return "0" if call() else "end"
+    except OSError as error:
+        return errno.errorcode.get(error.errno, "ETIMEDOUT")
+def bound(port):
+    s = socket.socket()
+    s.settimeout(20)
+    s.bind(("", port))
+    return s
+def opened(s):
+    s.connect((HOST, 7))
+    s.sendall(b"x")
+    assert s.recv(1) == b"x"
+    return s
+def wait_for(path):
+    while not os.path.exists(path):
+        time.sleep(0.02)
+wait_for(END + ".begin")
+open_ones = [opened(s) for s in [bound(port) for port in range(LOW, HIGH)]]
+print("open", file=sys.stderr, flush=True)
+print(json.dumps([told(lambda: s.recv(1)) for s in open_ones]), flush=True)
+for s in open_ones:
+    s.close()
+print("closed", file=sys.stderr, flush=True)
+wait_for(END)
+print(json.dumps([told(lambda: opened(bound(port))) for port in range(NEXT, NEXT + 5)]), flush=True)
+"""
+
+
+def again(t, lab, victim, low, n, sport, left=USUAL_PORTS):
+    """@left: ports that a proxy may get, once the listeners have theirs"""
+    end, title = lab.new_file("end"), f"{victim} dies"
+    run = lab.start([], [sys.executable, lab.new_file("py", AGAIN), HOST, str(low), str(low + n), str(sport), end],
+                    options=proxy(lab), fail="closed")
+    wait_for(lambda: plane.listeners(lab.client), 15, "listeners, which have ports of the usual range")
+    lab.client.sysctl("ipv4/ip_local_port_range", left)
+    open(f"{end}.begin", "w").close()
+    wait_for(lambda: "open\n" in run.stderr, 20, f"{title}: {n} connections")
+    pid = run.wait_pid(victim)
+    machine.kill(pid)
+    run.wait_pid(victim, other_than=pid)
+    wait_for(lambda: "closed\n" in run.stderr, 20, f"{title}: {n} resets")
+    wait_for(lambda: [one["state"] for one in lab.status(f"r{run.pid}").get("providers", ())] == ["running"], 10, "the next proxy")
+    open(end, "w").close()
+    run.wait(60)
+    first, then = run.jsons()
+    t.equal(first, ["ECONNRESET"] * n, f"{title}: what was open")
+    t.equal(then, ["0"] * 5, f"{title}: what begins then, {[flow['reason'] for flow in run.flows(verdict='drop')]}")
+
+
+def check_ports_again(t, lab):
+    """a program's ports that were reset are the only ones that are left for a proxy: what it connects is not led to us"""
+    try:
+        for i, victim in enumerate(("test-proxy", "sluiced")):
+            low = 30000 + 100 * i
+            again(t, lab, victim, low, 10, 20001 + 100 * i, f"{low} {low + 19}")
+    finally:
+        lab.client.sysctl("ipv4/ip_local_port_range", USUAL_PORTS)
+
+
+def check_next_instance(t, lab):
+    """a program's ports that were reset: the next instance has other listeners, and the program comes to those"""
+    for i in range(2):
+        again(t, lab, "test-proxy", 30200, 10, 20201 + 100 * i)
 
 
 CONNECT = """
@@ -163,7 +228,7 @@ def scenario(t):
     t.needs("conntrack", "tests/providers/test-proxy", "tests/providers/hostile-proxy")
     with t.lab() as lab:
         lab.tcp_echo(7)
-        for check in (check_thousand, check_ports, check_first_hangs):
+        for check in (check_ports_again, check_next_instance, check_thousand, check_ports, check_first_hangs):
             if t.only in ("", check.__name__):
                 began = time.monotonic()
                 check(t, lab)

@@ -63,6 +63,25 @@ static void test_a_connection_that_comes_is_left_alone(void **state)
 	close(program);
 }
 
+/* before it is there: who dies as it comes has told the kernel what its next SYN is */
+static void test_the_next_one_from_its_port_begins_anew(void **state)
+{
+	struct lab *lab = *state;
+	unsigned int n_calls = fake_n_calls(lab->kernel, FAKE_BEGIN_ANEW);
+	struct lab_packet other = tcp;
+	int program;
+
+	divert_open_flow(lab, PROXY, &tcp);
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_BEGIN_ANEW), n_calls + 1);
+	program = divert_connect(lab, &tcp);
+	assert_non_null(lab_take(lab, PROXY, WIRE_FLOW_SOCKET));
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_BEGIN_ANEW), n_calls + 1);
+	other.rport++;
+	divert_expect_stranger(lab, PROXY, &other); /* a predecessor may have let it come */
+	assert_int_equal(fake_n_calls(lab->kernel, FAKE_BEGIN_ANEW), n_calls + 2);
+	close(program);
+}
+
 /* conntrack gave it another port */
 static void test_a_connection_from_another_port(void **state)
 {
@@ -252,6 +271,7 @@ int main(void)
 		TEST(test_the_connection_is_the_proxys),
 		TEST(test_a_connection_that_does_not_come),
 		TEST(test_a_connection_that_comes_is_left_alone),
+		TEST(test_the_next_one_from_its_port_begins_anew),
 		TEST(test_a_connection_from_another_port),
 		TEST(test_a_stranger_is_closed),
 		cmocka_unit_test(test_many_connections),

@@ -148,12 +148,14 @@ static int say_of(struct daemon *daemon, unsigned int index, uint64_t flow, bool
 	return 0;
 }
 
-/* who connects to a listener by itself is nobody's flow, and gets a reset: SO_LINGER */
+/* who connects to a listener by itself is nobody's flow, and gets a reset: SO_LINGER. So does who has come while
+ * nobody was there, and of whom conntrack has not been told */
 static void take_client(struct daemon *daemon, const struct plane_client *client)
 {
 	struct divert *divert = diverts_take_client(daemon->diverts, &client->tuple);
 
 	if (!divert) {
+		plane_begin_anew(daemon->plane, &client->tuple);
 		close_fd(client->fd);
 		return;
 	}

@@ -302,6 +302,14 @@ static int add(struct daemon *daemon, const struct flow *flow, unsigned int inde
 	return 0;
 }
 
+/* what is reset later is to be in nobody's way: not in that of a program that uses its port again, here or under
+ * another instance, nor of a proxy's own connection that gets it */
+static void let_begin_anew(struct daemon *daemon, const struct divert *divert)
+{
+	if (divert->tuple.proto == IPPROTO_TCP)
+		plane_begin_anew(daemon->plane, &divert->tuple);
+}
+
 static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int index,
 		      const char *reason)
 {
@@ -315,6 +323,7 @@ static void open_flow(struct daemon *daemon, struct flow *flow, unsigned int ind
 	if (!flow->is_diverted) /* the kernel did not take it */
 		divert_ended(daemon, flow->id);
 	else if ((divert = diverts_find_flow(daemon->diverts, flow->id))) {
+		let_begin_anew(daemon, divert);
 		divert_accept_of(daemon, divert); /* on loopback it is there at once */
 		divert_miss(daemon, divert);
 	}

@@ -6,6 +6,8 @@ import os
 import subprocess
 
 MAPS = ("sl_socks", "sl_flows", "sl_held", "sl_binds", "sl_peeks")
+SPARE = 16  # descriptors and entries that come and go: the canary's, the questions of a test
+HELD_SPARE = 64  # a sluiced that is killed leaves so many in sl_held, which has its oldest forgotten when it is full
 
 
 def _folder(run):
@@ -20,6 +22,11 @@ def entries(run):
     enter = ["nsenter", f"--mount={keeper}/ns/mnt", f"--root={keeper}/root", "bpftool", "--json", "map", "dump", "pinned"]
     return {name: len(json.loads(subprocess.run([*enter, f"{folder}/map_{name}"], capture_output=True, check=True).stdout))
             for name in MAPS}
+
+
+def spare(name, n_killed):
+    """how many more there may be of this, after so many deaths of sluiced"""
+    return SPARE + (HELD_SPARE * n_killed if name == "sl_held" else 0)
 
 
 def descriptors(run, *names):
