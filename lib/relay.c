@@ -339,7 +339,7 @@ static bool may_be_connecting(struct sluice_relay *relay)
 {
 	uint64_t grown_us = relay->began_us + RELAY_YOUNG_US;
 
-	if (relay->broken == PROGRAM || relay->sides[PROGRAM].has_hung_up ||
+	if (relay->broken == SLUICE_RELAY_PROGRAM || relay->sides[PROGRAM].has_hung_up ||
 	    relays_now_us(relay->set) >= grown_us)
 		return false;
 	relays_wake_at(relay->set, &relay->timers[0], grown_us);
