@@ -11,7 +11,8 @@
  *	main.c       the process: clock, rights
  *	daemon.c     start, loop, end
  *	keeper.c     the channel to sluice-keeper: configuration, children
- *	judge.c      queue → flow
+ *	reading.c    the queue
+ *	judge.c      packet → flow
  *	asking.c     flow → provider; deadlines
  *	verdict.c    verdict → kernel, packets
  *	peeking.c    what flows carry, shown to filters; peeking-talk.c
@@ -244,7 +245,7 @@ void keeper_kill(struct daemon *daemon, uint32_t slot);
 void keeper_enter(struct daemon *daemon, uint64_t token, uint32_t pid, int sock, uint32_t only);
 void keeper_beat(struct daemon *daemon);
 
-/* judge.c, asking.c, verdict.c; among themselves: judge.h */
+/* reading.c, judge.c, asking.c, verdict.c; among themselves: judge.h */
 /** judge_read_queue() - of the namespace in this place */
 void judge_read_queue(struct daemon *daemon, unsigned int place);
 void judge_read_queues(struct daemon *daemon);

@@ -12,9 +12,6 @@
 #include "daemon/judge/judge.h"
 #include "flow/packet.h"
 
-#define BATCHES_A_ROUND 8 /* then others get their turn: answers, deadlines */
-#define SETTLED_TCP_MAX 32U
-
 struct host {
 	const char *text;
 	uint8_t source; /* enum flow_host */
@@ -38,53 +35,6 @@ void judge_forget(struct flow *flow, void *data)
 	peeking_end(daemon, flow);
 	watch_end(&daemon->watches, flow);
 	history_add(daemon->history, flow); /* which puts the identity in the end */
-}
-
-/**
- * DOC: Whose packet?
- *
- * A packet is known by its ends (sl_held), and two sockets may have the same
- * ones: SO_REUSEADDR, raw sockets. So an entry lives only while packets of its
- * socket are in the queue; one that meets a second socket meanwhile is nobody's,
- * and its packets are dropped: the programs send again. Of TCP only a raw socket
- * can be the second one, so that those may be forgotten some at a time.
- */
-void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple)
-{
-	struct space *space = netns_space(daemon, tuple->netns);
-
-	if (!space || daemon->n_settled == SETTLED_MAX)
-		return; /* it stays until it is the oldest (LRU) */
-	daemon->settled[daemon->n_settled++] = *tuple;
-	space->n_settled++;
-	space->has_settled |= tuple->proto != IPPROTO_TCP || space->n_settled >= SETTLED_TCP_MAX;
-}
-
-/* The queue of that namespace is empty. @n_held: order_now() before it was found so: what was held since
- * may have the same ends, and is read next: read_behind() */
-static void forget_settled(struct daemon *daemon, unsigned int place, uint64_t n_held)
-{
-	struct space *space = daemon->namespaces.spaces[place];
-	const struct netns *netns = plane_netns(daemon->plane, place);
-	unsigned int n = 0;
-
-	if (!space)
-		return;
-	space->n_emptied++;
-	if (!space->has_settled || order_now(daemon) != n_held)
-		return;
-	space->has_settled = false;
-	space->n_settled = 0;
-	for (unsigned int i = 0; i < daemon->n_settled; i++) {
-		const struct sl_tuple tuple = daemon->settled[i];
-
-		if (tuple.netns == netns->cookie)
-			continue;
-		daemon->settled[i] = daemon->settled[n]; /* those of this one gather at the end */
-		daemon->settled[n++] = tuple;
-	}
-	(void)plane_forget_held(daemon->plane, &daemon->settled[n], daemon->n_settled - n);
-	daemon->n_settled = n;
 }
 
 const struct flow_side *judge_find_side(struct daemon *daemon, const struct sl_tuple *tuple,
@@ -359,7 +309,7 @@ void judge_place(const struct queue_packet *packet, struct sl_tuple *tuple)
 											: SL_LO_NOT;
 }
 
-static void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
+void judge_packet(struct daemon *daemon, const struct queue_packet *packet)
 {
 	struct packet_view view;
 	struct flow_packet kept;
@@ -393,77 +343,4 @@ static void judge_packet(struct daemon *daemon, const struct queue_packet *packe
 	}
 	if (!take_decided(daemon, flow, &view, &kept, &held, packet->is_inbound))
 		take_undecided(daemon, flow, packet, &view, &kept, &held);
-}
-
-static void take_packet(struct daemon *daemon, const struct queue_packet *packet)
-{
-	if (!packet->bytes)
-		return;
-	if ((packet->mark & SL_MARK_MASK) >> SL_MARK_SHIFT == SL_MARK_NAMES)
-		names_read_answer(daemon, packet);
-	else
-		judge_packet(daemon, packet);
-}
-
-/* Return: false: there may be more */
-static bool read_round(struct daemon *daemon, unsigned int place)
-{
-	struct queue_packet packets[QUEUE_BATCH];
-
-	(void)ends_drain(daemon); /* what the kernel did alone came before what it asks */
-	for (int i = 0; i < BATCHES_A_ROUND; i++) {
-		uint64_t n_held = order_now(daemon);
-		int n = plane_read(daemon->plane, place, daemon->packets, packets);
-
-		for (int j = 0; j < n; j++)
-			take_packet(daemon, &packets[j]);
-		if (n == (int)QUEUE_BATCH)
-			continue;
-		if (n >= 0 || n == -EAGAIN) {
-			forget_settled(daemon, place, n_held);
-			reports_flush(daemon);
-		}
-		return n >= 0 || n == -EAGAIN;
-	}
-	return false;
-}
-
-/* twice: what was counted may have been on its way into the queue */
-static void read_behind(struct daemon *daemon)
-{
-	uint64_t n_held = order_now(daemon);
-
-	if (!order_is_behind(daemon))
-		return;
-	for (unsigned int i = 0; i < 2 * plane_n_places(daemon->plane); i++)
-		if (!read_round(daemon, i / 2))
-			return;
-	order_read(daemon, n_held);
-}
-
-/* packets become questions: the answers to those of before are taken first, or they pile up */
-void judge_read_queue(struct daemon *daemon, unsigned int place)
-{
-	if (flow_table_n_held(daemon->flows) > 0)
-		providers_read(daemon);
-	if (read_round(daemon, place))
-		read_behind(daemon);
-}
-
-void judge_read_queues(struct daemon *daemon)
-{
-	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++)
-		judge_read_queue(daemon, i);
-}
-
-void judge_settle(struct daemon *daemon, bool is_all)
-{
-	for (unsigned int i = 0; i < plane_n_places(daemon->plane); i++) {
-		struct space *space = daemon->namespaces.spaces[i];
-
-		if (space && space->n_settled)
-			space->has_settled |= is_all;
-		if (space && space->has_settled)
-			judge_read_queue(daemon, i);
-	}
 }

@@ -7,7 +7,7 @@
  *	judge.c    whose packet is it, and what is known of its flow
  *	asking.c   the filters, one after the other; deadlines
  *	verdict.c  into the kernel, then to the packets
- *	order.c    none of which is overtaken
+ *	reading.c  from the queue, in order
  *	peeking.c  what it carries, when filters look
  *	restore.c  what a predecessor left
  */
@@ -33,12 +33,6 @@ struct sl_flow verdict_entry(struct daemon *daemon, const struct flow *flow,
 /** order_begin() - what follows a datagram of @entry, which is about to be written, waits for those in
  *  front of it, if it is allowed */
 void order_begin(struct daemon *daemon, struct sl_flow *entry);
-/** order_is_behind() - may somebody wait for what we have read already? */
-bool order_is_behind(const struct daemon *daemon);
-/** order_now() - how many were held by now */
-uint64_t order_now(const struct daemon *daemon);
-/** order_read() - so many were, and the queues have been empty since */
-void order_read(struct daemon *daemon, uint64_t n_held);
 /** verdict_decide() - of a held flow: into the kernel, to its packets, to whom it concerns */
 void verdict_decide(struct daemon *daemon, struct flow *flow, enum sl_verdict verdict);
 /** verdict_carry_out() - of a held flow, whose verdict the kernel knows: its packets, and the rest */
@@ -50,5 +44,7 @@ bool live_was_cut(const struct daemon *daemon, const struct sl_flow_key *key);
 /** judge_find_side() - of a flow with these ends, to be put; @held: NULL: nobody knows whose it is */
 const struct flow_side *judge_find_side(struct daemon *daemon, const struct sl_tuple *tuple,
 					const struct sl_held *held, uint32_t ifindex);
+/** judge_packet() - one that was read */
+void judge_packet(struct daemon *daemon, const struct queue_packet *packet);
 /** judge_settled() - a packet with these ends was let go: see "Whose packet?" */
 void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple);
