@@ -202,6 +202,30 @@ static __always_inline bool has_moved(const struct packet *p, const struct sl_fl
 		here[1] != before[1]);
 }
 
+/* by its verdict, this packet: counted, or its socket is known as allowed and comes here no more */
+static __always_inline bool goes_on(struct __sk_buff *skb, const struct packet *p,
+				    struct sl_sock *sock, struct sl_flow *flow, __u64 owner)
+{
+	if (flow->flags & SL_FLOW_DIVERTED && is_stream(p, sock))
+		sock->flags |= SL_SOCK_DIVERTED | (flow->flags & SL_FLOW_QUIET ? SL_SOCK_QUIET : 0);
+	if (flow->verdict == SL_ALLOW && is_stream(p, sock)) {
+		if (!p->tuple.lo) /* it may be bound to another interface any time */
+			sock->flags |= SL_SOCK_ALLOWED;
+		return true;
+	}
+	/* a listener answers handshakes, also such as come to nothing */
+	if (flow->verdict == SL_PEEK && is_stream(p, sock) &&
+	    (flow->dir == SL_DIR_OUT || sock->flags & SL_SOCK_PASSIVE))
+		note_acked(skb, p, owner);
+	if (flow->verdict == SL_ALLOW
+		    ? has_moved(p, flow) || is_behind(flow)
+		    : flow->verdict != SL_PEEK || is_looked_at(skb, p, flow, SL_DIR_OUT))
+		return false;
+	__sync_fetch_and_add(&flow->bytes_out, p->n_payload);
+	flow->last_ns = bpf_ktime_get_boot_ns();
+	return true;
+}
+
 SEC("socket")
 int sl_out_held(struct __sk_buff *skb)
 {
@@ -230,28 +254,8 @@ int sl_out_held(struct __sk_buff *skb)
 	 * that filters look at */
 	owner = sock->listener ? sock->listener : cookie;
 	flow = find_flow(&p, owner);
-	if (flow && flow->flags & SL_FLOW_DIVERTED && is_stream(&p, sock))
-		sock->flags |= SL_SOCK_DIVERTED | (flow->flags & SL_FLOW_QUIET ? SL_SOCK_QUIET : 0);
-	if (flow && flow->verdict == SL_ALLOW && !has_moved(&p, flow) &&
-	    !is_behind(flow)) {
-		if (is_stream(&p, sock)) {
-			if (!p.tuple.lo) /* it may be bound to another interface any time */
-				sock->flags |= SL_SOCK_ALLOWED;
-			return 0;
-		}
-		__sync_fetch_and_add(&flow->bytes_out, p.n_payload);
-		flow->last_ns = bpf_ktime_get_boot_ns();
+	if (flow && goes_on(skb, &p, sock, flow, owner))
 		return 0;
-	}
-	/* a listener answers handshakes, also such as come to nothing */
-	if (flow && flow->verdict == SL_PEEK && is_stream(&p, sock) &&
-	    (flow->dir == SL_DIR_OUT || sock->flags & SL_SOCK_PASSIVE))
-		note_acked(skb, &p, owner);
-	if (flow && flow->verdict == SL_PEEK && !is_looked_at(skb, &p, flow, SL_DIR_OUT)) {
-		__sync_fetch_and_add(&flow->bytes_out, p.n_payload);
-		flow->last_ns = bpf_ktime_get_boot_ns();
-		return 0;
-	}
 	if (!flow && !p.tuple.lo && is_remembered(&p, sock) &&
 	    allow_remembered(skb, &p, cookie, sock))
 		return 0;
