@@ -306,8 +306,10 @@ struct sl_flow {
 };
 _Static_assert(sizeof(struct sl_flow) == 128, "sl_flow");
 
+#define SL_ORDERS 1024 /* entries of sl_order, a power of two */
+
 /**
- * struct sl_order - map sl_order: datagrams that were held, and how many of them sluiced has read
+ * struct sl_order - map sl_order: of a network namespace, datagrams that were held, and how many of them sluiced has read
  *
  * A verdict is written before the packets that waited for it are let go: what is sent meanwhile would
  * overtake them, and so would what follows a datagram that was sent just before. BPF counts what it holds,
@@ -318,6 +320,12 @@ struct sl_order {
 	__u64 n_held;
 	__u64 n_read; /* sluiced maps it */
 };
+
+/* cookies are numbers that follow one another; two with one entry may have a datagram overtake another */
+static inline __u32 sl_order_of(__u64 netns)
+{
+	return (__u32)netns % SL_ORDERS;
+}
 
 #define SL_PEEK_BEGUN (1ULL << 32)
 

@@ -218,7 +218,7 @@ static __always_inline bool goes_on(struct __sk_buff *skb, const struct packet *
 	    (flow->dir == SL_DIR_OUT || sock->flags & SL_SOCK_PASSIVE))
 		note_acked(skb, p, owner);
 	if (flow->verdict == SL_ALLOW
-		    ? has_moved(p, flow) || is_behind(flow)
+		    ? has_moved(p, flow) || is_behind(p, flow)
 		    : flow->verdict != SL_PEEK || is_looked_at(skb, p, flow, SL_DIR_OUT))
 		return false;
 	__sync_fetch_and_add(&flow->bytes_out, p->n_payload);

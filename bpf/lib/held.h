@@ -32,17 +32,17 @@ static __always_inline bool is_anothers(const struct sl_held *other, const struc
 	       (p->tuple.proto != IPPROTO_TCP && now - other->since_ns < SL_HELD_NS);
 }
 
-static __always_inline struct sl_order *get_order(void)
+static __always_inline struct sl_order *get_order(const struct packet *p)
 {
-	__u32 zero = 0;
+	__u32 index = sl_order_of(p->tuple.netns);
 
-	return bpf_map_lookup_elem(&sl_order, &zero);
+	return bpf_map_lookup_elem(&sl_order, &index);
 }
 
 /* allowed, and others of its datagrams may be in the queue: it goes there, too, or it would overtake them */
-static __always_inline bool is_behind(struct sl_flow *flow)
+static __always_inline bool is_behind(const struct packet *p, struct sl_flow *flow)
 {
-	struct sl_order *order = flow->flags & SL_FLOW_BEHIND ? get_order() : NULL;
+	struct sl_order *order = flow->flags & SL_FLOW_BEHIND ? get_order(p) : NULL;
 
 	if (!order)
 		return false;
@@ -61,7 +61,7 @@ static __always_inline void hold(const struct packet *p, __u64 cookie, struct sl
 				 __u32 dir)
 {
 	struct sl_held held = { .cookie = cookie, .dir = dir }, *other;
-	struct sl_order *order = p->tuple.proto != IPPROTO_TCP ? get_order() : NULL;
+	struct sl_order *order = p->tuple.proto != IPPROTO_TCP ? get_order(p) : NULL;
 	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (order)

@@ -71,8 +71,8 @@ LRU(4096, struct sl_tuple, struct sl_query) sl_resolving SEC(".maps") __weak;
 HASH(SL_NETNS_MAX, __u64, struct sl_netns) sl_netns SEC(".maps") __weak;
 /* user → its packets in the queue that nobody has read */
 ARRAY(SL_CROWDS, BPF_F_MMAPABLE, struct sl_crowd) sl_crowds SEC(".maps") __weak;
-/* datagrams that were held, and that were read */
-ARRAY(1, BPF_F_MMAPABLE, struct sl_order) sl_order SEC(".maps") __weak;
+/* network namespace → datagrams that were held, and that were read */
+ARRAY(SL_ORDERS, BPF_F_MMAPABLE, struct sl_order) sl_order SEC(".maps") __weak;
 /* who sent last */
 ARRAY(1, 0, struct sl_senders) sl_senders SEC(".maps") __weak;
 /* packet filters: ends of a packet → its socket, and what the rules say of it */

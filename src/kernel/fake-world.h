@@ -57,7 +57,7 @@ struct fake {
 		struct sl_seen seen;
 	} events[FAKE_EVENTS_MAX];
 	uint32_t generation;
-	struct sl_order order;
+	struct sl_order orders[SL_ORDERS];
 	unsigned int n_events;
 	bool is_installed, is_peeking, is_diverting;
 	struct plane_client clients[FAKE_CLIENTS_MAX];

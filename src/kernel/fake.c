@@ -105,7 +105,7 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 	opened->plane.proxies_id = config->proxies ? FAKE_PROXIES_ID : 0;
 	opened->plane.packets = opened->plane.packets_left = fake->packet_class;
 	opened->plane.loopback = fake->loopback;
-	opened->plane.order = &fake->order;
+	opened->plane.orders = fake->orders;
 	opened->plane.n_packet_copy = PACKETS_COPY_LEAST;
 	fake_adopt(fake, &opened->plane, kept);
 	fake->netns[0].has_rules |= !fake->is_installed;
@@ -117,7 +117,7 @@ static int fake_open(const struct kernel *kernel, const struct plane_config *con
 
 struct sl_order *fake_order(struct fake *fake)
 {
-	return &fake->order;
+	return &fake->orders[sl_order_of(fake->netns[0].cookie)];
 }
 
 static void fake_close(struct plane *plane)

@@ -122,7 +122,7 @@ unsigned int fake_n_calls(const struct fake *fake, enum fake_op op);
 /** fake_put_packet() - a packet meets the queue of a namespace. Return: its index, for fake_packet() */
 unsigned int fake_put_packet(struct fake *fake, uint64_t netns, const uint8_t *bytes,
 			     size_t n_bytes, bool is_inbound, uint32_t mark);
-/** fake_order() - see plane_order() */
+/** fake_order() - of the first namespace: see plane_order() */
 struct sl_order *fake_order(struct fake *fake);
 /** fake_lead() - it leaves, or has come, by another interface than the second */
 void fake_lead(struct fake *fake, unsigned int index, uint32_t ifindex);

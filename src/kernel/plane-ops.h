@@ -133,7 +133,7 @@ struct plane {
 	struct sl_loopback loopback; /* in force, or it could not be put */
 	uint32_t n_packet_copy;
 	uint64_t proxies_id; /* see plane_proxies_id() */
-	struct sl_order *order;
+	struct sl_order *orders; /* SL_ORDERS of them, or NULL */
 	struct late_answer late[PLANE_LATE_MAX];
 	unsigned int n_late;
 };

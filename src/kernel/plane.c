@@ -277,9 +277,9 @@ int plane_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32
 	return plane->ops->forget_held(plane, tuples, n);
 }
 
-struct sl_order *plane_order(const struct plane *plane)
+struct sl_order *plane_order(const struct plane *plane, uint64_t netns)
 {
-	return plane->order;
+	return plane->orders ? &plane->orders[sl_order_of(netns)] : NULL;
 }
 
 int plane_find_proc(struct plane *plane, const struct sl_who *who, struct sl_proc *ret_proc)

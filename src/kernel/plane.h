@@ -295,8 +295,9 @@ int plane_requeue(struct plane *plane);
 int plane_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
 /** plane_forget_held() - none of their packets is in the queue any more */
 int plane_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n);
-/** plane_order() - the kernel's, see there; NULL: it cannot be had, and datagrams may overtake others */
-struct sl_order *plane_order(const struct plane *plane);
+/** plane_order() - the kernel's of this network namespace, see there; NULL: it cannot be had, and datagrams may
+ *  overtake others */
+struct sl_order *plane_order(const struct plane *plane, uint64_t netns);
 int plane_find_proc(struct plane *plane, const struct sl_who *who, struct sl_proc *ret_proc);
 int plane_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *ret_path);
 /** plane_find_query() - the socket that asked a name server over this tuple */

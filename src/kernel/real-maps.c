@@ -8,6 +8,7 @@
 #include "kernel/real.h"
 
 #define CROWDS_BYTES (SL_CROWDS * sizeof(struct sl_crowd))
+#define ORDERS_BYTES (SL_ORDERS * sizeof(struct sl_order))
 
 static int lookup(struct plane *plane, enum plane_map map, const void *key, void *value)
 {
@@ -240,13 +241,13 @@ void real_map_counts(struct real *real)
 	real->crowds = map_shared(real, MAP_CROWDS, CROWDS_BYTES);
 	if (real->crowds)
 		memset(real->crowds, 0, CROWDS_BYTES);
-	real->plane.order = map_shared(real, MAP_ORDER, sizeof(*real->plane.order));
+	real->plane.orders = map_shared(real, MAP_ORDER, ORDERS_BYTES);
 }
 
 void real_unmap_counts(struct real *real)
 {
 	if (real->crowds)
 		munmap(real->crowds, CROWDS_BYTES);
-	if (real->plane.order)
-		munmap(real->plane.order, sizeof(*real->plane.order));
+	if (real->plane.orders)
+		munmap(real->plane.orders, ORDERS_BYTES);
 }

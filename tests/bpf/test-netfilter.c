@@ -426,10 +426,10 @@ static int run_ordered(struct lab *lab, const struct lab_ends *ends, struct sl_f
 	struct lab_packet packet;
 	struct sl_flow_key key;
 	uint64_t cookie;
-	uint32_t zero = 0;
+	uint32_t index = sl_order_of(own_netns());
 	int r;
 
-	lab_set(lab, "sl_order", &zero, &order);
+	lab_set(lab, "sl_order", &index, &order);
 	ends_packet(&packet, ends);
 	r = lab_run_as(lab, "sl_out_held", &packet, prepare, &sender, &cookie);
 	key = ends_key(ends, SL_DIR_OUT, cookie);

@@ -14,16 +14,23 @@
 
 /* ---- order: see struct sl_order ---- */
 
-static uint64_t n_held_by_now(const struct daemon *daemon)
+static struct sl_order *order_at(const struct daemon *daemon, unsigned int place)
 {
-	struct sl_order *order = plane_order(daemon->plane);
+	const struct netns *netns = plane_netns(daemon->plane, place);
+
+	return netns ? plane_order(daemon->plane, netns->cookie) : NULL;
+}
+
+static uint64_t n_held_by_now(const struct daemon *daemon, unsigned int place)
+{
+	struct sl_order *order = order_at(daemon, place);
 
 	return order ? __atomic_load_n(&order->n_held, __ATOMIC_SEQ_CST) : 0;
 }
 
 void order_begin(struct daemon *daemon, struct sl_flow *entry)
 {
-	struct sl_order *order = plane_order(daemon->plane);
+	struct sl_order *order = plane_order(daemon->plane, entry->tuple.netns);
 
 	if (!order || entry->verdict != SL_ALLOW || entry->dir != SL_DIR_OUT ||
 	    entry->tuple.proto == IPPROTO_TCP)
@@ -64,7 +71,7 @@ static void forget_settled(struct daemon *daemon, unsigned int place, uint64_t n
 	if (!space)
 		return;
 	space->n_emptied++;
-	if (!space->has_settled || n_held_by_now(daemon) != n_held)
+	if (!space->has_settled || n_held_by_now(daemon, place) != n_held)
 		return;
 	space->has_settled = false;
 	space->n_settled = 0;
@@ -97,7 +104,7 @@ static bool read_round(struct daemon *daemon, unsigned int place)
 
 	(void)ends_drain(daemon); /* what the kernel did alone came before what it asks */
 	for (int i = 0; i < BATCHES_A_ROUND; i++) {
-		uint64_t n_held = n_held_by_now(daemon);
+		uint64_t n_held = n_held_by_now(daemon, place);
 		int n = plane_read(daemon->plane, place, daemon->packets, packets);
 
 		for (int j = 0; j < n; j++)
@@ -114,17 +121,15 @@ static bool read_round(struct daemon *daemon, unsigned int place)
 }
 
 /* twice: what was counted may have been on its way into the queue */
-static void read_behind(struct daemon *daemon)
+static void read_behind(struct daemon *daemon, unsigned int place)
 {
-	struct sl_order *order = plane_order(daemon->plane);
-	uint64_t n_held = n_held_by_now(daemon);
+	struct sl_order *order = order_at(daemon, place);
+	uint64_t n_held = n_held_by_now(daemon, place);
 
 	if (!order || order->n_read == n_held)
 		return;
-	for (unsigned int i = 0; i < 2 * plane_n_places(daemon->plane); i++)
-		if (!read_round(daemon, i / 2))
-			return;
-	__atomic_store_n(&order->n_read, n_held, __ATOMIC_SEQ_CST);
+	if (read_round(daemon, place) && read_round(daemon, place))
+		__atomic_store_n(&order->n_read, n_held, __ATOMIC_SEQ_CST);
 }
 
 /* packets become questions: the answers to those of before are taken first, or they pile up */
@@ -133,7 +138,7 @@ void judge_read_queue(struct daemon *daemon, unsigned int place)
 	if (flow_table_n_held(daemon->flows) > 0)
 		providers_read(daemon);
 	if (read_round(daemon, place))
-		read_behind(daemon);
+		read_behind(daemon, place);
 }
 
 void judge_read_queues(struct daemon *daemon)
