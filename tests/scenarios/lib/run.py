@@ -52,15 +52,19 @@ class Program:
     def kill(self, number=signal.SIGKILL):
         self.popen.send_signal(number)  # nothing if it has ended
 
+    def _ask_to_end(self, number, within):
+        if self.popen.poll() is not None:
+            return
+        self.kill(number)
+        try:
+            self.popen.wait(within * SLOW)
+        except subprocess.TimeoutExpired:
+            pass
+
     def end(self):
         """stops it if it still runs, first politely"""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if self.popen.poll() is None:
-                self.kill(number)
-                try:
-                    self.popen.wait(15 * SLOW)
-                except subprocess.TimeoutExpired:
-                    pass
+            self._ask_to_end(number, 15)
 
     def report(self):
         """for people, after a failure"""
@@ -83,6 +87,11 @@ class SluiceRun(Program):
             words += ["--fail", fail]
         self._before = set(machine.processes(lab.build))
         super().__init__(lab, [*words, "--", *command])
+
+    def end(self):
+        """the first signal is its command's; what that leaves behind ends at the second one"""
+        self._ask_to_end(signal.SIGTERM, 0.5)
+        super().end()
 
     def flows(self, **wanted):
         """flow records so far whose fields have these values"""
