@@ -84,12 +84,19 @@ int fake_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_
 	return find(plane, FAKE_FIND_HELD, FAKE_HELD, tuple, ret_held);
 }
 
-int fake_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n)
+int fake_forget_held(struct plane *plane, struct sl_tuple *tuples, uint32_t n, uint64_t before_ns,
+		     uint32_t *ret_n)
 {
 	int r = fake_enter(fake_of(plane), FAKE_FORGET_HELD);
 
-	for (uint32_t i = 0; r == 0 && i < n; i++)
-		fake_delete(fake_of(plane), FAKE_HELD, &tuples[i]);
+	for (uint32_t i = 0; r == 0 && i < n; i++) {
+		const struct sl_held *held = fake_get(fake_of(plane), FAKE_HELD, &tuples[i]);
+
+		if (held && held->since_ns >= before_ns)
+			tuples[(*ret_n)++] = tuples[i];
+		else
+			fake_delete(fake_of(plane), FAKE_HELD, &tuples[i]);
+	}
 	return r;
 }
 

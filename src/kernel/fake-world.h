@@ -92,7 +92,8 @@ int fake_enter(struct fake *fake, enum fake_op op);
 void fake_make_maps(struct fake *fake);
 void fake_free_maps(struct fake *fake);
 int fake_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
-int fake_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n);
+int fake_forget_held(struct plane *plane, struct sl_tuple *tuples, uint32_t n, uint64_t before_ns,
+		     uint32_t *ret_n);
 int fake_find_proc(struct plane *plane, const struct sl_proc_key *key, struct sl_proc *ret_proc);
 int fake_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *ret_path);
 int fake_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie);

@@ -70,7 +70,8 @@ struct plane_ops {
 
 	int (*find_held)(struct plane *plane, const struct sl_tuple *tuple,
 			 struct sl_held *ret_held);
-	int (*forget_held)(struct plane *plane, const struct sl_tuple *tuples, uint32_t n);
+	int (*forget_held)(struct plane *plane, struct sl_tuple *tuples, uint32_t n,
+			   uint64_t before_ns, uint32_t *ret_n);
 	int (*find_proc)(struct plane *plane, const struct sl_proc_key *key,
 			 struct sl_proc *ret_proc);
 	int (*find_cgroup)(struct plane *plane, uint64_t id, struct sl_path *ret_path);

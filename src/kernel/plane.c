@@ -272,9 +272,11 @@ int plane_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl
 	return plane->ops->find_held(plane, tuple, ret_held);
 }
 
-int plane_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n)
+int plane_forget_held(struct plane *plane, struct sl_tuple *tuples, uint32_t n, uint64_t before_ns,
+		      uint32_t *ret_n)
 {
-	return plane->ops->forget_held(plane, tuples, n);
+	*ret_n = 0;
+	return plane->ops->forget_held(plane, tuples, n, before_ns, ret_n);
 }
 
 struct sl_order *plane_order(const struct plane *plane, uint64_t netns)

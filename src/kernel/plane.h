@@ -293,8 +293,15 @@ int plane_requeue(struct plane *plane);
 /** plane_find_held() - whose packet is this? Once for each that was read: BPF counts those that
  *  were not. Return: 0, or -ENOENT. */
 int plane_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
-/** plane_forget_held() - none of their packets is in the queue any more */
-int plane_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n);
+/**
+ * plane_forget_held() - none of their packets was in the queue when it was read
+ * @tuples:    in and out: those that stay are the first ones then
+ * @before_ns: CLOCK_BOOTTIME, before it was read: of what is not TCP, who was held since stays
+ * @ret_n:     how many stay
+ * Return: 0 or a negative errno: some of them are still there
+ */
+int plane_forget_held(struct plane *plane, struct sl_tuple *tuples, uint32_t n, uint64_t before_ns,
+		      uint32_t *ret_n);
 /** plane_order() - the kernel's of this network namespace, see there; NULL: it cannot be had, and datagrams may
  *  overtake others */
 struct sl_order *plane_order(const struct plane *plane, uint64_t netns);

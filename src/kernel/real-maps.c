@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -37,10 +38,10 @@ int real_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_
 }
 
 /* one that is not there ends a batch, and is stepped over */
-int real_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n)
+static int forget_all(int fd, const struct sl_tuple *tuples, uint32_t n)
 {
-	int fd = real_of(plane)->maps[MAP_HELD], r;
 	uint32_t n_gone;
+	int r;
 
 	for (; n > 0; tuples += n_gone, n -= n_gone) {
 		n_gone = n;
@@ -50,6 +51,41 @@ int real_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_
 		n_gone += r < 0;
 	}
 	return 0;
+}
+
+/* Nobody but sluiced asks for the entry, and BPF may have put a newer one in its place meanwhile */
+static bool stays(int fd, const struct sl_tuple *tuple, uint64_t before_ns)
+{
+	struct sl_held held;
+
+	if (bpf_map_lookup_and_delete_elem(fd, tuple, &held) < 0 || held.since_ns < before_ns)
+		return false;
+	(void)bpf_map_update_elem(fd, tuple, &held, BPF_NOEXIST);
+	return true;
+}
+
+int real_forget_held(struct plane *plane, struct sl_tuple *tuples, uint32_t n, uint64_t before_ns,
+		     uint32_t *ret_n)
+{
+	int fd = real_of(plane)->maps[MAP_HELD];
+	uint32_t n_tcp = 0, n_kept = 0;
+	int r;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct sl_tuple tuple = tuples[i];
+
+		if (tuple.proto == IPPROTO_TCP) {
+			tuples[i] = tuples[n_tcp];
+			tuples[n_tcp++] = tuple;
+		}
+	}
+	for (uint32_t i = n_tcp; i < n; i++)
+		if (stays(fd, &tuples[i], before_ns))
+			tuples[n_tcp + n_kept++] = tuples[i];
+	*ret_n = n_kept;
+	r = forget_all(fd, tuples, n_tcp);
+	memmove(tuples, &tuples[n_tcp], n_kept * sizeof(*tuples));
+	return r;
 }
 
 int real_find_proc(struct plane *plane, const struct sl_proc_key *key, struct sl_proc *ret_proc)

@@ -77,7 +77,8 @@ static inline struct real *real_of(struct plane *plane)
 void real_map_counts(struct real *real);
 void real_unmap_counts(struct real *real);
 int real_find_held(struct plane *plane, const struct sl_tuple *tuple, struct sl_held *ret_held);
-int real_forget_held(struct plane *plane, const struct sl_tuple *tuples, uint32_t n);
+int real_forget_held(struct plane *plane, struct sl_tuple *tuples, uint32_t n, uint64_t before_ns,
+		     uint32_t *ret_n);
 int real_find_proc(struct plane *plane, const struct sl_proc_key *key, struct sl_proc *ret_proc);
 int real_find_cgroup(struct plane *plane, uint64_t id, struct sl_path *ret_path);
 int real_find_query(struct plane *plane, const struct sl_tuple *tuple, uint64_t *ret_cookie);

@@ -60,21 +60,20 @@ void judge_settled(struct daemon *daemon, const struct sl_tuple *tuple)
 	space->has_settled |= tuple->proto != IPPROTO_TCP || space->n_settled >= SETTLED_TCP_MAX;
 }
 
-/* The queue of that namespace is empty. @n_held: n_held_by_now() before it was found so: what was held since
- * may have the same ends, and is read next: read_behind() */
-static void forget_settled(struct daemon *daemon, unsigned int place, uint64_t n_held)
+/* The queue of that namespace is empty. @before_us: it was read later: what was held since may not have been
+ * there yet */
+static void forget_settled(struct daemon *daemon, unsigned int place, uint64_t before_us)
 {
 	struct space *space = daemon->namespaces.spaces[place];
 	const struct netns *netns = plane_netns(daemon->plane, place);
 	unsigned int n = 0;
+	uint32_t n_kept;
 
 	if (!space)
 		return;
 	space->n_emptied++;
-	if (!space->has_settled || n_held_by_now(daemon, place) != n_held)
+	if (!space->has_settled)
 		return;
-	space->has_settled = false;
-	space->n_settled = 0;
 	for (unsigned int i = 0; i < daemon->n_settled; i++) {
 		const struct sl_tuple tuple = daemon->settled[i];
 
@@ -83,8 +82,11 @@ static void forget_settled(struct daemon *daemon, unsigned int place, uint64_t n
 		daemon->settled[i] = daemon->settled[n]; /* those of this one gather at the end */
 		daemon->settled[n++] = tuple;
 	}
-	(void)plane_forget_held(daemon->plane, &daemon->settled[n], daemon->n_settled - n);
-	daemon->n_settled = n;
+	(void)plane_forget_held(daemon->plane, &daemon->settled[n], daemon->n_settled - n,
+				before_us * 1000, &n_kept);
+	daemon->n_settled = n + n_kept;
+	space->n_settled = n_kept;
+	space->has_settled = n_kept > 0;
 }
 
 static void take_packet(struct daemon *daemon, const struct queue_packet *packet)
@@ -104,7 +106,7 @@ static bool read_round(struct daemon *daemon, unsigned int place)
 
 	(void)ends_drain(daemon); /* what the kernel did alone came before what it asks */
 	for (int i = 0; i < BATCHES_A_ROUND; i++) {
-		uint64_t n_held = n_held_by_now(daemon, place);
+		uint64_t before_us = daemon_now_us();
 		int n = plane_read(daemon->plane, place, daemon->packets, packets);
 
 		for (int j = 0; j < n; j++)
@@ -112,7 +114,7 @@ static bool read_round(struct daemon *daemon, unsigned int place)
 		if (n == (int)QUEUE_BATCH)
 			continue;
 		if (n >= 0 || n == -EAGAIN) {
-			forget_settled(daemon, place, n_held);
+			forget_settled(daemon, place, before_us);
 			reports_flush(daemon);
 		}
 		return n >= 0 || n == -EAGAIN;
