@@ -137,6 +137,30 @@ static void test_what_follows_a_datagram_does_not_overtake_it(void **state)
 	assert_int_equal(order->n_read, order->n_held);
 }
 
+/* it may be in the queue without having been read, and would be nobody's */
+static void test_ends_with_which_somebody_was_held_since_are_not_forgotten(void **state)
+{
+	struct lab *lab = *state;
+	const struct sl_held *known;
+	struct sl_tuple ends;
+	struct sl_held held;
+
+	lab_put(lab, &udp);
+	fake_fail_always(lab->kernel, FAKE_READ, ENOBUFS);
+	lab_judge(lab, 0, lab_take_flow(lab, 0), 0);
+	fake_fail(lab->kernel, FAKE_READ, 0, 0);
+	ends = lab_flow(lab, &udp)->tuple;
+	known = fake_get(lab->kernel, FAKE_HELD, &ends);
+	assert_non_null(known);
+	held = *known;
+	held.since_ns = (daemon_now_us() + 1) * 1000;
+	fake_put(lab->kernel, FAKE_HELD, &ends, &held);
+	lab_put(lab, &tcp); /* the queue is read to its end */
+	assert_non_null(fake_get(lab->kernel, FAKE_HELD, &ends));
+	lab_pass(lab, 2 * TICK_US);
+	assert_null(fake_get(lab->kernel, FAKE_HELD, &ends));
+}
+
 static void test_every_filter_must_allow(void **state)
 {
 	struct lab *lab = *state;
@@ -226,6 +250,7 @@ int main(void)
 		TEST(test_a_denial_is_remembered_until_the_kernel_forgets_it, running_one),
 		TEST(test_all_packets_of_a_flow_wait_and_go_together, running_one),
 		TEST(test_what_follows_a_datagram_does_not_overtake_it, running_one),
+		TEST(test_ends_with_which_somebody_was_held_since_are_not_forgotten, running_one),
 		TEST(test_every_filter_must_allow, running_two),
 		TEST(test_the_first_filter_that_drops_decides, running_two),
 		TEST(test_without_filters_everything_is_allowed, running_none),
